@@ -1,0 +1,70 @@
+"""What a batch is made of, and the letters that name its axes.
+
+Every array in the project is named, or annotated, with these letters:
+
+  B  queries in the batch        Q  queries of a split
+  N  candidates of one query     C  columns of a stored candidate list
+  P  passages in the batch       M  labelled positives of one query
+  L  tokens                      H  attention heads
+  D  width                       K  cut-off of a ranking
+
+`q_BD` is a matrix of B query embeddings of width D. Einsum strings use the
+same letters. This module holds only containers: no arithmetic, no jax, so
+that the data room can fill them with numpy arrays and the device rooms can
+trace through them.
+"""
+
+from typing import Any, NamedTuple
+
+Array = Any  # np.ndarray where batches are made, jax.Array inside a step
+
+
+class Tokens(NamedTuple):
+  """Rows of token ids, all int32 `[..., L]`.
+
+  Attributes:
+    ids: vocabulary ids; the content of padding does not matter.
+    segment: 0 on padding, 1, 2, … for the texts that share a row. Tokens
+      attend only within their own segment.
+    position: index into the position table, restarting in each segment.
+    type: BERT's token type, 0 for a single text or a query, 1 for the passage
+      of a pair.
+  """
+
+  ids: Array
+  segment: Array
+  position: Array
+  type: Array
+
+
+class Batch(NamedTuple):
+  """B queries with N candidates each; column 0 is the labelled positive.
+
+  A field that a step has no use for is None, and is then no part of the
+  compiled program. `P = B * N` where all passages serve all queries.
+
+  Attributes:
+    query: Tokens [B, Lq].
+    passage: Tokens [B, N, Lp], for dual encoders.
+    pair: Tokens [B, N, Lq + Lp], for cross-encoders.
+    where_BN: bool, False on columns that stand for no passage.
+    query_id_B: int32, row in the query table.
+    passage_id_BN: int32, row in the collection, -1 where `where_BN` is False.
+    positive_id_BM: int32, every labelled positive of the query, -1 padded.
+    teacher_BN: float32, cached teacher scores.
+    anchor_BN: float32, cached scores of the student as the stage began.
+    teacher_query_BD: float32, cached teacher embeddings of the queries.
+    teacher_passage_BND: float32, cached teacher embeddings of the passages.
+  """
+
+  query: Tokens
+  passage: Tokens | None
+  pair: Tokens | None
+  where_BN: Array
+  query_id_B: Array
+  passage_id_BN: Array
+  positive_id_BM: Array
+  teacher_BN: Array | None = None
+  anchor_BN: Array | None = None
+  teacher_query_BD: Array | None = None
+  teacher_passage_BND: Array | None = None

@@ -1,0 +1,101 @@
+"""Config files: Python with `get_config(variant="") -> ConfigDict`.
+
+A file is read once, overridden by `key=value` pairs and turned into the
+dataclasses of `config`; nothing behind this module sees a ConfigDict.
+"""
+
+import difflib
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+
+from prod_jax import strict
+from prod_jax.config import Config
+from prod_jax.strict import ConfigError
+
+
+def load(argument: str, overrides: Sequence[str] = ()) -> Config:
+  """Reads `file.py[:part,part,…]` and applies overrides.
+
+  Args:
+    argument: path of a config file. Behind a colon, parts with `=` are
+      overrides and at most one bare word is the variant for `get_config`.
+    overrides: further `section.key=value` pairs; the last one wins.
+
+  Raises:
+    ConfigError: naming the file or key and, where one is near, the key meant.
+  """
+  name, _, rest = argument.partition(":")
+  # A comma inside brackets belongs to a tuple.
+  parts = [p for p in _split(rest) if p]
+  variants = [p for p in parts if "=" not in p]
+  if len(variants) > 1:
+    raise ConfigError(f"--config takes one variant, got {variants}")
+  raw = _get_config(pathlib.Path(name), *variants)
+  for override in [*(p for p in parts if "=" in p), *overrides]:
+    _override(raw, override)
+  return strict.section(Config, raw, "config")
+
+
+def _split(text: str) -> list[str]:
+  parts, depth = [""], 0
+  for letter in text:
+    depth += (letter in "([") - (letter in ")]")
+    if letter == "," and depth == 0:
+      parts.append("")
+    else:
+      parts[-1] += letter
+  return [p.strip() for p in parts]
+
+
+def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
+  if not path.is_file():
+    near = difflib.get_close_matches(
+      path.stem, [p.stem for p in path.parent.glob("*.py")], 1
+    )
+    meant = f"; did you mean {path.with_stem(near[0])}?" if near else ""
+    raise ConfigError(f"--config: there is no file {path}{meant}")
+  spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+  module = importlib.util.module_from_spec(spec)
+  # As for a script, so that a config can start from its neighbour.
+  sys.path.insert(0, str(path.parent.resolve()))
+  try:
+    spec.loader.exec_module(module)
+  finally:
+    sys.path.pop(0)
+  if not hasattr(module, "get_config"):
+    raise ConfigError(f"{path} has no function get_config(variant)")
+  config = module.get_config(*variant)
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise ConfigError(
+      f"{path}: get_config returned {type(config).__name__}, not a ConfigDict"
+    )
+  return _to_dict(config)
+
+
+def _to_dict(section: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Nested plain dicts, each with its keys as they were written."""
+  return {
+    key: _to_dict(value)
+    if isinstance(value, ml_collections.ConfigDict)
+    else value
+    for key, value in section.items()
+  }
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+  key, equals, value = override.partition("=")
+  if not equals:
+    raise ConfigError(f"override {override!r} is not of the form key=value")
+  *sections, leaf = key.strip().split(".")
+  node, path = raw, "config"
+  for name in sections:
+    if not isinstance(node.get(name), dict):
+      known = [k for k, v in node.items() if isinstance(v, dict)]
+      raise ConfigError(strict.unknown_key(name, path, known))
+    node, path = node[name], f"{path}.{name}"
+  node[leaf] = strict.Typed(value.strip())

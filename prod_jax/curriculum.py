@@ -1,0 +1,222 @@
+"""A run as a list of stages: order, artefacts, hashes, DONE files, resume.
+
+A stage leaves its artefacts in `workdir/<nn>-<name>/` and then a DONE file
+with the hash of everything that they depend on. Where that file stands with
+the right hash the stage is skipped. Work that another config left behind is
+moved to `workdir/stale/`, never overwritten. This module knows names, inputs
+and hashes; what a stage does is a function that it is given.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import logging
+
+from prod_jax import strict
+
+DONE = "DONE.json"
+STARTED = "STARTED.json"
+PENDING, CACHED, RAN = "pending", "cached", "done"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A unit of work.
+
+  Attributes:
+    name: unique in the run.
+    kind: for people to read.
+    inputs: names of the earlier stages that it reads, by role.
+    fingerprint: returns what the result depends on besides those, as JSON.
+    run: (folders of the inputs by role, own folder) to a summary of scalars.
+      Its entry "results", a list of rows, goes to results.json instead.
+    about: more for curriculum.json, such as the model that is trained.
+  """
+
+  name: str
+  kind: str
+  inputs: Mapping[str, str]
+  fingerprint: Callable[[], Any]
+  run: Callable[[Mapping[str, pathlib.Path], pathlib.Path], dict[str, Any]]
+  about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Plan:
+  """Where a stage's artefacts are, and whether they are there."""
+
+  stage: Stage
+  folder: pathlib.Path
+  hash: str
+  status: str
+  seconds: float = 0.0
+  summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def plan(stages: Sequence[Stage], workdir: pathlib.Path) -> list[Plan]:
+  """What running `stages` would find done and what it would have to do.
+
+  Raises:
+    ConfigError: when a stage reads one that does not stand before it.
+  """
+  plans: dict[str, Plan] = {}
+  for number, stage in enumerate(stages):
+    for role, name in stage.inputs.items():
+      if name not in plans:
+        raise strict.ConfigError(
+          f"config.stages.{stage.name}.{role} is {name!r}, which is no stage "
+          f"before it; those are: {', '.join(plans) or 'none'}"
+        )
+    digest = _hash(
+      {
+        "kind": stage.kind,
+        "fingerprint": stage.fingerprint(),
+        "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
+      }
+    )
+    folder = workdir / f"{number:02d}-{stage.name}"
+    done = _read(folder / DONE)
+    plans[stage.name] = (
+      Plan(stage, folder, digest, CACHED, done["seconds"], done["summary"])
+      if done.get("hash") == digest
+      else Plan(stage, folder, digest, PENDING)
+    )
+  return list(plans.values())
+
+
+def run(
+  plans: Sequence[Plan],
+  workdir: pathlib.Path,
+  only: Sequence[str] = (),
+  about: Mapping[str, Any] | None = None,
+) -> None:
+  """Runs what is pending, in order, and keeps the record up to date.
+
+  Args:
+    plans: from `plan`; their status is updated.
+    workdir: where curriculum.json and results.json are written.
+    only: names to run; empty is all.
+    about: entries of curriculum.json besides its stages.
+
+  Raises:
+    ConfigError: for an unknown name, or an input that is not done.
+  """
+  by_name = {p.stage.name: p for p in plans}
+  for name in only:
+    if name not in by_name:
+      raise strict.ConfigError(
+        f"--stages: there is no stage {name!r}; known: {', '.join(by_name)}"
+      )
+  workdir.mkdir(parents=True, exist_ok=True)
+  for item in plans:
+    if item.status == CACHED:
+      logging.info("%s: cached, nothing to do", item.stage.name)
+    elif not only or item.stage.name in only:
+      _run_one(item, by_name, workdir)
+    _record(plans, workdir, about or {})
+
+
+def table(plans: Sequence[Plan]) -> str:
+  """The stages as text: number, name, kind, inputs, folder, status."""
+  rows = [("stage", "kind", "reads", "writes", "status")]
+  for item in plans:
+    reads = ", ".join(f"{r}={n}" for r, n in item.stage.inputs.items()) or "-"
+    rows.append(
+      (item.stage.name, item.stage.kind, reads, item.folder.name, item.status)
+    )
+  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+  return "\n".join(
+    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+    for row in rows
+  )
+
+
+def _run_one(
+  item: Plan, by_name: Mapping[str, Plan], workdir: pathlib.Path
+) -> None:
+  read = {role: by_name[name] for role, name in item.stage.inputs.items()}
+  for role, source in read.items():
+    if source.status == PENDING:
+      raise strict.ConfigError(
+        f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
+        f"has not run; add it to --stages"
+      )
+  _prepare(item, workdir)
+  logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
+  began = time.monotonic()
+  folders = {role: source.folder for role, source in read.items()}
+  item.summary = item.stage.run(folders, item.folder)
+  # A resumed stage counts what it took before the kill as well as it can.
+  item.seconds = round(time.monotonic() - began, 2)
+  item.status = RAN
+  done = {
+    "hash": item.hash,
+    "seconds": item.seconds,
+    "summary": item.summary,
+  }
+  _write(item.folder / DONE, done)
+  logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
+
+
+def _prepare(item: Plan, workdir: pathlib.Path) -> None:
+  """Leaves the folder empty, or with this very stage's unfinished work."""
+  started = _read(item.folder / STARTED).get("hash")
+  if item.folder.exists() and started != item.hash:
+    old = (started or "unknown")[:8]
+    stale = workdir / "stale" / f"{item.folder.name}-{old}"
+    copies = len(list(stale.parent.glob(f"{stale.name}*")))
+    stale = stale.with_name(f"{stale.name}-{copies}" if copies else stale.name)
+    stale.parent.mkdir(exist_ok=True)
+    item.folder.rename(stale)
+    logging.info(
+      "%s: the config or an input has changed; what was there is now in %s",
+      item.stage.name,
+      stale,
+    )
+  item.folder.mkdir(parents=True, exist_ok=True)
+  _write(item.folder / STARTED, {"hash": item.hash})
+
+
+def _record(
+  plans: Sequence[Plan], workdir: pathlib.Path, about: Mapping[str, Any]
+) -> None:
+  rows: list[dict] = []
+  stages = []
+  for item in plans:
+    summary = dict(item.summary)
+    rows += summary.pop("results", [])
+    stages.append(
+      {
+        "name": item.stage.name,
+        "kind": item.stage.kind,
+        "dir": item.folder.name,
+        "status": item.status,
+        "seconds": item.seconds,
+        "inputs": dict(item.stage.inputs),
+        "summary": summary,
+        **item.stage.about,
+      }
+    )
+  _write(workdir / "results.json", rows)
+  _write(workdir / "curriculum.json", {**about, "stages": stages})
+
+
+def _hash(value: Any) -> str:
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  """The JSON object in `path`, {} where there is none."""
+  return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(path: pathlib.Path, value: Any) -> None:
+  part = path.with_name(f"{path.name}.part")
+  part.write_text(json.dumps(value, indent=2))
+  part.replace(path)

@@ -1,0 +1,164 @@
+"""Rows of token ids of unequal length, on disk.
+
+A store is a folder with all ids end to end, the offsets of the rows, and a
+manifest that says what they were made of. It is written in one pass with
+bounded memory and read through memory maps. What an id means is tokens.py.
+"""
+
+import hashlib
+import itertools
+import json
+import operator
+import pathlib
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+import tqdm
+from absl import logging
+
+_CHUNK = 2048  # records encoded at once
+_VERSION = 1
+
+# Takes some records, returns the int32 ids of each.
+Encode = Callable[[Sequence[Any]], list[np.ndarray]]
+
+
+class TokenStore:
+  """`store[row]` is int32 [length of the row]."""
+
+  def __init__(self, path: pathlib.Path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    self._path = path
+    self._ids = _mapped(path / "ids.bin", manifest["dtype"])
+    self._offsets = _mapped(path / "offsets.bin", "int64")
+
+  def __len__(self) -> int:
+    return len(self._offsets) - 1
+
+  def __getitem__(self, row: SupportsIndex) -> np.ndarray:
+    row = operator.index(row)
+    if not 0 <= row < len(self):
+      raise IndexError(f"row {row} of a store of {len(self)} rows")
+    start, end = self._offsets[row], self._offsets[row + 1]
+    return self._ids[start:end].astype(np.int32)
+
+  def __reduce__(self) -> tuple:
+    return TokenStore, (self._path,)  # a worker process maps the files itself
+
+  def lengths(self) -> np.ndarray:
+    """int64 [rows], tokens in each row."""
+    return np.diff(self._offsets)
+
+
+def build_store(
+  path: pathlib.Path,
+  records: Iterable[Any],
+  encode: Encode,
+  *,
+  rows: int,
+  vocab_size: int,
+  key: Mapping[str, Any],
+) -> TokenStore:
+  """Opens the store of this key, or writes it in one pass.
+
+  It is written under another name and renamed when it is complete, so that a
+  killed build leaves only a folder `*.incomplete-*`, which may be deleted.
+
+  Args:
+    path: of the store; a digest of the key is appended.
+    records: what to encode, in row order.
+    encode: token ids of some records.
+    rows: number of records.
+    vocab_size: ids are below it.
+    key: all that decides the content, as JSON.
+  """
+  key = {"version": _VERSION, "rows": rows, **key}
+  text = json.dumps(key, sort_keys=True)
+  digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+  path = path.with_name(f"{path.name}-{digest}")
+  if _is_complete(path, key):
+    return TokenStore(path)
+  start = time.monotonic()
+  partial = path.with_name(f"{path.name}.incomplete-{uuid.uuid4().hex[:8]}")
+  partial.mkdir(parents=True)
+  try:
+    encoded = _encoded(path.name, records, encode, rows)
+    total = _write(partial, encoded, vocab_size, key)
+    shutil.rmtree(path, ignore_errors=True)  # a damaged one
+    partial.rename(path)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+  took = time.monotonic() - start
+  logging.info(
+    "%s: %d rows, %d tokens in %.1f s, %.0f tokens/s",
+    path,
+    rows,
+    total,
+    took,
+    total / took,
+  )
+  return TokenStore(path)
+
+
+def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:
+  """Whether a store is there, of this key and with files of the right size."""
+  try:
+    manifest = json.loads((path / "manifest.json").read_text())
+    size = {n: (path / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
+  except FileNotFoundError:
+    return False
+  whole = manifest["key"] == key and manifest["bytes"] == size
+  if not whole:
+    logging.warning("%s: damaged, building it again", path)
+  return whole
+
+
+def _encoded(
+  name: str, records: Iterable[Any], encode: Encode, rows: int
+) -> Iterator[list[np.ndarray]]:
+  """Chunks of encoded records, with progress."""
+  records = iter(records)
+  with tqdm.tqdm(total=rows, desc=name, unit=" rows", disable=None) as bar:
+    done = 0
+    while chunk := list(itertools.islice(records, _CHUNK)):
+      yield encode(chunk)
+      done += len(chunk)
+      bar.update(len(chunk))
+      if bar.disable:
+        logging.log_every_n_seconds(
+          logging.INFO, "%s: tokenised %d of %d rows", 60, name, done, rows
+        )
+
+
+def _write(
+  folder: pathlib.Path,
+  chunks: Iterable[list[np.ndarray]],
+  vocab_size: int,
+  key: Mapping[str, Any],
+) -> int:
+  """Writes the files of a store, the manifest last; returns the tokens."""
+  dtype = "uint16" if vocab_size <= 1 << 16 else "int32"
+  total = 0
+  with (
+    open(folder / "ids.bin", "wb") as ids,
+    open(folder / "offsets.bin", "wb") as offsets,
+  ):
+    offsets.write(np.int64(0).tobytes())
+    for chunk in chunks:
+      ends = total + np.cumsum([len(row) for row in chunk], dtype=np.int64)
+      offsets.write(ends.tobytes())
+      ids.write(np.concatenate(chunk).astype(dtype).tobytes())
+      total = int(ends[-1])
+  size = {n: (folder / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
+  manifest = {"key": key, "dtype": dtype, "bytes": size}
+  (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+  return total
+
+
+def _mapped(path: pathlib.Path, dtype: str) -> np.ndarray:
+  # As a plain array: slicing a np.memmap costs several times as much.
+  return np.asarray(np.memmap(path, dtype, "r"))

@@ -1,0 +1,152 @@
+"""python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
+
+Runs the stages of a config, or shows what it would run.
+"""
+
+import functools
+import importlib
+import pathlib
+import sys
+
+import jax
+from absl import app, flags, logging
+
+from prod_jax import config, config_file, curriculum, report, strict
+from prod_jax.stages.inputs import Inputs
+
+_CONFIG = flags.DEFINE_string(
+  "config",
+  None,
+  "Config file. Behind a colon: a variant and key=value overrides, separated "
+  "by commas. Each --strict.section.key=value overrides one more key.",
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder for all artefacts; a second run continues there."
+)
+_STAGES = flags.DEFINE_list(
+  "stages", [], "Run only these stages; what they read must be done."
+)
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Print the stages and what of them is cached, then stop."
+)
+_OVERRIDE = "--config."
+
+
+def build(shared: Inputs) -> list[curriculum.Stage]:
+  """The config's stages as the curriculum takes them."""
+  stages = []
+  for name, stage in shared.config.stages.items():
+    module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
+    stages.append(
+      curriculum.Stage(
+        name=name,
+        kind=stage.kind,
+        inputs=module.inputs(stage),
+        fingerprint=functools.partial(_fingerprint, module, shared, name),
+        run=functools.partial(module.run, shared, name, stage),
+        about=_about(shared.config, stage),
+      )
+    )
+  return stages
+
+
+def check(shared: Inputs) -> None:
+  """Finds before the first stage what would stop a later one."""
+  for name, stage in shared.config.stages.items():
+    module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
+    module.check(shared, name, stage)
+
+
+def _fingerprint(module, shared: Inputs, name: str) -> dict:
+  stage = shared.config.stages[name]
+  # How often a stage logs or saves does not change what it makes.
+  quiet = ("log_every", "checkpoint_every", "block_queries")
+  settings = strict.plain(stage)
+  return {
+    "stage": {k: v for k, v in settings.items() if k not in quiet},
+    **module.fingerprint(shared, name, stage),
+  }
+
+
+def _about(run: config.Config, stage: config.Stage) -> dict:
+  if not isinstance(stage, config.Train):
+    return {"model": None, "taught_by": None}
+  source = run.stages.get(stage.scores)
+  taught_by = stage.teacher or getattr(source, "params", "labels")
+  return {"model": stage.model, "taught_by": taught_by}
+
+
+def main(argv: list[str]) -> None:
+  extra = [a for a in argv[1:] if not a.startswith(_OVERRIDE)]
+  if extra:
+    raise app.UsageError(f"unknown arguments: {' '.join(extra)}")
+  overrides = [a.removeprefix(_OVERRIDE) for a in argv[1:]]
+  workdir = pathlib.Path(_WORKDIR.value)
+  try:
+    shared = Inputs(config_file.load(_CONFIG.value, overrides), workdir)
+    plans = curriculum.plan(build(shared), workdir)
+    check(shared)
+    if _DRY_RUN.value:
+      sys.stdout.write(curriculum.table(plans) + "\n")
+      return
+    _run(shared, plans, workdir)
+  except strict.ConfigError as e:
+    logging.error("%s", e)
+    sys.exit(2)
+
+
+def _run(
+  shared: Inputs, plans: list[curriculum.Plan], workdir: pathlib.Path
+) -> None:
+  jax.config.update("jax_compilation_cache_dir", str(workdir / "compiled"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  about = {
+    "config": strict.plain(shared.config),
+    "dataset": shared.dataset.name,
+  }
+  curriculum.run(plans, workdir, _STAGES.value, about)
+  sys.stdout.write("\n" + report.table(workdir) + "\n")
+  dataset = shared.dataset
+  texts = {q.id: q.text for split in dataset.queries.values() for q in split}
+
+  def passage(name: str) -> tuple[str, str]:
+    found = dataset.passages[dataset.row_of[name]]
+    return found.title, found.text
+
+  page = report.write_page(
+    workdir,
+    query_text=texts.__getitem__,
+    passage_text=passage,
+    qrels=dataset.qrels("test"),
+  )
+  logging.info("report: %s", page)
+
+
+def entry() -> None:
+  """The console script."""
+  flags.mark_flags_as_required(["config", "workdir"])
+  logging.set_verbosity(logging.INFO)
+  # Orbax and TFDS narrate through the same logger; their warnings stay.
+  ours = str(pathlib.Path(__file__).parent)
+  logging.get_absl_handler().addFilter(
+    lambda r: (
+      r.levelno >= logging.converter.absl_to_standard(logging.WARNING)
+      or r.pathname.startswith(ours)
+    )
+  )
+  app.run(main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  """absl's parser, with `--config.key=value` left for `config.load`."""
+  ours = [a for a in argv[1:] if a.startswith(_OVERRIDE)]
+  rest = [a for a in argv if not a.startswith(_OVERRIDE)]
+  try:
+    return flags.FLAGS(rest) + ours
+  except flags.Error as e:
+    sys.stderr.write(f"{e}\nsee python -m prod_jax.main --help\n")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+  entry()

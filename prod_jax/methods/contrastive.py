@@ -1,0 +1,39 @@
+"""DPR: in-batch cross-entropy of a dual encoder (arXiv 2004.04906).
+
+Warms up students and dual-encoder teachers. Each query is set against every
+passage of the global batch, its own hard negatives among them.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from prod_jax.batch import Batch
+from prod_jax.losses import contrastive
+from prod_jax.methods import scoring
+from prod_jax.methods.scoring import Sources
+from prod_jax.models.dual import DualEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Nothing to set: the scale of a cosine is the model's."""
+
+
+def make(
+  settings: Settings, student: DualEncoder, *, teacher: None, sources: Sources
+):
+  """Builds loss_fn(params, frozen, batch, key) -> (loss, metrics)."""
+  del settings, teacher, sources
+
+  def loss_fn(params: Any, frozen: Any, batch: Batch, key: jax.Array):
+    del frozen
+    scores_BP = scoring.score(
+      student, params, batch, in_batch=True, dropout_key=key
+    )
+    target_B, where_BP = scoring.columns(batch, in_batch=True)
+    loss_B = contrastive.cross_entropy(scores_BP, target_B, where=where_BP)
+    return loss_B.mean(), {}
+
+  return loss_fn

@@ -1,0 +1,172 @@
+"""The report of a run as one HTML page that needs nothing else.
+
+Here are its order and its words; figures and examples are made elsewhere.
+What a run does not have is said in the place where it would stand.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from prod_jax.report import (
+  examples,
+  figures,
+  picture,
+  record,
+  style,
+  tables,
+)
+from prod_jax.report.markup import Tag, missing, render, tag
+
+
+def write_page(
+  workdir: str | pathlib.Path,
+  *,
+  query_text: Callable[[str], str],
+  passage_text: Callable[[str], tuple[str, str]],
+  qrels: examples.Qrels,
+) -> pathlib.Path:
+  """Writes `report.html` into the workdir.
+
+  Args:
+    workdir: of the run.
+    query_text: query id to its words.
+    passage_text: passage id to its title and text.
+    qrels: {query id: {passage id: grade}} of the split that was evaluated.
+
+  Returns:
+    The page's path.
+  """
+  run = record.load(pathlib.Path(workdir))
+  texts = examples.Texts(query_text, passage_text)
+  name = f"{run.dataset}, {run.workdir.resolve().name}"
+  head = tag(
+    "head",
+    tag("meta", charset="utf-8"),
+    tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+    tag("title", f"prod_jax: {name}"),
+    tag("style", style.SHEET),
+  )
+  body = tag(
+    "body",
+    tag(
+      "header",
+      tag("h1", name),
+      tag("p", tables.scope(run), class_="quiet"),
+      _lead(run),
+    ),
+    tag(
+      "main",
+      *_curriculum(run),
+      *figures.progression(run),
+      *figures.losses(run),
+      *figures.distributions(run),
+      *examples.section(run, texts, qrels),
+      *_all_results(run),
+    ),
+  )
+  path = run.workdir / "report.html"
+  page = f"<!doctype html>\n{render(tag('html', head, body, lang='en'))}\n"
+  path.write_text(page, encoding="utf-8")
+  return path
+
+
+def _lead(run: record.Run) -> Tag:
+  gap = tables.gap(run)
+  if gap is None or gap.closed is None:
+    return tag("p", _sentence(tables.gap_text(gap)), class_="lead")
+  return tag(
+    "p",
+    "The student's MRR@10 went from ",
+    tag("strong", tables.number(gap.first[0])),
+    f" ({gap.first[1]}) to ",
+    tag("strong", tables.number(gap.best[0])),
+    f" ({gap.best[1]}): ",
+    tag("strong", f"{100 * gap.closed:.0f} %"),
+    f" of the way to its best teacher, {gap.teacher[1]} at "
+    f"{tables.number(gap.teacher[0])}.",
+    class_="lead",
+  )
+
+
+def _curriculum(run: record.Run) -> Iterator[Tag]:
+  yield tag("h2", "The curriculum")
+  caption = (
+    "A box is a train stage with its MRR@10, a lane one model. Thick lines "
+    "teach, thin ones start from the weights before, dashed ones feed lists: "
+    "mined (diamond), scored (circle), divided (triangle). A dashed outline "
+    "has not run."
+  )
+  drawn = tag("div", *picture.pictures(run), class_="scroll", tabindex="0")
+  yield tag("figure", drawn, tag("figcaption", caption))
+  head = ["stage", *tables.METRICS.values(), "minutes"]
+  rows = [
+    (
+      [_stage(row), *map(row.cell, tables.METRICS), row.time],
+      row.model == record.STUDENT,
+    )
+    for row in tables.rows_of(run)
+  ]
+  yield _table(head, rows, words=1)
+  for note in tables.notes(run):
+    yield tag("p", _sentence(note), class_="quiet")
+
+
+def _stage(row: tables.Row) -> Tag:
+  taught = tag("span", f"taught by {row.taught_by or 'nobody'}", class_="by")
+  return tag("span", tag("b", row.stage), taught)
+
+
+def _all_results(run: record.Run) -> Iterator[Tag]:
+  yield tag("h2", "All results, and the config")
+  head = ["evaluate stage", "of", "split", "index", "metric"]
+  head += ["value", "queries", "index recall"]
+  rows = [(_result(row), _is_student(run, row)) for row in run.results]
+  if rows:
+    title = tag("summary", f"{len(rows):,} results")
+    yield tag("details", title, _table(head, rows, words=5))
+  else:
+    yield missing("There are no results yet.")
+  config = json.dumps(run.config, indent=2, ensure_ascii=False)
+  yield tag("details", tag("summary", "Config"), tag("pre", config))
+
+
+def _result(row: Mapping[str, Any]) -> list[str | Tag]:
+  recall = row.get("index_recall")
+  words = ("stage", "model_stage", "split", "index", "metric")
+  return [
+    *(str(row[key]) for key in words),
+    f"{row['value']:.4f}",
+    f"{row['queries']:,}",
+    tables.ABSENT if recall is None else f"{recall:.4f}",
+  ]
+
+
+def _is_student(run: record.Run, row: Mapping[str, Any]) -> bool:
+  stage = run.stages.get(row["model_stage"])
+  return stage is not None and stage.model == record.STUDENT
+
+
+def _table(
+  head: Sequence[str],
+  rows: Sequence[tuple[Sequence[str | Tag], bool]],
+  words: int,
+) -> Tag:
+  """A table, numbers after `words` columns; flagged rows are the student's."""
+  lines = [
+    tag("tr", *_cells("td", cells, words), class_="student" if own else "other")
+    for cells, own in rows
+  ]
+  top = tag("thead", tag("tr", *_cells("th", head, words)))
+  full = tag("table", top, tag("tbody", *lines))
+  return tag("div", full, class_="scroll", tabindex="0")
+
+
+def _cells(name: str, cells: Sequence[str | Tag], words: int) -> Iterator[Tag]:
+  for at, cell in enumerate(cells):
+    yield tag(name, cell, class_="number" if at >= words else "word")
+
+
+def _sentence(note: str) -> str:
+  return f"{note[:1].upper()}{note[1:]}."

@@ -1,0 +1,238 @@
+"""The curriculum as a picture: two SVGs of one graph.
+
+One runs left to right for wide screens, one top to bottom for phones; the
+style sheet shows the one that fits. Where things stand is lineage.py.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from prod_jax.report import lineage, record, tables
+from prod_jax.report.markup import Tag, tag
+
+Point = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """Which way the run goes, and lengths in CSS pixels.
+
+  Attributes:
+    upright: from top to bottom.
+    spacing: along the run.
+    lane: width of a lane.
+    box: of a train stage, across the lane.
+    head: room for the names of the lanes.
+    letter: usual width of a letter of a stage's name.
+  """
+
+  name: str
+  upright: bool
+  spacing: lineage.Spacing
+  lane: float
+  box: float
+  head: float
+  letter: float
+
+  def at(self, along: float, across: float) -> Point:
+    """A place of the graph in the picture."""
+    along += self.head
+    return (across, along) if self.upright else (along, across)
+
+  def middle(self, lane: int) -> float:
+    """The middle of a lane, across."""
+    return (lane + 0.5) * self.lane
+
+
+_GAPS = {"gap": 14.0, "turn": 17.0}
+SHAPES = (
+  Shape(
+    "wide",
+    upright=False,
+    spacing=lineage.Spacing(box=98.0, marker=38.0, **_GAPS),
+    lane=78.0,
+    box=44.0,
+    head=74.0,
+    letter=6.6,
+  ),
+  Shape(
+    "tall",
+    upright=True,
+    spacing=lineage.Spacing(box=40.0, marker=24.0, **_GAPS),
+    lane=85.0,
+    box=80.0,
+    head=26.0,
+    letter=5.8,
+  ),
+)
+_ROUND = 7.0
+_ARROW = 5.0
+_SYMBOL = 6.0
+
+
+def pictures(run: record.Run) -> list[Tag]:
+  """The picture in every shape."""
+  return [_picture(run, shape) for shape in SHAPES]
+
+
+def _picture(run: record.Run, shape: Shape) -> Tag:
+  graph = lineage.layout(run, shape.spacing)
+  width, height = shape.at(graph.length + 2, len(graph.lanes) * shape.lane)
+  order = [
+    e for kind in lineage.STRENGTH for e in graph.edges if e.service == kind
+  ]
+  return tag(
+    "svg",
+    tag("title", "The curriculum"),
+    tag("desc", _description(run, graph)),
+    *(_lane(shape, graph, i) for i in range(len(graph.lanes))),
+    *(_edge(shape, graph, edge) for edge in order),
+    *(_node(shape, run, node) for node in graph.nodes.values()),
+    class_=f"curriculum {shape.name}",
+    role="img",
+    viewBox=f"0 0 {width:g} {height:g}",
+    style=f"max-width:{width:g}px;min-width:{0.85 * width:g}px",
+  )
+
+
+def _description(run: record.Run, graph: lineage.Graph) -> str:
+  lines = [
+    f"{s.name} trains {s.model}, taught by {s.taught_by or 'nobody'}, "
+    f"{_outcome(run, s)}"
+    for s in run.trained()
+  ]
+  return f"{len(graph.lanes)} models in lanes. " + "; ".join(lines) + "."
+
+
+def _outcome(run: record.Run, stage: record.Stage) -> str:
+  value = run.value(stage.name, record.HEADLINE)
+  if value is not None:
+    return f"MRR@10 {tables.number(value)}"
+  return "not measured" if stage.ran else tables.NOT_RUN
+
+
+def _lane(shape: Shape, graph: lineage.Graph, lane: int) -> Tag:
+  middle = shape.middle(lane)
+  x, y = (middle, 15.0) if shape.upright else (8.0, middle + 4)
+  left, top = shape.at(-shape.head, middle - shape.lane / 2 + 3)
+  right, bottom = shape.at(graph.length + 2, middle + shape.lane / 2 - 3)
+  stripe = tag(
+    "rect", x=left, y=top, width=right - left, height=bottom - top, rx=6
+  )
+  anchor = "middle" if shape.upright else "start"
+  room = shape.lane if shape.upright else shape.head
+  name = _fitted(graph.lanes[lane], room - 4, shape.letter)
+  label = tag("text", name, x=x, y=y, text_anchor=anchor)
+  return tag("g", stripe, label, class_="lane")
+
+
+def _node(shape: Shape, run: record.Run, node: lineage.Node) -> Tag:
+  stage = node.stage
+  classes = ["node", stage.kind] + ["pending"] * (not stage.ran)
+  classes += ["student"] * (stage.model == record.STUDENT)
+  about = f"{stage.name} ({stage.kind}), {tables.NOT_RUN}"
+  if stage.ran:
+    about = f"{stage.name} ({stage.kind}), {stage.seconds / 60:.1f} min"
+  draw = _box if node.is_box else _marker
+  title = tag("title", about)
+  return tag("g", title, *draw(shape, run, node), class_=" ".join(classes))
+
+
+def _box(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
+  middle = shape.middle(node.lane)
+  left, top = shape.at(node.start, middle - shape.box / 2)
+  right, bottom = shape.at(node.end, middle + shape.box / 2)
+  x, y = (left + right) / 2, (top + bottom) / 2
+  name = _fitted(node.stage.name, right - left - 4, shape.letter)
+  text = {"x": x, "text_anchor": "middle"}
+  return [
+    tag("rect", x=left, y=top, width=right - left, height=bottom - top, rx=5),
+    tag("text", name, y=y - 4, class_="name", **text),
+    tag("text", _outcome(run, node.stage), y=y + 12, class_="value", **text),
+  ]
+
+
+def _marker(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
+  x, y = shape.at(node.middle, shape.middle(node.lane))
+  # Lines leave the first lane to one side and all others to the other.
+  side = -1 if node.lane == 0 else 1
+  if shape.upright:
+    place = {"x": x + side * 10, "y": y + 3.5}
+    anchor = "end" if side < 0 else "start"
+  else:
+    place = {"x": x, "y": y + (-11 if side < 0 else 19)}
+    anchor = "middle"
+  kind = node.stage.kind
+  label = tag("text", kind, class_="kind", text_anchor=anchor, **place)
+  return [tag("path", d=_symbol(kind, x, y)), label]
+
+
+def _symbol(kind: str, x: float, y: float) -> str:
+  r = _SYMBOL
+  if kind == "score":
+    return f"M{x - r:g} {y:g}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z"
+  if kind == "mine":
+    return f"M{x:g} {y - r:g}l{r} {r}l{-r} {r}l{-r} {-r}z"
+  return f"M{x:g} {y - r:g}l{r} {1.75 * r}h{-2 * r}z"
+
+
+def _edge(shape: Shape, graph: lineage.Graph, edge: lineage.Edge) -> Tag:
+  source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+  leaves = source.end if source.is_box else source.middle
+  ends = target.start if target.is_box else target.middle - _SYMBOL
+  here, there = shape.middle(source.lane), shape.middle(target.lane)
+  turn = target.start - shape.spacing.turn
+  between = [
+    node
+    for node in graph.nodes.values()
+    if node.is_box and node.lane == source.lane
+    if source.end <= node.start and node.end <= target.start
+  ]
+  if source.lane == target.lane and between:
+    # Around the boxes in between, which it has nothing to do with.
+    aside = here + shape.box / 2 + 9
+    way = [(leaves + 6, here), (leaves + 6, aside), (turn + 9, aside)]
+    places = [(leaves, here), *way, (turn + 9, there), (ends, there)]
+  else:
+    places = [(leaves, here), (turn, here), (turn, there), (ends, there)]
+  if source.lane == target.lane and not between:
+    places = [places[0], places[-1]]
+  points = [shape.at(*place) for place in places]
+  line = tag("path", d=_rounded(points))
+  arrow = [tag("path", d=_head(shape, points[-1]), class_="head")]
+  return tag("g", line, *arrow, class_=f"edge {edge.service}")
+
+
+def _rounded(points: Sequence[Point]) -> str:
+  """A path through the points with its corners rounded."""
+  parts = [f"M{points[0][0]:g} {points[0][1]:g}"]
+  corners = zip(points, points[1:], points[2:], strict=False)
+  for before, corner, after in corners:
+    enter, leave = _towards(corner, before), _towards(corner, after)
+    parts.append(
+      f"L{enter[0]:g} {enter[1]:g}"
+      f"Q{corner[0]:g} {corner[1]:g} {leave[0]:g} {leave[1]:g}"
+    )
+  return "".join([*parts, f"L{points[-1][0]:g} {points[-1][1]:g}"])
+
+
+def _towards(start: Point, goal: Point) -> Point:
+  """The place a corner's radius on the way; half way if that is nearer."""
+  dx, dy = goal[0] - start[0], goal[1] - start[1]
+  length = max((dx * dx + dy * dy) ** 0.5, 1e-9)
+  share = min(_ROUND / length, 0.5)
+  return start[0] + share * dx, start[1] + share * dy
+
+
+def _head(shape: Shape, tip: Point) -> str:
+  x, y = tip
+  a = _ARROW
+  if shape.upright:
+    return f"M{x:g} {y:g}l{-a} {-a}h{2 * a}z"
+  return f"M{x:g} {y:g}l{-a} {-a}v{2 * a}z"
+
+
+def _fitted(text: str, room: float, letter: float) -> str:
+  """As much of a text as there is room for."""
+  most = max(int(room / letter), 1)
+  return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,189 @@
+"""What a run left in its workdir, read and nothing more.
+
+Numbers are picked and put in order here; tables, figures and words are made
+elsewhere in this room. A file that is absent is an empty answer, except for
+curriculum.json, without which there is no run.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+STUDENT = "student"
+HEADLINE = "mrr@10"
+# The kinds of index whose rows are quoted; others approximate the first.
+_QUOTED = ("exact", "rerank")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A stage of curriculum.json.
+
+  Attributes:
+    folder: of its artefacts; may be absent.
+    ran: False while it is pending.
+    model: that a train stage trains, else "".
+    taught_by: "labels" or a train stage, else "".
+    settings: of this stage in the config.
+  """
+
+  name: str
+  kind: str
+  folder: pathlib.Path
+  ran: bool
+  seconds: float
+  model: str
+  taught_by: str
+  inputs: Mapping[str, str]
+  settings: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """What one evaluate stage found out about one train stage.
+
+  Attributes:
+    stage: the evaluate stage.
+    index: "exact", or "rerank" for a cross-encoder.
+    values: by metric name.
+  """
+
+  stage: str
+  index: str
+  split: str
+  queries: int
+  values: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A workdir.
+
+  Attributes:
+    stages: by name, in the order in which they run.
+    measured: by train stage, all of the split in `split`.
+    split: "test" where that was measured, else the first that was, else "".
+    results: every row of results.json.
+  """
+
+  workdir: pathlib.Path
+  dataset: str
+  config: Mapping[str, Any]
+  stages: Mapping[str, Stage]
+  measured: Mapping[str, Measured]
+  split: str
+  results: Sequence[Mapping[str, Any]]
+
+  def trained(self, model: str | None = None) -> Iterator[Stage]:
+    """The train stages, of one model or of all."""
+    for stage in self.stages.values():
+      if stage.kind == "train" and model in (None, stage.model):
+        yield stage
+
+  def value(self, train_stage: str, metric: str) -> float | None:
+    """A metric of a train stage; None where it was not measured."""
+    found = self.measured.get(train_stage)
+    return found.values.get(metric) if found else None
+
+  def trainer(self, name: str) -> Stage | None:
+    """The train stage whose model a stage runs, found through its inputs."""
+    while name in self.stages:
+      stage = self.stages[name]
+      if stage.kind == "train":
+        return stage
+      read = stage.inputs
+      name = read.get("params") or read.get("encoded") or read.get("candidates")
+    return None
+
+
+def load(workdir: pathlib.Path) -> Run:
+  """Reads curriculum.json and results.json.
+
+  Raises:
+    FileNotFoundError: when `workdir` holds no curriculum.json.
+  """
+  path = workdir / "curriculum.json"
+  if not path.exists():
+    raise FileNotFoundError(
+      f"{path}: not there; a workdir gets it from python -m prod_jax.main "
+      f"--config=FILE --workdir={workdir}"
+    )
+  record = json.loads(path.read_text(encoding="utf-8"))
+  config = record.get("config") or {}
+  stages = [
+    _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
+    for raw in record["stages"]
+  ]
+  results = _results(workdir / "results.json")
+  splits = list(dict.fromkeys(row["split"] for row in results))
+  split = "test" if "test" in splits else "".join(splits[:1])
+  return Run(
+    workdir=workdir,
+    dataset=record.get("dataset") or "unnamed dataset",
+    config=config,
+    stages={stage.name: stage for stage in stages},
+    measured=_measured(results, split),
+    split=split,
+    results=results,
+  )
+
+
+def logged(stage: Stage) -> list[dict[str, Any]]:
+  """The lines of metrics.jsonl by step; of two for a step the later counts.
+
+  A line that a kill left torn is passed over.
+  """
+  path = stage.folder / "metrics.jsonl"
+  rows = {}
+  for line in path.open(encoding="utf-8") if path.exists() else ():
+    try:
+      row = json.loads(line)
+      rows[row["step"]] = row
+    except (json.JSONDecodeError, KeyError, TypeError):
+      continue
+  return [rows[step] for step in sorted(rows)]
+
+
+def _stage(
+  workdir: pathlib.Path, raw: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Stage:
+  return Stage(
+    name=raw["name"],
+    kind=raw["kind"],
+    folder=workdir / raw["dir"],
+    ran=raw["status"] != "pending",
+    seconds=float(raw.get("seconds") or 0),
+    model=raw.get("model") or "",
+    taught_by=raw.get("taught_by") or "",
+    inputs=raw.get("inputs") or {},
+    settings=settings,
+  )
+
+
+def _results(path: pathlib.Path) -> list[dict[str, Any]]:
+  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def _measured(
+  results: Sequence[Mapping[str, Any]], split: str
+) -> dict[str, Measured]:
+  """The quoted rows of a split; the last evaluate stage of a model counts."""
+  found: dict[str, Measured] = {}
+  for row in results:
+    if row["index"] not in _QUOTED or row["split"] != split:
+      continue
+    before = found.get(row["model_stage"])
+    same = before is not None and before.stage == row["stage"]
+    found[row["model_stage"]] = Measured(
+      stage=row["stage"],
+      index=row["index"],
+      split=split,
+      queries=int(row["queries"]),
+      values={
+        **(before.values if same else {}),
+        row["metric"]: float(row["value"]),
+      },
+    )
+  return found

@@ -1,0 +1,226 @@
+"""A run's numbers as rows: for the terminal, and for docs/RESULTS.md."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from prod_jax.report import record
+
+METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
+ABSENT = "-"
+NOT_RUN = "not run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A train stage and what came of it.
+
+  Attributes:
+    taught_by: "labels", or the train stage of its teacher.
+    ran: False while the stage is pending.
+    values: by metric name; those that were not measured are None.
+    minutes: that training took; None while it is pending.
+  """
+
+  stage: str
+  model: str
+  taught_by: str
+  ran: bool
+  values: dict[str, float | None]
+  minutes: float | None
+
+  def cell(self, metric: str) -> str:
+    """A metric as text."""
+    value = self.values[metric]
+    return number(value) if self.ran or value is not None else NOT_RUN
+
+  @property
+  def time(self) -> str:
+    """The minutes as text."""
+    return NOT_RUN if self.minutes is None else f"{self.minutes:.1f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+  """How far the student came from where it began to its best teacher.
+
+  Attributes:
+    first, best: the student's first and best value, as (value, stage).
+    teacher: the best of all other models, the same way.
+  """
+
+  first: tuple[float, str]
+  best: tuple[float, str]
+  teacher: tuple[float, str]
+
+  @property
+  def closed(self) -> float | None:
+    """The share of the gap, or None where no teacher was ahead."""
+    whole = self.teacher[0] - self.first[0]
+    return (self.best[0] - self.first[0]) / whole if whole > 0 else None
+
+
+def rows(workdir: str | pathlib.Path) -> list[Row]:
+  """A row for each train stage, in the order in which they run."""
+  return rows_of(record.load(pathlib.Path(workdir)))
+
+
+def table(workdir: str | pathlib.Path) -> str:
+  """The rows as aligned text, with what was measured and the gap closed."""
+  run = record.load(pathlib.Path(workdir))
+  lines = [("stage", "taught by", *METRICS.values(), "minutes")]
+  for row in rows_of(run):
+    numbers = [row.cell(metric) for metric in METRICS]
+    lines.append((row.stage, row.taught_by or ABSENT, *numbers, row.time))
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  text = [
+    "  ".join(
+      cell.ljust(width) if i < 2 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ).rstrip()
+    for line in lines
+  ]
+  return "\n".join([scope(run), "", *text, "", *notes(run)])
+
+
+def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
+  """A section of docs/RESULTS.md for each run."""
+  runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
+  return "\n".join(map(_markdown, runs))
+
+
+def rows_of(run: record.Run) -> list[Row]:
+  """A row for each train stage of a run that was read."""
+  return [
+    Row(
+      stage=stage.name,
+      model=stage.model,
+      taught_by=stage.taught_by,
+      ran=stage.ran,
+      values={metric: run.value(stage.name, metric) for metric in METRICS},
+      minutes=stage.seconds / 60 if stage.ran else None,
+    )
+    for stage in run.trained()
+  ]
+
+
+def scope(run: record.Run) -> str:
+  """What the numbers were measured on."""
+  if not run.measured:
+    return f"{run.dataset}: nothing is measured yet"
+  queries = sorted({found.queries for found in run.measured.values()})
+  counts = " or ".join(f"{count:,}" for count in queries)
+  return f"{run.dataset}, split {run.split}, {counts} queries"
+
+
+def notes(run: record.Run) -> list[str]:
+  """The lines under a table: what was reranked, and the gap closed."""
+  reranked = [n for n, found in run.measured.items() if found.index == "rerank"]
+  return [_reranked(run, reranked)] * bool(reranked) + [gap_text(gap(run))]
+
+
+def gap(run: record.Run) -> Gap | None:
+  """The gap in MRR@10; None unless a student and a teacher were measured."""
+  students, teachers = [], []
+  for stage in run.trained():
+    value = run.value(stage.name, record.HEADLINE)
+    if value is not None:
+      own = stage.model == record.STUDENT
+      (students if own else teachers).append((value, stage.name))
+  if not students or not teachers:
+    return None
+  return Gap(students[0], max(students, key=_first), max(teachers, key=_first))
+
+
+def gap_text(gap: Gap | None) -> str:
+  """A gap in words, with the numbers that it is made of."""
+  if gap is None:
+    return "gap closed: unknown until a student and a teacher are measured"
+  first, best, teacher = gap.first, gap.best, gap.teacher
+  if gap.closed is None:
+    return (
+      f"gap closed: there was none; the best teacher, {teacher[1]}, has MRR@10 "
+      f"{number(teacher[0])} and {first[1]} began at {number(first[0])}"
+    )
+  return (
+    f"gap closed: {100 * gap.closed:.0f} % in MRR@10 = "
+    f"({number(best[0])} {best[1]} - {number(first[0])} {first[1]}) / "
+    f"({number(teacher[0])} {teacher[1]} - {number(first[0])} {first[1]})"
+  )
+
+
+def number(value: float | None) -> str:
+  """A metric's value with three decimals."""
+  return ABSENT if value is None else f"{value:.3f}"
+
+
+def _first(pair: tuple[float, str]) -> float:
+  return pair[0]
+
+
+def _reranked(run: record.Run, names: Sequence[str]) -> str:
+  sources = set()
+  for name in names:
+    stage = run.stages.get(run.measured[name].stage)
+    source = run.trainer(stage.inputs.get("encoded", "")) if stage else None
+    if stage and source:
+      depth = stage.settings.get("rerank_depth", "few")
+      sources.add(f"the first {depth} of {source.name}")
+  lists = " or ".join(sorted(sources)) or "another model's first"
+  return (
+    f"reranked: {', '.join(names)} ordered {lists}; their recall is that of "
+    "these lists"
+  )
+
+
+def _markdown(run: record.Run) -> str:
+  head = (
+    "stage",
+    "taught by",
+    "method",
+    "steps",
+    "batch",
+    "learning rate",
+    *METRICS.values(),
+    "minutes",
+  )
+  lines = [
+    _line(head),
+    "|" + "---|" * 3 + "---:|" * (len(head) - 3),
+    *(_line(_cells(run, row)) for row in rows_of(run)),
+  ]
+  title = f"## {run.workdir.name}"
+  about = "; ".join([scope(run), *_settings(run)])
+  ending = [f"- {note}" for note in notes(run)]
+  return "\n".join([title, "", f"{about}.", "", *lines, "", *ending, ""])
+
+
+def _cells(run: record.Run, row: Row) -> list[str]:
+  settings = run.stages[row.stage].settings
+  shown = ("method", "steps", "batch_size")
+  rate = settings.get("learning_rate")
+  return [
+    row.stage,
+    row.taught_by or ABSENT,
+    *(str(settings.get(key, ABSENT)) for key in shown),
+    ABSENT if rate is None else f"{rate:g}",
+    *(row.cell(metric) for metric in METRICS),
+    row.time,
+  ]
+
+
+def _settings(run: record.Run) -> list[str]:
+  """Settings of the whole run that its numbers depend on."""
+  data = run.config.get("data") or {}
+  named = {
+    "seed": run.config.get("seed"),
+    "tokens of a query": data.get("query_length"),
+    "tokens of a passage": data.get("passage_length"),
+    "queries of train": (data.get("max_queries") or {}).get("train"),
+  }
+  return [f"{k} {v}" for k, v in named.items() if v is not None]
+
+
+def _line(cells: Sequence[str]) -> str:
+  escaped = (cell.replace("|", "\\|") for cell in cells)
+  return f"| {' | '.join(escaped)} |"

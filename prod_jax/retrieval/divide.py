@@ -1,0 +1,50 @@
+"""PROD's data progression: which queries are still worth a lesson.
+
+Ranks are 0-based positions of the first labelled positive in one and the same
+list: as the student retrieved it, and as the teacher reorders it.
+"""
+
+import numpy as np
+
+from prod_jax import config
+from prod_jax.data.negatives import Candidates, first_rank
+
+
+def student_ranks(candidates: Candidates) -> np.ndarray:
+  """Rank of the first positive in the student's run, -1 where it is missed."""
+  return first_rank(candidates.rank, candidates.label)
+
+
+def teacher_ranks(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
+  """Rank of the first positive once the teacher has reordered that run.
+
+  Only what the student retrieved is reordered: a positive that it missed
+  stays missed. Ties keep the student's order.
+  """
+  retrieved = candidates.rank >= 0
+  key = np.where(retrieved, -scores_QC, np.inf)
+  order = np.argsort(key, axis=1, kind="stable")
+  ranks = np.empty_like(order)
+  places = np.broadcast_to(np.arange(order.shape[1]), order.shape)
+  np.put_along_axis(ranks, order, places, axis=1)
+  return first_rank(np.where(retrieved, ranks, -1), candidates.label)
+
+
+def keep(
+  student_Q: np.ndarray, teacher_Q: np.ndarray, stage: config.Divide
+) -> np.ndarray:
+  """Which queries stay, bool [Q].
+
+  Rule "marco" (PROD on MS MARCO): the student has the positive at
+  `student_from` to `student_to`, the teacher at most at `teacher_to`. Rule
+  "nq" (PROD on Natural Questions): the teacher beats the student, and is at
+  most at `teacher_to`; what the student misses wholly counts as beaten.
+  """
+  teacher_right = (teacher_Q >= 0) & (teacher_Q <= stage.teacher_to)
+  if stage.rule == "nq":
+    missed = student_Q < 0
+    return teacher_right & (missed | (teacher_Q < student_Q))
+  student_close = (student_Q >= stage.student_from) & (
+    student_Q <= stage.student_to
+  )
+  return teacher_right & student_close

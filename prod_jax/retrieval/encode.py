@@ -1,0 +1,143 @@
+"""Texts to embeddings, and embeddings as memory-mapped shards."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from prod_jax import strict
+from prod_jax.batch import Tokens
+from prod_jax.data import tokens
+from prod_jax.models.dual import DualEncoder
+from prod_jax.retrieval import blocks, buckets
+
+Tower = Literal["query", "passage"]
+
+
+class Shards:
+  """Rows of a matrix that lies in several memory-mapped files.
+
+  Has the `shape`, `dtype` and slicing of the array [rows, D] that it stands
+  for; only what is asked for is read.
+  """
+
+  def __init__(self, parts: Sequence[np.ndarray]):
+    self._parts = list(parts)
+    self._ends = np.cumsum([len(p) for p in self._parts])
+    self.shape = (int(self._ends[-1]), self._parts[0].shape[1])
+    self.dtype = self._parts[0].dtype
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    """Rows of a slice, or of an integer array of any shape."""
+    if isinstance(rows, slice):
+      return self._slice(*rows.indices(len(self)))
+    rows = np.asarray(rows)
+    part = np.searchsorted(self._ends, rows, side="right")
+    out = np.empty((*rows.shape, self.shape[1]), self.dtype)
+    for i in np.unique(part):
+      here = part == i
+      out[here] = self._parts[i][rows[here] - self._start(i)]
+    return out
+
+  def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    del copy
+    return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
+
+  def _start(self, part: int) -> int:
+    return int(self._ends[part]) - len(self._parts[part])
+
+  def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
+    if step != 1:
+      raise IndexError("Shards are read forwards, in steps of 1")
+    found = []
+    for i, part in enumerate(self._parts):
+      first = self._start(i)
+      low, high = max(start - first, 0), min(stop - first, len(part))
+      if low < high:
+        found.append(part[low:high])
+    if not found:
+      return np.empty((0, self.shape[1]), self.dtype)
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _embed(model: DualEncoder, params: Any, rows: Tokens, tower: Tower):
+  return model.embed(params, rows, tower)[0]
+
+
+def embedder(
+  model: DualEncoder,
+  params: Any,
+  tower: Tower,
+  store: tokens.TokenStore,
+  special: tokens.Special,
+  *,
+  longest: int,
+  batch_tokens: int,
+  mesh: jax.sharding.Mesh,
+) -> Callable[[int, int], np.ndarray]:
+  """A function of (start, stop) that embeds those rows of `store`.
+
+  Its result is float32 [stop - start, D].
+  """
+  lengths = store.lengths() + 2  # [CLS] and [SEP]
+
+  def embed(start: int, stop: int) -> np.ndarray:
+    return buckets.run(
+      lambda rows: _embed(model, params, rows, tower),
+      lambda rows, length: tokens.single(
+        [store[start + int(i)] for i in rows], length, special
+      ),
+      lengths[start:stop],
+      longest=longest,
+      batch_tokens=batch_tokens,
+      mesh=mesh,
+      width=model.bert.width,
+    )
+
+  return embed
+
+
+def encode_passages(
+  folder: pathlib.Path,
+  embed: Callable[[int, int], np.ndarray],
+  rows: int,
+  shard_rows: int,
+  name: str,
+) -> None:
+  """Writes all passages as shards, resuming where a run stopped."""
+  paths = blocks.compute(
+    folder,
+    rows,
+    shard_rows,
+    lambda start, stop: {"vectors": embed(start, stop)},
+    name=name,
+    unit="passages",
+  )
+  manifest = {"rows": rows, "shards": [p.name for p in paths]}
+  (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+
+
+def open_shards(folder: pathlib.Path) -> Shards:
+  """The matrix that `encode_passages` wrote.
+
+  Raises:
+    ConfigError: when shards and manifest do not agree.
+  """
+  manifest = json.loads((folder / "manifest.json").read_text())
+  shards = Shards(
+    [blocks.read(folder / name, "vectors") for name in manifest["shards"]]
+  )
+  if len(shards) != manifest["rows"]:
+    raise strict.ConfigError(
+      f"{folder}: the shards hold {len(shards)} rows, manifest.json says "
+      f"{manifest['rows']}; delete the stage's folder and run it again"
+    )
+  return shards

@@ -1,0 +1,78 @@
+"""Stage kind `encode`: the collection and the queries as embeddings.
+
+Leaves `passages/` with memory-mapped shards and a manifest, and
+`queries-SPLIT.npy` with float32 [Q, D] for each split.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prod_jax import config, strict
+from prod_jax.retrieval import encode
+from prod_jax.stages.inputs import Inputs
+
+
+def inputs(stage: config.Encode) -> dict[str, str]:
+  """The stages that this one reads, by role."""
+  return {"params": stage.params}
+
+
+def fingerprint(shared: Inputs, name: str, stage: config.Encode) -> dict:
+  """What the result depends on besides this stage's config and inputs."""
+  return shared.data_fingerprint()
+
+
+def check(shared: Inputs, name: str, stage: config.Encode) -> None:
+  """Raises ConfigError unless `params` names a trained dual encoder."""
+  trained = shared.config.stages[stage.params]
+  if shared.config.models[trained.model].kind != "dual":
+    raise strict.ConfigError(
+      f"config.stages.{name}.params: {stage.params} trains a cross-encoder, "
+      "which has no embeddings"
+    )
+
+
+def run(
+  shared: Inputs,
+  name: str,
+  stage: config.Encode,
+  read: Mapping[str, pathlib.Path],
+  folder: pathlib.Path,
+) -> dict[str, Any]:
+  """Embeds what is not embedded yet."""
+  model = shared.model(shared.config.stages[stage.params].model)
+  params = shared.trained_params(read["params"])
+  data = shared.tokens
+
+  def embedder(tower, store, longest):
+    return encode.embedder(
+      model,
+      params,
+      tower,
+      store,
+      data.special,
+      longest=longest,
+      batch_tokens=stage.batch_tokens,
+      mesh=shared.mesh,
+    )
+
+  encode.encode_passages(
+    folder / "passages",
+    embedder("passage", data.passages, shared.config.data.passage_length),
+    len(data.passages),
+    stage.shard_rows,
+    name,
+  )
+  splits = [s for s in stage.splits if s in data.queries]
+  for split in splits:
+    store = data.queries[split]
+    embed = embedder("query", store, shared.config.data.query_length)
+    np.save(folder / f"queries-{split}.npy", embed(0, len(store)))
+  return {
+    "passages": len(data.passages),
+    "width": model.bert.width,
+    **{f"{split}_queries": len(data.queries[split]) for split in splits},
+  }

@@ -1,0 +1,157 @@
+"""What stages of every kind read: collection, tokens, models, their weights."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from typing import Any
+
+import jax
+from absl import logging
+
+from prod_jax import config, packaged, sharding, strict
+from prod_jax.data import dataset as datasets
+from prod_jax.data import tokens
+from prod_jax.methods.scoring import Encoder
+from prod_jax.models import hf
+from prod_jax.models.bert import BertConfig
+from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.dual import DualEncoder
+
+PARAMS = "params.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """The shared inputs of a run. Nothing is opened before a stage asks for it.
+
+  Attributes:
+    config: of the whole run.
+    workdir: of the whole run.
+  """
+
+  config: config.Config
+  workdir: pathlib.Path
+
+  @functools.cached_property
+  def dataset(self) -> datasets.Dataset:
+    data = self.config.data
+    return datasets.open_dataset(
+      data.name,
+      data.path,
+      str(data.data_dir or self.workdir / "data"),
+      on_error=data.on_error,
+      max_queries=data.max_queries,
+    )
+
+  @functools.cached_property
+  def tokenizer(self) -> tokens.Tokenizer:
+    folder = self.config.data.tokenizer
+    return tokens.load_tokenizer(
+      packaged.model_folder() if folder == "packaged" else pathlib.Path(folder)
+    )
+
+  @functools.cached_property
+  def tokens(self) -> tokens.TokenisedDataset:
+    """Tokens of passages and queries, cut to the configured lengths."""
+    data = self.config.data
+    return tokens.tokenise_dataset(
+      self.dataset,
+      self.tokenizer,
+      self.workdir / "tokens",
+      title_join=data.title_join,
+      max_tokens=max(data.passage_length, data.query_length),
+    )
+
+  @functools.cached_property
+  def mesh(self) -> jax.sharding.Mesh:
+    return sharding.make_mesh(self.config.mesh)
+
+  def model(self, name: str) -> Encoder:
+    """The encoder that `config.models.<name>` describes."""
+    if name not in self.config.models:
+      known = ", ".join(self.config.models)
+      raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
+    model = self.config.models[name]
+    bert = self._bert(model)
+    if model.kind == "cross":
+      return CrossEncoder(bert=bert, pooling=model.pooling)
+    return DualEncoder(
+      bert=bert,
+      tied=model.tied,
+      pooling=model.pooling,
+      similarity=model.similarity,
+      scale=model.scale,
+    )
+
+  def first_params(self, name: str, seed: int) -> Any:
+    """Its weights before any training: loaded, or drawn from the seed.
+
+    A loaded encoder fills every tower; a cross-encoder's head is drawn.
+    """
+    model, encoder = self.config.models[name], self.model(name)
+    params = encoder.init(jax.random.key(seed))
+    if not model.weights:
+      return params
+    folder = _weights(model)
+    loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
+    logging.info("model %s: weights of %s", name, folder)
+    return {k: v if k == "head" else loaded for k, v in params.items()}
+
+  def trained_params(self, folder: pathlib.Path) -> Any:
+    """The weights that a train stage left in its folder."""
+    return hf.load_params(folder / PARAMS)
+
+  def seed(self, name: str) -> int:
+    """A seed of its own for each stage, from the run's."""
+    text = f"{self.config.seed}/{name}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
+
+  def model_fingerprint(self, name: str) -> dict[str, Any]:
+    """All that decides a model: its config and its first weights."""
+    model = self.config.models[name]
+    weights = _weights(model) if model.weights else None
+    return {
+      "model": strict.plain(model),
+      "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
+    }
+
+  def data_fingerprint(self) -> dict[str, Any]:
+    """All that decides the tokens a stage sees."""
+    return {
+      "dataset": self.dataset.fingerprint,
+      "tokenizer": self.tokenizer.fingerprint,
+      "data": {
+        k: v
+        for k, v in strict.plain(self.config.data).items()
+        if k not in ("path", "data_dir", "tokenizer")
+      },
+    }
+
+  def _bert(self, model: config.Model) -> BertConfig:
+    if model.weights:
+      bert = hf.read_config(_weights(model))
+      depth = len(model.layers) or bert.depth
+      bert = dataclasses.replace(bert, depth=depth)
+    else:
+      longest = self.config.data.query_length + self.config.data.passage_length
+      bert = BertConfig(
+        vocab_size=self.tokenizer.vocab_size,
+        width=model.width,
+        depth=model.depth,
+        heads=model.heads,
+        mlp_width=model.mlp_width,
+        max_positions=longest,
+      )
+    return dataclasses.replace(
+      bert,
+      dropout=model.dropout,
+      attention_dropout=model.dropout,
+      dtype=model.dtype,
+    )
+
+
+def _weights(model: config.Model) -> pathlib.Path:
+  if model.weights == "packaged":
+    return packaged.model_folder()
+  return pathlib.Path(model.weights)

@@ -1,0 +1,130 @@
+"""Stage kind `mine`: candidate lists for training queries.
+
+Leaves `candidates/` as `data.negatives.Candidates` describes it.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prod_jax import config, strict
+from prod_jax.data.negatives import Candidates, first_rank
+from prod_jax.retrieval import blocks, encode, search
+from prod_jax.stages.inputs import Inputs
+
+
+def inputs(stage: config.Mine) -> dict[str, str]:
+  """The stages that this one reads, by role."""
+  return {"encoded": stage.encoded}
+
+
+def fingerprint(shared: Inputs, name: str, stage: config.Mine) -> dict:
+  """What the result depends on besides this stage's config and inputs."""
+  return {"dataset": shared.dataset.fingerprint}
+
+
+def check(shared: Inputs, name: str, stage: config.Mine) -> None:
+  """Raises ConfigError when the queries of its split are not encoded."""
+  splits = shared.config.stages[stage.encoded].splits
+  if stage.split not in splits:
+    raise strict.ConfigError(
+      f"config.stages.{name}.split is {stage.split!r}, but {stage.encoded} "
+      f"encodes {', '.join(splits)}"
+    )
+
+
+def run(
+  shared: Inputs,
+  name: str,
+  stage: config.Mine,
+  read: Mapping[str, pathlib.Path],
+  folder: pathlib.Path,
+) -> dict[str, Any]:
+  """Retrieves for all queries that have a labelled positive."""
+  vectors = encode.open_shards(read["encoded"] / "passages")
+  queries_QD = np.load(
+    read["encoded"] / f"queries-{stage.split}.npy",
+    mmap_mode="r",
+    allow_pickle=False,
+  )
+  positives = shared.dataset.positive_rows(stage.split)
+  rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
+  most = max(len(positives[row]) for row in rows)
+  index = search.open_index(stage.index, vectors)
+
+  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+    query = rows[start:stop]
+    q_QD = np.asarray(queries_QD[query])
+    ids_QK, scores_QK = index.search(q_QD, stage.depth)
+    labelled = [positives[row] for row in query]
+    missed = _missed(labelled, ids_QK, most)
+    vectors_QMD = vectors[np.maximum(missed, 0)]
+    scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
+    return _lists(
+      query, labelled, (ids_QK, scores_QK), (missed, scores_QM)
+    )._asdict()
+
+  paths = blocks.compute(
+    folder / "blocks",
+    len(rows),
+    stage.block_queries,
+    work,
+    name=name,
+    unit="queries",
+  )
+  mined = Candidates(
+    *(
+      np.concatenate([blocks.read(path, field) for path in paths])
+      for field in Candidates._fields
+    )
+  )
+  mined.save(folder / "candidates")
+  shutil.rmtree(folder / "blocks")
+  ranks = first_rank(mined.rank, mined.label)
+  negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
+  return {
+    "queries": len(rows),
+    "depth": stage.depth,
+    "index": index.kind,
+    "found": round(float((ranks >= 0).mean()), 4),
+    "first": round(float((ranks == 0).mean()), 4),
+    "negatives_a_query": round(float(negatives.mean()), 2),
+  }
+
+
+def _lists(
+  query: np.ndarray,
+  labelled: list[tuple[int, ...]],
+  retrieved: tuple[np.ndarray, np.ndarray],
+  missed: tuple[np.ndarray, np.ndarray],
+) -> Candidates:
+  """Joins what was retrieved and what was missed, each (ids, scores)."""
+  ids = np.concatenate([retrieved[0], missed[0]], axis=1).astype(np.int32)
+  score = np.concatenate([retrieved[1], missed[1]], axis=1)
+  rank = np.full(ids.shape, -1, np.int32)
+  rank[:, : retrieved[0].shape[1]] = np.arange(retrieved[0].shape[1])
+  label = np.stack(
+    [np.isin(line, rows) for line, rows in zip(ids, labelled, strict=True)]
+  )
+  there = ids >= 0
+  return Candidates(
+    query=query,
+    ids=ids,
+    label=label & there,
+    rank=np.where(there, rank, -1),
+    score=np.where(there, score, np.nan).astype(np.float32),
+  )
+
+
+def _missed(
+  positives: list[tuple[int, ...]], ids_QK: np.ndarray, most: int
+) -> np.ndarray:
+  """The labelled positives that were not retrieved, [Q, most], -1 padded."""
+  out = np.full((len(positives), most), -1, np.int64)
+  for line, labelled, found in zip(out, positives, ids_QK, strict=True):
+    missed = [row for row in labelled if row not in found]
+    line[: len(missed)] = missed
+  return out

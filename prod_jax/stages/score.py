@@ -1,0 +1,85 @@
+"""Stage kind `score`: a cross-encoder's scores of candidate lists.
+
+Leaves `scores.npy`, float32 [Q, C], aligned with the lists of `candidates`:
+raw logits, NaN on padding. A pair is scored once and read ever after.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prod_jax import config, strict
+from prod_jax.data.negatives import Candidates
+from prod_jax.retrieval import blocks, divide, rerank
+from prod_jax.stages.inputs import Inputs
+
+
+def inputs(stage: config.Score) -> dict[str, str]:
+  """The stages that this one reads, by role."""
+  return {"params": stage.params, "candidates": stage.candidates}
+
+
+def fingerprint(shared: Inputs, name: str, stage: config.Score) -> dict:
+  """What the result depends on besides this stage's config and inputs."""
+  return shared.data_fingerprint()
+
+
+def check(shared: Inputs, name: str, stage: config.Score) -> None:
+  """Raises ConfigError unless `params` names a trained cross-encoder."""
+  trained = shared.config.stages[stage.params]
+  if shared.config.models[trained.model].kind != "cross":
+    raise strict.ConfigError(
+      f"config.stages.{name}.params: {stage.params} trains a dual encoder; "
+      "its scores are those of an encode stage"
+    )
+
+
+def run(
+  shared: Inputs,
+  name: str,
+  stage: config.Score,
+  read: Mapping[str, pathlib.Path],
+  folder: pathlib.Path,
+) -> dict[str, Any]:
+  """Scores the lists that are not scored yet."""
+  model = shared.model(shared.config.stages[stage.params].model)
+  params = shared.trained_params(read["params"])
+  lists = Candidates.load(read["candidates"] / "candidates")
+  split = shared.config.stages[stage.candidates].split
+  data = shared.tokens
+
+  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+    return {
+      "scores": rerank.score_lists(
+        model,
+        params,
+        data.queries[split],
+        data.passages,
+        lists.query[start:stop],
+        lists.ids[start:stop],
+        data.special,
+        lengths=shared.config.data,
+        batch_tokens=stage.batch_tokens,
+        mesh=shared.mesh,
+      )
+    }
+
+  paths = blocks.compute(
+    folder / "blocks",
+    len(lists.query),
+    stage.block_queries,
+    work,
+    name=name,
+    unit="queries",
+  )
+  scores_QC = np.concatenate([blocks.read(path, "scores") for path in paths])
+  np.save(folder / "scores.npy", scores_QC)
+  shutil.rmtree(folder / "blocks")
+  ranks = divide.teacher_ranks(lists, scores_QC)
+  return {
+    "pairs": int((lists.ids >= 0).sum()),
+    "first": round(float((ranks == 0).mean()), 4),
+  }

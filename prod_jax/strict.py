@@ -1,0 +1,135 @@
+"""Mappings to frozen dataclasses, strictly, and back.
+
+A key that no field carries, a field without value, or a value of another type
+is an error with the full path of the key and, where one is near, the key that
+was meant.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+
+class ConfigError(ValueError):
+  """A config that cannot be run; the message names the key and the remedy."""
+
+
+class Typed(str):
+  """A value as typed on the command line: its field decides what it is."""
+
+
+def section(cls: type, raw: Mapping[str, Any], path: str) -> Any:
+  """Turns a mapping into the frozen dataclass `cls`, strictly.
+
+  Raises:
+    ConfigError: for a key that is unknown or absent, or a value of another
+      type, with the full path of the key.
+  """
+  fields = {f.name: f for f in dataclasses.fields(cls)}
+  for key in raw:
+    if key not in fields:
+      raise ConfigError(unknown_key(key, path, fields))
+  hints = _hints(cls)
+  values = {}
+  for name, field in fields.items():
+    if name in raw:
+      values[name] = _coerce(raw[name], hints[name], f"{path}.{name}")
+    elif (
+      field.default is dataclasses.MISSING
+      and field.default_factory is dataclasses.MISSING
+    ):
+      raise ConfigError(f"{path}.{name} is not set, and has no default")
+  return cls(**values)
+
+
+def plain(value: Any) -> Any:
+  """The value as dicts, lists and scalars, ready for json."""
+  if dataclasses.is_dataclass(value):
+    return {
+      f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+    }
+  if isinstance(value, Mapping):
+    return {str(k): plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [plain(v) for v in value]
+  return value
+
+
+def unknown_key(key: str, path: str, known: Iterable[str]) -> str:
+  """Says that `path` has no such key, and which one was meant."""
+  known = list(known)
+  near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+  meant = (
+    f"did you mean {path}.{near[0]}?"
+    if near
+    else f"known keys: {', '.join(known)}"
+  )
+  return f"{path} has no key {key!r}; {meant}"
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+  return typing.get_type_hints(cls)
+
+
+def _coerce(value: Any, hint: Any, path: str) -> Any:
+  """`value` as `hint` says, or a ConfigError that names `path`."""
+  origin, args = typing.get_origin(hint), typing.get_args(hint)
+  if origin is types.UnionType:
+    return _tagged(value, args, path)
+  if dataclasses.is_dataclass(hint):
+    return section(hint, _mapping(value, path), path)
+  if origin is Mapping:
+    items = _mapping(value, path).items()
+    return {k: _coerce(v, args[1], f"{path}.{k}") for k, v in items}
+  if isinstance(value, Typed):
+    value = str(value) if hint is str or origin is Literal else _parse(value)
+  if hint is Any:
+    return value
+  if origin is Literal:
+    if value not in args:
+      raise ConfigError(f"{path} is {value!r}; it takes one of {list(args)}")
+    return value
+  if origin is tuple:
+    if not isinstance(value, list | tuple):
+      raise ConfigError(f"{path} is {value!r}, not a tuple")
+    return tuple(
+      _coerce(v, args[0], f"{path}[{i}]") for i, v in enumerate(value)
+    )
+  if hint is float and type(value) is int:
+    return float(value)
+  if type(value) is not hint:
+    raise ConfigError(
+      f"{path} is {value!r} ({type(value).__name__}), not {hint.__name__}"
+    )
+  return value
+
+
+def _tagged(value: Any, classes: Sequence[type], path: str) -> Any:
+  """One of several dataclasses, told apart by their Literal field `kind`."""
+  raw = _mapping(value, path)
+  kinds = {typing.get_args(_hints(c)["kind"])[0]: c for c in classes}
+  kind = str(raw.get("kind", ""))
+  if kind not in kinds:
+    raise ConfigError(f"{path}.kind is {kind!r}; known: {', '.join(kinds)}")
+  return section(kinds[kind], raw, path)
+
+
+def _mapping(value: Any, path: str) -> Mapping[str, Any]:
+  if not isinstance(value, Mapping):
+    raise ConfigError(f"{path} is {value!r}, not a section of keys")
+  return value
+
+
+def _parse(text: str) -> Any:
+  if text.lower() in ("true", "false"):
+    return text.lower() == "true"
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return str(text)

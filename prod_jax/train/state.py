@@ -1,0 +1,29 @@
+"""What a training step reads and replaces. Arrays only."""
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+PyTree = Any
+
+
+class TrainState(NamedTuple):
+  """Attributes:
+  step: int32 scalar, optimizer steps taken.
+  params: float32 masters, a plain nested dict.
+  opt_state: of the optax transformation that made it.
+  """
+
+  step: jax.Array
+  params: PyTree
+  opt_state: PyTree
+
+
+def init_state(
+  params: PyTree, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """The state before the first step."""
+  return TrainState(
+    jax.numpy.zeros((), jax.numpy.int32), params, optimizer.init(params)
+  )

@@ -1,0 +1,114 @@
+"""One optimizer step as a pure function of state, frozen trees and batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from prod_jax import sharding
+from prod_jax.batch import Batch
+from prod_jax.train.state import TrainState
+
+PyTree = Any
+Metrics = dict[str, jax.Array]
+LossFn = Callable[[PyTree, PyTree, Batch, jax.Array], tuple[jax.Array, Metrics]]
+Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
+
+
+def make_step(
+  loss_fn: LossFn,
+  optimizer: optax.GradientTransformation,
+  *,
+  seed: int,
+  accumulation: int = 1,
+) -> Step:
+  """Builds `step(state, frozen, batch) -> (state, metrics)`.
+
+  Args:
+    loss_fn: (params, frozen, batch, key) to a scalar mean over the batch and
+      scalar metrics.
+    optimizer: what made `state.opt_state`.
+    seed: of the random key, which is a function of it and `state.step` alone.
+    accumulation: micro-batches whose gradients are averaged. In-batch
+      negatives then come from the micro-batch, as anywhere else.
+
+  Returns:
+    A pure function. Its metrics are those of the loss, `loss` and `grad_norm`
+    (before clipping).
+  """
+  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+
+  def step(
+    state: TrainState, frozen: PyTree, batch: Batch
+  ) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    if accumulation == 1:
+      (loss, metrics), grads = grad_fn(state.params, frozen, batch, key)
+    else:
+      loss, metrics, grads = _accumulate(
+        grad_fn, state.params, frozen, batch, key, accumulation
+      )
+    norm = optax.tree.norm(grads)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    metrics = {**metrics, "loss": loss, "grad_norm": norm}
+    return TrainState(state.step + 1, params, opt_state), metrics
+
+  return step
+
+
+def _accumulate(
+  grad_fn: Callable,
+  params: PyTree,
+  frozen: PyTree,
+  batch: Batch,
+  key: jax.Array,
+  parts: int,
+) -> tuple[jax.Array, Metrics, PyTree]:
+  """Means of loss, metrics and gradients over `parts` micro-batches."""
+  # Row b goes to part b % parts: each device keeps the rows that it holds.
+  micro = jax.tree.map(
+    lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
+  )
+
+  def body(total: PyTree, part: tuple) -> tuple[PyTree, None]:
+    micro_batch, micro_key = part
+    (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_key)
+    return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
+
+  keys = jax.random.split(key, parts)
+  (loss, metrics), grads = jax.eval_shape(
+    grad_fn, params, frozen, jax.tree.map(lambda x: x[0], micro), key
+  )
+  zeros = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), (loss, metrics, grads)
+  )
+  total, _ = jax.lax.scan(body, zeros, (micro, keys))
+  return jax.tree.map(lambda x: x / parts, total)
+
+
+def compile_step(
+  step: Step, state: TrainState, frozen: PyTree, mesh: jax.sharding.Mesh
+) -> tuple[Step, TrainState, PyTree]:
+  """Places state and frozen trees on the mesh and jits the step for it.
+
+  The state is donated; frozen trees are arguments and never donated.
+
+  Returns:
+    The jitted step, and both trees with their shardings.
+  """
+  state_at = sharding.shardings(state, mesh)
+  frozen_at = sharding.shardings(frozen, mesh)
+  jitted = jax.jit(
+    step,
+    in_shardings=(state_at, frozen_at, sharding.batch_sharding(mesh)),
+    out_shardings=(state_at, sharding.replicated(mesh)),
+    donate_argnums=0,
+  )
+  return (
+    jitted,
+    jax.device_put(state, state_at),
+    jax.device_put(frozen, frozen_at),
+  )

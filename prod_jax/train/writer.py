@@ -1,0 +1,29 @@
+"""Metrics of a training stage as JSON lines."""
+
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+
+
+class MetricsWriter:
+  """Appends one JSON object a logged step to `metrics.jsonl`.
+
+  A resumed stage repeats the steps since its checkpoint; of two lines with
+  the same step the later one counts.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Writes a line and flushes it. Non-finite numbers become null."""
+    row = {
+      k: float(f"{v:.8g}") if math.isfinite(v) else None
+      for k, v in metrics.items()
+    }
+    self._file.write(json.dumps({"step": step, **row}) + "\n")
+    self._file.flush()
+
+  def close(self) -> None:
+    self._file.close()

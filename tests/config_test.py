@@ -1,0 +1,83 @@
+"""Configs: strictness, overrides, and every file in configs/."""
+
+import pathlib
+
+import pytest
+
+from prod_jax import config, config_file, strict
+
+REPO = pathlib.Path(__file__).parents[1]
+QUICKSTART = str(REPO / "configs" / "quickstart.py")
+FILES = sorted((REPO / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("variant", ["", ":runlocal"])
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_config_loads(path, variant):
+  loaded = config_file.load(f"{path}{variant}")
+  assert loaded.stages and loaded.models
+
+
+def test_overrides_reach_every_type_and_the_last_one_wins():
+  loaded = config_file.load(
+    f"{QUICKSTART}:runlocal,seed=3,models.student.layers=(0, 1),seed=4",
+    [
+      "models.student.tied=false",
+      "stages.mine_1.depth=7",
+      "stages.mine_1.index=scann",
+      "stages.student_de.learning_rate=1",
+      "stages.student_de.settings.temperature=2",
+      "data.max_queries.test=5",
+      "data.path=7",
+    ],
+  )
+  assert loaded.seed == 4
+  assert loaded.models["student"].layers == (0, 1)
+  assert loaded.models["student"].tied is False
+  assert loaded.stages["mine_1"] == config.Mine(
+    kind="mine", encoded="encode_teacher_de", depth=7, index="scann"
+  )
+  assert loaded.stages["student_de"].learning_rate == 1.0
+  assert loaded.stages["student_de"].settings["temperature"] == 2
+  assert loaded.data.max_queries["test"] == 5
+  assert loaded.data.path == "7"
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("stages.student_de.stepz=3", "did you mean config.stages.student_de.step"),
+    ("stages.studnt_de.steps=3", "did you mean config.stages.student_de?"),
+    ("stages.student_de.steps=many", "steps is 'many' (str), not int"),
+    ("stages.student_de.steps=1.5", "steps is 1.5 (float), not int"),
+    ("stages.mine_1.kind=mien", "known: train, encode, mine"),
+    ("models.student.layers=3", "layers is 3, not a tuple"),
+    ("models.student.layers=(0,'a')", "layers[1] is 'a' (str), not int"),
+    ("models.student.pooling=max", "it takes one of ['cls', 'mean']"),
+    ("models.student.tied=1", "tied is 1 (int), not bool"),
+    ("sed=1", "did you mean config.seed?"),
+    ("seed", "not of the form key=value"),
+  ],
+)
+def test_a_wrong_override_names_the_key_and_the_remedy(override, message):
+  with pytest.raises(strict.ConfigError) as error:
+    config_file.load(QUICKSTART, [override])
+  assert message in str(error.value)
+
+
+def test_a_missing_file_and_a_missing_key_are_named(tmp_path):
+  with pytest.raises(strict.ConfigError, match=r"did you mean .*quickstart.py"):
+    config_file.load(str(REPO / "configs" / "quickstrt.py"))
+  (tmp_path / "short.py").write_text(
+    "from ml_collections import ConfigDict\n"
+    "def get_config(variant=''):\n"
+    "  return ConfigDict(dict(seed=1, data={}, mesh={}, models={}))\n"
+  )
+  with pytest.raises(strict.ConfigError, match=r"config\.stages is not set"):
+    config_file.load(str(tmp_path / "short.py"))
+
+
+def test_plain_is_the_way_back():
+  loaded = config_file.load(QUICKSTART)
+  again = strict.section(config.Config, strict.plain(loaded), "config")
+  assert again == loaded

@@ -1,0 +1,105 @@
+"""Order, hashes, DONE files, stale work and partial runs."""
+
+import json
+
+import pytest
+
+from prod_jax import curriculum, strict
+
+
+class Lab:
+  """Three stages a -> b, a -> c that count how often they ran."""
+
+  def __init__(self, workdir):
+    self.workdir = workdir
+    self.ran = []
+    self.fingerprints = {"a": 1, "b": 1, "c": 1}
+    self.fail = None
+
+  def stages(self):
+    return [
+      curriculum.Stage(
+        name=name,
+        kind="toy",
+        inputs=inputs,
+        fingerprint=lambda name=name: self.fingerprints[name],
+        run=lambda read, folder, name=name: self.work(name, read, folder),
+      )
+      for name, inputs in (("a", {}), ("b", {"x": "a"}), ("c", {"x": "a"}))
+    ]
+
+  def work(self, name, read, folder):
+    self.ran.append(name)
+    assert all((path / "made").exists() for path in read.values())
+    (folder / "half").touch()
+    if name == self.fail:
+      raise RuntimeError("killed")
+    (folder / "made").write_text(name)
+    return {"figure": 1, "results": [{"stage": name, "value": 0.5}]}
+
+  def run(self, only=()):
+    self.ran = []
+    plans = curriculum.plan(self.stages(), self.workdir)
+    curriculum.run(plans, self.workdir, only, {"dataset": "toy"})
+    return self.ran
+
+
+@pytest.fixture
+def lab(tmp_path):
+  return Lab(tmp_path / "run")
+
+
+def test_stages_run_once_and_leave_a_record(lab):
+  assert lab.run() == ["a", "b", "c"]
+  assert lab.run() == []
+  results = json.loads((lab.workdir / "results.json").read_text())
+  assert [row["stage"] for row in results] == ["a", "b", "c"]
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  assert record["dataset"] == "toy"
+  assert [s["status"] for s in record["stages"]] == ["cached"] * 3
+  assert record["stages"][1]["inputs"] == {"x": "a"}
+  assert record["stages"][0]["summary"] == {"figure": 1}
+
+
+def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
+  lab.run()
+  lab.fingerprints["b"] = 2
+  assert lab.run() == ["b"]
+  lab.fingerprints["a"] = 2
+  assert lab.run() == ["a", "b", "c"]
+  stale = sorted(p.name[:4] for p in (lab.workdir / "stale").iterdir())
+  assert stale == ["00-a", "01-b", "01-b", "02-c"]
+
+
+def test_an_interrupted_stage_finds_its_unfinished_work(lab):
+  lab.fail = "b"
+  with pytest.raises(RuntimeError, match="killed"):
+    lab.run()
+  lab.fail = None
+  half = lab.workdir / "01-b" / "half"
+  half.write_text("mine")
+  assert lab.run() == ["b", "c"]
+  assert half.read_text() == "mine"
+  assert not (lab.workdir / "stale").exists()
+
+
+def test_part_of_a_run_needs_its_inputs(lab):
+  with pytest.raises(strict.ConfigError, match="has not run; add it"):
+    lab.run(["b"])
+  assert lab.run(["a", "c"]) == ["a", "c"]
+  with pytest.raises(strict.ConfigError, match="known: a, b, c"):
+    lab.run(["d"])
+
+
+def test_a_stage_reads_only_earlier_ones(lab):
+  stages = lab.stages()[::-1]
+  with pytest.raises(strict.ConfigError, match=r"stages\.c\.x is 'a'"):
+    curriculum.plan(stages, lab.workdir)
+
+
+def test_the_table_shows_what_would_run(lab):
+  lab.run(["a"])
+  plans = curriculum.plan(lab.stages(), lab.workdir)
+  lines = curriculum.table(plans).splitlines()
+  assert lines[1].split() == ["a", "toy", "-", "00-a", "cached"]
+  assert lines[2].split() == ["b", "toy", "x=a", "01-b", "pending"]

@@ -1,0 +1,237 @@
+"""Tokenizers, tokenised datasets, and rows of a batch against plain loops."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tokenizers
+
+from prod_jax import packaged
+from prod_jax.data import dataset, tokens
+from prod_jax.data.records import DataError
+
+VOCAB = [
+  "[PAD]",
+  "[UNK]",
+  "[CLS]",
+  "[SEP]",
+  "[MASK]",
+  "a",
+  "b",
+  "c",
+  "d",
+  "e",
+  ".",
+  "[",
+  "]",
+  "sep",
+  "mask",
+  "##x",
+]
+ID = {word: i for i, word in enumerate(VOCAB)}
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  path = tmp_path / "tokenizer"
+  path.mkdir()
+  (path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+  return path
+
+
+@pytest.fixture
+def tokenizer(folder) -> tokens.Tokenizer:
+  return tokens.load_tokenizer(folder)
+
+
+def ids(words: str) -> list[int]:
+  return [ID[word] for word in words.split()]
+
+
+def test_vocabulary_file(tokenizer):
+  assert tokenizer.special == tokens.Special(cls=2, sep=3, pad=0, mask=4)
+  assert tokenizer.vocab_size == len(VOCAB)
+  found = tokenizer.encode(["A bx.", "", "zzz"])
+  assert [row.tolist() for row in found] == [ids("a b ##x ."), [], ids("[UNK]")]
+  assert {row.dtype for row in found} == {np.dtype(np.int32)}
+
+
+@pytest.fixture
+def json_folder(folder, tmp_path) -> pathlib.Path:
+  """The same as tokenizer.json, with the settings that such files carry."""
+  model = tokenizers.models.WordPiece.from_file(
+    str(folder / "vocab.txt"), unk_token="[UNK]"
+  )
+  inner = tokenizers.Tokenizer(model)
+  inner.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+  inner.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+  inner.add_special_tokens(VOCAB[:5])
+  inner.post_processor = tokenizers.processors.TemplateProcessing(
+    single="[CLS] $A [SEP]",
+    pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+    special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+  )
+  inner.enable_truncation(4)
+  inner.enable_padding(length=6)
+  path = tmp_path / "json"
+  path.mkdir()
+  inner.save(str(path / "tokenizer.json"))
+  return path
+
+
+def test_json_file_gives_content_only(json_folder, tokenizer):
+  loaded = tokens.load_tokenizer(json_folder)
+  texts = ["a b c d e a b c d e", "a"]
+  for ours, theirs in zip(
+    loaded.encode(texts), tokenizer.encode(texts), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+  assert loaded.special == tokenizer.special
+  assert loaded.fingerprint != tokenizer.fingerprint
+
+
+def test_special_tokens_in_a_text_are_text(json_folder, tokenizer):
+  for which in (tokens.load_tokenizer(json_folder), tokenizer):
+    (row,) = which.encode(["a [SEP] [MASK] b"])
+    assert row.tolist() == ids("a [ sep ] [ mask ] b")
+
+
+def test_what_is_no_tokenizer(folder, tmp_path):
+  with pytest.raises(DataError, match=r"expected tokenizer\.json or vocab"):
+    tokens.load_tokenizer(tmp_path)
+  (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\na\n")
+  with pytest.raises(DataError, match=r"no \[SEP\], \[MASK\] in it"):
+    tokens.load_tokenizer(folder)
+
+
+def test_packaged_tokenizer_knows_bert():
+  try:
+    folder = packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+  loaded = tokens.load_tokenizer(folder)
+  assert loaded.special == tokens.Special(cls=101, sep=102, pad=0, mask=103)
+  assert loaded.vocab_size == 30_522
+  assert loaded.encode(["Hello world"])[0].tolist() == [7592, 2088]
+
+
+@pytest.fixture
+def opened(tmp_path) -> dataset.Dataset:
+  files = {
+    "collection.tsv": "1\ta b\tc. d\n2\t\te e e e\n",
+    "queries.train.tsv": "1\ta b c d e\n2\tb\n",
+    "qrels.train.tsv": "1 1\n2 2\n",
+  }
+  source = tmp_path / "set"
+  source.mkdir()
+  for name, content in files.items():
+    (source / name).write_text(content)
+  return dataset.open_dataset("folder", str(source), str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+  ("title_join", "first"),
+  [(". ", "a b . c"), (" ", "a b c ."), ("[SEP]", "a b [SEP] c")],
+)
+def test_titles_and_cut(tmp_path, opened, tokenizer, title_join, first):
+  found = tokens.tokenise_dataset(
+    opened, tokenizer, tmp_path / "t", title_join=title_join, max_tokens=4
+  )
+  assert found.passages[0].tolist() == ids(first)
+  assert found.passages[1].tolist() == ids("e e e e")
+  assert found.queries["train"][0].tolist() == ids("a b c d")
+  assert found.queries["train"][1].tolist() == ids("b")
+  assert found.special == tokenizer.special
+
+
+def test_stores_follow_what_decides_them(
+  tmp_path, opened, tokenizer, json_folder
+):
+  def tokenise(tokenizer=tokenizer, **options):
+    tokens.tokenise_dataset(
+      opened,
+      tokenizer,
+      tmp_path / "t",
+      **{"title_join": ". ", "max_tokens": 4} | options,
+    )
+    return len(list((tmp_path / "t").iterdir()))
+
+  assert tokenise() == tokenise() == 2
+  assert tokenise(title_join="[SEP]") == 3  # queries have no title
+  assert tokenise(max_tokens=5) == 5
+  assert tokenise(tokens.load_tokenizer(json_folder)) == 7
+
+
+def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
+  lengths = [0, longest, *rng.integers(longest + 1, size=count - 2)]
+  return [rng.integers(5, 99, size=n).astype(np.int32) for n in lengths]
+
+
+SPECIAL = tokens.Special(cls=2, sep=3, pad=0, mask=4)
+
+
+def test_single_is_what_a_loop_writes():
+  rows = random_rows(np.random.default_rng(0), 50, 12)
+  length = 9
+  found = tokens.single(rows, length, SPECIAL)
+  for i, row in enumerate(rows):
+    real = [2, *row[: length - 2], 3]
+    pads = [0] * (length - len(real))
+    assert found.ids[i].tolist() == real + pads
+    assert found.segment[i].tolist() == [1] * len(real) + pads
+    assert found.position[i].tolist() == list(range(length))
+    assert not found.type[i].any()
+  assert {x.dtype for x in found} == {np.dtype(np.int32)}
+  assert {x.shape for x in found} == {(50, length)}
+
+
+def test_pair_is_what_a_loop_writes():
+  rng = np.random.default_rng(1)
+  queries, passages = random_rows(rng, 60, 8), random_rows(rng, 60, 14)
+  length = 15
+  found = tokens.pair(queries, passages[::-1], 6, length, SPECIAL)
+  for i, (query, passage) in enumerate(
+    zip(queries, passages[::-1], strict=True)
+  ):
+    first = [2, *query[:4], 3]
+    second = [*passage[: length - len(first) - 1], 3]
+    pads = [0] * (length - len(first) - len(second))
+    assert found.ids[i].tolist() == first + second + pads
+    assert found.segment[i].tolist() == [1] * (len(first) + len(second)) + pads
+    assert found.position[i].tolist() == list(range(length))
+    assert found.type[i].tolist() == [0] * len(first) + [1] * len(second) + pads
+  assert {x.dtype for x in found} == {np.dtype(np.int32)}
+  assert {x.shape for x in found} == {(60, length)}
+
+
+def test_pair_agrees_with_the_library(json_folder):
+  inner = tokenizers.Tokenizer.from_file(str(json_folder / "tokenizer.json"))
+  inner.enable_truncation(12, strategy="only_second")
+  inner.enable_padding(length=12)
+  ours = tokens.load_tokenizer(json_folder)
+  texts = [("a b", "c d e"), ("a", "b c d e . a b c d e . a"), ("b c d", "e")]
+  queries, passages = (ours.encode(side) for side in zip(*texts, strict=True))
+  found = tokens.pair(queries, passages, 6, 12, ours.special)
+  for i, theirs in enumerate(inner.encode_batch(texts)):
+    assert found.ids[i].tolist() == theirs.ids
+    assert found.type[i].tolist() == theirs.type_ids
+    assert found.segment[i].tolist() == theirs.attention_mask
+
+
+def test_shortest_lengths_and_no_rows():
+  row = np.array([7, 8], np.int32)
+  assert tokens.single([row], 2, SPECIAL).ids.tolist() == [[2, 3]]
+  assert tokens.pair([row], [row], 2, 3, SPECIAL).ids.tolist() == [[2, 3, 3]]
+  assert tokens.single([], 5, SPECIAL).ids.shape == (0, 5)
+  assert tokens.pair([], [], 3, 5, SPECIAL).ids.shape == (0, 5)
+  with pytest.raises(ValueError, match="length is 1"):
+    tokens.single([row], 1, SPECIAL)
+  for query_length, length in ((1, 5), (5, 5)):
+    with pytest.raises(ValueError, match="2 <= query_length < length"):
+      tokens.pair([row], [row], query_length, length, SPECIAL)
+
+
+def test_rows_of_another_count_are_refused():
+  row = np.array([7, 8], np.int32)
+  with pytest.raises(ValueError):
+    tokens.pair([row, row], [row], 4, 8, SPECIAL)

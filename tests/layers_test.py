@@ -1,0 +1,140 @@
+"""The structure of the house: levels of imports, and who may say what."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+REPO = pathlib.Path(__file__).parents[1]
+PACKAGE = REPO / "prod_jax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LEVELS = {
+  "batch": 1,
+  "config": 1,
+  "config_file": 1,
+  "strict": 1,
+  "sharding": 1,
+  "metrics": 1,
+  "packaged": 1,
+  "data": 2,
+  "models": 2,
+  "losses": 2,
+  "train": 3,
+  "retrieval": 3,
+  "methods": 4,
+  "stages": 5,
+  "report": 5,
+  "curriculum": 6,
+  "main": 7,
+  "cli": 7,
+}
+# Rooms of one level that do know each other.
+NEIGHBOURS = {
+  ("sharding", "config"),
+  ("sharding", "strict"),
+  ("config_file", "strict"),
+  ("config_file", "config"),
+}
+
+ONLY_IN = {
+  r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": ["sharding.py"],
+  r"\bimport optax\b|\bfrom optax\b": ["train/"],
+  r"\bml_collections\b": ["config_file.py"],
+  r"\bimport (app, )?flags\b": ["main.py", "cli/"],
+  r"\borbax\b": ["train/checkpoint.py"],
+  r"\bimport grain\b": ["data/loader.py", "train/checkpoint.py"],
+  r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
+  r"\b(import|from) (torch|safetensors)\b": ["models/hf.py"],
+  r"\b(import|from) transformers\b": ["data/tokens.py", "models/hf.py"],
+  r"\b(import|from) tokenizers\b": ["data/tokens.py"],
+  r"\btensorflow_datasets\b": ["data/datasets/", "data/dataset.py"],
+  r"\bimport tensorflow\b(?!_)": [],
+  r"\bmatplotlib\b": ["report"],
+  r"\bshard_map\b": ["retrieval/search.py"],
+  r"\blibtpu\b|\btopologies\b": ["plan.py"],
+  r"(?<![.\w])print\(": ["cli/"],
+  r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
+}
+
+
+def room(path: pathlib.Path) -> str:
+  return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: pathlib.Path) -> set[str]:
+  """The rooms that a file imports."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      names = [f"{node.module}.{alias.name}" for alias in node.names]
+    else:
+      continue
+    found |= {n.split(".")[1] for n in names if n.startswith("prod_jax.")}
+  return found
+
+
+def code_of(path: pathlib.Path) -> str:
+  """The file without docstrings and comments."""
+  return ast.unparse(_Strip().visit(ast.parse(path.read_text())))
+
+
+class _Strip(ast.NodeTransformer):
+  def visit_Expr(self, node):
+    if isinstance(node.value, ast.Constant):
+      return ast.copy_location(ast.Pass(), node)
+    return node
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.name))
+def test_imports_go_down(path):
+  own = room(path)
+  if own == "__init__":
+    return
+  for other in imports(path) - {own}:
+    assert (own, other) in NEIGHBOURS or LEVELS[other] < LEVELS[own], (
+      f"{path.relative_to(REPO)} (level {LEVELS[own]}) imports {other} "
+      f"(level {LEVELS[other]})"
+    )
+
+
+@pytest.mark.parametrize("word", ONLY_IN)
+def test_words_have_a_room(word):
+  for path in FILES:
+    name = str(path.relative_to(PACKAGE))
+    if any(name.startswith(allowed) for allowed in ONLY_IN[word]):
+      continue
+    found = re.search(word, code_of(path))
+    assert not found, f"{name} says {found[0]!r}; allowed in {ONLY_IN[word]}"
+
+
+def test_train_does_not_know_methods_and_data_does_not_know_jax():
+  for path in FILES:
+    if room(path) == "train":
+      assert "methods" not in imports(path), path
+    if room(path) == "data":
+      assert not re.search(r"\b(import|from) jax\b", code_of(path)), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.name))
+def test_sizes(path):
+  lines = path.read_text().splitlines()
+  assert len(lines) <= 300, f"{path}: {len(lines)} lines, two ideas?"
+  for node in ast.walk(ast.parse("\n".join(lines))):
+    if isinstance(node, ast.FunctionDef):
+      size = node.end_lineno - node.lineno + 1
+      assert size <= 60, f"{path}:{node.lineno} {node.name}: {size} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.name))
+def test_each_module_says_what_it_holds(path):
+  if path.read_text().strip():
+    assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_no_drawer_for_everything():
+  names = {p.stem for p in FILES}
+  assert not names & {"utils", "util", "common", "misc", "helpers"}

@@ -1,0 +1,29 @@
+"""Runs the examples in the docstrings of the room."""
+
+import doctest
+import inspect
+
+import pytest
+
+from prod_jax.losses import contrastive, listwise, pairwise
+
+
+def public_functions():
+  for module in (contrastive, listwise, pairwise):
+    for name, fn in inspect.getmembers(module, inspect.isfunction):
+      if fn.__module__ == module.__name__ and not name.startswith("_"):
+        yield pytest.param(module, fn, id=f"{module.__name__}.{name}")
+
+
+@pytest.mark.parametrize(("module", "fn"), list(public_functions()))
+def test_example_runs(module, fn):
+  # Not doctest.testmod: it passes over functions that a type checker wraps.
+  finder = doctest.DocTestFinder(recurse=False)
+  (example,) = finder.find(
+    fn, fn.__name__, module=False, globs=dict(vars(module))
+  )
+  assert example.examples, f"{fn.__name__} has no example"
+  runner = doctest.DocTestRunner()
+  report = []
+  runner.run(example, out=report.append)
+  assert runner.summarize(verbose=False).failed == 0, "".join(report)

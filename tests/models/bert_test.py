@@ -1,0 +1,218 @@
+"""The encoder against torch, against itself, and at its corners."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prod_jax.batch import Tokens
+from prod_jax.models import bert
+from prod_jax.models.bert import BertConfig
+
+GOLDEN = pathlib.Path(__file__).with_name("golden_bert.json")
+
+
+def unpadded(hidden, tokens):
+  return np.asarray(hidden)[tokens.segment > 0]
+
+
+def formula_params(config):
+  """The weights of the golden: sin of a running number, 1 + for scales."""
+  shapes = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
+  leaves = jax.tree.leaves_with_path(shapes)
+  tree = jax.tree.structure(shapes)
+  made = []
+  for number, (path, leaf) in enumerate(leaves):
+    index = np.arange(np.prod(leaf.shape), dtype=np.float64)
+    wave = 0.4 * np.sin(1.7 * index + number).reshape(leaf.shape)
+    made.append(np.float32(wave + (path[-1].key == "scale")))
+  return jax.tree.unflatten(tree, made)
+
+
+def test_golden():
+  golden = json.loads(GOLDEN.read_text())
+  config = BertConfig(**golden["config"])
+  tokens = Tokens(*(np.array(golden[f], np.int32) for f in Tokens._fields))
+  _, out = bert.encode(config, formula_params(config), tokens, None)
+  for layer, expected in zip(out["layers"], golden["layers"], strict=True):
+    np.testing.assert_allclose(unpadded(layer, tokens), expected, atol=1e-5)
+
+
+def test_hidden_is_the_last_layer(config, params, rows):
+  hidden, out = bert.encode(config, params, rows(7, 3), None)
+  assert len(out["layers"]) == config.depth
+  np.testing.assert_array_equal(hidden, out["layers"][-1])
+
+
+def test_texts_packed_into_a_row_do_not_see_each_other(config, params, rows):
+  apart = rows(4, 3, 2)
+  packed = Tokens(
+    *(
+      np.concatenate([x[0, :4], x[1, :3], x[2, :2], x[2, 2:4]])[None]
+      for x in apart
+    )
+  )
+  packed.segment[0] = [1] * 4 + [2] * 3 + [3] * 2 + [0] * 2
+  expected, _ = bert.encode(config, params, apart, None)
+  found, _ = bert.encode(config, params, packed, None)
+  np.testing.assert_allclose(
+    unpadded(found, packed), unpadded(expected, apart), atol=1e-5
+  )
+
+
+def test_padding_changes_nothing(config, params, rows):
+  short, long = rows(5, 3, width=5), rows(5, 3, width=11)
+  long.ids[long.segment == 0] = 9
+  expected, _ = bert.encode(config, params, short, None)
+  found, _ = bert.encode(config, params, long, None)
+  np.testing.assert_allclose(
+    unpadded(found, long), unpadded(expected, short), atol=1e-5
+  )
+
+
+def test_a_row_of_padding_has_finite_gradients(config, params, rows):
+  def loss(params):
+    hidden, _ = bert.encode(config, params, rows(4, 0), jax.random.key(0))
+    return jnp.square(hidden).sum()
+
+  value, grads = jax.value_and_grad(loss)(params)
+  assert np.isfinite(value)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
+
+
+def test_a_position_beyond_the_table_is_not_silent(config, params, rows):
+  tokens = rows(7)
+  tokens.position[0, 6] = config.max_positions
+  hidden, _ = bert.encode(config, params, tokens, None)
+  assert np.isnan(hidden).any()
+
+
+BASE = BertConfig(
+  vocab_size=30_522,
+  width=768,
+  depth=12,
+  heads=12,
+  mlp_width=3072,
+  max_positions=512,
+)
+LARGE = dataclasses.replace(
+  BASE, width=1024, depth=24, heads=16, mlp_width=4096
+)
+
+
+@pytest.mark.parametrize(
+  ("config", "published"), [(BASE, 109_482_240), (LARGE, 335_141_888)]
+)
+def test_counts_are_the_published_ones_less_the_pooler(config, published):
+  shapes = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
+  pooler = config.width * config.width + config.width
+  assert sum(x.size for x in jax.tree.leaves(shapes)) == published - pooler
+  ids = jax.ShapeDtypeStruct((2, 5), jnp.int32)
+  hidden, out = jax.eval_shape(
+    lambda p, t: bert.encode(config, p, t, None),
+    shapes,
+    Tokens(ids, ids, ids, ids),
+  )
+  assert hidden.shape == (2, 5, config.width)
+  assert len(out["layers"]) == config.depth
+
+
+def test_init_is_small_and_float32(variant):
+  params = bert.init(variant(width=64), jax.random.key(0))
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+  layer = params["layer_0"]
+  assert float(layer["mlp"]["up"]["kernel"].std()) == pytest.approx(0.02, 0.1)
+  assert float(params["word"]["embedding"].std()) == pytest.approx(0.02, 0.1)
+  assert not layer["attention"]["query"]["bias"].any()
+  assert (layer["mlp_norm"]["scale"] == 1).all()
+
+
+def test_remat_recomputes_and_changes_no_number(variant, params, rows):
+  def loss(params, config):
+    hidden, _ = bert.encode(config, params, rows(7, 3), jax.random.key(0))
+    return jnp.square(hidden).sum()
+
+  stored, recomputed = variant(remat=False), variant(remat=True)
+  for config, found in ((stored, False), (recomputed, True)):
+    jaxpr = jax.make_jaxpr(lambda p, c=config: loss(p, c))(params)
+    assert ("remat" in str(jaxpr) or "checkpoint" in str(jaxpr)) == found
+  expected = jax.value_and_grad(loss)(params, stored)
+  got = jax.value_and_grad(loss)(params, recomputed)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    got,
+    expected,
+  )
+
+
+def test_bfloat16_is_close(variant, params, rows):
+  tokens = rows(7, 3)
+  exact, _ = bert.encode(variant(), params, tokens, None)
+  found, _ = bert.encode(variant(dtype="bfloat16"), params, tokens, None)
+  assert found.dtype == jnp.bfloat16
+  error = unpadded(found.astype(np.float32), tokens) - unpadded(exact, tokens)
+  assert np.abs(error).mean() < 0.02
+
+
+def test_dropout_follows_its_key(config, params, rows):
+  tokens = rows(7, 3)
+  encode = lambda key: np.asarray(bert.encode(config, params, tokens, key)[0])
+  first, second = jax.random.split(jax.random.key(0))
+  np.testing.assert_array_equal(encode(first), encode(first))
+  assert not np.array_equal(encode(first), encode(second))
+  assert not np.array_equal(encode(first), encode(None))
+
+
+def test_attention_dropout_keeps_the_mean(variant, params, rows):
+  """Weights are dropped after the softmax: those that stay are doubled."""
+  c = variant(depth=1, dropout=0.0, attention_dropout=0.5)
+  attention = bert.Attention(c)
+  x_TD = jax.random.normal(jax.random.key(1), (7, c.width))
+  mask = jnp.ones((1, 1, 7, 7), bool)
+  weights = {"params": params["layer_0"]["attention"]}
+  exact = attention.apply(weights, x_TD, mask, True)
+  dropped = jax.vmap(
+    lambda key: attention.apply(
+      weights, x_TD, mask, False, rngs={"dropout": key}
+    )
+  )(jax.random.split(jax.random.key(2), 4000))
+  error = dropped.std(axis=0) / 4000**0.5
+  assert (np.abs(dropped.mean(axis=0) - exact) < 5 * error).all()
+
+
+def test_pool_by_hand():
+  hidden = jnp.arange(12, dtype=jnp.bfloat16).reshape(2, 3, 2)
+  segment = jnp.array([[1, 1, 0], [1, 2, 2]])
+  cls, mean = (bert.pool(hidden, segment, how) for how in bert.POOLINGS)
+  np.testing.assert_array_equal(cls, [[0, 1], [6, 7]])
+  np.testing.assert_array_equal(mean, [[1, 2], [6, 7]])
+  assert cls.dtype == mean.dtype == jnp.float32
+  nothing = bert.pool(hidden, jnp.zeros_like(segment), "mean")
+  np.testing.assert_array_equal(nothing, np.zeros((2, 2)))
+
+
+def test_gelu_is_the_exact_one():
+  x = jnp.linspace(-6, 6, 101)
+  exact = jax.nn.gelu(x, approximate=False)
+  np.testing.assert_allclose(bert.gelu(x), exact, atol=1e-6)
+  assert np.abs(bert.gelu(x) - jax.nn.gelu(x)).max() > 1e-4
+
+
+def test_which_layers():
+  assert bert.first_layers(3) == (0, 1, 2)
+  assert bert.spread_layers(2, 6) == (0, 5)
+  assert bert.spread_layers(4, 12) == (0, 3, 7, 11)
+  assert bert.spread_layers(6, 6) == bert.first_layers(6)
+  with pytest.raises(ValueError, match="7 layers over 6"):
+    bert.spread_layers(7, 6)
+
+
+def test_a_config_that_cannot_be(variant):
+  with pytest.raises(ValueError, match=r"'float16'; known: float32, bfloat16"):
+    variant(dtype="float16")
+  with pytest.raises(ValueError, match="width 8 .* 3 heads"):
+    variant(heads=3)

@@ -1,0 +1,53 @@
+"""A tiny encoder whose weights are a formula, and rows of tokens for it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from prod_jax.batch import Tokens
+from prod_jax.models import bert
+from prod_jax.models.bert import BertConfig
+
+
+@pytest.fixture(scope="session")
+def config() -> BertConfig:
+  return BertConfig(
+    vocab_size=13, width=8, depth=2, heads=2, mlp_width=16, max_positions=12
+  )
+
+
+@pytest.fixture(scope="session")
+def params(config):
+  """Weights far from those of `init`, so that nothing vanishes."""
+  shapes = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), shapes
+  )
+
+
+@pytest.fixture(scope="session")
+def rows():
+  """A function of lengths: one text a row, padded to `width` tokens."""
+
+  def make(*lengths: int, width: int = 7, seed: int = 0) -> Tokens:
+    rng = np.random.default_rng(seed)
+    shape = (len(lengths), width)
+    ids = np.zeros(shape, np.int32)
+    segment, position, kind = (np.zeros(shape, np.int32) for _ in range(3))
+    for row, length in enumerate(lengths):
+      ids[row, :length] = rng.integers(1, 13, length)
+      segment[row, :length] = 1
+      position[row, :length] = np.arange(length)
+      kind[row, length // 2 : length] = 1
+    return Tokens(ids, segment, position, kind)
+
+  return make
+
+
+@pytest.fixture(scope="session")
+def variant(config):
+  """A function that changes fields of the tiny config."""
+  return lambda **fields: dataclasses.replace(config, **fields)

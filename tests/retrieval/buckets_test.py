@@ -1,0 +1,47 @@
+"""Rows of natural length through few shapes, and back in order."""
+
+import jax
+import numpy as np
+import pytest
+
+from prod_jax import config, sharding
+from prod_jax.batch import Tokens
+from prod_jax.retrieval import buckets
+
+
+@pytest.mark.parametrize("fsdp", [1, 2])
+def test_results_are_in_order_and_shapes_are_few(fsdp):
+  mesh = sharding.make_mesh(config.Mesh(fsdp=fsdp))
+  lengths = np.random.default_rng(0).integers(3, 70, 101)
+  shapes = set()
+
+  @jax.jit
+  def forward(rows):
+    shapes.add(rows.ids.shape)
+    return rows.ids.sum(axis=1).astype(np.float32)
+
+  def tokens_of(rows, length):
+    assert (np.minimum(lengths[rows], 64) <= length).all()
+    ids = np.zeros((len(rows), length), np.int32)
+    ids[:, 0] = rows
+    return Tokens(ids, ids, ids, ids)
+
+  out = buckets.run(
+    forward,
+    tokens_of,
+    lengths,
+    longest=64,
+    batch_tokens=512,
+    mesh=mesh,
+    width=None,
+  )
+  np.testing.assert_array_equal(out, np.arange(101))
+  assert len(shapes) == 4
+  assert all(rows % 8 == 0 for rows, _ in shapes)
+
+
+@pytest.mark.parametrize(
+  ("longest", "expected"), [(64, [16, 32, 48, 64]), (20, [8, 16, 20]), (4, [4])]
+)
+def test_lengths_of_shapes(longest, expected):
+  assert buckets.lengths_of_shapes(longest) == expected

@@ -1,0 +1,73 @@
+"""The division rules of PROD, on the cases of the official code."""
+
+import numpy as np
+import pytest
+
+from prod_jax import config
+from prod_jax.data.negatives import Candidates
+from prod_jax.retrieval import divide
+
+MISS = -1
+
+
+def stage(rule, teacher_to):
+  return config.Divide(
+    kind="divide",
+    scores="s",
+    candidates="c",
+    rule=rule,
+    student_from=1,
+    student_to=14,
+    teacher_to=teacher_to,
+  )
+
+
+@pytest.mark.parametrize(
+  ("student", "teacher", "kept"),
+  [
+    (0, 0, False),
+    (3, 0, True),
+    (14, 0, True),
+    (15, 0, False),
+    (MISS, 0, False),
+    (3, 1, False),
+    (3, MISS, False),
+  ],
+)
+def test_marco_keeps_student_2nd_to_15th_teacher_1st(student, teacher, kept):
+  result = divide.keep(
+    np.array([student]), np.array([teacher]), stage("marco", 0)
+  )
+  assert result.tolist() == [kept]
+
+
+@pytest.mark.parametrize(
+  ("student", "teacher", "kept"),
+  [
+    (3, 2, True),
+    (15, 14, True),
+    (16, 15, False),
+    (MISS, 0, True),
+    (3, 3, False),
+    (MISS, MISS, False),
+  ],
+)
+def test_nq_keeps_what_the_teacher_ranks_better(student, teacher, kept):
+  result = divide.keep(
+    np.array([student]), np.array([teacher]), stage("nq", 14)
+  )
+  assert result.tolist() == [kept]
+
+
+def test_the_teacher_reorders_only_what_the_student_retrieved():
+  lists = Candidates(
+    query=np.arange(3, dtype=np.int32),
+    ids=np.array([[1, 2, 3], [1, 2, 3], [1, 2, -1]], np.int32),
+    label=np.array([[0, 0, 1], [0, 0, 1], [0, 1, 0]], bool),
+    rank=np.array([[0, 1, 2], [0, 1, -1], [0, 1, -1]], np.int32),
+    score=np.zeros((3, 3), np.float32),
+  )
+  scores = np.array([[1, 2, 9], [1, 2, 9], [5, 5, np.nan]], np.float32)
+  assert divide.student_ranks(lists).tolist() == [2, MISS, 1]
+  # Query 1 missed its positive; query 2 ties, and keeps the student's order.
+  assert divide.teacher_ranks(lists, scores).tolist() == [0, MISS, 1]

@@ -1,0 +1,60 @@
+"""Meshes and the rule table."""
+
+import jax
+import numpy as np
+import pytest
+
+from prod_jax import config, sharding, strict
+from prod_jax.models.bert import BertConfig
+from prod_jax.models.cross import CrossEncoder
+
+BERT = BertConfig(
+  vocab_size=32, width=16, depth=1, heads=4, mlp_width=32, max_positions=8
+)
+
+
+def shapes():
+  model = CrossEncoder(bert=BERT, pooling="cls")
+  return jax.eval_shape(model.init, jax.random.key(0))
+
+
+def test_a_mesh_takes_all_devices():
+  mesh = sharding.make_mesh(config.Mesh(data=-1, fsdp=2, tensor=2))
+  assert dict(mesh.shape) == {"data": 2, "fsdp": 2, "tensor": 2}
+  assert sharding.batch_devices(mesh) == 4
+
+
+@pytest.mark.parametrize(
+  "shape",
+  [
+    config.Mesh(data=3),
+    config.Mesh(data=-1, fsdp=-1),
+    config.Mesh(data=2, fsdp=1),
+    config.Mesh(data=0),
+    config.Mesh(tensor=16),
+  ],
+)
+def test_a_mesh_that_does_not_fit_is_an_error(shape):
+  with pytest.raises(strict.ConfigError, match="8"):
+    sharding.make_mesh(shape)
+
+
+def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
+  assert sharding.unused_rules(shapes()) == []
+  mesh = sharding.make_mesh(config.Mesh(fsdp=2, tensor=2))
+  placed = sharding.shardings(shapes(), mesh)
+  kernel = placed["encoder"]["layer_0"]["mlp"]["up"]["kernel"]
+  assert kernel.shard_shape((16, 32)) == (8, 16)
+
+
+def test_what_no_rule_places_is_an_error():
+  mesh = sharding.make_mesh(config.Mesh())
+  with pytest.raises(ValueError, match=r"no rule .* adapter/kernel"):
+    sharding.shardings({"adapter": {"kernel": np.zeros((2, 2))}}, mesh)
+
+
+def test_a_dimension_that_does_not_divide_is_named():
+  mesh = sharding.make_mesh(config.Mesh(tensor=8))
+  odd = {"mlp": {"up": {"bias": np.zeros(12)}}}
+  with pytest.raises(ValueError, match=r"mlp/up/bias .*12 does not divide"):
+    sharding.shardings(odd, mesh)

@@ -1,0 +1,237 @@
+"""The step and its loop on a linear model: sums, stops and resumes."""
+
+import json
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from prod_jax import config, sharding
+from prod_jax.batch import Batch
+from prod_jax.train import loop
+from prod_jax.train.checkpoint import Checkpoints
+from prod_jax.train.optim import make_optimizer
+from prod_jax.train.state import init_state
+from prod_jax.train.step import compile_step, make_step
+from prod_jax.train.writer import MetricsWriter
+
+STAGE = config.Train(
+  kind="train",
+  model="toy",
+  method="toy",
+  steps=6,
+  batch_size=16,
+  learning_rate=0.1,
+  clip=1.0,
+)
+
+
+def loss_fn(params, frozen, batch, key):
+  """Regresses the teacher's scores from the query row, with dropout."""
+  x_B3 = jnp.stack([batch.query_id_B / 32, batch.query_id_B**2 / 999], axis=1)
+  x_B3 = jnp.concatenate([x_B3, jnp.ones_like(x_B3[:, :1])], axis=1)
+  keep = jax.random.bernoulli(key, 0.9, (1, 3))
+  y_BN = (x_B3 * keep) @ params["head"]["kernel"] + params["head"]["bias"][None]
+  loss = ((y_BN - batch.teacher_BN) ** 2).mean()
+  return loss * frozen["scale"], {"bias": params["head"]["bias"].sum()}
+
+
+def plain_loss(params, frozen, batch, key):
+  return loss_fn(params, frozen, batch, jax.random.key(7))
+
+
+def params():
+  return {"head": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
+
+
+def make_batch(rows):
+  rows = np.asarray(rows, np.int32)
+  column = rows[:, None]
+  return Batch(
+    query=None,
+    passage=None,
+    pair=None,
+    where_BN=np.ones((len(rows), 2), bool),
+    query_id_B=rows,
+    passage_id_BN=np.concatenate([column, column], axis=1),
+    positive_id_BM=column,
+    teacher_BN=np.concatenate([np.sin(column), np.cos(column)], axis=1).astype(
+      np.float32
+    ),
+  )
+
+
+def batches():
+  return iter(
+    grain.MapDataset.range(32)
+    .seed(3)
+    .shuffle()
+    .repeat()
+    .batch(16)
+    .map(make_batch)
+    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2))
+  )
+
+
+class Run:
+  """One training stage in a folder, as `stages.train` sets it up."""
+
+  def __init__(self, folder, mesh=None, source=None, fn=loss_fn, **kwargs):
+    self.mesh = mesh or sharding.make_mesh(config.Mesh())
+    optimizer = make_optimizer(STAGE)
+    self.step, self.state, self.frozen = compile_step(
+      make_step(fn, optimizer, seed=5, **kwargs),
+      init_state(params(), optimizer),
+      {"scale": np.float32(1.0)},
+      self.mesh,
+    )
+    self.batches = source or batches()
+    self.folder = folder
+    self.checkpoints = Checkpoints(folder / "checkpoints", {"a": 1})
+
+  def fit(self, steps=6, every=2):
+    first = self.checkpoints.latest() or 0
+    if first:
+      self.state = self.checkpoints.restore(first, self.state, self.batches)
+    monitor = loop.Monitor(
+      "toy",
+      MetricsWriter(self.folder),
+      first=first,
+      steps=steps,
+      batch_size=16,
+      log_every=1,
+    )
+    try:
+      self.state = loop.fit(
+        self.step,
+        self.state,
+        self.frozen,
+        self.batches,
+        steps=steps,
+        mesh=self.mesh,
+        checkpoints=self.checkpoints,
+        checkpoint_every=every,
+        monitor=monitor,
+        first=first,
+      )
+    finally:
+      monitor.close()
+      self.checkpoints.close()
+    return jax.device_get(self.state)
+
+
+def one_step(mesh, fn=plain_loss, **kwargs):
+  optimizer = make_optimizer(STAGE)
+  step, state, frozen = compile_step(
+    make_step(fn, optimizer, seed=5, **kwargs),
+    init_state(params(), optimizer),
+    {"scale": np.float32(1.0)},
+    mesh,
+  )
+  batch = sharding.put_batch(make_batch(range(16)), mesh)
+  return jax.device_get(step(state, frozen, batch))
+
+
+def assert_trees_close(a, b, **kwargs):
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **kwargs), a, b)
+
+
+def one_device():
+  kinds = (jax.sharding.AxisType.Auto,) * 3
+  return jax.make_mesh(
+    (1, 1, 1),
+    ("data", "fsdp", "tensor"),
+    axis_types=kinds,
+    devices=jax.devices()[:1],
+  )
+
+
+def test_one_device_is_eight():
+  eight = one_step(sharding.make_mesh(config.Mesh()))
+  assert_trees_close(one_step(one_device()), eight, rtol=1e-5)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+  mesh = sharding.make_mesh(config.Mesh(data=2, fsdp=4))
+  whole = one_step(mesh)
+  assert_trees_close(one_step(mesh, accumulation=2), whole, rtol=1e-5)
+
+
+def test_the_step_is_a_function_of_seed_and_step():
+  mesh = sharding.make_mesh(config.Mesh())
+  once, again = one_step(mesh, loss_fn), one_step(mesh, loss_fn)
+  assert_trees_close(once, again, rtol=0)
+
+
+def test_clipping_comes_after_the_norm_is_taken():
+  def steep(params, frozen, batch, key):
+    del frozen, batch, key
+    return 1000.0 * params["head"]["bias"].sum(), {}
+
+  optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0))
+  step = make_step(steep, optimizer, seed=5)
+  state, metrics = step(init_state(params(), optimizer), {}, make_batch([1]))
+  np.testing.assert_allclose(metrics["grad_norm"], 1000 * 2**0.5, rtol=1e-6)
+  np.testing.assert_allclose(state.params["head"]["bias"], -(0.5**0.5), 1e-6)
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
+  (tmp_path / "whole").mkdir()
+  (tmp_path / "parts").mkdir()
+  whole = Run(tmp_path / "whole").fit()
+
+  class Killed(Exception):
+    pass
+
+  part = Run(tmp_path / "parts")
+  inner, calls = part.step, []
+
+  def dies(*args):
+    calls.append(1)
+    if len(calls) == 6:
+      raise Killed
+    return inner(*args)
+
+  part.step = dies
+  with pytest.raises(Killed):
+    part.fit()
+  resumed = Run(tmp_path / "parts").fit()
+  assert int(resumed.step) == 6
+  assert_trees_close(resumed, whole, rtol=0)
+  rows = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
+  steps = [json.loads(row)["step"] for row in rows]
+  # Killed in step 5, whose predecessor was not yet settled; back to step 4.
+  assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
+  source = batches()
+  drawn = [next(source) for _ in range(6)]
+  bad = drawn[3]
+  drawn[3] = bad._replace(teacher_BN=bad.teacher_BN * np.float32(np.nan))
+  run = Run(tmp_path, source=_Saved(iter(drawn)))
+  with pytest.raises(loop.NonFiniteError) as error:
+    run.fit(every=1)
+  assert "step 3:" in str(error.value)
+  assert str(bad.query_id_B.tolist()) in str(error.value)
+  assert Checkpoints(tmp_path / "checkpoints", {}).latest() == 3
+
+
+class _Saved(grain.DatasetIterator):
+  """An iterator that can be put into a checkpoint."""
+
+  def __init__(self, source):
+    super().__init__()
+    self._source = source
+
+  def __next__(self):
+    return next(self._source)
+
+  def get_state(self):
+    return {}
+
+  def set_state(self, state):
+    del state

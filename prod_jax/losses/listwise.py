@@ -102,24 +102,21 @@ def dkd(
       NCKD = KL(softmax(z / T) || softmax(s / T)) over the columns but t
 
   with p = softmax(z / T), q = softmax(s / T), z the teacher's and s the
-  student's scores. With alpha = 1 and beta = 1 - p_t it is the plain KL.
+  student's scores. With alpha = 1 and beta = 1 - p_t it is T^2 KL(p || q).
 
   Source: Zhao et al. (arXiv 2203.08679); PROD's `KD_type` DKD,
   `CrossBERTKDLoss.dkd_loss` of its code, is the mean over queries of this.
-  Deviation in form, not in value: the code takes log(1 - p_t), which is -inf
-  for a sure model, and subtracts 1000 from the target's logit to leave it out.
-  Here 1 - p_t stays a logit, the logsumexp of the rest, and the target is
-  masked, which also holds for scores in the thousands.
+  In another form than there: 1 - p_t stays a logit, the logsumexp of the rest,
+  so that a sure model costs no log 0, and the target is masked, not lowered by
+  1000, so that scores in the thousands are right too.
 
   Args:
     student: scores of the model that learns.
     teacher: scores of the model that is learnt from.
     target: column of the positive, 0 <= target < N.
-    alpha: weight of TCKD.
-    beta: weight of NCKD.
+    alpha, beta: weights of TCKD and NCKD.
     temperature: T > 0, a divisor of both scores. T^2 is in the result.
-    where: False on columns that do not count. TCKD is 0 where either side of
-      it is deleted.
+    where: False on columns that do not count. TCKD needs both its sides.
 
   Returns:
     The loss of each query in nats times T^2.

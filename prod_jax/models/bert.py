@@ -13,6 +13,8 @@ matrices on a CPU and as fast on a TPU.
 """
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -188,12 +190,31 @@ class Bert(nn.Module):
     return layers[-1], {"layers": tuple(layers)}
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
-  """Random float32 parameters as a nested dict: matrices from N(0, 0.02)."""
-  row = jnp.zeros((1, 1), jnp.int32)
-  # Under jit the forward pass, which is not wanted, is never run.
-  make = jax.jit(Bert(config).init, static_argnames="deterministic")
-  return make(key, Tokens(row, row, row, row), deterministic=True)["params"]
+  """Random float32 parameters as a nested dict: matrices from N(0, 0.02).
+
+  One draw for all of them: compiling a draw for each takes a CPU far longer.
+  """
+  leaves, tree = jax.tree.flatten_with_path(shapes(config))
+  matrices = [x for _, x in leaves if len(x.shape) > 1]
+  ends = list(itertools.accumulate(x.size for x in matrices))
+  drawn = iter(jnp.split(0.02 * jax.random.normal(key, (ends[-1],)), ends[:-1]))
+
+  def leaf(path: tuple, x: jax.ShapeDtypeStruct) -> Array:
+    if len(x.shape) > 1:
+      return next(drawn).reshape(x.shape)
+    return jnp.full(x.shape, float(path[-1].key == "scale"))
+
+  return tree.unflatten(leaf(path, x) for path, x in leaves)
+
+
+def shapes(config: BertConfig) -> PyTree:
+  """The parameters as jax.ShapeDtypeStruct, nothing computed."""
+  ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+  tokens = Tokens(ids, ids, ids, ids)
+  make = functools.partial(Bert(config).init, deterministic=True)
+  return jax.eval_shape(make, jax.random.key(0), tokens)["params"]
 
 
 def encode(
@@ -264,22 +285,12 @@ def check_known(name: str, value: str, known: Collection[str]) -> None:
 
 
 def _dense(config: BertConfig, width: int, name: str) -> nn.Dense:
-  return nn.Dense(
-    width,
-    dtype=config.dtype,
-    kernel_init=nn.initializers.normal(0.02),
-    name=name,
-  )
+  return nn.Dense(width, dtype=config.dtype, name=name)
 
 
 def _embed(config: BertConfig, rows: int, name: str) -> nn.Embed:
   # Looked up in float32: casting a table costs more than casting its rows.
-  return nn.Embed(
-    rows,
-    config.width,
-    embedding_init=nn.initializers.normal(0.02),
-    name=name,
-  )
+  return nn.Embed(rows, config.width, name=name)
 
 
 def _norm(config: BertConfig, name: str) -> nn.LayerNorm:

@@ -231,8 +231,7 @@ def _weights_file(path: Path) -> pathlib.Path:
 
 def _shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
   """The shape of each of our parameters, by its path."""
-  tree = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
-  flat = traverse_util.flatten_dict(tree, sep="/")
+  flat = traverse_util.flatten_dict(bert.shapes(config), sep="/")
   return {key: x.shape for key, x in flat.items()}
 
 

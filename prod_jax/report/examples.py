@@ -70,11 +70,12 @@ class Texts:
 def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
   """The comparison in numbers, the rule of the choice, and the examples."""
   yield tag("h2", "The first and the last student, query by query")
-  students = answers(run, qrels)
+  students = answered(run)
   if len(students) < 2:
     yield missing("It takes the runs of two student stages to compare them.")
     return
-  first, last = students[0], students[-1]
+  first = read(*students[0], qrels)
+  last = read(*students[-1], qrels)
   found = verdicts(first, last)
   if not found:
     yield missing("No query of the two runs has a label.")
@@ -87,27 +88,31 @@ def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
     f"Of {len(found):,} queries {last.stage} places the first right passage "
     f"higher within ten than {first.stage} for {count['better']:,}, lower for "
     f"{count['worse']:,}, and the same for {count['same']:,}. Shown are up to "
-    f"{WINS} of the first kind, {LOSSES} of the second, and "
-    f"any others up to {SHOWN}, chosen by the hash of their id.",
+    f"{WINS} of the first kind, {LOSSES} of the second, and any others up to "
+    f"{SHOWN}, chosen by the hash of their id.",
   )
   yield from blocks(first, last, found, texts, qrels)
 
 
-def answers(run: record.Run, qrels: Qrels) -> list[Answers]:
-  """The student after each stage that left a run of the quoted split."""
+def answered(run: record.Run) -> list[tuple[str, record.Stage]]:
+  """The student's train stages whose run was kept, each with its evaluation."""
   found = []
   for stage in run.trained(record.STUDENT):
     measured = run.measured.get(stage.name)
     source = run.stages.get(measured.stage) if measured else None
-    if source is None or not (source.folder / "run.trec").exists():
-      continue
-    retrieved = runs.read_run(source.folder / "run.trec")
-    relevant = int(source.settings.get("relevant", 1))
-    values = metrics.evaluate(
-      retrieved, qrels, [record.HEADLINE], relevant=relevant
-    )[record.HEADLINE]
-    found.append(Answers(stage.name, retrieved, values, relevant))
+    if source is not None and (source.folder / "run.trec").exists():
+      found.append((stage.name, source))
   return found
+
+
+def read(name: str, source: record.Stage, qrels: Qrels) -> Answers:
+  """What the student of train stage `name` retrieved, and how well."""
+  retrieved = runs.read_run(source.folder / "run.trec")
+  relevant = int(source.settings.get("relevant", 1))
+  values = metrics.evaluate(
+    retrieved, qrels, [record.HEADLINE], relevant=relevant
+  )
+  return Answers(name, retrieved, values[record.HEADLINE], relevant)
 
 
 def verdicts(first: Answers, last: Answers) -> dict[str, Verdict]:

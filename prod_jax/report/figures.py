@@ -31,28 +31,33 @@ def progression(run: record.Run) -> Iterator[Tag]:
 def losses(run: record.Run) -> Iterator[Tag]:
   """A loss curve for each train stage."""
   yield tag("h2", "Losses")
-  figures, absent = [], []
+  figures: list[Tag] = []
+  absent: dict[str, list[str]] = {}
   for stage in run.trained():
-    rows = record.logged(stage)
-    known = [r for r in rows if isinstance(r.get("loss"), int | float)]
+    rows = record.logged(stage) if stage.ran else []
+    known = [r for r in rows if record.is_number(r.get("loss"))]
     if not known:
-      absent.append(stage.name)
+      why = "Nothing is logged of" if stage.ran else "Not run:"
+      absent.setdefault(why, []).append(stage.name)
       continue
     chart = plots.curve(
-      stage.name, [r["step"] for r in known], [r["loss"] for r in known]
+      stage.name,
+      "student" if stage.model == record.STUDENT else "teacher",
+      [r["step"] for r in known],
+      [r["loss"] for r in known],
     )
     last = ", ".join(
       f"{key.replace('_', ' ')} {value:.3g}"
       for key, value in rows[-1].items()
-      if key != "step" and isinstance(value, int | float)
+      if key != "step" and record.is_number(value)
     )
     caption = tag("figcaption", f"At step {rows[-1]['step']:,}: {last}.")
     figures.append(tag("figure", tag("h3", stage.name), chart, caption))
   if figures:
     yield tag("p", "Each on a scale of its own.", class_="quiet")
     yield tag("div", *figures, class_="grid")
-  if absent:
-    yield missing(f"Nothing is logged of {', '.join(absent)}.")
+  for why, names in absent.items():
+    yield missing(f"{why} {', '.join(names)}.")
 
 
 def distributions(run: record.Run) -> Iterator[Tag]:
@@ -64,7 +69,8 @@ def distributions(run: record.Run) -> Iterator[Tag]:
   for stage in stages:
     found = scores.compare(run, stage)
     if found is None:
-      yield missing(f"{stage.name}: there are no scores to show.")
+      why = "there are no scores to show" if stage.ran else tables.NOT_RUN
+      yield missing(f"{stage.name}: {why}.")
       continue
     sides = {"teacher": found.teacher, "miner": found.miner}
     figures = [_judge(role, judge) for role, judge in sides.items()]
@@ -85,7 +91,7 @@ def _judge(role: str, judge: scores.Judge) -> Tag:
   caption = f"{judge.name}, the {role}."
   if math.isfinite(judge.outscored):
     caption += (
-      f" The best positive of a query outscores {100 * judge.outscored:.0f} % "
+      f" The best positive of a query outscores {100 * judge.outscored:.0f}% "
       "of its negatives."
     )
   return tag("figure", chart, tag("figcaption", caption))

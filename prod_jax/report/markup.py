@@ -8,7 +8,7 @@ import dataclasses
 import html
 from collections.abc import Mapping
 
-_VOID = frozenset({"meta", "br"})
+_VOID = frozenset({"meta", "wbr"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _lead(run: record.Run) -> Tag:
     f" ({gap.first[1]}) to ",
     tag("strong", tables.number(gap.best[0])),
     f" ({gap.best[1]}): ",
-    tag("strong", f"{100 * gap.closed:.0f} %"),
+    tag("strong", f"{100 * gap.closed:.0f}%"),
     f" of the way to its best teacher, {gap.teacher[1]} at "
     f"{tables.number(gap.teacher[0])}.",
     class_="lead",
@@ -98,7 +98,7 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
     "mined (diamond), scored (circle), divided (triangle). A dashed outline "
     "has not run."
   )
-  drawn = tag("div", *picture.pictures(run), class_="scroll", tabindex="0")
+  drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
   head = ["stage", *tables.METRICS.values(), "minutes"]
   rows = [
@@ -137,7 +137,7 @@ def _result(row: Mapping[str, Any]) -> list[str | Tag]:
   words = ("stage", "model_stage", "split", "index", "metric")
   return [
     *(str(row[key]) for key in words),
-    f"{row['value']:.4f}",
+    f"{row['value']:.4f}" if record.is_number(row["value"]) else tables.ABSENT,
     f"{row['queries']:,}",
     tables.ABSENT if recall is None else f"{recall:.4f}",
   ]
@@ -158,14 +158,33 @@ def _table(
     tag("tr", *_cells("td", cells, words), class_="student" if own else "other")
     for cells, own in rows
   ]
-  top = tag("thead", tag("tr", *_cells("th", head, words)))
+  titles = [_title(name) for name in head]
+  top = tag("thead", tag("tr", *_cells("th", titles, words)))
   full = tag("table", top, tag("tbody", *lines))
-  return tag("div", full, class_="scroll", tabindex="0")
+  return _scrolling("table", full)
+
+
+def _scrolling(what: str, *children: Tag) -> Tag:
+  """A box that scrolls sideways where the screen is too small for it."""
+  return tag(
+    "div",
+    *children,
+    class_="scroll",
+    role="region",
+    tabindex="0",
+    aria_label=what,
+  )
 
 
 def _cells(name: str, cells: Sequence[str | Tag], words: int) -> Iterator[Tag]:
   for at, cell in enumerate(cells):
     yield tag(name, cell, class_="number" if at >= words else "word")
+
+
+def _title(name: str) -> Tag:
+  """A column's title; a metric may break before its cut-off."""
+  metric, at, cutoff = name.partition("@")
+  return tag("span", metric, tag("wbr"), f"{at}{cutoff}")
 
 
 def _sentence(note: str) -> str:

@@ -53,7 +53,7 @@ SHAPES = (
     lane=78.0,
     box=44.0,
     head=74.0,
-    letter=6.6,
+    letter=7.0,
   ),
   Shape(
     "tall",
@@ -143,7 +143,7 @@ def _box(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
   left, top = shape.at(node.start, middle - shape.box / 2)
   right, bottom = shape.at(node.end, middle + shape.box / 2)
   x, y = (left + right) / 2, (top + bottom) / 2
-  name = _fitted(node.stage.name, right - left - 4, shape.letter)
+  name = _short(node.stage, right - left - 4, shape.letter)
   text = {"x": x, "text_anchor": "middle"}
   return [
     tag("rect", x=left, y=top, width=right - left, height=bottom - top, rx=5),
@@ -200,7 +200,8 @@ def _edge(shape: Shape, graph: lineage.Graph, edge: lineage.Edge) -> Tag:
   points = [shape.at(*place) for place in places]
   line = tag("path", d=_rounded(points))
   arrow = [tag("path", d=_head(shape, points[-1]), class_="head")]
-  return tag("g", line, *arrow, class_=f"edge {edge.service}")
+  whose = "student" if target.stage.model == record.STUDENT else "teacher"
+  return tag("g", line, *arrow, class_=f"edge {edge.service} {whose}")
 
 
 def _rounded(points: Sequence[Point]) -> str:
@@ -232,7 +233,17 @@ def _head(shape: Shape, tip: Point) -> str:
   return f"M{x:g} {y:g}l{-a} {-a}v{2 * a}z"
 
 
+def _short(stage: record.Stage, room: float, letter: float) -> str:
+  """A stage's name; what the lane says anyway goes first if it is too long."""
+  if len(stage.name) * letter <= room:
+    return stage.name
+  rest = stage.name.removeprefix(f"{stage.model}_")
+  return _fitted(rest, room, letter)
+
+
 def _fitted(text: str, room: float, letter: float) -> str:
-  """As much of a text as there is room for."""
-  most = max(int(room / letter), 1)
-  return text if len(text) <= most else f"{text[: most - 1]}…"
+  """A text without its middle, if there is no room for it."""
+  most = max(int(room / letter), 3)
+  if len(text) <= most:
+    return text
+  return f"{text[: most - most // 2 - 1]}…{text[-(most // 2) :]}"

@@ -1,7 +1,6 @@
 """Charts as SVG: progression, loss curve, score distribution.
 
-All are drawn for the width of a phone, so that their letters keep their size
-there; on wider screens they stand side by side.
+Size, margins and axes are those of axes.py.
 """
 
 import dataclasses
@@ -10,43 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prod_jax.report import tables
+from prod_jax.report import axes
 from prod_jax.report.markup import Tag, tag
 
-WIDTH, HEIGHT = 344.0, 220.0
 _BINS = 36
 _LETTER = 6.2
 _LINE = 13.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-  """A plot area and the ranges of its two axes.
-
-  Attributes:
-    left, top, right, bottom: margins, in pixels.
-    x, y: lowest and highest value.
-  """
-
-  x: tuple[float, float]
-  y: tuple[float, float]
-  left: float = 44.0
-  top: float = 26.0
-  right: float = 12.0
-  bottom: float = 36.0
-
-  def at(self, x: float, y: float) -> tuple[float, float]:
-    """A point of the data in the picture."""
-    across = (x - self.x[0]) / (self.x[1] - self.x[0])
-    up = (y - self.y[0]) / (self.y[1] - self.y[0])
-    wide = WIDTH - self.left - self.right
-    high = HEIGHT - self.top - self.bottom
-    return self.left + across * wide, HEIGHT - self.bottom - up * high
-
-  def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """A line through points of the data."""
-    points = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+# How far the axis goes beyond the highest bar, for a line of words.
+_STRIP = 1.3
 
 
 def progression(
@@ -56,47 +26,60 @@ def progression(
   teachers: Sequence[tuple[str, float]],
 ) -> Tag:
   """A metric of the student after each stage, with its teachers as lines."""
-  top = max([*values, *(v for _, v in teachers), 1e-3])
-  high = ticks(0.0, top * 1.08)[-1]
-  frame = Frame(
-    x=(-0.35, max(len(stages) - 1, 1) + 0.35),
-    y=(0.0, max(high, top * 1.08)),
-    right=92.0 if teachers else 12.0,
-    bottom=52.0,
-  )
   short = _shortened(stages)
-  spoken = ", ".join(
-    f"{n} {tables.number(v)}"
-    for n, v in [*zip(stages, values, strict=True), *teachers]
+  high = 1.08 * max([*values, *(v for _, v in teachers), 1e-3])
+  frame = axes.Frame(
+    x=(-0.35, max(len(stages) - 1, 1) + 0.35),
+    y=(0.0, high),
+    right=_room(teachers),
   )
-  return _svg(
+  space = frame.at(1, 0)[0] - frame.at(0, 0)[0]
+  slanted = max(map(len, short)) * _LETTER > space
+  if slanted:
+    frame = dataclasses.replace(frame, bottom=86.0)
+  best = max(range(len(values)), key=values.__getitem__)
+  told = range(len(values)) if space > 30 else {0, best, len(values) - 1}
+  spoken = ", ".join(
+    f"{n} {v:.3f}" for n, v in [*zip(stages, values, strict=True), *teachers]
+  )
+  return axes.svg(
     f"{metric} of the student after each stage",
     spoken,
-    _y_axis(frame, metric),
+    axes.y_axis(frame, metric, axes.ticks(*frame.y)),
     *_references(frame, teachers),
     tag("path", d=frame.path(range(len(values)), values), class_="line"),
-    *(_point(frame, i, v, teachers) for i, v in enumerate(values)),
-    *(_below(frame, i, name, short) for i, name in enumerate(short)),
-    _x_label(frame, "student's stage, in the order of the run"),
+    *(_dot(frame, i, v) for i, v in enumerate(values)),
+    *(_value(frame, i, values[i], teachers) for i in told),
+    *(_below(frame, i, name, slanted) for i, name in enumerate(short)),
+    axes.x_label(frame, "student's stage, in the order of the run"),
   )
 
 
-def curve(name: str, steps: Sequence[int], values: Sequence[float]) -> Tag:
-  """The loss of a train stage against its steps, on a scale of its own."""
+def curve(
+  name: str, who: str, steps: Sequence[int], values: Sequence[float]
+) -> Tag:
+  """The loss of a train stage against its steps, on a scale of its own.
+
+  Args:
+    name: of the stage.
+    who: "student" or "teacher".
+    steps: of the logged values.
+    values: the losses.
+  """
   xs, ys = _thinned(steps, values)
   low, high = min(ys), max(ys)
   pad = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-  frame = Frame(
+  frame = axes.Frame(
     x=(0.0, float(max(xs[-1], 1))), y=(low - pad, high + pad), bottom=34.0
   )
   last_x, last_y = frame.at(xs[-1], ys[-1])
-  return _svg(
+  return axes.svg(
     f"Loss of {name}",
     f"from {ys[0]:.4g} at step {xs[0]:g} to {ys[-1]:.4g} at step {xs[-1]:g}",
-    _y_axis(frame, "loss"),
-    _x_axis(frame, "step"),
-    tag("path", d=frame.path(xs, ys), class_="line"),
-    tag("circle", cx=last_x, cy=last_y, r=3, class_="dot"),
+    axes.y_axis(frame, "loss", axes.ticks(*frame.y)),
+    axes.x_axis(frame, "step"),
+    tag("path", d=frame.path(xs, ys), class_=f"line {who}"),
+    tag("circle", cx=last_x, cy=last_y, r=3, class_=f"dot {who}"),
   )
 
 
@@ -116,111 +99,62 @@ def distribution(
     low, high = low - 0.5, high + 0.5
   edges = np.linspace(low, high, _BINS + 1)
   up, down = (_percent(scores, edges) for scores in (positives, negatives))
-  most = 1.12 * float(max(up.max(), down.max()))
-  frame = Frame(x=(low, high), y=(-most, most), bottom=34.0)
-  medians = [float(np.median(scores)) for scores in (positives, negatives)]
-  return _svg(
+  most = float(max(up.max(), down.max()))
+  frame = axes.Frame(
+    x=(low, high), y=(-_STRIP * most, _STRIP * most), bottom=34.0
+  )
+  return axes.svg(
     title,
-    f"median of {len(positives):,} positives {medians[0]:.3g}, of "
-    f"{len(negatives):,} negatives {medians[1]:.3g}",
-    _y_axis(frame, "% of its kind"),
-    _x_axis(frame, unit),
+    f"{len(positives):,} positives, {len(negatives):,} negatives",
+    axes.y_axis(frame, "% of its kind", axes.ticks(-most, most)),
+    axes.x_axis(frame, unit),
     tag("path", d=_bars(frame, edges, up), class_="positives"),
     tag("path", d=_bars(frame, edges, -down), class_="negatives"),
     tag("path", d=frame.path((low, high), (0, 0)), class_="zero"),
-    *_median(frame, medians[0], most, "positives", len(positives)),
-    *_median(frame, medians[1], -most, "negatives", len(negatives)),
+    *_side(frame, positives, most, "positives"),
+    *_side(frame, negatives, -most, "negatives"),
   )
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-  """Round numbers that cover the inside of a range, at most `most` + 1."""
-  rough = (high - low) / most
-  power = 10.0 ** math.floor(math.log10(rough))
-  step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough)
-  first = math.ceil(low / step - 1e-9)
-  last = math.floor(high / step + 1e-9)
-  return [i * step for i in range(first, last + 1)]
+def _dot(frame: axes.Frame, at: int, value: float) -> Tag:
+  x, y = frame.at(at, value)
+  return tag("circle", cx=x, cy=y, r=3.5, class_="dot")
 
 
-def _svg(title: str, description: str, *children: Tag) -> Tag:
-  return tag(
-    "svg",
-    tag("title", title),
-    tag("desc", description),
-    *children,
-    class_="chart",
-    role="img",
-    viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}",
-  )
-
-
-def _text(words: str, x: float, y: float, anchor: str, kind: str = "") -> Tag:
-  return tag("text", words, x=x, y=y, text_anchor=anchor, class_=kind)
-
-
-def _y_axis(frame: Frame, unit: str) -> Tag:
-  left, right = frame.x
-  found = []
-  for value in ticks(*frame.y):
-    x, y = frame.at(left, value)
-    found.append(
-      tag("path", d=frame.path((left, right), (value, value)), class_="grid")
-    )
-    # Downward bars count what is there just the same.
-    label = f"{abs(value) if '%' in unit else value:.4g}"
-    found.append(_text(label, x - 6, y + 4, "end", "tick"))
-  return tag("g", *found, _text(unit, 4, 12, "start", "unit"))
-
-
-def _x_axis(frame: Frame, unit: str) -> Tag:
-  found = []
-  for value in ticks(*frame.x):
-    x, _ = frame.at(value, frame.y[0])
-    y = HEIGHT - frame.bottom
-    found.append(_text(f"{value:,.4g}", x, y + 14, "middle", "tick"))
-  return tag("g", *found, _x_label(frame, unit))
-
-
-def _x_label(frame: Frame, words: str) -> Tag:
-  middle = (frame.left + WIDTH - frame.right) / 2
-  return _text(words, middle, HEIGHT - 6, "middle", "unit")
-
-
-def _point(
-  frame: Frame, at: int, value: float, teachers: Sequence[tuple[str, float]]
+def _value(
+  frame: axes.Frame,
+  at: int,
+  value: float,
+  teachers: Sequence[tuple[str, float]],
 ) -> Tag:
+  """The number above its point, or below if a teacher's line is there."""
   x, y = frame.at(at, value)
   heights = [frame.at(at, v)[1] for _, v in teachers]
-  # Above the point, unless a teacher's line goes through there.
   crossed = any(y - 24 < height <= y + 2 for height in heights)
-  label = _text(
-    f"{value:.3f}", x, y + (17 if crossed else -9), "middle", "value"
-  )
-  return tag("g", tag("circle", cx=x, cy=y, r=3.5, class_="dot"), label)
+  away = 17 if crossed else -9
+  return axes.text(f"{value:.3f}", x, y + away, "middle", "value")
 
 
-def _below(frame: Frame, at: int, name: str, all_names: Sequence[str]) -> Tag:
-  """A category's name, slanted where the names would touch."""
-  x, _ = frame.at(at, 0.0)
-  y = HEIGHT - frame.bottom + 14
-  next_x, _ = frame.at(at + 1, 0.0)
-  if max(map(len, all_names)) * _LETTER < next_x - x:
-    return _text(name, x, y, "middle", "tick")
-  slant = f"rotate(-28 {x:.1f} {y:.1f})"
+def _below(frame: axes.Frame, at: int, name: str, slanted: bool) -> Tag:
+  """The name of a stage under its point, slanted where names would touch."""
+  x, y = frame.at(at, 0.0)
+  if not slanted:
+    return axes.text(name, x, y + 14, "middle", "tick")
+  x, y = x + 4, y + 11
+  cut = name if len(name) < 14 else f"{name[:12]}…"
   return tag(
     "text",
-    name,
-    x=x + 4,
+    cut,
+    x=x,
     y=y,
     text_anchor="end",
     class_="tick",
-    transform=slant,
+    transform=f"rotate(-40 {x:.1f} {y:.1f})",
   )
 
 
 def _references(
-  frame: Frame, teachers: Sequence[tuple[str, float]]
+  frame: axes.Frame, teachers: Sequence[tuple[str, float]]
 ) -> list[Tag]:
   """Dashed lines with their names at the right, moved apart."""
   found, free = [], math.inf
@@ -228,13 +162,22 @@ def _references(
     d = frame.path(frame.x, (value, value))
     x, y = frame.at(frame.x[1], value)
     free = min(y + 4, free)
-    label = f"{name} {value:.3f}"
+    label = _reference(name, value)
     found += [
       tag("path", d=d, class_="reference"),
-      _text(label, x + 5, free, "start", "reference"),
+      axes.text(label, x + 5, free, "start", "reference"),
     ]
     free -= _LINE
   return found
+
+
+def _reference(name: str, value: float) -> str:
+  return f"{name if len(name) < 15 else name[:13] + '…'} {value:.3f}"
+
+
+def _room(teachers: Sequence[tuple[str, float]]) -> float:
+  """The right margin that the names of the teachers need."""
+  return 12 + _LETTER * max((len(_reference(*t)) for t in teachers), default=0)
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
@@ -266,21 +209,21 @@ def _percent(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
   return 100 * np.histogram(inside, edges)[0] / max(len(scores), 1)
 
 
-def _bars(frame: Frame, edges: np.ndarray, heights: np.ndarray) -> str:
+def _bars(frame: axes.Frame, edges: np.ndarray, heights: np.ndarray) -> str:
   xs = [float(edge) for edge in np.repeat(edges, 2)]
   ys = [0.0, *(float(height) for height in np.repeat(heights, 2)), 0.0]
   return frame.path(xs, ys) + "Z"
 
 
-def _median(
-  frame: Frame, value: float, edge: float, kind: str, count: int
+def _side(
+  frame: axes.Frame, scores: np.ndarray, most: float, kind: str
 ) -> list[Tag]:
-  x, y = frame.at(value, edge)
-  inside = 12 if edge > 0 else -4
-  before = value > sum(frame.x) / 2
-  words = f"{kind} ({count:,}), median {value:.3g}"
-  anchor = "end" if before else "start"
+  """The median of one side, and its name in the free strip beyond the bars."""
+  median = float(np.median(scores))
+  x, y = frame.at(frame.x[0], _STRIP * most)
+  words = f"{len(scores):,} {kind}, median {median:.3g}"
+  line = frame.path((median, median), (0.0, most))
   return [
-    tag("path", d=frame.path((value, value), (0.0, edge)), class_="median"),
-    _text(words, x + (-5 if before else 5), y + inside, anchor, "value"),
+    tag("path", d=line, class_="median"),
+    axes.text(words, x + 2, y + (10 if most > 0 else -2), "start", "value"),
   ]

@@ -7,6 +7,7 @@ curriculum.json, without which there is no run.
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -146,6 +147,11 @@ def logged(stage: Stage) -> list[dict[str, Any]]:
   return [rows[step] for step in sorted(rows)]
 
 
+def is_number(value: Any) -> bool:
+  """Whether a value of a JSON file is a finite number."""
+  return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _stage(
   workdir: pathlib.Path, raw: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Stage:
@@ -173,6 +179,8 @@ def _measured(
   found: dict[str, Measured] = {}
   for row in results:
     if row["index"] not in _QUOTED or row["split"] != split:
+      continue
+    if not is_number(row["value"]):
       continue
     before = found.get(row["model_stage"])
     same = before is not None and before.stage == row["stage"]

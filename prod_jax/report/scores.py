@@ -42,11 +42,13 @@ class Comparison:
 def compare(run: record.Run, stage: record.Stage) -> Comparison | None:
   """Reads what a score stage made; None where something of it is absent.
 
+  What an older config left in the folder of a pending stage does not count.
+
   Of more than `MOST_LISTS` lists so many are read, evenly spaced.
   """
   source = run.stages.get(stage.inputs.get("candidates", ""))
   path = stage.folder / "scores.npy"
-  if source is None or not path.exists():
+  if source is None or not (source.ran and stage.ran and path.exists()):
     return None
   if not (source.folder / "candidates" / "score.npy").exists():
     return None

@@ -47,12 +47,12 @@ figcaption { margin-top: .25rem; overflow-wrap: anywhere; }
   grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr));
 }
 .twos {
-  display: grid; gap: .5rem 2rem; max-width: 60rem;
+  display: grid; gap: .5rem 2rem; max-width: 58rem;
   grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr));
 }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--ink); font-size: 11.5px; }
-.chart { max-width: 30rem; }
+.chart { max-width: 27rem; }
 
 .lane rect { fill: var(--panel); }
 .lane text { fill: var(--quiet); font-size: 11px; }
@@ -70,8 +70,10 @@ svg text { fill: var(--ink); font-size: 11.5px; }
 .edge .head { fill: var(--other); stroke: none; }
 .edge.feeds path { stroke-dasharray: 3 3; }
 .edge.feeds .head { stroke-dasharray: none; }
-.edge.starts path { stroke: var(--student); }
-.edge.starts .head { fill: var(--student); stroke: none; }
+.edge.starts path { stroke: var(--teacher); }
+.edge.starts .head { fill: var(--teacher); stroke: none; }
+.edge.starts.student path { stroke: var(--student); }
+.edge.starts.student .head { fill: var(--student); stroke: none; }
 .edge.teaches path { stroke: var(--teacher); stroke-width: 2.5; }
 .edge.teaches .head { fill: var(--teacher); stroke: none; }
 .curriculum.tall .name, .curriculum.tall .value { font-size: 10px; }
@@ -83,6 +85,8 @@ svg text { fill: var(--ink); font-size: 11.5px; }
 .chart .tick, .chart .unit { fill: var(--quiet); font-size: 11px; }
 .chart .line { fill: none; stroke: var(--student); stroke-width: 2; }
 .chart .dot { fill: var(--student); }
+.chart .line.teacher { stroke: var(--teacher); }
+.chart .dot.teacher { fill: var(--teacher); }
 .chart .value, .chart text.reference {
   font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px;
   stroke-linejoin: round;
@@ -142,6 +146,7 @@ pre { overflow-x: auto; font-size: .8rem; background: var(--panel);
   body { padding: 1.25rem 1rem 3rem; }
   table { font-size: .8rem; }
   th, td { padding: .3rem .2rem; }
+  th, .number { white-space: normal; }
   .by { display: block; margin: 0; font-size: .75rem; }
 }
 """

@@ -143,7 +143,7 @@ def gap_text(gap: Gap | None) -> str:
       f"{number(teacher[0])} and {first[1]} began at {number(first[0])}"
     )
   return (
-    f"gap closed: {100 * gap.closed:.0f} % in MRR@10 = "
+    f"gap closed: {100 * gap.closed:.0f}% in MRR@10 = "
     f"({number(best[0])} {best[1]} - {number(first[0])} {first[1]}) / "
     f"({number(teacher[0])} {teacher[1]} - {number(first[0])} {first[1]})"
   )
@@ -216,7 +216,7 @@ def _settings(run: record.Run) -> list[str]:
     "seed": run.config.get("seed"),
     "tokens of a query": data.get("query_length"),
     "tokens of a passage": data.get("passage_length"),
-    "queries of train": (data.get("max_queries") or {}).get("train"),
+    "train queries": (data.get("max_queries") or {}).get("train"),
   }
   return [f"{k} {v}" for k, v in named.items() if v is not None]
 

@@ -1,11 +1,110 @@
-"""provisional"""
-def write_run(path, qids, ids, scores, *, tag, name_of):
-  with open(path, "w") as f:
-    for q, r, s in zip(qids, ids, scores):
-      for k, (i, x) in enumerate(zip(r, s)):
-        if i >= 0: f.write(f"{q} Q0 {name_of(int(i))} {k + 1} {float(x)!r} {tag}\n")
-def read_run(path):
-  out = {}
-  for l in open(path):
-    q, _, d, _, s, _ = l.split(); out.setdefault(q, {})[d] = float(s)
-  return out
+"""Runs as files: query id, Q0, passage id, rank, score, tag; one line each.
+
+The format that trec_eval reads. Measuring a run is metrics.py.
+"""
+
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from prod_jax.data.records import DataError
+
+
+def write_run(
+  path: pathlib.Path,
+  qids: Sequence[str],
+  ids_QK: Int[np.ndarray, "Q K"],
+  scores_QK: Float[np.ndarray, "Q K"],
+  *,
+  tag: str,
+  name_of: Callable[[int], str],
+) -> None:
+  """Writes a run, complete or not at all.
+
+  Args:
+    path: of the file; one that is there is replaced.
+    qids: names of the queries.
+    ids_QK: rows of the collection in ranked order, -1 on padding.
+    scores_QK: written with nine digits, which give the same float32 back.
+    tag: names the run.
+    name_of: row of the collection to passage id; asked once a row.
+
+  Raises:
+    DataError: a name has white space in it, or a score is not a number.
+  """
+  found_QK = ids_QK >= 0
+  for line in np.flatnonzero((np.isnan(scores_QK) & found_QK).any(axis=1)):
+    raise DataError(
+      f"{path}: query {qids[line]} has scores that are not a number; the "
+      "parameters or embeddings that they come from are broken"
+    )
+  rows = np.unique(ids_QK[found_QK]).tolist()
+  names = {row: name_of(row) for row in rows}
+  for word in (tag, *qids, *names.values()):
+    if word.split() != [word]:
+      raise DataError(
+        f"{path}: {word!r} is empty or has white space in it; a run file is "
+        "divided by white space, so rename it"
+      )
+  part = path.with_name(f"{path.name}.part")
+  with open(part, "w", encoding="utf-8", newline="\n") as file:
+    for qid, ids, scores, found in zip(
+      qids, ids_QK, scores_QK, found_QK, strict=True
+    ):
+      ranked = zip(ids[found].tolist(), scores[found].tolist(), strict=True)
+      file.writelines(
+        f"{qid} Q0 {names[row]} {rank} {score:.9g} {tag}\n"
+        for rank, (row, score) in enumerate(ranked, 1)
+      )
+  os.replace(part, path)
+
+
+def read_run(path: pathlib.Path) -> dict[str, dict[str, float]]:
+  """Reads a run, of any tool: {query id: {passage id: score}}.
+
+  Ranks and the order of lines are not kept: scores alone decide.
+
+  Raises:
+    DataError: a line is at fault.
+  """
+  run: dict[str, dict[str, float]] = {}
+  for where, line in _lines(path):
+    columns = line.split()
+    if len(columns) != 6:
+      raise DataError(
+        f"{where}: {len(columns)} columns, expected query id, Q0, passage id, "
+        "rank, score, tag"
+      )
+    query, _, passage, _, score, _ = columns
+    scores = run.setdefault(query, {})
+    if passage in scores:
+      raise DataError(
+        f"{where}: {query} {passage} occurs again; keep one of the lines"
+      )
+    scores[passage] = _number(score, where)
+  return run
+
+
+def _number(text: str, where: str) -> float:
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if math.isnan(value):
+    raise DataError(f"{where}: score {text!r} is not a number; correct it")
+  return value
+
+
+def _lines(path: pathlib.Path) -> Iterator[tuple[str, str]]:
+  """Yields ("file:line", line), without empty lines."""
+  try:
+    with open(path, encoding="utf-8") as file:
+      for number, line in enumerate(file, 1):
+        if line.strip():
+          yield f"{path}:{number}", line
+  except UnicodeDecodeError as error:
+    raise DataError(f"{path}: is not UTF-8; convert it with iconv") from error

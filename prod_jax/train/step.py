@@ -17,6 +17,11 @@ LossFn = Callable[[PyTree, PyTree, Batch, jax.Array], tuple[jax.Array, Metrics]]
 Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
 
 
+# Dropout masks of the default generator, threefry, take most of the time to
+# compile a small encoder, and a good part of the time to run it.
+PRNG = "rbg"
+
+
 def make_step(
   loss_fn: LossFn,
   optimizer: optax.GradientTransformation,
@@ -43,7 +48,7 @@ def make_step(
   def step(
     state: TrainState, frozen: PyTree, batch: Batch
   ) -> tuple[TrainState, Metrics]:
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = jax.random.fold_in(jax.random.key(seed, impl=PRNG), state.step)
     if accumulation == 1:
       (loss, metrics), grads = grad_fn(state.params, frozen, batch, key)
     else:

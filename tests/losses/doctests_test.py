@@ -3,6 +3,7 @@
 import doctest
 import inspect
 
+import jax
 import pytest
 
 from prod_jax.losses import contrastive, listwise, pairwise
@@ -17,10 +18,13 @@ def public_functions():
 
 @pytest.mark.parametrize(("module", "fn"), list(public_functions()))
 def test_example_runs(module, fn):
+  settings = [name for name, of in fn.__annotations__.items() if of is float]
+  # One compilation instead of one an operation, which takes seconds.
+  fast = {fn.__name__: jax.jit(fn, static_argnames=settings)}
   # Not doctest.testmod: it passes over functions that a type checker wraps.
   finder = doctest.DocTestFinder(recurse=False)
   (example,) = finder.find(
-    fn, fn.__name__, module=False, globs=dict(vars(module))
+    fn, fn.__name__, module=False, globs=vars(module) | fast
   )
   assert example.examples, f"{fn.__name__} has no example"
   runner = doctest.DocTestRunner()

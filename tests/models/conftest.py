@@ -21,10 +21,10 @@ def config() -> BertConfig:
 @pytest.fixture(scope="session")
 def params(config):
   """Weights far from those of `init`, so that nothing vanishes."""
-  shapes = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
   rng = np.random.default_rng(0)
   return jax.tree.map(
-    lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), shapes
+    lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32),
+    bert.shapes(config),
   )
 
 
@@ -45,6 +45,12 @@ def rows():
     return Tokens(ids, segment, position, kind)
 
   return make
+
+
+@pytest.fixture(scope="session")
+def encode():
+  """`bert.encode`, compiled."""
+  return jax.jit(bert.encode, static_argnums=0)
 
 
 @pytest.fixture(scope="session")

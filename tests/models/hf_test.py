@@ -135,7 +135,9 @@ def test_what_is_no_encoder_is_passed_over(folder, params, config):
 
 
 def test_half_precision_becomes_float32(folder, params, config):
-  half = lambda x: x.astype(ml_dtypes.bfloat16)
+  def half(x):
+    return x.astype(ml_dtypes.bfloat16)
+
   rewrite(folder, lambda ts: {name: half(x) for name, x in ts.items()})
   found = hf.load(folder / hf.WEIGHTS, config)
   assert {x.dtype for x in jax.tree.leaves(found)} == {np.dtype("float32")}

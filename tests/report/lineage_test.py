@@ -1,0 +1,56 @@
+"""The graph of a run: who feeds whom, and where everyone stands."""
+
+import itertools
+
+from prod_jax.report import lineage, record
+
+SPACING = lineage.Spacing(box=100.0, marker=40.0, gap=10.0, turn=20.0)
+
+
+def edges(graph):
+  return {(e.source, e.target): e.service for e in graph.edges}
+
+
+def test_edges_pass_through_encode_stages_and_leave_out_the_obvious(workdir):
+  graph = lineage.layout(record.load(workdir), SPACING)
+  assert edges(graph) == {
+    ("student_warm", "student_de"): "starts",
+    ("teacher_de", "mine_1"): "feeds",
+    ("teacher_de", "student_de"): "teaches",
+    ("mine_1", "student_de"): "feeds",
+    ("mine_1", "ce_1"): "feeds",
+    ("ce_1", "score_1"): "feeds",
+    # mine_1 -> score_1 and mine_1 -> student_final go by way of these.
+    ("student_de", "student_final"): "starts",
+    ("score_1", "student_final"): "teaches",
+  }
+
+
+def test_a_lane_is_a_model_and_the_student_has_the_first(workdir):
+  graph = lineage.layout(record.load(workdir), SPACING)
+  assert graph.lanes == ["student", "teacher_de", "ce_1"]
+  lanes = {name: node.lane for name, node in graph.nodes.items()}
+  assert lanes["mine_1"] == 1
+  assert lanes["score_1"] == 2
+  assert lanes["student_final"] == 0
+  assert "encode_warm" not in lanes
+
+
+def test_places_follow_what_is_read(workdir):
+  graph = lineage.layout(record.load(workdir), SPACING)
+  spans = {name: (n.start, n.end) for name, n in graph.nodes.items()}
+  assert spans["student_warm"] == spans["teacher_de"] == (0, 100)
+  assert spans["mine_1"] == (120, 160)  # a turn after what it reads
+  assert spans["student_de"] == (160, 260)  # a turn after mine_1's middle
+  assert spans["ce_1"] == (160, 260)  # beside it, in its own lane
+  assert spans["score_1"] == (280, 320)
+  assert spans["student_final"] == (320, 420)
+  assert graph.length == 420
+
+
+def test_nodes_of_a_lane_do_not_overlap(workdir):
+  graph = lineage.layout(record.load(workdir), SPACING)
+  for lane in range(len(graph.lanes)):
+    own = [n for n in graph.nodes.values() if n.lane == lane]
+    for before, after in itertools.pairwise(own):
+      assert after.start >= before.end + SPACING.gap

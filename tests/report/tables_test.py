@@ -1,0 +1,90 @@
+"""The rows of a run as text and as markdown."""
+
+import json
+
+import pytest
+
+from prod_jax import report
+from prod_jax.report import record, tables
+
+TABLE = """\
+tiny, split test, 3 queries
+
+stage          taught by    MRR@10  nDCG@10  recall@100  minutes
+student_warm   labels        0.250    0.300       0.500      1.5
+teacher_de     labels        0.500    0.550       0.900      1.5
+student_de     teacher_de    0.400    0.450       0.750      1.5
+ce_1           labels        0.650    0.700       0.600      1.5
+student_final  ce_1        not run  not run     not run  not run
+
+reranked: ce_1 ordered the first 10 of teacher_de; their recall is that of \
+these lists
+gap closed: 37% in MRR@10 = (0.400 student_de - 0.250 student_warm) / \
+(0.650 ce_1 - 0.250 student_warm)"""
+
+
+def test_the_table_of_the_terminal(workdir):
+  # (.4 - .25) / (.65 - .25) = .375, which Python's even rounding makes 37 or 38
+  assert report.table(workdir) == TABLE.replace("37%", f"{37.5:.0f}%")
+
+
+def test_rows_are_the_train_stages(workdir):
+  rows = report.rows(workdir)
+  assert [row.stage for row in rows] == [
+    "student_warm",
+    "teacher_de",
+    "student_de",
+    "ce_1",
+    "student_final",
+  ]
+  assert rows[2].taught_by == "teacher_de"
+  assert rows[2].values == {"mrr@10": 0.4, "ndcg@10": 0.45, "recall@100": 0.75}
+  assert rows[2].minutes == 1.5
+  assert not rows[4].ran
+  assert rows[4].minutes is None
+
+
+def test_what_ran_and_was_not_measured_is_a_dash(workdir):
+  (workdir / "results.json").unlink()
+  text = report.table(workdir)
+  assert text.startswith("tiny: nothing is measured yet\n")
+  line = next(x for x in text.splitlines() if x.startswith("student_de"))
+  assert line.split() == ["student_de", "teacher_de", "-", "-", "-", "1.5"]
+  assert text.endswith("unknown until a student and a teacher are measured")
+
+
+def test_the_gap_is_from_the_first_student_to_the_best_teacher(workdir):
+  gap = tables.gap(record.load(workdir))
+  assert gap.first == (0.25, "student_warm")
+  assert gap.best == (0.4, "student_de")
+  assert gap.teacher == (0.65, "ce_1")
+  assert gap.closed == pytest.approx(0.375)
+
+
+def test_no_gap_without_a_teacher_ahead():
+  gap = tables.Gap((0.5, "a"), (0.6, "b"), (0.4, "c"))
+  assert gap.closed is None
+  assert "there was none" in tables.gap_text(gap)
+
+
+def test_markdown_has_the_settings_and_what_did_not_run(workdir):
+  text = report.write_results_markdown([workdir, workdir])
+  assert text.count("## run\n") == 2
+  assert "tiny, split test, 3 queries; seed 7; tokens of a query 24" in text
+  line = (
+    "| student_de | teacher_de | prod | 120 | 32 | 0.0003 | 0.400 | 0.450 | "
+    "0.750 | 1.5 |"
+  )
+  assert line in text
+  assert "| student_final | ce_1 | - | - | - | - | not run |" in text
+
+
+def test_markdown_is_a_table_whatever_the_names(workdir):
+  path = workdir / "curriculum.json"
+  text = path.read_text().replace("student_warm", "student|warm")
+  path.write_text(text)
+  lines = report.write_results_markdown([workdir]).splitlines()
+  rows = [x.replace("\\|", "") for x in lines if x.startswith("|")]
+  assert {row.count("|") for row in rows} == {11}
+  assert len(rows) == 7
+  assert len(json.loads(text)["stages"]) == 14

@@ -119,7 +119,7 @@ def evaluate(
   """
   if relevant < 1:
     raise ValueError(
-      f"relevant is {relevant}; grade 0 is what nobody judged, so take 1 or more"
+      f"relevant is {relevant}; grade 0 is all that nobody judged, take 1"
     )
   parsed = {name: _parse(name) for name in metrics}
   values: dict[str, dict[str, float]] = {name: {} for name in parsed}

@@ -1,11 +1,10 @@
-"""Nearest neighbours by inner product: exact on the device, or ScaNN.
+"""Nearest neighbours by inner product: exact on the device, or with ScaNN.
 
-An index answers with rows of the matrix that it was made of. What the rows
-are, and how they were embedded, is encode.py.
+An index answers with rows of the matrix that it was made of. What stands in
+those rows, and how it was embedded, is encode.py.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -17,29 +16,32 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 
 from prod_jax import sharding
 
-# Tiles of scores, 8 MiB, that the allocator of a CPU reuses: tiles of 32 MiB
-# are mapped anew each time, which halves the speed.
-QUERY_BLOCK = 128
+# Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps; tiles
+# of 32 MiB are mapped anew each time, and take twice as long.
+QUERY_BLOCK = 128  # a device
 ROW_BLOCK = 16384
-# Rows that are looked at together in the first of two selections.
-GROUP = 32
+GROUP = 32  # rows that stand or fall together in the first selection
+
+# Below, reading the codes of all rows costs ScaNN little more than choosing
+# leaves, and misses less.
+TREE_ROWS = 100_000
+CODE_ROWS = 16  # that ScaNN's codes need to be trained
 
 
 @runtime_checkable
 class Vectors(Protocol):
-  """A matrix [rows, D] that is read slice by slice: an array, or a memmap."""
+  """A matrix [rows, D] that is read in slices of rows."""
 
   shape: tuple[int, ...]
-  dtype: np.dtype
 
   def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 class Index(Protocol):
-  """Anything that finds the rows with the largest inner products.
+  """Whatever finds the rows with the largest inner products.
 
   Attributes:
-    kind: by which `open_index` knows it.
+    kind: the name by which `open_index` knows it.
   """
 
   kind: str
@@ -47,15 +49,14 @@ class Index(Protocol):
   def search(
     self, query_QD: Float[np.ndarray, "Q D"], k: int
   ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
-    """The k best rows of each query.
+    """The `k` best rows of each query.
 
     Returns:
-      Rows and inner products, best first, equal ones by row. Where there are
-      fewer than k rows, row -1 and score -inf fill the rest.
+      Rows and their inner products, best first, equal ones by row. Where there
+      are fewer than `k` rows, row -1 with score -inf fills the rest.
 
     Raises:
-      ValueError: queries and rows are of different width, or a score is not
-        a finite number.
+      ValueError: queries and rows differ in width, or hold NaN or infinity.
     """
     ...
 
@@ -73,9 +74,9 @@ def open_index(
 
   Args:
     kind: "exact" or "scann".
-    vectors: [rows, D], of any float type.
-    mesh: as `ExactIndex` takes it.
-    settings: of `ScannIndex`.
+    vectors: [rows, D], float of any precision.
+    mesh: what exact search runs on, see `ExactIndex`.
+    settings: those of the index.
 
   Raises:
     ValueError: for another kind.
@@ -88,8 +89,258 @@ def open_index(
     return ScannIndex(vectors, **settings)
   except ImportError as error:
     logging.warning(
-      "scann cannot be imported (%s), so the search is exact; its wheels are "
-      "for Linux and Python before 3.14",
+      "scann cannot be imported (%s), so search is exact; ScaNN has wheels for "
+      "Linux and Python up to 3.13",
       error,
     )
     return ExactIndex(vectors, mesh=mesh)
+
+
+class ExactIndex:
+  """All inner products, in float32.
+
+  The rows stay where they are, in memory or on disk. Two blocks of them at
+  most are on a device at a time, with all queries and what was found so far.
+
+  Args:
+    vectors: [rows, D], float of any precision.
+    mesh: devices of this process that share the queries; None for one device.
+  """
+
+  kind = "exact"
+
+  def __init__(
+    self,
+    vectors: Vectors,
+    mesh: jax.sharding.Mesh | None = None,
+  ):
+    self._vectors = vectors
+    self._rows, self._width = vectors.shape
+    self._row_block = -(-min(ROW_BLOCK, self._rows) // GROUP) * GROUP
+    parts = sharding.batch_devices(mesh) if mesh else 1
+    self._query_block = QUERY_BLOCK * parts
+    self._by_query = sharding.batch_sharding(mesh) if mesh else None
+    self._whole = sharding.replicated(mesh) if mesh else None
+    self._merge = _merger(mesh)
+
+  def search(
+    self, query_QD: Float[np.ndarray, "Q D"], k: int
+  ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
+    """As `Index.search`. One compilation for each `k`."""
+    query_QD = _checked(query_QD, "query", self._width)
+    size = self._query_block
+    queries = [
+      jax.device_put(_pad(query_QD[i : i + size], size), self._by_query)
+      for i in range(0, len(query_QD), size)
+    ]
+    nothing = (
+      np.full((size, k), -np.inf, np.float32),
+      np.full((size, k), -1, np.int32),
+    )
+    best = [jax.device_put(nothing, self._by_query) for _ in queries]
+    for start in range(0, self._rows, self._row_block):
+      block = self._vectors[start : start + self._row_block]
+      rows = jax.device_put(_pad(block, self._row_block), self._whole)
+      # The block was read while the device was busy with the one before.
+      jax.block_until_ready(best)
+      place = np.array([start, len(block)], np.int32)
+      best = [
+        self._merge(b, q, rows, place)
+        for b, q in zip(best, queries, strict=True)
+      ]
+    scores, ids = (
+      np.concatenate([np.asarray(b[i]) for b in best])[: len(query_QD)]
+      for i in range(2)
+    )
+    if np.isposinf(scores).any():
+      raise _not_finite("row", ids[np.isposinf(scores)][0])
+    return ids, scores
+
+
+class ScannIndex:
+  """ScaNN's codes of all rows, over a partition of them where they are many.
+
+  A copy of the rows in float32 is held in memory. What the codes find is
+  scored again exactly. The same rows give the same index.
+
+  Args:
+    vectors: [rows, D], float of any precision.
+    leaves: parts of the partition. None: the root of the number of rows, or no
+      partition below `TREE_ROWS`.
+    leaves_to_search: of a query. None: three times the root of `leaves`, a
+      share that falls as the corpus grows.
+    reorder: candidates that are scored exactly. None: 4 `k`, at least 100.
+
+  Raises:
+    ImportError: where ScaNN is not installed.
+    ValueError: a row holds NaN or infinity.
+  """
+
+  kind = "scann"
+
+  def __init__(
+    self,
+    vectors: Vectors,
+    *,
+    leaves: int | None = None,
+    leaves_to_search: int | None = None,
+    reorder: int | None = None,
+  ):
+    import scann
+
+    self._rows, self._width = vectors.shape
+    matrix = _checked(vectors, "row", self._width)
+    if leaves is None and self._rows >= TREE_ROWS:
+      leaves = round(self._rows**0.5)
+    self._leaves, self._reorder = leaves, reorder
+    self._leaves_to_search = leaves_to_search
+    builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
+    if leaves:
+      self._leaves_to_search = leaves_to_search or round(3 * leaves**0.5)
+      # ScaNN takes no seed: only its other initialisation gives the same
+      # partition twice.
+      builder = builder.tree(leaves, self._leaves_to_search, random_init=False)
+    if self._rows < CODE_ROWS:
+      builder = builder.score_brute_force()
+    else:
+      # Two dimensions a code and a threshold of 0.2: ScaNN's documentation.
+      builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
+      builder = builder.reorder(reorder or 100)
+    self._searcher = builder.build()
+
+  def search(
+    self, query_QD: Float[np.ndarray, "Q D"], k: int
+  ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
+    """As `Index.search`; `k` rows are found wherever there are so many."""
+    query_QD = _checked(query_QD, "query", self._width)
+    ids, scores = self._neighbours(query_QD, k, self._leaves_to_search)
+    # The leaves that were searched may hold fewer rows than were asked for.
+    short = np.isnan(scores[:, : self._rows]).any(axis=1)
+    if short.any():
+      ids[short], scores[short] = self._neighbours(
+        query_QD[short], k, self._leaves
+      )
+    missing = np.isnan(scores)
+    ids = np.where(missing, -1, ids.astype(np.int32))
+    scores = np.where(missing, -np.inf, scores)
+    order = np.lexsort((ids, -scores), axis=1)
+    return (
+      np.take_along_axis(ids, order, axis=1),
+      np.take_along_axis(scores, order, axis=1),
+    )
+
+  def _neighbours(
+    self, query_QD: np.ndarray, k: int, leaves: int | None
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """ScaNN's own answer: uint32 rows, and scores with NaN where none is."""
+    return self._searcher.search_batched_parallel(
+      query_QD,
+      final_num_neighbors=k,
+      pre_reorder_num_neighbors=max(k, self._reorder or max(4 * k, 100)),
+      leaves_to_search=leaves,
+    )
+
+
+def recall_against(
+  exact_ids_QK: Int[np.ndarray, "Q K"], ids_QK: Int[np.ndarray, "Q K"]
+) -> float:
+  """The share of the exact neighbours that were found, averaged over queries.
+
+  Ids of -1 stand for no neighbour; without any neighbour nothing is missed.
+  """
+  shares = [
+    np.isin(exact[exact >= 0], ids).mean()
+    for exact, ids in zip(exact_ids_QK, ids_QK, strict=True)
+    if (exact >= 0).any()
+  ]
+  return float(np.mean(shares)) if shares else 1.0
+
+
+Best = tuple[Float[Array, "Q K"], Int[Array, "Q K"]]
+
+
+@functools.cache
+def _merger(mesh: jax.sharding.Mesh | None):
+  """`_merge_block`, jitted; with a mesh each device has its own queries."""
+  if mesh is None:
+    return jax.jit(_merge_block)
+  by_query = sharding.batch_sharding(mesh).spec
+  whole = sharding.replicated(mesh).spec
+  return jax.jit(
+    jax.shard_map(
+      _merge_block,
+      mesh=mesh,
+      in_specs=(by_query, by_query, whole, whole),
+      out_specs=by_query,
+    )
+  )
+
+
+def _merge_block(
+  best: Best,
+  query_QD: Float[Array, "Q D"],
+  rows_RD: Float[Array, "R D"],
+  place: Int[Array, "2"],
+) -> Best:
+  """The best of what was found before and of one block of rows.
+
+  The best k rows lie within the k groups of the largest maxima: a row of any
+  other group is beaten by one row at least of each of those. Groups follow the
+  order of rows, so this holds for ties too, as long as the lower row wins
+  them, which is what `top_k` does with the lower index.
+
+  Args:
+    best: scores and rows, from lower rows than those of the block.
+    query_QD: float32.
+    rows_RD: R is a multiple of GROUP.
+    place: number of the block's first row, and how many rows it has.
+  """
+  k = best[0].shape[1]
+  scores_QR = jnp.einsum(
+    "QD,RD->QR",
+    query_QD,
+    rows_RD.astype(jnp.float32),
+    precision=lax.Precision.HIGHEST,
+  )
+  # The sign of a NaN decides where top_k puts it; infinity is always first.
+  scores_QR = jnp.where(jnp.isnan(scores_QR), jnp.inf, scores_QR)
+  is_row = jnp.arange(len(rows_RD)) < place[1]
+  scores_QR = jnp.where(is_row[None, :], scores_QR, -jnp.inf)
+  groups = scores_QR.reshape(len(query_QD), -1, GROUP)
+  _, chosen = lax.top_k(groups.max(axis=2), min(k, groups.shape[1]))
+  chosen = jnp.sort(chosen, axis=1)[:, :, None]
+  candidates = jnp.take_along_axis(groups, chosen, axis=1)
+  ids = place[0] + chosen * GROUP + jnp.arange(GROUP)[None, None, :]
+  flat = (len(query_QD), -1)
+  scores = jnp.concatenate([best[0], candidates.reshape(flat)], axis=1)
+  ids = jnp.concatenate([best[1], ids.reshape(flat)], axis=1)
+  scores, order = lax.top_k(scores, k)
+  return scores, jnp.take_along_axis(ids, order, axis=1)
+
+
+def _checked(matrix: Any, name: str, width: int) -> np.ndarray:
+  """The queries or rows as a float32 array that can be searched."""
+  matrix = np.ascontiguousarray(matrix, np.float32)
+  if matrix.shape[1] != width:
+    raise ValueError(
+      f"{name} vectors have width {matrix.shape[1]}, rows {width}; encode both "
+      "with one model"
+    )
+  # The sum of a vector is finite if all of it is.
+  broken = np.flatnonzero(~np.isfinite(matrix.sum(axis=1)))
+  if len(broken):
+    raise _not_finite(name, broken[0])
+  return matrix
+
+
+def _not_finite(name: str, line: int) -> ValueError:
+  return ValueError(
+    f"{name} {line} holds NaN, infinity or huge numbers; encode it again with "
+    "parameters that are sound"
+  )
+
+
+def _pad(rows: np.ndarray, size: int) -> np.ndarray:
+  """Adds rows of zeros up to `size`."""
+  missing = size - len(rows)
+  return np.pad(rows, ((0, missing), (0, 0))) if missing else np.asarray(rows)

@@ -44,7 +44,7 @@ def test_progression_names_its_numbers_and_teachers():
 
 
 def test_progression_of_many_stages_slants_names_and_tells_few_numbers():
-  stages = [f"student_with_a_long_name_{i}" for i in range(12)]
+  stages = [f"student_{i}_of_a_long_name" for i in range(12)]
   values = [0.1 + 0.01 * (i % 7) for i in range(12)]
   svg = render(plots.progression("MRR@10", stages, values, []))
   assert svg.count("rotate(-40") == 12
@@ -75,7 +75,7 @@ def test_a_long_curve_is_thinned_to_means():
   svg = render(plots.curve("a", "student", steps, [float(s) for s in steps]))
   line = re.search(r'd="([^"]*)" class="line student"', svg)[1]
   assert line.count("L") == 299
-  assert ">3,000<" in svg
+  assert ">2,500<" in svg
   assert "from 5.5 at step 5.5" in svg
 
 

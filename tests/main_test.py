@@ -1,0 +1,189 @@
+"""The command: end to end, again, in part, and after kill -9."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prod_jax import packaged
+
+REPO = pathlib.Path(__file__).parents[1]
+QUICKSTART = "configs/quickstart.py:runlocal"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def weights():
+  """The tokenizer comes with the quickstart's weights."""
+  try:
+    packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+
+
+def write_folder(folder: pathlib.Path) -> pathlib.Path:
+  """A small set in the MS MARCO layout: a query is part of its passage."""
+  rng = np.random.default_rng(0)
+  words = [f"{a}{b}" for a in "bcdfgklmnp" for b in ("ar", "el", "in", "ot")]
+  texts = [" ".join(rng.choice(words, 12)) for _ in range(120)]
+  folder.mkdir()
+  (folder / "collection.tsv").write_text(
+    "".join(f"p{i}\ttitle {i}\t{text}\n" for i, text in enumerate(texts))
+  )
+  for split, rows in (("train", range(64)), ("test", range(64, 96))):
+    (folder / f"queries.{split}.tsv").write_text(
+      "".join(f"q{i}\t{texts[i][:24]}\n" for i in rows)
+    )
+    (folder / f"qrels.{split}.tsv").write_text(
+      "".join(f"q{i}\t0\tp{i}\t1\n" for i in rows)
+    )
+  return folder
+
+
+def command(workdir, *arguments, config=QUICKSTART):
+  return [
+    sys.executable,
+    "-m",
+    "prod_jax.main",
+    f"--config={config}",
+    f"--workdir={workdir}",
+    *arguments,
+  ]
+
+
+def environment():
+  """One device, as on a laptop."""
+  return {**os.environ, "JAX_PLATFORMS": "cpu"}
+
+
+def run(workdir, *arguments, code=0, **kwargs):
+  done = subprocess.run(
+    command(workdir, *arguments, **kwargs),
+    cwd=REPO,
+    env=environment(),
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == code, done.stderr[-4000:]
+  return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """The quickstart on pydocs with tiny encoders, from start to end."""
+  workdir = tmp_path_factory.mktemp("run") / "work"
+  return workdir, run(workdir)
+
+
+def test_every_stage_leaves_its_artefacts_and_figures(finished):
+  workdir, done = finished
+  record = json.loads((workdir / "curriculum.json").read_text())
+  assert {s["status"] for s in record["stages"]} == {"done"}
+  assert len(record["stages"]) == 30
+  rows = json.loads((workdir / "results.json").read_text())
+  assert {r["index"] for r in rows} >= {"exact", "rerank"}
+  assert all(0 <= r["value"] <= 1 and r["queries"] == 32 for r in rows)
+  assert all(
+    0 <= r["index_recall"] <= 1 for r in rows if r["index"] != "rerank"
+  )
+  assert len(list(workdir.glob("*/run.trec"))) == 7
+  page = (workdir / "report.html").read_text()
+  assert "student_final" in page
+  assert "student_final" in done.stdout
+
+
+def test_a_second_run_finds_everything_done(finished):
+  workdir, first = finished
+  again = run(workdir)
+  assert again.stderr.count("cached, nothing to do") == 30
+  assert again.stdout == first.stdout
+
+
+def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
+  workdir, _ = finished
+  done = run(workdir, "--dry_run", "--config.stages.divide.student_to=13")
+  lines = done.stdout.splitlines()
+  assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
+  status = {line.split()[0]: line.split()[-1] for line in lines[1:]}
+  pending = [name for name, value in status.items() if value == "pending"]
+  assert pending == [
+    "divide",
+    "student_final",
+    "encode_final",
+    "evaluate_final",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("--config.stages.mine_1.dept=3", "did you mean config.stages.mine_1.dep"),
+    ("--config.stages.mine_1.encoded=encode_d", "which is no stage before it"),
+    ("--config.models.student.layers=3", "not a tuple"),
+    ("--config.stages.student_de.method=prodd", "prodd.py"),
+    ("--config.stages.student_ce_1.anchor=", "needs an anchor"),
+    ("--config.mesh.data=3", "does not fit 1 devices"),
+    ("--config.data.passage_lenght=3", "did you mean config.data.passage_len"),
+    ("--config.data.name=folder", "config.data.path"),
+    ("--stage=a", "stage"),
+  ],
+)
+def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
+  done = run(tmp_path, argument, code=2)
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not list(tmp_path.glob("*/STARTED.json"))
+
+
+# What a kill is tested on: enough steps and blocks to be in the middle of.
+LONG = (
+  "--config.data.name=folder",
+  "--config.data.max_queries={}",
+  "--config.stages.mine_1.block_queries=8",
+  "--config.stages.student_de.steps=30",
+  "--config.stages.student_de.checkpoint_every=5",
+  "--config.stages.student_de.method=prod",
+  "--stages=student_warm,teacher_de,encode_teacher_de,mine_1,student_de",
+)
+
+
+def kill_at(workdir, line, *arguments):
+  """Runs until `line` is logged, then kill -9."""
+  process = subprocess.Popen(
+    command(workdir, *arguments),
+    cwd=REPO,
+    env=environment(),
+    stderr=subprocess.PIPE,
+    stdout=subprocess.DEVNULL,
+    text=True,
+  )
+  for found in process.stderr:
+    if line in found:
+      process.send_signal(signal.SIGKILL)
+      break
+  process.stderr.close()
+  assert process.wait() == -signal.SIGKILL, f"never logged {line!r}"
+
+
+def test_a_killed_run_ends_bit_identical(tmp_path):
+  data = f"--config.data.path={write_folder(tmp_path / 'small')}"
+  arguments = (*LONG, data)
+  run(tmp_path / "whole", *arguments)
+  kill_at(tmp_path / "killed", "mine_1: 24 of 64 queries", *arguments)
+  mined = tmp_path / "killed" / "06-mine_1"
+  assert len(list(mined.glob("blocks/*"))) in (3, 4)
+  kill_at(tmp_path / "killed", "student_de: checkpoint at step 15", *arguments)
+  done = run(tmp_path / "killed", *arguments)
+  assert "mine_1: cached" in done.stderr
+  assert "goes on from its checkpoint at step 1" in done.stderr
+  for name in (
+    "06-mine_1/candidates/ids.npy",
+    "06-mine_1/candidates/score.npy",
+    "07-student_de/params.safetensors",
+  ):
+    whole = (tmp_path / "whole" / name).read_bytes()
+    assert (tmp_path / "killed" / name).read_bytes() == whole, name

@@ -32,9 +32,9 @@ def get_config(variant: str = "") -> ConfigDict:
     name="pydocs",
     tokenizer="packaged",
     title_join=". ",
-    query_length=24,
-    passage_length=64,
-    max_queries=dict(train=1024, dev=64, test=400),
+    query_length=20,
+    passage_length=40,
+    max_queries=dict(train=512, dev=64, test=300),
   )
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.models = models()
@@ -74,9 +74,9 @@ def warm_up() -> dict:
     kind="train", method="contrastive", batch_size=32, learning_rate=2e-5
   )
   return dict(
-    student_warm=dict(model="student", steps=40, warmup_steps=4, **train),
+    student_warm=dict(model="student", steps=32, warmup_steps=4, **train),
     **measured("warm", "student_warm"),
-    teacher_de=dict(model="teacher_de", steps=20, warmup_steps=2, **train),
+    teacher_de=dict(model="teacher_de", steps=16, warmup_steps=2, **train),
     **measured("teacher_de", "teacher_de"),
   )
 
@@ -96,8 +96,8 @@ def from_dual_encoder() -> dict:
       # T, hard and soft: README of the official code.
       settings=dict(in_batch=True, temperature=4.0, hard=0.1, soft=0.9),
       batch_size=32,
-      steps=120,
-      warmup_steps=12,
+      steps=90,
+      warmup_steps=9,
       learning_rate=3e-4,
       clip=2.0,
     ),
@@ -118,8 +118,8 @@ def from_cross_encoder(number: str, before: str) -> dict:
       candidates=lists,
       negatives=3,
       batch_size=8,
-      steps=60,
-      warmup_steps=6,
+      steps=40,
+      warmup_steps=4,
       learning_rate=1e-4,
       clip=2.0,
     ),
@@ -129,8 +129,8 @@ def from_cross_encoder(number: str, before: str) -> dict:
       f"student_{before}",
       lists,
       f"score_{number}",
-      steps=60,
-      warmup_steps=6,
+      steps=40,
+      warmup_steps=4,
       learning_rate=1e-4,
     ),
     **measured(ce.replace("ce", "from_ce"), student),
@@ -148,7 +148,7 @@ def on_hard_queries() -> dict:
         "student_ce_2",
         "mine_4",
         "score_3",
-        steps=20,
+        steps=12,
         warmup_steps=2,
         learning_rate=2e-5,
       ),
@@ -168,7 +168,7 @@ def distil(init: str, lists: str, scores: str, **schedule) -> dict:
     candidates=lists,
     scores=scores,
     anchor=lists,
-    negatives=7,
+    negatives=5,
     method="prod",
     # T and weights: README of the official code.
     settings=dict(in_batch=False, temperature=4.0, hard=0.1, soft=0.9, lwf=1.0),
@@ -189,18 +189,18 @@ def measured(name: str, params: str) -> dict:
 
 
 def reranked(params: str) -> dict:
-  """A cross-encoder measured on the dual-encoder teacher's first ten."""
+  """A cross-encoder measured on the dual-encoder teacher's first eight."""
   return dict(
     kind="evaluate",
     encoded="encode_teacher_de",
     rerank=params,
-    rerank_depth=10,
+    rerank_depth=8,
   )
 
 
 def mine(name: str) -> dict:
   """Fresh lists for the training queries."""
-  return dict(kind="mine", encoded=f"encode_{name}", depth=15)
+  return dict(kind="mine", encoded=f"encode_{name}", depth=8)
 
 
 def shrink(config: ConfigDict) -> None:

@@ -5,6 +5,7 @@ Runs the stages of a config, or shows what it would run.
 
 import functools
 import importlib
+import logging as stdlib_logging
 import pathlib
 import sys
 
@@ -12,6 +13,7 @@ import jax
 from absl import app, flags, logging
 
 from prod_jax import config, config_file, curriculum, report, strict
+from prod_jax.data.records import DataError
 from prod_jax.stages.inputs import Inputs
 
 _CONFIG = flags.DEFINE_string(
@@ -90,7 +92,7 @@ def main(argv: list[str]) -> None:
       sys.stdout.write(curriculum.table(plans) + "\n")
       return
     _run(shared, plans, workdir)
-  except strict.ConfigError as e:
+  except (strict.ConfigError, DataError) as e:
     logging.error("%s", e)
     sys.exit(2)
 
@@ -108,6 +110,9 @@ def _run(
   sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = shared.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
+  qrels = {}
+  for split in dataset.queries:
+    qrels |= dataset.qrels(split)
 
   def passage(name: str) -> tuple[str, str]:
     found = dataset.passages[dataset.row_of[name]]
@@ -117,7 +122,7 @@ def _run(
     workdir,
     query_text=texts.__getitem__,
     passage_text=passage,
-    qrels=dataset.qrels("test"),
+    qrels=qrels,
   )
   logging.info("report: %s", page)
 
@@ -125,16 +130,24 @@ def _run(
 def entry() -> None:
   """The console script."""
   flags.mark_flags_as_required(["config", "workdir"])
-  logging.set_verbosity(logging.INFO)
-  # Orbax and TFDS narrate through the same logger; their warnings stay.
-  ours = str(pathlib.Path(__file__).parent)
-  logging.get_absl_handler().addFilter(
-    lambda r: (
-      r.levelno >= logging.converter.absl_to_standard(logging.WARNING)
-      or r.pathname.startswith(ours)
-    )
-  )
+  _set_up_logging()
   app.run(main, flags_parser=_parse)
+
+
+def _set_up_logging() -> None:
+  """Our own lines with the time; of the libraries' only the warnings.
+
+  Orbax and TFDS narrate through the same logger.
+  """
+  logging.set_verbosity(logging.INFO)
+  ours = str(pathlib.Path(__file__).parent)
+  handler = logging.get_absl_handler()
+  handler.setFormatter(
+    stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+  )
+  handler.addFilter(
+    lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
+  )
 
 
 def _parse(argv: list[str]) -> list[str]:

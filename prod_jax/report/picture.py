@@ -44,7 +44,7 @@ class Shape:
     return (lane + 0.5) * self.lane
 
 
-_GAPS = {"gap": 14.0, "turn": 17.0}
+_GAPS = {"gap": 20.0, "turn": 14.0}
 SHAPES = (
   Shape(
     "wide",
@@ -178,30 +178,37 @@ def _symbol(kind: str, x: float, y: float) -> str:
 
 def _edge(shape: Shape, graph: lineage.Graph, edge: lineage.Edge) -> Tag:
   source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+  points = [shape.at(*p) for p in _places(shape, graph, source, target)]
+  line = tag("path", d=_rounded(points))
+  tip = tag("path", d=_arrow(shape, points[-1]), class_="head")
+  whose = "student" if target.stage.model == record.STUDENT else "teacher"
+  return tag("g", line, tip, class_=f"edge {edge.service} {whose}")
+
+
+def _places(
+  shape: Shape,
+  graph: lineage.Graph,
+  source: lineage.Node,
+  target: lineage.Node,
+) -> list[Point]:
+  """The corners of a line between two nodes, along and across."""
   leaves = source.end if source.is_box else source.middle
   ends = target.start if target.is_box else target.middle - _SYMBOL
   here, there = shape.middle(source.lane), shape.middle(target.lane)
+  first, last = (leaves, here), (ends, there)
   turn = target.start - shape.spacing.turn
-  between = [
-    node
+  if source.lane != target.lane:
+    return [first, (turn, here), (turn, there), last]
+  blocked = any(
+    node.is_box and node.lane == source.lane
     for node in graph.nodes.values()
-    if node.is_box and node.lane == source.lane
     if source.end <= node.start and node.end <= target.start
-  ]
-  if source.lane == target.lane and between:
-    # Around the boxes in between, which it has nothing to do with.
-    aside = here + shape.box / 2 + 9
-    way = [(leaves + 6, here), (leaves + 6, aside), (turn + 9, aside)]
-    places = [(leaves, here), *way, (turn + 9, there), (ends, there)]
-  else:
-    places = [(leaves, here), (turn, here), (turn, there), (ends, there)]
-  if source.lane == target.lane and not between:
-    places = [places[0], places[-1]]
-  points = [shape.at(*place) for place in places]
-  line = tag("path", d=_rounded(points))
-  arrow = [tag("path", d=_head(shape, points[-1]), class_="head")]
-  whose = "student" if target.stage.model == record.STUDENT else "teacher"
-  return tag("g", line, *arrow, class_=f"edge {edge.service} {whose}")
+  )
+  if not blocked:
+    return [first, last]
+  # Around the boxes in between, which it has nothing to do with.
+  aside, begin, end = here + shape.box / 2 + 9, leaves + 6, turn + 9
+  return [first, (begin, here), (begin, aside), (end, aside), (end, here), last]
 
 
 def _rounded(points: Sequence[Point]) -> str:
@@ -225,7 +232,7 @@ def _towards(start: Point, goal: Point) -> Point:
   return start[0] + share * dx, start[1] + share * dy
 
 
-def _head(shape: Shape, tip: Point) -> str:
+def _arrow(shape: Shape, tip: Point) -> str:
   x, y = tip
   a = _ARROW
   if shape.upright:

@@ -1,7 +1,7 @@
 """Running a model over many rows of natural length, with few shapes.
 
 Rows are sorted by length and cut into batches of about the same number of
-tokens, each padded to one of four lengths, so that a corpus costs four
+tokens, each padded to one of at most four lengths, so that a corpus costs few
 compilations and little padding. Results come back in the order of the rows.
 """
 
@@ -51,7 +51,6 @@ def run(
   pending: tuple[np.ndarray, jax.Array] | None = None
   with jax.set_mesh(mesh):
     for rows, length in _batches(lengths, longest, batch_tokens, mesh):
-      # The last rows stand in for the rest of a batch that is not full.
       result = forward(sharding.put_batch(tokens_of(rows, length), mesh))
       if pending:
         out[pending[0]] = np.asarray(pending[1])
@@ -68,11 +67,15 @@ def _batches(
   shapes = np.array(lengths_of_shapes(longest))
   shape_of = np.searchsorted(shapes, lengths)
   parts = sharding.batch_devices(mesh)
+  rows = np.empty(0, np.int64)
   for i, length in enumerate(shapes.tolist()):
-    rows = np.flatnonzero(shape_of == i)
+    rows = np.concatenate([rows, np.flatnonzero(shape_of == i)])
+    if length < longest and len(rows) * length < batch_tokens:
+      continue  # not worth a compilation: they go with the next length
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     size = max(batch_tokens // length // parts, 1) * parts
     for start in range(0, len(rows), size):
       batch = rows[start : start + size]
-      missing = size - len(batch)
-      yield np.pad(batch, (0, missing), mode="edge"), length
+      # The last row stands in for what is missing of a full batch.
+      yield np.pad(batch, (0, size - len(batch)), mode="edge"), length
+    rows = rows[:0]

@@ -4,7 +4,6 @@ An index answers with rows of the matrix that it was made of. What stands in
 those rows, and how it was embedded, is encode.py.
 """
 
-import functools
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -14,11 +13,13 @@ from absl import logging
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int, Int32
 
-from prod_jax import sharding
+Queries = Float[np.ndarray, "Q D"]
+Found = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
+Best = tuple[Float32[Array, "Q K"], Int32[Array, "Q K"]]
 
 # Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps; tiles
 # of 32 MiB are mapped anew each time, and take twice as long.
-QUERY_BLOCK = 128  # a device
+QUERY_BLOCK = 128
 ROW_BLOCK = 16384
 GROUP = 32  # rows that stand or fall together in the first selection
 
@@ -46,9 +47,7 @@ class Index(Protocol):
 
   kind: str
 
-  def search(
-    self, query_QD: Float[np.ndarray, "Q D"], k: int
-  ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
+  def search(self, query_QD: Queries, k: int) -> Found:
     """The `k` best rows of each query.
 
     Returns:
@@ -56,18 +55,12 @@ class Index(Protocol):
       are fewer than `k` rows, row -1 with score -inf fills the rest.
 
     Raises:
-      ValueError: queries and rows differ in width, or hold NaN or infinity.
+      ValueError: a query or a row holds NaN or infinity.
     """
     ...
 
 
-def open_index(
-  kind: str,
-  vectors: Vectors,
-  *,
-  mesh: jax.sharding.Mesh | None = None,
-  **settings: Any,
-) -> Index:
+def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
   """Makes an index of the rows of a matrix.
 
   Where ScaNN cannot be imported, exact search stands in and says so.
@@ -75,14 +68,13 @@ def open_index(
   Args:
     kind: "exact" or "scann".
     vectors: [rows, D], float of any precision.
-    mesh: what exact search runs on, see `ExactIndex`.
-    settings: those of the index.
+    settings: what else that index takes.
 
   Raises:
     ValueError: for another kind.
   """
   if kind == "exact":
-    return ExactIndex(vectors, mesh=mesh, **settings)
+    return ExactIndex(vectors, **settings)
   if kind != "scann":
     raise ValueError(f"unknown kind of index {kind!r}; known: exact, scann")
   try:
@@ -93,59 +85,46 @@ def open_index(
       "Linux and Python up to 3.13",
       error,
     )
-    return ExactIndex(vectors, mesh=mesh)
+    return ExactIndex(vectors)
 
 
 class ExactIndex:
-  """All inner products, in float32.
+  """All inner products, in float32, on the default device.
 
   The rows stay where they are, in memory or on disk. Two blocks of them at
-  most are on a device at a time, with all queries and what was found so far.
+  most are on the device at a time, with all queries and what was found so far.
 
   Args:
     vectors: [rows, D], float of any precision.
-    mesh: devices of this process that share the queries; None for one device.
   """
 
   kind = "exact"
 
-  def __init__(
-    self,
-    vectors: Vectors,
-    mesh: jax.sharding.Mesh | None = None,
-  ):
+  def __init__(self, vectors: Vectors):
     self._vectors = vectors
-    self._rows, self._width = vectors.shape
+    self._rows = vectors.shape[0]
     self._row_block = -(-min(ROW_BLOCK, self._rows) // GROUP) * GROUP
-    parts = sharding.batch_devices(mesh) if mesh else 1
-    self._query_block = QUERY_BLOCK * parts
-    self._by_query = sharding.batch_sharding(mesh) if mesh else None
-    self._whole = sharding.replicated(mesh) if mesh else None
-    self._merge = _merger(mesh)
 
-  def search(
-    self, query_QD: Float[np.ndarray, "Q D"], k: int
-  ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
-    """As `Index.search`. One compilation for each `k`."""
-    query_QD = _checked(query_QD, "query", self._width)
-    size = self._query_block
+  def search(self, query_QD: Queries, k: int) -> Found:
+    """As `Index.search`; compiles once for each `k`."""
+    query_QD = _checked(query_QD, "query")
+    starts = range(0, len(query_QD), QUERY_BLOCK)
     queries = [
-      jax.device_put(_pad(query_QD[i : i + size], size), self._by_query)
-      for i in range(0, len(query_QD), size)
+      jax.device_put(_pad(query_QD[i : i + QUERY_BLOCK], QUERY_BLOCK))
+      for i in starts
     ]
-    nothing = (
-      np.full((size, k), -np.inf, np.float32),
-      np.full((size, k), -1, np.int32),
+    shape = (QUERY_BLOCK, k)
+    best = [(jnp.full(shape, -jnp.inf), jnp.full(shape, -1, jnp.int32))] * len(
+      queries
     )
-    best = [jax.device_put(nothing, self._by_query) for _ in queries]
     for start in range(0, self._rows, self._row_block):
       block = self._vectors[start : start + self._row_block]
-      rows = jax.device_put(_pad(block, self._row_block), self._whole)
+      rows = jax.device_put(_pad(block, self._row_block))
       # The block was read while the device was busy with the one before.
       jax.block_until_ready(best)
       place = np.array([start, len(block)], np.int32)
       best = [
-        self._merge(b, q, rows, place)
+        _merge_block(b, q, rows, place)
         for b, q in zip(best, queries, strict=True)
       ]
     scores, ids = (
@@ -188,8 +167,8 @@ class ScannIndex:
   ):
     import scann
 
-    self._rows, self._width = vectors.shape
-    matrix = _checked(vectors, "row", self._width)
+    matrix = _checked(vectors, "row")
+    self._rows = len(matrix)
     if leaves is None and self._rows >= TREE_ROWS:
       leaves = round(self._rows**0.5)
     self._leaves, self._reorder = leaves, reorder
@@ -208,11 +187,9 @@ class ScannIndex:
       builder = builder.reorder(reorder or 100)
     self._searcher = builder.build()
 
-  def search(
-    self, query_QD: Float[np.ndarray, "Q D"], k: int
-  ) -> tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]:
+  def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; `k` rows are found wherever there are so many."""
-    query_QD = _checked(query_QD, "query", self._width)
+    query_QD = _checked(query_QD, "query")
     ids, scores = self._neighbours(query_QD, k, self._leaves_to_search)
     # The leaves that were searched may hold fewer rows than were asked for.
     short = np.isnan(scores[:, : self._rows]).any(axis=1)
@@ -256,31 +233,12 @@ def recall_against(
   return float(np.mean(shares)) if shares else 1.0
 
 
-Best = tuple[Float[Array, "Q K"], Int[Array, "Q K"]]
-
-
-@functools.cache
-def _merger(mesh: jax.sharding.Mesh | None):
-  """`_merge_block`, jitted; with a mesh each device has its own queries."""
-  if mesh is None:
-    return jax.jit(_merge_block)
-  by_query = sharding.batch_sharding(mesh).spec
-  whole = sharding.replicated(mesh).spec
-  return jax.jit(
-    jax.shard_map(
-      _merge_block,
-      mesh=mesh,
-      in_specs=(by_query, by_query, whole, whole),
-      out_specs=by_query,
-    )
-  )
-
-
+@jax.jit
 def _merge_block(
   best: Best,
-  query_QD: Float[Array, "Q D"],
+  query_QD: Float32[Array, "Q D"],
   rows_RD: Float[Array, "R D"],
-  place: Int[Array, "2"],
+  place: Int32[Array, "2"],
 ) -> Best:
   """The best of what was found before and of one block of rows.
 
@@ -291,17 +249,13 @@ def _merge_block(
 
   Args:
     best: scores and rows, from lower rows than those of the block.
-    query_QD: float32.
+    query_QD: some queries.
     rows_RD: R is a multiple of GROUP.
     place: number of the block's first row, and how many rows it has.
   """
   k = best[0].shape[1]
-  scores_QR = jnp.einsum(
-    "QD,RD->QR",
-    query_QD,
-    rows_RD.astype(jnp.float32),
-    precision=lax.Precision.HIGHEST,
-  )
+  rows_RD = rows_RD.astype(jnp.float32)
+  scores_QR = jnp.einsum("QD,RD->QR", query_QD, rows_RD, precision="highest")
   # The sign of a NaN decides where top_k puts it; infinity is always first.
   scores_QR = jnp.where(jnp.isnan(scores_QR), jnp.inf, scores_QR)
   is_row = jnp.arange(len(rows_RD)) < place[1]
@@ -318,14 +272,9 @@ def _merge_block(
   return scores, jnp.take_along_axis(ids, order, axis=1)
 
 
-def _checked(matrix: Any, name: str, width: int) -> np.ndarray:
-  """The queries or rows as a float32 array that can be searched."""
+def _checked(matrix: Any, name: str) -> Float32[np.ndarray, "R D"]:
+  """Queries or rows as one float32 array of finite numbers."""
   matrix = np.ascontiguousarray(matrix, np.float32)
-  if matrix.shape[1] != width:
-    raise ValueError(
-      f"{name} vectors have width {matrix.shape[1]}, rows {width}; encode both "
-      "with one model"
-    )
   # The sum of a vector is finite if all of it is.
   broken = np.flatnonzero(~np.isfinite(matrix.sum(axis=1)))
   if len(broken):

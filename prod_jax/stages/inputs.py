@@ -36,6 +36,11 @@ class Inputs:
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
     data = self.config.data
+    if data.name == "folder" and not data.path:
+      raise strict.ConfigError(
+        "config.data.path is not set: the folder with collection.tsv, "
+        "queries.SPLIT.tsv and qrels.SPLIT.tsv"
+      )
     return datasets.open_dataset(
       data.name,
       data.path,

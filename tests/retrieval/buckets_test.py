@@ -31,7 +31,7 @@ def test_results_are_in_order_and_shapes_are_few(fsdp):
     tokens_of,
     lengths,
     longest=64,
-    batch_tokens=512,
+    batch_tokens=256,
     mesh=mesh,
     width=None,
   )
@@ -45,3 +45,12 @@ def test_results_are_in_order_and_shapes_are_few(fsdp):
 )
 def test_lengths_of_shapes(longest, expected):
   assert buckets.lengths_of_shapes(longest) == expected
+
+
+def test_few_rows_of_a_length_do_not_cost_a_compilation():
+  mesh = sharding.make_mesh(config.Mesh())
+  shapes = [
+    length
+    for _, length in buckets._batches(np.array([5, 9, 60]), 64, 512, mesh)
+  ]
+  assert shapes == [64]

@@ -22,7 +22,6 @@ setuptools.setup(
     "importlib_resources",  # tensorflow-datasets needs it, undeclared
     "jax>=0.10.2",
     "jaxtyping",
-    "matplotlib",
     "ml_collections>=1.1.0",
     "numpy",
     "optax>=0.2.8",

@@ -51,7 +51,6 @@ ONLY_IN = {
   r"\b(import|from) tokenizers\b": ["data/tokens.py"],
   r"\btensorflow_datasets\b": ["data/datasets/", "data/dataset.py"],
   r"\bimport tensorflow\b(?!_)": [],
-  r"\bmatplotlib\b": ["report"],
   r"\bshard_map\b": ["retrieval/search.py"],
   r"\blibtpu\b|\btopologies\b": ["plan.py"],
   r"(?<![.\w])print\(": ["cli/"],

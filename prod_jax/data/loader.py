@@ -35,8 +35,8 @@ class Examples:
     teacher_query, teacher_passage: cached embeddings by row, or None.
   """
 
-  queries: tokens.TokenStore
-  passages: tokens.TokenStore
+  queries: tokens.TokenStore | Sequence[np.ndarray]
+  passages: tokens.TokenStore | Sequence[np.ndarray]
   special: tokens.Special
   positives: Sequence[Sequence[int]]
   rows: np.ndarray

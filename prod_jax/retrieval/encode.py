@@ -41,7 +41,7 @@ class Shards:
     rows = np.asarray(rows)
     part = np.searchsorted(self._ends, rows, side="right")
     out = np.empty((*rows.shape, self.shape[1]), self.dtype)
-    for i in np.unique(part):
+    for i in np.unique(part).tolist():
       here = part == i
       out[here] = self._parts[i][rows[here] - self._start(i)]
     return out

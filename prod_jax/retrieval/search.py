@@ -4,6 +4,7 @@ An index answers with rows of the matrix that it was made of. What stands in
 those rows, and how it was embedded, is encode.py.
 """
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -103,7 +104,9 @@ class ExactIndex:
   def __init__(self, vectors: Vectors):
     self._vectors = vectors
     self._rows = vectors.shape[0]
-    self._row_block = -(-min(ROW_BLOCK, self._rows) // GROUP) * GROUP
+    # Blocks of about one size, since the last one costs as much as the others.
+    blocks = math.ceil(self._rows / ROW_BLOCK)
+    self._row_block = math.ceil(self._rows / (blocks * GROUP)) * GROUP
 
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; compiles once for each `k`."""

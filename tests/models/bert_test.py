@@ -41,7 +41,7 @@ def test_golden(encode):
 
 
 def test_hidden_is_the_last_layer(config, params, rows, encode):
-  hidden, out = encode(config, params, rows(7, 3), None)
+  hidden, out = encode(config, params, rows(4, 6), None)
   assert len(out["layers"]) == config.depth
   np.testing.assert_array_equal(hidden, out["layers"][-1])
 
@@ -111,8 +111,6 @@ LARGE = dataclasses.replace(
 )
 def test_counts_are_the_published_ones_less_the_pooler(config, published):
   shapes = bert.shapes(config)
-  drawn = jax.eval_shape(lambda key: bert.init(config, key), jax.random.key(0))
-  assert jax.tree.map(jnp.shape, drawn) == jax.tree.map(jnp.shape, shapes)
   pooler = config.width * config.width + config.width
   assert sum(x.size for x in jax.tree.leaves(shapes)) == published - pooler
   ids = jax.ShapeDtypeStruct((2, 5), jnp.int32)
@@ -126,35 +124,43 @@ def test_counts_are_the_published_ones_less_the_pooler(config, published):
 
 
 def test_init_is_small_and_float32(variant):
-  params = bert.init(variant(width=64), jax.random.key(0))
+  config = variant(width=64, depth=1)
+  params = bert.init(config, jax.random.key(0))
+  described = [
+    jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+    for tree in (params, bert.shapes(config))
+  ]
+  assert described[0] == described[1]
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+  params = jax.device_get(params)
   layer = params["layer_0"]
-  assert float(layer["mlp"]["up"]["kernel"].std()) == pytest.approx(0.02, 0.1)
-  assert float(params["word"]["embedding"].std()) == pytest.approx(0.02, 0.1)
+  assert layer["mlp"]["up"]["kernel"].std() == pytest.approx(0.02, rel=0.1)
+  assert params["word"]["embedding"].std() == pytest.approx(0.02, rel=0.1)
   assert not layer["attention"]["query"]["bias"].any()
   assert (layer["mlp_norm"]["scale"] == 1).all()
 
 
 def test_remat_recomputes_and_changes_no_number(variant, params, rows):
   def loss(params, config):
-    hidden, _ = bert.encode(config, params, rows(7, 3), jax.random.key(0))
+    hidden, _ = bert.encode(config, params, rows(4, 6), jax.random.key(0))
     return jnp.square(hidden).sum()
 
-  stored, recomputed = (variant(depth=1, remat=r) for r in (False, True))
-  for config, found in ((stored, False), (recomputed, True)):
-    jaxpr = jax.make_jaxpr(lambda p, c=config: loss(p, c))(params)
-    assert ("remat" in str(jaxpr) or "checkpoint" in str(jaxpr)) == found
-  both = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-  expected, got = both(params, stored), both(params, recomputed)
+  # Only the weights of attention are dropped: each site takes long to compile.
+  found = []
+  for remat in (False, True):
+    config = variant(depth=1, dropout=0.0, attention_dropout=0.5, remat=remat)
+    traced = jax.jit(jax.value_and_grad(loss), static_argnums=1).trace(
+      params, config
+    )
+    assert ("remat" in str(traced.jaxpr)) == remat
+    found.append(traced.lower().compile()(params))
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
-    got,
-    expected,
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *found
   )
 
 
 def test_bfloat16_is_close(variant, params, rows, encode):
-  tokens = rows(7, 3)
+  tokens = rows(4, 6)
   exact, _ = encode(variant(), params, tokens, None)
   found, _ = encode(variant(dtype="bfloat16"), params, tokens, None)
   assert found.dtype == jnp.bfloat16
@@ -163,7 +169,7 @@ def test_bfloat16_is_close(variant, params, rows, encode):
 
 
 def test_dropout_follows_its_key(variant, params, rows, encode):
-  tokens = rows(7, 3)
+  tokens = rows(4, 6)
 
   def hidden(key):
     return np.asarray(encode(variant(depth=1), params, tokens, key)[0])
@@ -181,13 +187,13 @@ def test_attention_dropout_keeps_the_mean(variant, params, rows):
   x_TD = jax.random.normal(jax.random.key(1), (7, c.width))
   mask = jnp.ones((1, 1, 7, 7), bool)
   weights = {"params": params["layer_0"]["attention"]}
-  exact = attention.apply(weights, x_TD, mask, True)
+  exact = jax.jit(lambda x: attention.apply(weights, x, mask, True))(x_TD)
   drop = jax.vmap(
     lambda key: attention.apply(
       weights, x_TD, mask, False, rngs={"dropout": key}
     )
   )
-  dropped = jax.jit(drop)(jax.random.split(jax.random.key(2), 1000))
+  dropped = np.asarray(jax.jit(drop)(jax.random.split(jax.random.key(2), 1000)))
   error = dropped.std(axis=0) / 1000**0.5
   assert (np.abs(dropped.mean(axis=0) - exact) < 5 * error).all()
 

@@ -54,6 +54,26 @@ def encode():
 
 
 @pytest.fixture(scope="session")
+def embed():
+  """`embed(model, params, tokens, tower, key)`, compiled."""
+
+  def call(model, params, tokens, tower, key=None):
+    return model.embed(params, tokens, tower, dropout_key=key)
+
+  return jax.jit(call, static_argnums=(0, 3))
+
+
+@pytest.fixture(scope="session")
+def score():
+  """`score(model, params, pair, key)`, compiled."""
+
+  def call(model, params, pair, key=None):
+    return model.score(params, pair, dropout_key=key)
+
+  return jax.jit(call, static_argnums=0)
+
+
+@pytest.fixture(scope="session")
 def variant(config):
   """A function that changes fields of the tiny config."""
   return lambda **fields: dataclasses.replace(config, **fields)

@@ -11,7 +11,7 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
 
-from prod_jax.models import bert, hf
+from prod_jax.models import hf
 
 REASON = "parity is judged by torch, which is not installed"
 
@@ -71,28 +71,28 @@ def torch_layers(model, tokens):
   ("kind", "fields"),
   [("Bert", {}), ("Ernie", dict(use_task_id=True, task_type_vocab_size=3))],
 )
-def test_parity_with_torch(kind, fields, tmp_path, variant, rows):
-  config, tokens = variant(depth=3), rows(7, 4, 1)
+def test_parity_with_torch(kind, fields, tmp_path, config, rows, encode):
+  tokens = rows(4, 6)
   model = torch_model(kind, config, **fields)
   model.save_pretrained(tmp_path)
   read = hf.read_config(tmp_path)
   assert read == config
-  _, out = bert.encode(read, hf.load(tmp_path, read), tokens, None)
+  _, out = encode(read, hf.load(tmp_path, read), tokens, None)
   expected = torch_layers(model, tokens)
   for found, layer in zip(out["layers"], expected, strict=True):
     found = np.asarray(found)[tokens.segment > 0]
     np.testing.assert_allclose(found, layer, atol=1e-4)
 
 
-def test_torch_reads_what_we_write(folder, params, config, rows):
+def test_torch_reads_what_we_write(folder, params, config, rows, encode):
   pytest.importorskip("torch", reason=REASON)
   import transformers
 
   model = transformers.BertModel.from_pretrained(
     folder, add_pooling_layer=False
   ).eval()
-  tokens = rows(7, 4)
-  hidden, _ = bert.encode(config, params, tokens, None)
+  tokens = rows(4, 6)
+  hidden, _ = encode(config, params, tokens, None)
   found = np.asarray(hidden)[tokens.segment > 0]
   np.testing.assert_allclose(found, torch_layers(model, tokens)[-1], atol=1e-4)
 

@@ -1,0 +1,54 @@
+"""Shards stand in for one matrix, and a torn set of them is noticed."""
+
+import numpy as np
+import pytest
+
+from prod_jax import strict
+from prod_jax.retrieval import encode
+
+
+@pytest.fixture
+def written(tmp_path):
+  """A matrix of 10 rows in shards of 4, and the rows asked for."""
+  matrix = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+  asked = []
+
+  def embed(start, stop):
+    asked.append((start, stop))
+    return matrix[start:stop]
+
+  encode.encode_passages(tmp_path / "passages", embed, 10, 4, "toy")
+  return tmp_path / "passages", matrix, embed, asked
+
+
+def test_shards_are_the_matrix(written):
+  folder, matrix, _, asked = written
+  shards = encode.open_shards(folder)
+  assert asked == [(0, 4), (4, 8), (8, 10)]
+  assert shards.shape == matrix.shape
+  assert len(shards) == 10
+  np.testing.assert_array_equal(np.asarray(shards), matrix)
+  for rows in (slice(0, 4), slice(3, 9), slice(8, 99), slice(5, 5)):
+    np.testing.assert_array_equal(shards[rows], matrix[rows])
+  rows = np.array([[9, 0], [4, 4]])
+  np.testing.assert_array_equal(shards[rows], matrix[rows])
+  with pytest.raises(IndexError, match="forwards"):
+    shards[::2]
+
+
+def test_a_second_run_encodes_only_what_is_missing(written):
+  folder, matrix, embed, asked = written
+  (folder / "000000004" / "vectors.npy").unlink()
+  (folder / "000000004").rmdir()
+  encode.encode_passages(folder, embed, 10, 4, "toy")
+  assert asked[3:] == [(4, 8)]
+  np.testing.assert_array_equal(np.asarray(encode.open_shards(folder)), matrix)
+
+
+def test_shards_that_do_not_fit_their_manifest_are_an_error(written):
+  folder, *_ = written
+  np.save(folder / "000000008" / "vectors.npy", np.zeros((1, 3), np.float32))
+  with pytest.raises(
+    strict.ConfigError, match=r"9 rows, manifest.json says\n?"
+  ):
+    encode.open_shards(folder)

@@ -141,11 +141,16 @@ class Encode:
 
 @dataclasses.dataclass(frozen=True)
 class Mine:
-  """Retrieve `depth` candidates for each query of `split`."""
+  """Retrieve `depth` candidates for each query of `split`.
+
+  `limit` above 0 takes that many queries only: what a large teacher is to
+  score costs by the query.
+  """
 
   kind: Literal["mine"]
   encoded: str
   depth: int
+  limit: int = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   block_queries: int = 4096

@@ -50,7 +50,7 @@ class _Ranking(NamedTuple):
 
   def relevant(self) -> int:
     """How many passages are relevant, found or not."""
-    return np.count_nonzero(self.judged >= self.lowest)
+    return int(np.count_nonzero(self.judged >= self.lowest))
 
 
 def _mrr(ranking: _Ranking, cut: int | None) -> float:

@@ -83,7 +83,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   workdir, done = finished
   record = json.loads((workdir / "curriculum.json").read_text())
   assert {s["status"] for s in record["stages"]} == {"done"}
-  assert len(record["stages"]) == 30
+  assert len(record["stages"]) == 32
   rows = json.loads((workdir / "results.json").read_text())
   assert {r["index"] for r in rows} >= {"exact", "rerank"}
   assert all(0 <= r["value"] <= 1 and r["queries"] == 32 for r in rows)
@@ -99,7 +99,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
   again = run(workdir)
-  assert again.stderr.count("cached, nothing to do") == 30
+  assert again.stderr.count("cached, nothing to do") == 32
   assert again.stdout == first.stdout
 
 
@@ -113,8 +113,8 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   assert pending == [
     "divide",
     "student_final",
-    "encode_final",
-    "evaluate_final",
+    "encode_student_final",
+    "evaluate_student_final",
   ]
 
 

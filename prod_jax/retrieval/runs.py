@@ -37,9 +37,10 @@ def write_run(
     DataError: a name has white space in it, or a score is not a number.
   """
   found_QK = ids_QK >= 0
-  for line in np.flatnonzero((np.isnan(scores_QK) & found_QK).any(axis=1)):
+  broken = np.flatnonzero((np.isnan(scores_QK) & found_QK).any(axis=1))
+  if len(broken):
     raise DataError(
-      f"{path}: query {qids[line]} has scores that are not a number; the "
+      f"{path}: query {qids[broken[0]]} has scores that are not a number; the "
       "parameters or embeddings that they come from are broken"
     )
   rows = np.unique(ids_QK[found_QK]).tolist()

@@ -39,6 +39,7 @@ class Vectors(Protocol):
   def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
+@runtime_checkable
 class Index(Protocol):
   """Whatever finds the rows with the largest inner products.
 
@@ -64,7 +65,8 @@ class Index(Protocol):
 def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
   """Makes an index of the rows of a matrix.
 
-  Where ScaNN cannot be imported, exact search stands in and says so.
+  Where ScaNN cannot be imported (its wheels are for Linux and Python up to
+  3.13), exact search stands in and says so.
 
   Args:
     kind: "exact" or "scann".
@@ -76,16 +78,12 @@ def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
   """
   if kind == "exact":
     return ExactIndex(vectors, **settings)
-  if kind != "scann":
+  if False:
     raise ValueError(f"unknown kind of index {kind!r}; known: exact, scann")
   try:
     return ScannIndex(vectors, **settings)
   except ImportError as error:
-    logging.warning(
-      "scann cannot be imported (%s), so search is exact; ScaNN has wheels for "
-      "Linux and Python up to 3.13",
-      error,
-    )
+    logging.warning("search is exact: scann cannot be imported (%s)", error)
     return ExactIndex(vectors)
 
 
@@ -111,15 +109,16 @@ class ExactIndex:
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; compiles once for each `k`."""
     query_QD = _checked(query_QD, "query")
-    starts = range(0, len(query_QD), QUERY_BLOCK)
     queries = [
       jax.device_put(_pad(query_QD[i : i + QUERY_BLOCK], QUERY_BLOCK))
-      for i in starts
+      for i in range(0, len(query_QD), QUERY_BLOCK)
     ]
     shape = (QUERY_BLOCK, k)
-    best = [(jnp.full(shape, -jnp.inf), jnp.full(shape, -1, jnp.int32))] * len(
-      queries
+    nothing = (
+      jnp.full(shape, -jnp.inf, jnp.float32),
+      jnp.full(shape, -1, jnp.int32),
     )
+    best = [nothing] * len(queries)
     for start in range(0, self._rows, self._row_block):
       block = self._vectors[start : start + self._row_block]
       rows = jax.device_put(_pad(block, self._row_block))
@@ -135,7 +134,7 @@ class ExactIndex:
       for i in range(2)
     )
     if np.isposinf(scores).any():
-      raise _not_finite("row", ids[np.isposinf(scores)][0])
+      raise _not_finite("row", int(ids[np.isposinf(scores)][0]))
     return ids, scores
 
 
@@ -143,14 +142,15 @@ class ScannIndex:
   """ScaNN's codes of all rows, over a partition of them where they are many.
 
   A copy of the rows in float32 is held in memory. What the codes find is
-  scored again exactly. The same rows give the same index.
+  scored again exactly. The same rows give the same index. Of rows that tie for
+  the last place any may be found.
 
   Args:
     vectors: [rows, D], float of any precision.
     leaves: parts of the partition. None: the root of the number of rows, or no
       partition below `TREE_ROWS`.
-    leaves_to_search: of a query. None: three times the root of `leaves`, a
-      share that falls as the corpus grows.
+    leaves_to_search: None: three times the root of `leaves`, a share that
+      falls as the corpus grows.
     reorder: candidates that are scored exactly. None: 4 `k`, at least 100.
 
   Raises:
@@ -178,7 +178,8 @@ class ScannIndex:
     self._leaves_to_search = leaves_to_search
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     if leaves:
-      self._leaves_to_search = leaves_to_search or round(3 * leaves**0.5)
+      share = min(leaves, round(3 * leaves**0.5))
+      self._leaves_to_search = leaves_to_search or share
       # ScaNN takes no seed: only its other initialisation gives the same
       # partition twice.
       builder = builder.tree(leaves, self._leaves_to_search, random_init=False)
@@ -281,7 +282,7 @@ def _checked(matrix: Any, name: str) -> Float32[np.ndarray, "R D"]:
   # The sum of a vector is finite if all of it is.
   broken = np.flatnonzero(~np.isfinite(matrix.sum(axis=1)))
   if len(broken):
-    raise _not_finite(name, broken[0])
+    raise _not_finite(name, int(broken[0]))
   return matrix
 
 

@@ -43,7 +43,7 @@ def run(
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
-  """Retrieves for all queries that have a labelled positive."""
+  """Retrieves for the queries that have a labelled positive."""
   vectors = encode.open_shards(read["encoded"] / "passages")
   queries_QD = np.load(
     read["encoded"] / f"queries-{stage.split}.npy",
@@ -52,6 +52,7 @@ def run(
   )
   positives = shared.dataset.positive_rows(stage.split)
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
+  rows = rows[: stage.limit or None]
   most = max(len(positives[row]) for row in rows)
   index = search.open_index(stage.index, vectors)
 

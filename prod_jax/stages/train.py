@@ -223,13 +223,14 @@ def _examples(
   shared: Inputs, stage: config.Train, read: Mapping[str, pathlib.Path]
 ) -> loader.Examples:
   positives = shared.dataset.positive_rows("train")
-  rows = np.array([i for i, p in enumerate(positives) if p], np.int64)
+  rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
   models = [shared.model(stage.model)]
   if stage.teacher:
     models.append(shared.model(shared.config.stages[stage.teacher].model))
   cached: dict[str, Any] = {}
   if stage.candidates:
     cached["candidates"] = Candidates.load(read["candidates"] / "candidates")
+    rows = np.array(cached["candidates"].query)
   if stage.anchor and stage.anchor != START:
     cached["anchor"] = cached["candidates"].score
   if stage.scores:

@@ -49,14 +49,11 @@ def test_hidden_is_the_last_layer(config, params, rows, encode):
 def test_texts_packed_into_a_row_do_not_see_each_other(
   config, params, rows, encode
 ):
-  apart = rows(4, 3, 2)
-  packed = Tokens(
-    *(
-      np.concatenate([x[0, :4], x[1, :3], x[2, :2], x[2, 2:4]])[None]
-      for x in apart
-    )
-  )
-  packed.segment[0] = [1] * 4 + [2] * 3 + [3] * 2 + [0] * 2
+  apart = rows(4, 2, width=7)
+  packed = jax.tree.map(np.zeros_like, apart)
+  for whole, x in zip(packed, apart, strict=True):
+    whole[1, :6] = np.concatenate([x[0, :4], x[1, :2]])
+  packed.segment[1] = [1, 1, 1, 1, 2, 2, 0]
   expected, _ = encode(config, params, apart, None)
   found, _ = encode(config, params, packed, None)
   np.testing.assert_allclose(
@@ -65,7 +62,7 @@ def test_texts_packed_into_a_row_do_not_see_each_other(
 
 
 def test_padding_changes_nothing(config, params, rows, encode):
-  short, long = rows(5, 3, width=5), rows(5, 3, width=11)
+  short, long = rows(4, 6, width=7), rows(4, 6, width=11)
   long.ids[long.segment == 0] = 9
   expected, _ = encode(config, params, short, None)
   found, _ = encode(config, params, long, None)

@@ -10,21 +10,23 @@ from prod_jax.batch import Tokens
 from prod_jax.models import bert
 from prod_jax.models.bert import BertConfig
 
+TINY = BertConfig(
+  vocab_size=13, width=8, depth=2, heads=2, mlp_width=16, max_positions=12
+)
+
 
 @pytest.fixture(scope="session")
 def config() -> BertConfig:
-  return BertConfig(
-    vocab_size=13, width=8, depth=2, heads=2, mlp_width=16, max_positions=12
-  )
+  return TINY
 
 
 @pytest.fixture(scope="session")
-def params(config):
+def params():
   """Weights far from those of `init`, so that nothing vanishes."""
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32),
-    bert.shapes(config),
+    bert.shapes(TINY),
   )
 
 
@@ -74,6 +76,6 @@ def score():
 
 
 @pytest.fixture(scope="session")
-def variant(config):
+def variant():
   """A function that changes fields of the tiny config."""
-  return lambda **fields: dataclasses.replace(config, **fields)
+  return lambda **fields: dataclasses.replace(TINY, **fields)

@@ -10,6 +10,12 @@ from prod_jax.models import bert
 from prod_jax.models.cross import CrossEncoder
 
 
+@pytest.fixture
+def config(variant):
+  """One layer: that there are more is the business of bert_test.py."""
+  return variant(depth=1)
+
+
 @pytest.fixture(scope="module")
 def trees(params):
   head = {

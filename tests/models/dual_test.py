@@ -15,6 +15,12 @@ from prod_jax.models.dual import DualEncoder
 
 
 @pytest.fixture
+def config(variant):
+  """One layer: that there are more is the business of bert_test.py."""
+  return variant(depth=1)
+
+
+@pytest.fixture
 def dual(config):
   def make(**fields) -> DualEncoder:
     defaults = dict(tied=True, pooling="cls", similarity="dot", scale=1.0)

@@ -1,0 +1,221 @@
+"""Indexes against a stable sort of all inner products."""
+
+import importlib.util
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import logging
+
+from prod_jax.retrieval import encode, search
+
+scann = pytest.mark.skipif(
+  importlib.util.find_spec("scann") is None,
+  reason="scann has no wheel for this platform",
+)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+  """Blocks that a few hundred rows cross several times."""
+  monkeypatch.setattr(search, "QUERY_BLOCK", 4)
+  monkeypatch.setattr(search, "ROW_BLOCK", 128)
+
+
+def sort(vectors, queries, k):
+  """The definition: all products, sorted stably, padded to k."""
+  scores = np.asarray(queries, np.float32) @ np.asarray(vectors, np.float32).T
+  ids = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+  scores = np.take_along_axis(scores, ids, axis=1)
+  pad = ((0, 0), (0, k - ids.shape[1]))
+  return (
+    np.pad(ids, pad, constant_values=-1),
+    np.pad(scores, pad, constant_values=-np.inf),
+  )
+
+
+def whole_numbers(rng, *shape):
+  """Products of these are exact, and mostly tied."""
+  return rng.integers(-2, 3, shape).astype(np.float32)
+
+
+def clustered(rng, rows, width, clusters):
+  centres = rng.normal(size=(clusters, width))
+  x = centres[rng.integers(0, clusters, rows)]
+  x = x + 0.7 * rng.normal(size=(rows, width))
+  return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("k", [1, 7, 40])
+@pytest.mark.parametrize("rows", [1, 33, 128, 129, 300])
+def test_exact_is_a_stable_sort(small_blocks, rows, k):
+  rng = np.random.default_rng(rows)
+  vectors, queries = whole_numbers(rng, rows, 3), whole_numbers(rng, 9, 3)
+  ids, scores = search.ExactIndex(vectors).search(queries, k)
+  expected_ids, expected_scores = sort(vectors, queries, k)
+  np.testing.assert_array_equal(ids, expected_ids)
+  np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_exact_has_more_neighbours_than_a_block_has_rows(small_blocks):
+  rng = np.random.default_rng(0)
+  vectors, queries = whole_numbers(rng, 290, 4), whole_numbers(rng, 5, 4)
+  ids, _ = search.ExactIndex(vectors).search(queries, 260)
+  np.testing.assert_array_equal(ids, sort(vectors, queries, 260)[0])
+
+
+def test_exact_in_blocks_of_full_size():
+  rng = np.random.default_rng(0)
+  rows = 2 * search.ROW_BLOCK + 1
+  vectors, queries = whole_numbers(rng, rows, 2), whole_numbers(rng, 130, 2)
+  ids, _ = search.ExactIndex(vectors).search(queries, 10)
+  np.testing.assert_array_equal(ids, sort(vectors, queries, 10)[0])
+
+
+def test_copies_of_a_row_are_equal_in_every_block(small_blocks):
+  rng = np.random.default_rng(0)
+  copy = rng.integers(0, 50, 700)
+  vectors = rng.normal(size=(50, 64)).astype(np.float32)[copy]
+  queries = rng.normal(size=(6, 64)).astype(np.float32)
+  ids, scores = search.ExactIndex(vectors).search(queries, 200)
+  same = np.diff(copy[ids]) == 0
+  assert same.any()
+  assert (np.diff(scores)[same] == 0).all()
+  assert (np.diff(ids)[same] > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["memmap", "shards", "float16", "bfloat16"])
+def test_rows_may_lie_anywhere_in_any_precision(small_blocks, tmp_path, kind):
+  rng = np.random.default_rng(0)
+  vectors, queries = whole_numbers(rng, 300, 4), whole_numbers(rng, 5, 4)
+  if kind == "memmap":
+    np.save(tmp_path / "v.npy", vectors)
+    rows = np.load(tmp_path / "v.npy", mmap_mode="r")
+  elif kind == "shards":
+    rows = encode.Shards([vectors[:70], vectors[70:200], vectors[200:]])
+  else:
+    rows = vectors.astype(jnp.dtype(kind))
+  for index in (search.ExactIndex(rows), search.open_index("scann", rows)):
+    ids, scores = index.search(queries, 300)
+    expected_ids, expected_scores = sort(vectors, queries, 300)
+    np.testing.assert_array_equal(ids, expected_ids)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+class Watched:
+  """Rows that note how many of them were asked for at once."""
+
+  def __init__(self, vectors):
+    self.shape = vectors.shape
+    self.asked = []
+    self._vectors = vectors
+
+  def __getitem__(self, rows):
+    found = self._vectors[rows]
+    self.asked.append(len(found))
+    return found
+
+
+def test_rows_are_read_once_in_blocks_of_one_compilation(small_blocks):
+  rows = Watched(np.ones((300, 17), np.float32))
+  index = search.ExactIndex(rows)
+  before = search._merge_block._cache_size()
+  index.search(np.ones((9, 17), np.float32), 3)
+  index.search(np.ones((2, 17), np.float32), 3)
+  assert rows.asked == [128, 128, 44] * 2
+  assert search._merge_block._cache_size() == before + 1
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_named(small_blocks, value):
+  vectors, queries = np.ones((300, 4), np.float32), np.ones((5, 4), np.float32)
+  index = search.ExactIndex(vectors)
+  queries[3, 1] = value
+  with pytest.raises(ValueError, match="query 3 holds NaN"):
+    index.search(queries, 2)
+  vectors[201, 2] = value
+  with pytest.raises(ValueError, match="row 201 holds NaN"):
+    index.search(queries[:3], 2)
+
+
+@scann
+def test_scann_names_a_row_that_is_not_finite():
+  vectors = np.ones((300, 4), np.float32)
+  vectors[201, 2] = np.nan
+  with pytest.raises(ValueError, match="row 201 holds NaN"):
+    search.ScannIndex(vectors)
+
+
+@scann
+@pytest.mark.parametrize("settings", [{}, {"leaves": 50}])
+def test_scann_finds_what_is_near(settings):
+  rng = np.random.default_rng(0)
+  vectors = clustered(rng, 3200, 32, 100)
+  vectors, queries = vectors[:3000], vectors[3000:]
+  index = search.open_index("scann", vectors, **settings)
+  ids, scores = index.search(queries, 10)
+  exact_ids, _ = search.ExactIndex(vectors).search(queries, 10)
+  assert index.kind == "scann"
+  assert search.recall_against(exact_ids, ids) > 0.9
+  products = np.einsum("qd,qkd->qk", queries, vectors[ids])
+  np.testing.assert_allclose(scores, products, atol=1e-6)
+  assert (np.diff(scores) <= 0).all()
+
+
+@scann
+def test_scann_makes_the_same_index_twice():
+  rng = np.random.default_rng(0)
+  vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+  first, second = (
+    search.ScannIndex(vectors, leaves=50, leaves_to_search=2, reorder=20)
+    for _ in range(2)
+  )
+  np.testing.assert_array_equal(
+    first.search(vectors[:100], 20)[0], second.search(vectors[:100], 20)[0]
+  )
+
+
+@scann
+@pytest.mark.parametrize("settings", [{}, {"leaves": 20}])
+@pytest.mark.parametrize("rows", [1, 15, 16, 400])
+def test_scann_returns_all_rows_and_then_padding(rows, settings):
+  rng = np.random.default_rng(0)
+  vectors, queries = whole_numbers(rng, rows, 3), whole_numbers(rng, 4, 3)
+  if rows < 400 and settings:
+    settings = {"leaves": 1}
+  index = search.ScannIndex(vectors, leaves_to_search=1, **settings)
+  for k in (rows, rows + 5):
+    ids, scores = index.search(queries, k)
+    expected_ids, expected_scores = sort(vectors, queries, k)
+    np.testing.assert_array_equal(ids, expected_ids)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_exact_stands_in_for_a_scann_that_is_not_there(monkeypatch):
+  said = []
+  monkeypatch.setitem(sys.modules, "scann", None)
+  monkeypatch.setattr(
+    logging, "warning", lambda text, *args: said.append(text % args)
+  )
+  index = search.open_index("scann", np.eye(3, dtype=np.float32), leaves=2)
+  assert index.kind == "exact"
+  assert len(said) == 1
+  assert "search is exact" in said[0]
+  assert index.search(np.eye(3, dtype=np.float32), 1)[0].tolist() == [
+    [0],
+    [1],
+    [2],
+  ]
+
+
+def test_an_unknown_kind_is_named_with_the_known_ones():
+  with pytest.raises(ValueError, match=r"'faiss'; known: exact, scann"):
+    search.open_index("faiss", np.eye(3, dtype=np.float32))
+
+
+def test_recall_is_the_share_of_exact_neighbours_found():
+  exact = np.array([[1, 2, 3, 4], [5, 6, -1, -1], [-1, -1, -1, -1]])
+  found = np.array([[4, 1, 9, -1], [6, 5, -1, -1], [-1, -1, -1, -1]])
+  assert search.recall_against(exact, found) == (2 / 4 + 2 / 2) / 2
+  assert search.recall_against(exact[2:], found[2:]) == 1.0

@@ -6,7 +6,7 @@ The curriculum of quickstart.py on a folder with `collection.tsv[.gz]`,
     python -m prod_jax.main --workdir=runs/medquad \\
       --config=configs/medquad.py:data.path=/path/to/medquad
 
-Sizes for two cores, ours. Variant `:runlocal` as in quickstart.py.
+Sizes as there: for two cores, ours. Variant `:runlocal` as in quickstart.py.
 """
 
 import quickstart
@@ -15,14 +15,6 @@ from ml_collections import ConfigDict
 
 def get_config(variant: str = "") -> ConfigDict:
   """The experiment; `variant` is "" or "runlocal"."""
-  config = quickstart.get_config()
-  config.data.update(
-    name="folder",
-    path="",
-    query_length=24,
-    passage_length=64,
-    max_queries=dict(train=768, dev=64, test=400),
-  )
-  if variant:
-    quickstart.shrink(config)
+  config = quickstart.get_config(variant)
+  config.data.update(name="folder", path="")
   return config

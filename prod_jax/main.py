@@ -100,7 +100,8 @@ def main(argv: list[str]) -> None:
 def _run(
   shared: Inputs, plans: list[curriculum.Plan], workdir: pathlib.Path
 ) -> None:
-  jax.config.update("jax_compilation_cache_dir", str(workdir / "compiled"))
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update("jax_compilation_cache_dir", str(workdir / "compiled"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   about = {
     "config": strict.plain(shared.config),

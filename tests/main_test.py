@@ -56,8 +56,12 @@ def command(workdir, *arguments, config=QUICKSTART):
 
 
 def environment():
-  """One device, as on a laptop."""
-  return {**os.environ, "JAX_PLATFORMS": "cpu"}
+  """One device, as on a laptop, and one cache of compiled programs."""
+  return {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": str(REPO / ".pytest_cache" / "compiled"),
+  }
 
 
 def run(workdir, *arguments, code=0, **kwargs):
@@ -187,3 +191,14 @@ def test_a_killed_run_ends_bit_identical(tmp_path):
   ):
     whole = (tmp_path / "whole" / name).read_bytes()
     assert (tmp_path / "killed" / name).read_bytes() == whole, name
+
+
+def test_a_folder_runs_by_path(tmp_path):
+  """The configs for a folder, on one of our own making."""
+  path = write_folder(tmp_path / "small")
+  for name in ("medquad", "boolq"):
+    config = f"configs/{name}.py:runlocal,data.path={path}"
+    done = run(tmp_path / name, config=config)
+    assert "student_final" in done.stdout
+    rows = json.loads((tmp_path / name / "results.json").read_text())
+    assert {row["dataset"] for row in rows} == {"small"}

@@ -78,7 +78,7 @@ def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
   """
   if kind == "exact":
     return ExactIndex(vectors, **settings)
-  if False:
+  if kind != "scann":
     raise ValueError(f"unknown kind of index {kind!r}; known: exact, scann")
   try:
     return ScannIndex(vectors, **settings)
@@ -258,7 +258,6 @@ def _merge_block(
     place: number of the block's first row, and how many rows it has.
   """
   k = best[0].shape[1]
-  rows_RD = rows_RD.astype(jnp.float32)
   scores_QR = jnp.einsum("QD,RD->QR", query_QD, rows_RD, precision="highest")
   # The sign of a NaN decides where top_k puts it; infinity is always first.
   scores_QR = jnp.where(jnp.isnan(scores_QR), jnp.inf, scores_QR)

@@ -52,7 +52,7 @@ def rows():
 @pytest.fixture(scope="session")
 def encode():
   """`bert.encode`, compiled."""
-  return jax.jit(bert.encode, static_argnums=0)
+  return bert.encode
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def embed():
   def call(model, params, tokens, tower, key=None):
     return model.embed(params, tokens, tower, dropout_key=key)
 
-  return jax.jit(call, static_argnums=(0, 3))
+  return call
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def score():
   def call(model, params, pair, key=None):
     return model.score(params, pair, dropout_key=key)
 
-  return jax.jit(call, static_argnums=0)
+  return call
 
 
 @pytest.fixture(scope="session")

@@ -192,6 +192,19 @@ def test_scann_returns_all_rows_and_then_padding(rows, settings):
     np.testing.assert_array_equal(scores, expected_scores)
 
 
+@scann
+def test_the_order_is_ours_whatever_scann_says(monkeypatch):
+  index = search.ScannIndex(np.eye(4, dtype=np.float32))
+  raw = (
+    np.array([[3, 0, 2, 1]], np.uint32),
+    np.array([[1, np.nan, 2, 1]], np.float32),
+  )
+  monkeypatch.setattr(index, "_neighbours", lambda *_: raw)
+  ids, scores = index.search(np.eye(4, dtype=np.float32)[:1], 4)
+  assert ids.tolist() == [[2, 1, 3, -1]]
+  assert scores.tolist() == [[2, 1, 1, -np.inf]]
+
+
 def test_exact_stands_in_for_a_scann_that_is_not_there(monkeypatch):
   said = []
   monkeypatch.setitem(sys.modules, "scann", None)
@@ -216,6 +229,6 @@ def test_an_unknown_kind_is_named_with_the_known_ones():
 
 def test_recall_is_the_share_of_exact_neighbours_found():
   exact = np.array([[1, 2, 3, 4], [5, 6, -1, -1], [-1, -1, -1, -1]])
-  found = np.array([[4, 1, 9, -1], [6, 5, -1, -1], [-1, -1, -1, -1]])
+  found = np.array([[4, 1, 9, -1], [6, 5, 7, 8], [-1, -1, -1, -1]])
   assert search.recall_against(exact, found) == (2 / 4 + 2 / 2) / 2
   assert search.recall_against(exact[2:], found[2:]) == 1.0

@@ -56,6 +56,7 @@ def check(shared: Inputs) -> None:
   """Finds before the first stage what would stop a later one."""
   for name, stage in shared.config.stages.items():
     module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
+    shared.check_roles(name, module.inputs(stage))
     module.check(shared, name, stage)
 
 

@@ -15,6 +15,8 @@ from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.dual import DualEncoder
 
+TRAINS = "dual"  # the kind of model
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:

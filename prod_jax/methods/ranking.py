@@ -15,6 +15,8 @@ from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.cross import CrossEncoder
 
+TRAINS = "cross"  # the kind of model
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:

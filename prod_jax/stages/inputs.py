@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,6 +20,18 @@ from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 
 PARAMS = "params.safetensors"
+# What kind of stage may stand in a role of another one.
+ROLES = {
+  "anchor": ("mine",),
+  "candidates": ("mine",),
+  "encoded": ("encode",),
+  "init": ("train",),
+  "params": ("train",),
+  "queries": ("divide",),
+  "rerank": ("train",),
+  "scores": ("score", "encode"),
+  "teacher": ("train",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +84,16 @@ class Inputs:
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
     return sharding.make_mesh(self.config.mesh)
+
+  def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
+    """Raises ConfigError where an input is of a kind that its role is not."""
+    for role, source in roles.items():
+      kind = self.config.stages[source].kind
+      if kind not in ROLES[role]:
+        raise strict.ConfigError(
+          f"config.stages.{name}.{role} is {source!r}, a stage of kind {kind}; "
+          f"it takes one of kind {' or '.join(ROLES[role])}"
+        )
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""

@@ -54,9 +54,15 @@ def check(shared: Inputs, name: str, stage: config.Train) -> None:
   """
   where = f"config.stages.{name}"
   stages = shared.config.stages
+  shared.model(stage.model)
   if stage.teacher and stage.scores:
     raise strict.ConfigError(
       f"{where}: teacher runs in the step and scores are cached; set only one"
+    )
+  if stage.init and stages[stage.init].model != stage.model:
+    raise strict.ConfigError(
+      f"{where}.init: {stage.init} trains model {stages[stage.init].model}, "
+      f"and this stage trains {stage.model}"
     )
   if stage.anchor and stage.anchor != START:
     encoded = stages[stages[stage.anchor].encoded]
@@ -205,6 +211,12 @@ def _loss_fn(shared: Inputs, name: str, stage: config.Train):
       f"config.stages.{name}.method: there is no prod_jax/methods/"
       f"{stage.method}.py"
     ) from e
+  kind = shared.config.models[stage.model].kind
+  if kind != method.TRAINS:
+    raise strict.ConfigError(
+      f"config.stages.{name}: method {stage.method} trains a model of kind "
+      f"{method.TRAINS}, and {stage.model} is of kind {kind}"
+    )
   settings = strict.section(
     method.Settings, stage.settings, f"config.stages.{name}.settings"
   )

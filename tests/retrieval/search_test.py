@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -125,6 +126,14 @@ def test_rows_are_read_once_in_blocks_of_one_compilation(small_blocks):
   index.search(np.ones((2, 17), np.float32), 3)
   assert rows.asked == [128, 128, 44] * 2
   assert search._merge_block._cache_size() == before + 1
+
+
+def test_products_are_float32_on_a_tpu_too():
+  best = (jnp.zeros((4, 2)), jnp.zeros((4, 2), jnp.int32))
+  text = jax.make_jaxpr(search._merge_block)(
+    best, jnp.zeros((4, 3)), jnp.zeros((32, 3)), jnp.zeros(2, jnp.int32)
+  )
+  assert "Precision.HIGHEST" in str(text)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])

@@ -19,6 +19,8 @@ class Data:
     path: the folder; only for name "folder".
     on_error: "raise" at the first malformed line, or "skip" and count.
     max_queries: at most this many queries of a split, the same ones each time.
+    max_passages: above 0, the labelled passages of those queries and others up
+      to this many: a smaller haystack, whose figures are not the set's own.
     tokenizer: folder with tokenizer.json or vocab.txt; "packaged" for the one
       of the `quickstart` extra.
     title_join: text between title and passage, or "[SEP]" for that token.
@@ -31,6 +33,7 @@ class Data:
   path: str = ""
   on_error: Literal["raise", "skip"] = "raise"
   max_queries: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  max_passages: int = 0
   tokenizer: str = "packaged"
   title_join: str = ". "
   query_length: int = 32

@@ -30,19 +30,26 @@ class Passages(collections.abc.Sequence):
     fingerprint: changes whenever a passage or a row could.
   """
 
-  def __init__(self, source: Any, ids: np.ndarray, fingerprint: str):
+  def __init__(
+    self,
+    source: Any,
+    rows: Sequence[int] | np.ndarray,
+    ids: np.ndarray,
+    fingerprint: str,
+  ):
     self.fingerprint = fingerprint
     self._source = source
+    self._rows = rows  # of the source
     self._ids = ids
 
   def __len__(self) -> int:
     return len(self._ids)
 
   def __getitem__(self, row: SupportsIndex) -> Passage:
-    return _passage(self._source[self._row(row)])
+    return _passage(self._source[int(self._rows[self._row(row)])])
 
   def __iter__(self) -> Iterator[Passage]:
-    return map(_passage, _stream(self._source, range(len(self))))
+    return map(_passage, _stream(self._source, self._rows))
 
   def id(self, row: SupportsIndex) -> str:
     """The passage's id alone, without reading its text."""
@@ -114,6 +121,7 @@ def open_dataset(
   data_dir: str,
   on_error: OnError = "raise",
   max_queries: Mapping[str, int] | None = None,
+  max_passages: int = 0,
 ) -> Dataset:
   """Opens a retrieval set, prepared now unless it was before.
 
@@ -123,6 +131,8 @@ def open_dataset(
     data_dir: where prepared data is kept.
     on_error: at a malformed line of a folder, "raise" or "skip" it.
     max_queries: at most so many queries of a split, always the same ones.
+    max_passages: above 0, the labelled passages of these queries and others
+      up to so many, always the same ones.
 
   Raises:
     DataError: the data is not there or is at fault.
@@ -137,24 +147,21 @@ def open_dataset(
   else:
     raise ValueError(f"dataset {name!r} is neither 'pydocs' nor 'folder'")
   builders = {kind: layout.prepared(make) for kind, make in makers.items()}
-  collection = builders["passages"]
-  ids, order = layout.read_ids(collection, layout.CORPUS)
   limits = dict(max_queries or {})
+  queries = _read_queries(builders["queries"], limits)
+  passages, row_of = _read_passages(builders["passages"], queries, max_passages)
+  names = (b.info.full_name for b in builders.values())
   dataset = Dataset(
     name=name,
-    fingerprint=_hash(*(b.info.full_name for b in builders.values()), limits),
-    passages=Passages(
-      collection.as_data_source(split=layout.CORPUS),
-      ids,
-      _hash(collection.info.full_name),
-    ),
-    queries=_read_queries(builders["queries"], limits),
-    row_of=RowOf(ids, order),
+    fingerprint=_hash(*names, limits, max_passages),
+    passages=passages,
+    queries=queries,
+    row_of=row_of,
   )
   logging.info(
     "%s: %d passages, queries %s; opened in %.1f s",
     name,
-    len(ids),
+    len(passages),
     ", ".join(f"{k} {len(v)}" for k, v in dataset.queries.items()),
     time.monotonic() - start,
   )
@@ -184,9 +191,41 @@ def _read_queries(
   return queries
 
 
-def _stream(source: Any, rows: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+def _read_passages(
+  builder: Any, queries: Mapping[str, Sequence[Query]], most: int
+) -> tuple[Passages, RowOf]:
+  ids, order = layout.read_ids(builder, layout.CORPUS)
+  row_of = RowOf(ids, order)
+  rows = range(len(ids))
+  key = [builder.info.full_name]
+  if 0 < most < len(ids):
+    labelled = {
+      row_of[name]
+      for split in queries.values()
+      for query in split
+      for name, _ in query.positives
+    }
+    if most < len(labelled):
+      raise DataError(
+        f"max_passages is {most}, but {len(labelled)} passages are labelled "
+        "for the queries; raise it or lower max_queries"
+      )
+    others = sorted(
+      set(rows) - labelled, key=lambda row: _hash(ids[row].decode())
+    )
+    rows = np.array(sorted(labelled.union(others[: most - len(labelled)])))
+    ids = ids[rows]
+    row_of = RowOf(ids, np.argsort(ids, kind="stable"))
+    key += [_hash(*(name.decode() for name in ids))]
+  source = builder.as_data_source(split=layout.CORPUS)
+  return Passages(source, rows, ids, _hash(*key)), row_of
+
+
+def _stream(
+  source: Any, rows: Sequence[int] | np.ndarray
+) -> Iterator[Mapping[str, Any]]:
   for start in range(0, len(rows), _CHUNK):
-    yield from source.__getitems__(list(rows[start : start + _CHUNK]))
+    yield from source.__getitems__([*map(int, rows[start : start + _CHUNK])])
 
 
 def _passage(record: Mapping[str, Any]) -> Passage:

@@ -60,6 +60,7 @@ class Inputs:
       str(data.data_dir or self.workdir / "data"),
       on_error=data.on_error,
       max_queries=data.max_queries,
+      max_passages=data.max_passages,
     )
 
   @functools.cached_property

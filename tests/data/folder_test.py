@@ -125,6 +125,29 @@ def test_impossible_max_queries(open_source, limits):
     open_source(max_queries=limits)
 
 
+def test_max_passages_keeps_what_is_labelled(open_source, source):
+  (source / "collection.tsv").write_text(
+    FILES["collection.tsv"]
+    + "".join(f"x{i}\t\tfiller {i}\n" for i in range(20))
+  )
+  whole = open_source()
+  small = open_source(max_passages=8)
+  assert len(small.passages) == len(list(small.passages)) == 8
+  labelled = {
+    p for q in small.queries.values() for x in q for p, _ in x.positives
+  }
+  assert labelled < set(small.row_of)
+  for name, row in small.row_of.items():
+    assert small.passages.id(row) == small.passages[row].id == name
+    assert small.passages[row] == whole.passages[whole.row_of[name]]
+  assert small.fingerprint != whole.fingerprint
+  assert small.passages.fingerprint != whole.passages.fingerprint
+  assert list(open_source(max_passages=8).passages) == list(small.passages)
+  assert list(open_source(max_passages=99).passages) == list(whole.passages)
+  with pytest.raises(DataError, match="max_passages is 1"):
+    open_source(max_passages=1)
+
+
 def test_fault_stops_and_repair_goes_on(open_source, source):
   (source / "collection.tsv").write_text("d1\tOne\tfirst text\nd20\n")
   with pytest.raises(DataError, match=r"collection\.tsv:2: "):

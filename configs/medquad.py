@@ -16,5 +16,5 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
   """The experiment; `variant` is "" or "runlocal"."""
   config = quickstart.get_config(variant)
-  config.data.update(name="folder", path="")
+  config.data.update(name="folder", path="", max_passages=4000)
   return config

@@ -34,7 +34,12 @@ def write_folder(folder: pathlib.Path) -> pathlib.Path:
   (folder / "collection.tsv").write_text(
     "".join(f"p{i}\ttitle {i}\t{text}\n" for i, text in enumerate(texts))
   )
-  for split, rows in (("train", range(64)), ("test", range(64, 96))):
+  splits = {
+    "train": range(64),
+    "test": range(64, 96),
+    "dev": range(96, 104),
+  }
+  for split, rows in splits.items():
     (folder / f"queries.{split}.tsv").write_text(
       "".join(f"q{i}\t{texts[i][:24]}\n" for i in rows)
     )
@@ -150,7 +155,6 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
 # What a kill is tested on: enough steps and blocks to be in the middle of.
 LONG = (
   "--config.data.name=folder",
-  "--config.data.max_queries={}",
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=30",
   "--config.stages.student_de.checkpoint_every=5",

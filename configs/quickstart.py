@@ -50,6 +50,9 @@ def get_config(variant: str = "") -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.models = models()
   config.stages = ConfigDict(stages(), sort_keys=False)
+  for stage in config.stages.values():
+    if stage.kind == "train":
+      stage.log_every = 2
   if variant == "runlocal":
     shrink(config)
   return config

@@ -113,8 +113,9 @@ def _run(
   dataset = shared.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
   qrels = {}
-  for split in dataset.queries:
-    qrels |= dataset.qrels(split)
+  for stage in shared.config.stages.values():
+    if isinstance(stage, config.Evaluate):
+      qrels |= dataset.qrels(stage.split)
 
   def passage(name: str) -> tuple[str, str]:
     found = dataset.passages[dataset.row_of[name]]

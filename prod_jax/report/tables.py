@@ -217,6 +217,7 @@ def _settings(run: record.Run) -> list[str]:
     "tokens of a query": data.get("query_length"),
     "tokens of a passage": data.get("passage_length"),
     "train queries": (data.get("max_queries") or {}).get("train"),
+    "passages at most": data.get("max_passages") or None,
   }
   return [f"{k} {v}" for k, v in named.items() if v is not None]
 

@@ -14,6 +14,8 @@ from prod_jax import packaged
 
 REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = "configs/quickstart.py:runlocal"
+# Prepared text and compiled programs, which do not change what is measured.
+CACHE = REPO / ".pytest_cache" / "prod_jax"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,17 +57,18 @@ def command(workdir, *arguments, config=QUICKSTART):
     "-m",
     "prod_jax.main",
     f"--config={config}",
+    f"--config.data.data_dir={CACHE / 'data'}",
     f"--workdir={workdir}",
     *arguments,
   ]
 
 
 def environment():
-  """One device, as on a laptop, and one cache of compiled programs."""
+  """One device, as on a laptop."""
   return {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
-    "JAX_COMPILATION_CACHE_DIR": str(REPO / ".pytest_cache" / "compiled"),
+    "JAX_COMPILATION_CACHE_DIR": str(CACHE / "compiled"),
   }
 
 

@@ -102,7 +102,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   assert all(
     0 <= r["index_recall"] <= 1 for r in rows if r["index"] != "rerank"
   )
-  assert len(list(workdir.glob("*/run.trec"))) == 7
+  assert len(list(workdir.glob("*/run.trec"))) == 8
   page = (workdir / "report.html").read_text()
   assert "student_final" in page
   assert "student_final" in done.stdout

@@ -98,10 +98,7 @@ class Inputs:
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
-    if name not in self.config.models:
-      known = ", ".join(self.config.models)
-      raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
-    model = self.config.models[name]
+    model = self._model_config(name)
     bert = self._bert(model)
     if model.kind == "cross":
       return CrossEncoder(bert=bert, pooling=model.pooling)
@@ -138,7 +135,7 @@ class Inputs:
 
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
-    model = self.config.models[name]
+    model = self._model_config(name)
     weights = _weights(model) if model.weights else None
     return {
       "model": strict.plain(model),
@@ -156,6 +153,12 @@ class Inputs:
         if k not in ("path", "data_dir", "tokenizer")
       },
     }
+
+  def _model_config(self, name: str) -> config.Model:
+    if name not in self.config.models:
+      known = ", ".join(self.config.models)
+      raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
+    return self.config.models[name]
 
   def _bert(self, model: config.Model) -> BertConfig:
     if model.weights:

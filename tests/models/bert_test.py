@@ -157,12 +157,17 @@ def test_remat_recomputes_and_changes_no_number(variant, params, rows):
 
 
 def test_bfloat16_is_close(variant, params, rows, encode):
-  tokens = rows(4, 6)
+  config, tokens = variant(dtype="bfloat16"), rows(4, 6)
   exact, _ = encode(variant(), params, tokens, None)
-  found, _ = encode(variant(dtype="bfloat16"), params, tokens, None)
+  found, _ = encode(config, params, tokens, None)
   assert found.dtype == jnp.bfloat16
   error = unpadded(found.astype(np.float32), tokens) - unpadded(exact, tokens)
   assert np.abs(error).mean() < 0.02
+
+  # Float32 parameters must not lift a matrix product to float32.
+  weights = {"params": params["layer_0"]["mlp"]}
+  out_TD = bert.Mlp(config).apply(weights, jnp.ones((14, 8), jnp.bfloat16))
+  assert out_TD.dtype == jnp.bfloat16
 
 
 def test_dropout_follows_its_key(variant, params, rows, encode):

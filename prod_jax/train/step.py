@@ -17,8 +17,8 @@ LossFn = Callable[[PyTree, PyTree, Batch, jax.Array], tuple[jax.Array, Metrics]]
 Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
 
 
-# Dropout masks of the default generator, threefry, take most of the time to
-# compile a small encoder, and a good part of the time to run it.
+# Small gains over threefry in compiling and running dropout on a CPU; see
+# docs/DECISIONS.md.
 PRNG = "rbg"
 
 

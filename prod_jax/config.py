@@ -210,7 +210,7 @@ class Evaluate:
   rerank_depth: int = 10
   depth: int = 100
   relevant: int = 1
-  indexes: tuple[str, ...] = ("exact", "scann")
+  indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
   metrics: tuple[str, ...] = (
     "mrr@10",
     "ndcg@10",

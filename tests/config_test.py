@@ -55,6 +55,7 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     ("models.student.layers=(0,'a')", "layers[1] is 'a' (str), not int"),
     ("models.student.pooling=max", "it takes one of ['cls', 'mean']"),
     ("models.student.tied=1", "tied is 1 (int), not bool"),
+    ("stages.evaluate_teacher_de.indexes=('faiss',)", "one of ['exact', 'scan"),
     ("sed=1", "did you mean config.seed?"),
     ("seed", "not of the form key=value"),
   ],

@@ -142,6 +142,10 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     ("--config.stages.ce_1.model=cee", "there is no model 'cee'; known:"),
     ("--config.stages.student_de.init=mine_1", "takes one of kind train"),
     ("--config.stages.student_de.init=teacher_de", "trains model teacher_de"),
+    (
+      "--config.stages.evaluate_teacher_de.metrics=('mrp@10',)",
+      "config.stages.evaluate_teacher_de: ",
+    ),
     ("--config.mesh.data=3", "does not fit 1 devices"),
     ("--config.data.passage_lenght=3", "did you mean config.data.passage_len"),
     ("--config.data.name=folder", "config.data.path"),

@@ -45,7 +45,10 @@ def check(shared: Inputs, name: str, stage: config.Evaluate) -> None:
       raise strict.ConfigError(
         f"{where}.rerank: {stage.rerank} does not train a cross-encoder"
       )
-  metrics.evaluate({}, {}, stage.metrics)
+  try:
+    metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
+  except ValueError as error:
+    raise strict.ConfigError(f"{where}: {error}") from error
 
 
 def run(

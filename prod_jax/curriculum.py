@@ -151,7 +151,7 @@ def _run_one(
   began = time.monotonic()
   folders = {role: source.folder for role, source in read.items()}
   item.summary = item.stage.run(folders, item.folder)
-  # A resumed stage counts what it took before the kill as well as it can.
+  # Of a resumed stage, only what it took since it was resumed.
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN
   done = {

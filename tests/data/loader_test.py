@@ -14,15 +14,11 @@ SPECIAL = Special(cls=101, sep=102, pad=0, mask=103)
 QUERIES, PASSAGES, COLUMNS = 6, 20, 4
 
 
-class Rows(list):
-  """Token rows in memory, with the face of a store."""
-
-
 def examples(**changes):
   rng = np.random.default_rng(0)
   fields = dict(
-    queries=Rows(np.array([q + 1, 7], np.int32) for q in range(QUERIES)),
-    passages=Rows(np.array([p + 50], np.int32) for p in range(PASSAGES)),
+    queries=[np.array([q + 1, 7], np.int32) for q in range(QUERIES)],
+    passages=[np.array([p + 50], np.int32) for p in range(PASSAGES)],
     special=SPECIAL,
     positives=[(q, q + 10) if q % 2 else (q,) for q in range(QUERIES)],
     rows=np.arange(QUERIES),
@@ -32,7 +28,6 @@ def examples(**changes):
     teacher_query=rng.normal(size=(QUERIES, 2)).astype(np.float32),
     teacher_passage=rng.normal(size=(PASSAGES, 2)).astype(np.float32),
   )
-  # The row queries lie elsewhere than in a store, which has a type of its own.
   return loader.Examples(**{**fields, **changes})
 
 
@@ -98,7 +93,7 @@ def test_positives_are_padded_to_the_longest():
 
 
 def test_drawn_negatives_are_never_positives():
-  source = examples(passages=Rows(examples().passages[:12]))
+  source = examples(passages=examples().passages[:12])
   iterator = batches(source, negatives=8)
   for _ in range(20):
     batch = next(iterator)

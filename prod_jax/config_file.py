@@ -69,7 +69,10 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
     sys.path.pop(0)
   if not hasattr(module, "get_config"):
     raise ConfigError(f"{path} has no function get_config(variant)")
-  config = module.get_config(*variant)
+  try:
+    config = module.get_config(*variant)
+  except ValueError as error:
+    raise ConfigError(f"--config={path}: {error}") from error
   if not isinstance(config, ml_collections.ConfigDict):
     raise ConfigError(
       f"{path}: get_config returned {type(config).__name__}, not a ConfigDict"

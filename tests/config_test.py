@@ -78,6 +78,11 @@ def test_a_missing_file_and_a_missing_key_are_named(tmp_path):
     config_file.load(str(tmp_path / "short.py"))
 
 
+def test_an_unknown_variant_names_the_known_one():
+  with pytest.raises(strict.ConfigError, match="'runlocl'; known: runlocal"):
+    config_file.load(f"{QUICKSTART}:runlocl")
+
+
 def test_plain_is_the_way_back():
   loaded = config_file.load(QUICKSTART)
   again = strict.section(config.Config, strict.plain(loaded), "config")

@@ -12,7 +12,7 @@ from absl import logging
 
 from prod_jax import config, packaged, sharding, strict
 from prod_jax.data import dataset as datasets
-from prod_jax.data import tokens
+from prod_jax.data import loader, tokens
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models import hf
 from prod_jax.models.bert import BertConfig
@@ -161,12 +161,22 @@ class Inputs:
     return self.config.models[name]
 
   def _bert(self, model: config.Model) -> BertConfig:
+    data = self.config.data
+    longest = max(data.query_length, data.passage_length)
+    if model.kind == "cross":
+      longest = loader.pair_length(data)
     if model.weights:
       bert = hf.read_config(_weights(model))
+      # Behind its last position a table would be read at the last one.
+      if longest > bert.max_positions:
+        raise strict.ConfigError(
+          f"{_weights(model)} has {bert.max_positions} positions, and a model "
+          f"of kind {model.kind} reads {longest} tokens; lower "
+          "config.data.query_length or passage_length"
+        )
       depth = len(model.layers) or bert.depth
       bert = dataclasses.replace(bert, depth=depth)
     else:
-      longest = self.config.data.query_length + self.config.data.passage_length
       bert = BertConfig(
         vocab_size=self.tokenizer.vocab_size,
         width=model.width,

@@ -1,0 +1,41 @@
+"""Models as the config describes them."""
+
+import pathlib
+
+import pytest
+
+from prod_jax import config_file, packaged, strict
+from prod_jax.stages.inputs import Inputs
+
+REPO = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+  """The quickstart's inputs with some lengths."""
+  try:
+    packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+
+  def make(query, passage):
+    lengths = [f"data.query_length={query}", f"data.passage_length={passage}"]
+    path = str(REPO / "configs" / "quickstart.py")
+    return Inputs(config_file.load(path, lengths), tmp_path)
+
+  return make
+
+
+def test_students_keep_the_layers_that_the_config_names(quickstart):
+  shared = quickstart(20, 32)
+  assert shared.model("student").bert.depth == 2
+  assert shared.model("teacher_de").bert.depth == 6
+
+
+def test_texts_longer_than_the_position_table_are_an_error(quickstart):
+  shared = quickstart(112, 400)
+  assert shared.model("ce").bert.max_positions == 512
+  longer = quickstart(113, 400)
+  assert longer.model("student").bert.max_positions == 512
+  with pytest.raises(strict.ConfigError, match=r"512 positions.* 513 tokens"):
+    longer.model("ce")

@@ -33,8 +33,6 @@ BATCH_TOKENS = 1024
 
 def get_config(variant: str = "") -> ConfigDict:
   """The experiment; `variant` is "" or "runlocal"."""
-  if variant not in ("", "runlocal"):
-    raise ValueError(f"variant {variant!r}; known: runlocal")
   config = ConfigDict(sort_keys=False)
   config.seed = 42  # official code
   config.data = dict(
@@ -49,12 +47,19 @@ def get_config(variant: str = "") -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.models = models()
   config.stages = ConfigDict(stages(), sort_keys=False)
+  finish(config, variant)
+  return config
+
+
+def finish(config: ConfigDict, variant: str) -> None:
+  """Logs often, because stages are short, and applies the variant."""
+  if variant not in ("", "runlocal"):
+    raise ValueError(f"variant {variant!r}; known: runlocal")
   for stage in config.stages.values():
     if stage.kind == "train":
       stage.log_every = 2
   if variant == "runlocal":
     shrink(config)
-  return config
 
 
 def models() -> dict:
@@ -249,12 +254,13 @@ def shrink(config: ConfigDict) -> None:
     max_queries=dict(train=128, dev=8, test=32),
   )
   for model in config.models.values():
-    model.update(weights="", width=64, heads=2, mlp_width=64, depth=1)
+    model.update(weights="", width=64, heads=2, mlp_width=64, depth=2)
     model.layers = ()
   for stage in config.stages.values():
     if stage.kind == "train":
       stage.update(
         steps=3, warmup_steps=1, batch_size=8, log_every=1, checkpoint_every=2
       )
-  # Encoders that know nothing agree on little: keep whatever is divided.
-  config.stages.divide.update(rule="nq", teacher_to=14)
+    # Encoders that know nothing agree on little: keep whatever is divided.
+    if stage.kind == "divide":
+      stage.update(rule="nq", teacher_to=14)

@@ -7,6 +7,7 @@ Every array in the project is named, or annotated, with these letters:
   P  passages in the batch       M  labelled positives of one query
   L  tokens                      H  attention heads
   D  width                       K  cut-off of a ranking
+  G  generated passages          J  pairs of passages of one query
 
 `q_BD` is a matrix of B query embeddings of width D. Einsum strings use the
 same letters. This module holds only containers: no arithmetic, no jax, so
@@ -55,6 +56,18 @@ class Batch(NamedTuple):
     anchor_BN: float32, cached scores of the student as the stage began.
     teacher_query_BD: float32, cached teacher embeddings of the queries.
     teacher_passage_BND: float32, cached teacher embeddings of the passages.
+    group_BN: int32, the group of the teacher's ranking that a column was drawn
+      from, see `data.draws.Groups`.
+    triple: Tokens [B, J, 2, Lt], the positive and another candidate behind the
+      query: [:, :, 0] names the positive first, [:, :, 1] the other one. For
+      pairwise cross-encoders.
+    where_BJ: bool, False on triples of which a passage is missing.
+    first_BJ, second_BJ: int32, columns of two candidates, -1 on padding.
+    prefer_BJ: float32, the pairwise teacher's probability that the first is
+      the better one.
+    dark: Tokens [B, G, Lp], generated passages.
+    dark_teacher_BG: float32, the teacher's scores of them.
+    where_BG: bool, False where fewer were generated.
   """
 
   query: Tokens
@@ -68,3 +81,12 @@ class Batch(NamedTuple):
   anchor_BN: Array | None = None
   teacher_query_BD: Array | None = None
   teacher_passage_BND: Array | None = None
+  group_BN: Array | None = None
+  triple: Tokens | None = None
+  where_BJ: Array | None = None
+  first_BJ: Array | None = None
+  second_BJ: Array | None = None
+  prefer_BJ: Array | None = None
+  dark: Tokens | None = None
+  dark_teacher_BG: Array | None = None
+  where_BG: Array | None = None

@@ -12,7 +12,7 @@ import sys
 import jax
 from absl import app, flags, logging
 
-from prod_jax import config, config_file, curriculum, report, strict
+from prod_jax import config, config_file, curriculum, kinds, report, strict
 from prod_jax.data.records import DataError
 from prod_jax.stages.inputs import Inputs
 
@@ -71,8 +71,8 @@ def _fingerprint(module, shared: Inputs, name: str) -> dict:
   }
 
 
-def _about(run: config.Config, stage: config.Stage) -> dict:
-  if not isinstance(stage, config.Train):
+def _about(run: config.Config, stage: kinds.Stage) -> dict:
+  if not isinstance(stage, kinds.Train):
     return {"model": None, "taught_by": None}
   source = run.stages.get(stage.scores)
   taught_by = stage.teacher or getattr(source, "params", "labels")
@@ -114,7 +114,7 @@ def _run(
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
   qrels = {}
   for stage in shared.config.stages.values():
-    if isinstance(stage, config.Evaluate):
+    if isinstance(stage, kinds.Evaluate):
       qrels |= dataset.qrels(stage.split)
 
   def passage(name: str) -> tuple[str, str]:

@@ -31,6 +31,7 @@ RULES = (
   (r"norm/(scale|bias)", (None,)),
   (r"head/kernel", (None, None)),
   (r"head/bias", (None,)),
+  (r"projection/kernel", (None, None)),
 )
 
 

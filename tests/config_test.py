@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from prod_jax import config, config_file, strict
+from prod_jax import config, config_file, kinds, strict
 
 REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = str(REPO / "configs" / "quickstart.py")
@@ -34,7 +34,7 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
   assert loaded.seed == 4
   assert loaded.models["student"].layers == (0, 1)
   assert loaded.models["student"].tied is False
-  assert loaded.stages["mine_1"] == config.Mine(
+  assert loaded.stages["mine_1"] == kinds.Mine(
     kind="mine", encoded="encode_teacher_de", depth=7, index="scann"
   )
   assert loaded.stages["student_de"].learning_rate == 1.0

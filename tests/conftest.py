@@ -9,6 +9,9 @@ import pytest
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tests compile much and compute little. The command, which they start as a
+# process of its own, runs as it does for everyone.
+jax.config.update("jax_disable_most_optimizations", True)
 
 REPO = pathlib.Path(__file__).parents[1]
 

@@ -14,6 +14,7 @@ LEVELS = {
   "batch": 1,
   "config": 1,
   "config_file": 1,
+  "kinds": 1,
   "strict": 1,
   "sharding": 1,
   "metrics": 1,
@@ -32,6 +33,7 @@ LEVELS = {
 }
 # Rooms of one level that do know each other.
 NEIGHBOURS = {
+  ("config", "kinds"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),

@@ -63,20 +63,21 @@ def command(workdir, *arguments, config=QUICKSTART):
   ]
 
 
-def environment():
-  """One device, as on a laptop."""
+def environment(fast=False):
+  """One device, as on a laptop; `fast` compiles quickly and runs slowly."""
   return {
     **os.environ,
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": str(fast),
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(CACHE / "compiled"),
   }
 
 
-def run(workdir, *arguments, code=0, **kwargs):
+def run(workdir, *arguments, code=0, fast=False, **kwargs):
   done = subprocess.run(
     command(workdir, *arguments, **kwargs),
     cwd=REPO,
-    env=environment(),
+    env=environment(fast),
     capture_output=True,
     text=True,
   )

@@ -7,6 +7,7 @@ import pytest
 from prod_jax import config, sharding, strict
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.late import LateInteraction
 
 BERT = BertConfig(
   vocab_size=32, width=16, depth=1, heads=4, mlp_width=32, max_positions=8
@@ -14,8 +15,15 @@ BERT = BertConfig(
 
 
 def shapes():
-  model = CrossEncoder(bert=BERT, pooling="cls")
-  return jax.eval_shape(model.init, jax.random.key(0))
+  """A step's tree of a student and its teacher, with all that can be in it."""
+  models = {
+    "student": LateInteraction(bert=BERT, tied=False, projection=8),
+    "teacher": CrossEncoder(bert=BERT, pooling="cls"),
+  }
+  return {
+    name: jax.eval_shape(model.init, jax.random.key(0))
+    for name, model in models.items()
+  }
 
 
 def test_a_mesh_takes_all_devices():
@@ -43,7 +51,7 @@ def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
   assert sharding.unused_rules(shapes()) == []
   mesh = sharding.make_mesh(config.Mesh(fsdp=2, tensor=2))
   placed = sharding.shardings(shapes(), mesh)
-  kernel = placed["encoder"]["layer_0"]["mlp"]["up"]["kernel"]
+  kernel = placed["teacher"]["encoder"]["layer_0"]["mlp"]["up"]["kernel"]
   assert kernel.shard_shape((16, 32)) == (8, 16)
 
 

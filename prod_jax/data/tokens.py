@@ -1,20 +1,19 @@
-"""Texts to token ids, and token ids to the rows of a batch.
+"""Texts to token ids: the tokenizer, and a dataset tokenised once.
 
-The ids of a text are kept without special tokens; `single` and `pair` add
-these and the padding. How ids lie on disk is store.py; which of them come
-into a batch is loader.py.
+The ids of a text are kept without special tokens; rows.py adds these and the
+padding. How ids lie on disk is store.py; which of them come into a batch is
+assemble.py.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tokenizers
 
 from prod_jax import packaged
-from prod_jax.batch import Tokens
 from prod_jax.data.dataset import Dataset
 from prod_jax.data.records import DataError, Passage
 from prod_jax.data.store import TokenStore, build_store
@@ -144,73 +143,6 @@ def tokenise_dataset(
   return TokenisedDataset(passages, queries, tokenizer.special)
 
 
-def single(rows: Sequence[np.ndarray], length: int, special: Special) -> Tokens:
-  """[CLS] ids [SEP] and padding; long ids are cut so that [SEP] stays.
-
-  Args:
-    rows: n arrays of content ids.
-    length: L, 2 or more.
-    special: ids of the special tokens.
-
-  Returns:
-    Tokens [n, L], all of segment 1 and type 0.
-  """
-  if length < 2:
-    raise ValueError(f"length is {length}; [CLS] and [SEP] alone take 2")
-  kept = np.array([min(len(row), length - 2) for row in rows], np.int64)
-  parts = (row[:k] for row, k in zip(rows, kept, strict=True))
-  column, end = np.arange(length), kept + 1
-  content = (column >= 1) & (column < end[:, None])
-  ids = _rows_of_ids(content, parts, special)
-  ids[np.arange(len(kept)), end] = special.sep
-  return _tokens(ids, end, np.zeros_like(ids))
-
-
-def pair(
-  query_rows: Sequence[np.ndarray],
-  passage_rows: Sequence[np.ndarray],
-  query_length: int,
-  length: int,
-  special: Special,
-) -> Tokens:
-  """[CLS] query [SEP] passage [SEP] and padding.
-
-  Args:
-    query_rows: n arrays of content ids.
-    passage_rows: n more.
-    query_length: most tokens of the query with [CLS] and [SEP], 2 or more.
-    length: L, more than `query_length`; the passage is cut to fit.
-    special: ids of the special tokens.
-
-  Returns:
-    Tokens [n, L], all of segment 1; type 1 from the passage to its [SEP].
-  """
-  if not 2 <= query_length < length:
-    raise ValueError(
-      f"query_length is {query_length}, length is {length}; they need "
-      "2 <= query_length < length"
-    )
-  query = np.array(
-    [min(len(r), query_length - 2) for r in query_rows], np.int64
-  )
-  start = query + 2
-  passage = np.minimum(
-    np.array([len(row) for row in passage_rows], np.int64), length - start - 1
-  )
-  end = start + passage
-  column = np.arange(length)
-  is_passage = (column >= start[:, None]) & (column < end[:, None])
-  content = (column >= 1) & (column < start[:, None] - 1) | is_passage
-  cuts = zip(query_rows, query, passage_rows, passage, strict=True)
-  parts = (part for q, a, p, b in cuts for part in (q[:a], p[:b]))
-  ids = _rows_of_ids(content, parts, special)
-  line = np.arange(len(ids))
-  ids[line, start - 1] = special.sep
-  ids[line, end] = special.sep
-  is_passage[line, end] = True
-  return _tokens(ids, end, is_passage.astype(np.int32))
-
-
 def _with_titles(
   tokenizer: Tokenizer, passages: Sequence[Passage], title_join: str
 ) -> Iterator[np.ndarray]:
@@ -225,24 +157,3 @@ def _with_titles(
   sep = np.array([tokenizer.special.sep], np.int32)
   for title, text in zip(titles, texts, strict=True):
     yield np.concatenate([title, sep, text]) if len(title) else text
-
-
-def _rows_of_ids(
-  content: np.ndarray, parts: Iterable[np.ndarray], special: Special
-) -> np.ndarray:
-  """int32 [n, L]: [CLS], the parts end to end where `content`, padding."""
-  ids = np.full(content.shape, special.pad, np.int32)
-  ids[:, 0] = special.cls
-  ids[content] = np.concatenate([np.zeros(0, np.int32), *parts])
-  return ids
-
-
-def _tokens(ids: np.ndarray, end: np.ndarray, kind: np.ndarray) -> Tokens:
-  """Adds segments and positions to ids whose last token stands at `end`."""
-  position = np.arange(ids.shape[1], dtype=np.int32)
-  return Tokens(
-    ids=ids,
-    segment=(position <= end[:, None]).astype(np.int32),
-    position=np.broadcast_to(position, ids.shape).copy(),
-    type=kind,
-  )

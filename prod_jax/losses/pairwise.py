@@ -82,6 +82,41 @@ def margin_mse(
   return _mean(margin**2, where[..., :1] & where[..., 1:])
 
 
+def margin_mse_all(
+  student: Float[Array, "*B N"],
+  teacher: Float[Array, "*B N"],
+  *,
+  where: Bool[Array, "*B N"] | None = None,
+) -> Float32[Array, "*B"]:
+  """Mean squared difference of the margins of all ordered pairs of columns.
+
+      mean_{i, j} ((s_i - s_j) - (z_i - z_j))^2
+
+  over all N^2 pairs, those of a column with itself included. That is twice
+  the variance of s - z over the columns, which is how it is computed.
+
+  Source: `losses/margin_mse.py` of CL-DRD's code (arXiv 2204.13679).
+
+  Args:
+    student: scores s of the model that learns.
+    teacher: scores z of the model that is learnt from, in the same units.
+    where: False on columns that do not count.
+
+  Returns:
+    The loss of each query in squared score units.
+
+  >>> s = jnp.array([[2.0, 1.0, 1.0], [3.0, 1.5, 2.5]])
+  >>> z = jnp.array([[2.5, 1.5, 2.0], [3.0, 2.0, 2.5]])
+  >>> round(float(margin_mse_all(s, z).mean()), 4)
+  0.1111
+  """
+  if where is None:
+    where = jnp.ones(student.shape, bool)
+  difference = _difference(student, teacher, where)
+  centred = difference - _mean(difference, where)[..., None]
+  return 2 * _mean(centred**2, where)
+
+
 def _difference(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],

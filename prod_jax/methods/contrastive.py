@@ -7,15 +7,16 @@ passage of the global batch, its own hard negatives among them.
 import dataclasses
 from typing import Any
 
-import jax
-
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
 
-TRAINS = "dual"  # the kind of model
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ()  # fields of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +25,19 @@ class Settings:
 
 
 def make(
-  settings: Settings, student: DualEncoder, *, teacher: None, sources: Sources
+  settings: Settings,
+  student: DualEncoder | LateInteraction,
+  *,
+  teacher: None,
+  sources: Sources,
 ):
-  """Builds loss_fn(params, frozen, batch, key) -> (loss, metrics)."""
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
   del settings, teacher, sources
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, key: jax.Array):
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     del frozen
     scores_BP = scoring.score(
-      student, params, batch, in_batch=True, dropout_key=key
+      student, params, batch, in_batch=True, dropout_key=rng.dropout
     )
     target_B, where_BP = scoring.columns(batch, in_batch=True)
     loss_B = contrastive.cross_entropy(scores_BP, target_B, where=where_BP)

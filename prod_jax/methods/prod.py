@@ -5,21 +5,28 @@ distribution, and keeps what it knew when the stage began (learning without
 forgetting, LwF). The progression itself is a list of stages in a config.
 
   loss = hard * CE + soft * KD + lwf * T^2 KL(anchor || student)
+
+With in_batch=False and lwf=0 it is plain listwise distillation, the baseline
+that PROD is compared with.
 """
 
 import dataclasses
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from prod_jax import strict
 from prod_jax.batch import Batch
-from prod_jax.losses import contrastive, listwise, pairwise
+from prod_jax.losses import contrastive, hidden, listwise, pairwise
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Columns, Embedding, Encoder, Sources
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
 
-TRAINS = "dual"  # the kind of model
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ("teacher", "anchor", "second")  # fields of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +36,18 @@ class Settings:
   Attributes:
     in_batch: against all passages of the batch (dual-encoder teachers), or
       over the query's own list (cross-encoder teachers).
-    temperature: divisor of student and teacher scores in KD and LwF.
+    temperature: divisor T of student and teacher scores in KD and LwF.
     hard, soft, lwf: weights of the three terms; they need not sum to 1.
-    kd: what matches the teacher: "softmax" is T^2 KL, "logit" half the squared
-      difference, "dkd" the decoupled KL.
+    kd: what matches the teacher. "softmax" is T^2 KL; "logit" half the squared
+      difference of scores; "dkd" the decoupled KL; "bi_logit" half the squared
+      difference of embeddings, for a dual-encoder teacher of the student's
+      width; "prob" the cross-entropy that divides only the teacher by T.
     alpha, beta: target and non-target weight of "dkd".
+    squared: T^2 is in, as in the official code. Without it, a T above 1 makes
+      KD and LwF weaker by T^2.
+    larger: two teachers, and each step learns from the one whose loss is the
+      larger (the official `double_teacher_type`): the first in-batch, the
+      second, which has cached scores, over the query's own list.
   """
 
   in_batch: bool
@@ -41,9 +55,11 @@ class Settings:
   hard: float
   soft: float
   lwf: float = 0.0
-  kd: Literal["softmax", "logit", "dkd"] = "softmax"
+  kd: Literal["softmax", "logit", "dkd", "bi_logit", "prob"] = "softmax"
   alpha: float = 1.0
   beta: float = 1.0
+  squared: bool = True
+  larger: bool = False
 
   def __post_init__(self):
     if self.in_batch and self.lwf:
@@ -51,16 +67,26 @@ class Settings:
         "method prod: lwf is defined on the query's own list; set lwf=0 or "
         "in_batch=False"
       )
+    if self.larger and not self.in_batch:
+      raise strict.ConfigError(
+        "method prod: with larger=True the first teacher teaches in-batch; "
+        "set in_batch=True"
+      )
+    if self.larger and self.kd == "bi_logit":
+      raise strict.ConfigError(
+        "method prod: kd='bi_logit' compares embeddings, and the second "
+        "teacher of larger=True has scores only; set another kd"
+      )
 
 
 def make(
   settings: Settings,
-  student: DualEncoder,
+  student: DualEncoder | LateInteraction,
   *,
   teacher: Encoder | None,
   sources: Sources,
 ):
-  """Builds loss_fn(params, frozen, batch, key) -> (loss, metrics).
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Args:
     settings: of the stage.
@@ -74,96 +100,124 @@ def make(
   Raises:
     ConfigError: when a weighted term has nothing to read.
   """
-  _check(settings, sources)
+  _check(settings, student, teacher, sources)
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, key: jax.Array):
-    s_BX = scoring.score(
-      student, params, batch, in_batch=settings.in_batch, dropout_key=key
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+    query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
+    s_BX = scoring.compare(query, passage, in_batch=settings.in_batch)
+    columns = scoring.columns(batch, in_batch=settings.in_batch)
+    ce_B = contrastive.cross_entropy(
+      s_BX, columns.target_B, where=columns.where_BX
     )
-    target_B, where_BX = scoring.columns(batch, in_batch=settings.in_batch)
-    t_BX = _teacher_scores(settings, teacher, frozen, batch)
-    ce_B = contrastive.cross_entropy(s_BX, target_B, where=where_BX)
-    kd_B = distance(settings, s_BX, t_BX, target_B, where_BX)
-    loss_B = settings.hard * ce_B + settings.soft * kd_B
-    metrics = {"ce": ce_B.mean(), "kd": kd_B.mean()}
+    loss_B = settings.hard * ce_B
+    metrics = {"ce": ce_B.mean()}
+    if settings.soft:
+      if settings.kd == "bi_logit":
+        to = _teacher_embeddings(teacher, frozen, batch)
+        kd_B = hidden.embedding_mse(query, passage, *to, where=batch.where_BN)
+      else:
+        z_BX = scoring.teacher_scores(
+          teacher, frozen, batch, sources, in_batch=settings.in_batch
+        )
+        kd_B = distance(settings, s_BX, z_BX, columns)
+      loss_B = loss_B + settings.soft * kd_B
+      metrics["kd"] = kd_B.mean()
     if settings.lwf:
       anchor_BN = scoring.frozen_scores(
         student, frozen.get("anchor"), batch, batch.anchor_BN, in_batch=False
       )
-      lwf_B = _kl(settings, s_BX, anchor_BN, where_BX)
+      lwf_B = _kl(settings, s_BX, anchor_BN, columns)
       loss_B = loss_B + settings.lwf * lwf_B
       metrics["lwf"] = lwf_B.mean()
-    return loss_B.mean(), metrics
+    if not settings.larger:
+      return loss_B.mean(), metrics
+    s_BN = scoring.compare(query, passage, in_batch=False)
+    second = _second(settings, s_BN, batch).mean()
+    larger = jnp.where(loss_B.mean() >= second, loss_B.mean(), second)
+    return larger, {**metrics, "first": loss_B.mean(), "second": second}
 
   return loss_fn
 
 
-def _teacher_scores(
-  settings: Settings, teacher: Encoder | None, frozen: Any, batch: Batch
+def distance(
+  settings: Settings, s_BX: jax.Array, z_BX: jax.Array, columns: Columns
 ) -> jax.Array:
-  cached = batch.teacher_BN
-  if batch.teacher_query_BD is not None:
-    cached = scoring.dot(
-      batch.teacher_query_BD,
-      batch.teacher_passage_BND,
-      in_batch=settings.in_batch,
+  """Scores against a teacher's by `settings.kd`, [B]."""
+  target_B, where_BX = columns
+  T = settings.temperature
+  if settings.kd == "logit":
+    return pairwise.logit_mse(s_BX, z_BX, where=where_BX)
+  if settings.kd == "prob":
+    return listwise.probability(s_BX, z_BX, temperature=T, where=where_BX)
+  if settings.kd == "dkd":
+    return listwise.dkd(
+      s_BX,
+      z_BX,
+      target=target_B,
+      alpha=settings.alpha,
+      beta=settings.beta,
+      temperature=T,
+      where=where_BX,
     )
-  return scoring.frozen_scores(
-    teacher,
-    frozen.get("teacher"),
-    batch,
-    cached,
-    in_batch=settings.in_batch,
+  return _kl(settings, s_BX, z_BX, columns)
+
+
+def _kl(
+  settings: Settings, s_BX: jax.Array, z_BX: jax.Array, columns: Columns
+) -> jax.Array:
+  T = settings.temperature
+  return listwise.kl(
+    s_BX,
+    z_BX,
+    where=columns.where_BX,
+    student_temperature=T,
+    teacher_temperature=T,
+    scale=T * T if settings.squared else 1.0,
   )
 
 
-def _check(settings: Settings, sources: Sources) -> None:
-  if settings.soft and not sources.teacher:
+def _second(settings: Settings, s_BN: jax.Array, batch: Batch) -> jax.Array:
+  """What the second teacher's loss is, over the query's own list, [B]."""
+  columns = scoring.columns(batch, in_batch=False)
+  ce_B = contrastive.cross_entropy(
+    s_BN, columns.target_B, where=columns.where_BX
+  )
+  kd_B = distance(settings, s_BN, batch.teacher_BN, columns)
+  return settings.hard * ce_B + settings.soft * kd_B
+
+
+def _teacher_embeddings(
+  teacher: Encoder | None, frozen: Any, batch: Batch
+) -> tuple[Embedding, Embedding]:
+  if batch.teacher_query_BD is not None:
+    return batch.teacher_query_BD, batch.teacher_passage_BND
+  query_BD, passage_BND, _ = scoring.embed(teacher, frozen["teacher"], batch)
+  return jax.lax.stop_gradient((query_BD, passage_BND))
+
+
+def _check(
+  settings: Settings,
+  student: Encoder,
+  teacher: Encoder | None,
+  sources: Sources,
+) -> None:
+  if settings.soft or settings.larger:
+    scoring.need_teacher("prod", sources, teacher, in_batch=settings.in_batch)
+  if settings.larger != sources.second:
     raise strict.ConfigError(
-      "method prod: soft > 0 needs a teacher; set teacher or scores"
+      "method prod: larger=True and a second teacher go together; set both, "
+      "settings.larger and second, or neither"
     )
   if settings.lwf and not sources.anchor:
     raise strict.ConfigError(
       'method prod: lwf > 0 needs an anchor; set anchor to "start" or to a '
       "mine stage of the same student"
     )
-
-
-def distance(
-  settings: Settings,
-  s_BX: jax.Array,
-  t_BX: jax.Array,
-  target_B: jax.Array,
-  where_BX: jax.Array,
-) -> jax.Array:
-  """The distillation term by `settings.kd`, [B]."""
-  if settings.kd == "logit":
-    return pairwise.logit_mse(s_BX, t_BX, where=where_BX)
-  if settings.kd == "dkd":
-    return listwise.dkd(
-      s_BX,
-      t_BX,
-      target=target_B,
-      alpha=settings.alpha,
-      beta=settings.beta,
-      temperature=settings.temperature,
-      where=where_BX,
+  embeds = sources.teacher == "embeddings" or isinstance(teacher, DualEncoder)
+  if settings.kd == "bi_logit" and not (
+    embeds and isinstance(student, DualEncoder)
+  ):
+    raise strict.ConfigError(
+      "method prod: kd='bi_logit' compares the embeddings of two dual "
+      "encoders; set teacher to one, or scores to an encode stage"
     )
-  return _kl(settings, s_BX, t_BX, where_BX)
-
-
-def _kl(
-  settings: Settings,
-  s_BX: jax.Array,
-  t_BX: jax.Array,
-  where_BX: jax.Array,
-) -> jax.Array:
-  T = settings.temperature
-  return listwise.kl(
-    s_BX,
-    t_BX,
-    where=where_BX,
-    student_temperature=T,
-    teacher_temperature=T,
-    scale=T * T,
-  )

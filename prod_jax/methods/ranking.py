@@ -7,15 +7,15 @@ PROD trains its cross-encoder teachers: one positive, N - 1 mined negatives.
 import dataclasses
 from typing import Any
 
-import jax
-
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.cross import CrossEncoder
+from prod_jax.train.step import Rng
 
-TRAINS = "cross"  # the kind of model
+TRAINS = ("cross",)  # the kinds of model
+READS = ()  # fields of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Settings:
 def make(
   settings: Settings, student: CrossEncoder, *, teacher: None, sources: Sources
 ):
-  """Builds loss_fn(params, frozen, batch, key) -> (loss, metrics)."""
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
   del settings, teacher, sources
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, key: jax.Array):
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     del frozen
     scores_BN = scoring.score(
-      student, params, batch, in_batch=False, dropout_key=key
+      student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     target_B, where_BN = scoring.columns(batch, in_batch=False)
     loss_B = contrastive.cross_entropy(scores_BN, target_B, where=where_BN)

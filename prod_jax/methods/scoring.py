@@ -2,28 +2,48 @@
 
 Two candidate sets exist. In-batch: each query against all P = B * N passages
 of the global batch, one matmul that the compiler distributes. Own list: each
-query against its own N candidates.
+query against its own N candidates. X stands for either, P or N.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from prod_jax import strict
 from prod_jax.batch import Batch
-from prod_jax.losses import contrastive
+from prod_jax.losses import contrastive, max_sim
+from prod_jax.models.bert import Out
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateEmbedding, LateInteraction
 
 PyTree = Any
-Encoder = DualEncoder | CrossEncoder
+Encoder = DualEncoder | CrossEncoder | LateInteraction
+Embedding = jax.Array | LateEmbedding
 
 
 class Sources(NamedTuple):
-  """What a stage offers to learn from besides labels, cached or in the step."""
+  """What a stage offers to learn from besides labels.
 
-  teacher: bool
-  anchor: bool
+  Attributes:
+    teacher: "" for none, "step" for one that runs in the step, "scores" or
+      "embeddings" for what is cached of one.
+    anchor: scores of the student as the stage began.
+    second: cached scores of a second teacher, in `batch.teacher_BN`.
+    joint: the teacher is trained too; `params` is then {"student", "teacher"}.
+    pairs: a pairwise teacher's preferences.
+    dark: generated passages with scores.
+    groups: how many groups of a teacher's ranking the columns are drawn from.
+  """
+
+  teacher: Literal["", "step", "scores", "embeddings"] = ""
+  anchor: bool = False
+  second: bool = False
+  joint: bool = False
+  pairs: bool = False
+  dark: bool = False
+  groups: int = 0
 
 
 class Columns(NamedTuple):
@@ -66,23 +86,86 @@ def score(
   A cross-encoder has only own lists: it reads each pair by itself.
   """
   if isinstance(model, CrossEncoder):
-    return model.score(params, batch.pair, dropout_key=dropout_key)
+    return model.score(params, batch.pair, dropout_key=dropout_key)[0]
+  query, passage, _ = embed(model, params, batch, dropout_key)
+  return compare(query, passage, in_batch=in_batch)
+
+
+def embed(
+  model: DualEncoder | LateInteraction,
+  params: PyTree,
+  batch: Batch,
+  dropout_key: jax.Array | None = None,
+) -> tuple[Embedding, Embedding, tuple[Out, Out]]:
+  """Queries [B, …], passages [B, N, …], and the layers of both towers."""
   keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
-  query_BD, _ = model.embed(params, batch.query, "query", dropout_key=keys[0])
-  passage_BND, _ = model.embed(
+  query, query_out = model.embed(
+    params, batch.query, "query", dropout_key=keys[0]
+  )
+  passage, passage_out = model.embed(
     params, batch.passage, "passage", dropout_key=keys[1]
   )
-  return dot(query_BD, passage_BND, in_batch=in_batch)
+  return query, passage, (query_out, passage_out)
 
 
-def dot(
-  query_BD: jax.Array, passage_BND: jax.Array, *, in_batch: bool
+def compare(
+  query: Embedding, passage: Embedding, *, in_batch: bool
 ) -> jax.Array:
-  """Scores of embeddings over either candidate set."""
+  """Scores of embeddings over either candidate set: dots, or sums of maxima."""
+  losses = max_sim if isinstance(query, LateEmbedding) else contrastive
+  score_of = losses.in_batch_scores if in_batch else losses.own_list_scores
   if in_batch:
-    passage_PD = passage_BND.reshape(-1, passage_BND.shape[-1])
-    return contrastive.in_batch_scores(query_BD, passage_PD)
-  return contrastive.own_list_scores(query_BD, passage_BND)
+    passage = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), passage)
+  if isinstance(query, LateEmbedding):
+    return score_of(*query, *passage)
+  return score_of(query, passage)
+
+
+def need_teacher(
+  method: str, sources: Sources, teacher: Encoder | None, *, in_batch: bool
+) -> None:
+  """Raises ConfigError without a teacher, or with one that cannot score so."""
+  if not sources.teacher:
+    raise strict.ConfigError(
+      f"method {method}: it needs a teacher; set teacher or scores"
+    )
+  own_list = sources.teacher == "scores" or isinstance(teacher, CrossEncoder)
+  if in_batch and own_list:
+    raise strict.ConfigError(
+      f"method {method}: in_batch=True needs a teacher with embeddings, and "
+      "a cross-encoder's scores are of the query's own list; set "
+      "in_batch=False, or teacher or scores to a dual encoder's"
+    )
+
+
+def split(
+  params: PyTree, frozen: PyTree, sources: Sources
+) -> tuple[PyTree, PyTree]:
+  """Parameters of the student, and of a teacher trained with it or frozen."""
+  if sources.joint:
+    return params["student"], params["teacher"]
+  return params, frozen["teacher"]
+
+
+def teacher_scores(
+  teacher: Encoder | None,
+  frozen: PyTree,
+  batch: Batch,
+  sources: Sources,
+  *,
+  in_batch: bool,
+) -> jax.Array:
+  """Scores of a frozen teacher by whichever of its sources the stage has."""
+  cached = None
+  if sources.teacher == "scores":
+    cached = batch.teacher_BN
+  elif sources.teacher == "embeddings":
+    cached = compare(
+      batch.teacher_query_BD, batch.teacher_passage_BND, in_batch=in_batch
+    )
+  return frozen_scores(
+    teacher, frozen.get("teacher"), batch, cached, in_batch=in_batch
+  )
 
 
 def frozen_scores(

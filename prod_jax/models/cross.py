@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Tokens
 from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig
+from prod_jax.models.bert import BertConfig, Out
 
 PyTree = Any
 
@@ -51,12 +51,28 @@ class CrossEncoder:
     pair: Tokens,
     *,
     dropout_key: PRNGKeyArray | None = None,
-  ) -> Float[Array, "..."]:
-    """Raw logits [...], float32, of pairs [..., L] that share a segment.
+  ) -> tuple[Float[Array, "..."], Out]:
+    """Raw logits of pairs [..., L] that share a segment.
 
-    Without a key there is no dropout.
+    Args:
+      params: as of `init`.
+      pair: query and passage, or query and two passages for a pairwise model.
+      dropout_key: without it there is no dropout.
+
+    Returns:
+      float32 logits, and the hidden states [..., L, D] of every layer in
+      `out["layers"]`.
     """
-    hidden, _ = bert.encode(self.bert, params["encoder"], pair, dropout_key)
-    pooled = bert.pool(hidden, jnp.asarray(pair.segment), self.pooling)
+    hidden, out = bert.encode(self.bert, params["encoder"], pair, dropout_key)
+    return self.logit(params, hidden, jnp.asarray(pair.segment)), out
+
+  def logit(
+    self,
+    params: PyTree,
+    hidden: Float[Array, "... L D"],
+    segment: Int[Array, "... L"],
+  ) -> Float[Array, "..."]:
+    """The head on hidden states: of the last layer, or of any."""
+    pooled = bert.pool(hidden, segment, self.pooling)
     head = params["head"]
     return jnp.squeeze(pooled @ head["kernel"], -1) + head["bias"][0]

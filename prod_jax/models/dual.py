@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Tokens
 from prod_jax.models import bert
@@ -86,12 +86,19 @@ class DualEncoder:
     """
     weights = params["encoder" if self.tied else tower]
     hidden, out = bert.encode(self.bert, weights, tokens, dropout_key)
-    embedding = bert.pool(hidden, jnp.asarray(tokens.segment), self.pooling)
-    if self.similarity == "cosine":
-      embedding = unit(embedding)
-      if tower == "query":
-        embedding = embedding * self.scale
-    return embedding, out
+    return self.vector(hidden, jnp.asarray(tokens.segment), tower), out
+
+  def vector(
+    self,
+    hidden: Float[Array, "... L D"],
+    segment: Int[Array, "... L"],
+    tower: Literal["query", "passage"],
+  ) -> Float[Array, "... D"]:
+    """The embedding that hidden states make: of the last layer, or of any."""
+    vector = bert.pool(hidden, segment, self.pooling)
+    if self.similarity == "dot":
+      return vector
+    return unit(vector) * (self.scale if tower == "query" else 1.0)
 
 
 def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prod_jax.data.negatives import Candidates
+from prod_jax.data.lists import Candidates, load_lists
 from prod_jax.report import record
 
 MOST_LISTS = 20_000
@@ -52,7 +52,7 @@ def compare(run: record.Run, stage: record.Stage) -> Comparison | None:
     return None
   if not (source.folder / "candidates" / "score.npy").exists():
     return None
-  lists = Candidates.load(source.folder / "candidates")
+  lists = load_lists(Candidates, source.folder / "candidates")
   scores_QC = np.load(path, mmap_mode="r", allow_pickle=False)
   every = -(-len(scores_QC) // MOST_LISTS) or 1
   ids, label = lists.ids[::every], lists.label[::every]

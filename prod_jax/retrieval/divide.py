@@ -6,8 +6,8 @@ list: as the student retrieved it, and as the teacher reorders it.
 
 import numpy as np
 
-from prod_jax import config
-from prod_jax.data.negatives import Candidates, first_rank
+from prod_jax import kinds
+from prod_jax.data.lists import Candidates, first_rank
 
 
 def student_ranks(candidates: Candidates) -> np.ndarray:
@@ -31,7 +31,7 @@ def teacher_ranks(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
 
 
 def keep(
-  student_Q: np.ndarray, teacher_Q: np.ndarray, stage: config.Divide
+  student_Q: np.ndarray, teacher_Q: np.ndarray, stage: kinds.Divide
 ) -> np.ndarray:
   """Which queries stay, bool [Q].
 

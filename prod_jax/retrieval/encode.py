@@ -11,6 +11,7 @@ import numpy as np
 
 from prod_jax import strict
 from prod_jax.batch import Tokens
+from prod_jax.data import rows as layout
 from prod_jax.data import tokens
 from prod_jax.models.dual import DualEncoder
 from prod_jax.retrieval import blocks, buckets
@@ -92,7 +93,7 @@ def embedder(
   def embed(start: int, stop: int) -> np.ndarray:
     return buckets.run(
       lambda rows: _embed(model, params, rows, tower),
-      lambda rows, length: tokens.single(
+      lambda rows, length: layout.single(
         [store[start + int(i)] for i in rows], length, special
       ),
       lengths[start:stop],

@@ -1,29 +1,76 @@
-"""Candidate lists scored by a cross-encoder, each pair once."""
+"""Candidates scored by a model that reads them with their query, each once.
+
+A cross-encoder reads query and passage, or query and two passages, in one
+row; a late-interaction model embeds both and compares them here, because
+token vectors of a whole collection are no part of this package.
+"""
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from prod_jax import config
 from prod_jax.batch import Tokens
+from prod_jax.data import rows as layout
 from prod_jax.data import tokens
-from prod_jax.data.loader import pair_length
+from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.late import LateInteraction
 from prod_jax.retrieval import buckets
 
 
+@runtime_checkable
+class Store(Protocol):
+  """Token ids by row, on disk or in memory."""
+
+  def __getitem__(self, row: int) -> np.ndarray: ...
+
+  def lengths(self) -> np.ndarray: ...
+
+
+class Texts(NamedTuple):
+  """Text i is row `rows[i]` of a store.
+
+  Attributes:
+    store: token ids by row.
+    rows: int [n].
+  """
+
+  store: Store
+  rows: np.ndarray
+
+  def at(self, numbers: np.ndarray) -> list[np.ndarray]:
+    """The token ids of those texts."""
+    return [self.store[int(row)] for row in self.rows[numbers]]
+
+  def lengths(self) -> np.ndarray:
+    """Their tokens, int [n], without special ones."""
+    return self.store.lengths()[self.rows]
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _score(model: CrossEncoder, params: Any, pairs: Tokens) -> jax.Array:
-  return model.score(params, pairs)
+def _score(model: CrossEncoder, params: Any, rows: Tokens) -> jax.Array:
+  return model.score(params, rows)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _score_late(
+  model: LateInteraction, params: Any, rows: tuple[Tokens, Tokens]
+) -> jax.Array:
+  query, _ = model.embed(params, rows[0], "query")
+  passage, _ = model.embed(params, rows[1], "passage")
+  own_list = (x[:, None] for x in passage)
+  return max_sim.own_list_scores(*query, *own_list)[:, 0]
 
 
 def score_lists(
-  model: CrossEncoder,
+  model: CrossEncoder | LateInteraction,
   params: Any,
-  queries: tokens.TokenStore,
-  passages: tokens.TokenStore,
+  queries: Store,
+  passages: Store,
   query_rows: np.ndarray,
   ids_QC: np.ndarray,
   special: tokens.Special,
@@ -39,32 +86,78 @@ def score_lists(
     ids_QC: int [Q, C], rows of `passages`, -1 on padding.
 
   Returns:
-    float32 [Q, C], NaN on padding. Raw logits.
+    float32 [Q, C], NaN on padding. Raw logits, or sums of similarities.
   """
   line, column = np.nonzero(ids_QC >= 0)
-  query, passage = query_rows[line], ids_QC[line, column]
-  query_length = np.minimum(queries.lengths() + 2, lengths.query_length)
-  # [CLS] query [SEP] passage [SEP]: the passage brings one more token.
-  total = query_length[query] + passages.lengths()[passage] + 1
+  out = np.full(ids_QC.shape, np.nan, np.float32)
+  out[line, column] = score_texts(
+    model,
+    params,
+    Texts(queries, query_rows[line]),
+    [Texts(passages, ids_QC[line, column])],
+    special,
+    lengths=lengths,
+    batch_tokens=batch_tokens,
+    mesh=mesh,
+  )
+  return out
 
-  def pairs(rows: np.ndarray, length: int) -> Tokens:
-    return tokens.pair(
-      [queries[int(query[i])] for i in rows],
-      [passages[int(passage[i])] for i in rows],
-      lengths.query_length,
-      length,
-      special,
+
+def score_texts(
+  model: CrossEncoder | LateInteraction,
+  params: Any,
+  query: Texts,
+  passages: Sequence[Texts],
+  special: tokens.Special,
+  *,
+  lengths: config.Data,
+  batch_tokens: int,
+  mesh: jax.sharding.Mesh,
+) -> np.ndarray:
+  """Scores query i with passage i, or passages i for a pairwise model.
+
+  Returns:
+    float32 [n]. A pairwise model's are positive where the first is better.
+  """
+  forward, total, longest = _score, *_row_lengths(query, passages, lengths)
+  if isinstance(model, LateInteraction):
+    forward = _score_late
+    total, longest = passages[0].lengths() + 2, lengths.passage_length
+
+  def rows(numbers: np.ndarray, length: int) -> Any:
+    texts = [query.at(numbers), *(text.at(numbers) for text in passages)]
+    if isinstance(model, LateInteraction):
+      return (
+        layout.single(texts[0], lengths.query_length, special),
+        layout.single(texts[1], length, special),
+      )
+    if len(passages) == 1:
+      return layout.pair(*texts, lengths.query_length, length, special)
+    return layout.triple(
+      *texts, lengths.query_length, lengths.passage_length, length, special
     )
 
-  scores = buckets.run(
-    lambda rows: _score(model, params, rows),
-    pairs,
+  return buckets.run(
+    lambda batch: forward(model, params, batch),
+    rows,
     total,
-    longest=pair_length(lengths),
+    longest=longest,
     batch_tokens=batch_tokens,
     mesh=mesh,
     width=None,
   )
-  out = np.full(ids_QC.shape, np.nan, np.float32)
-  out[line, column] = scores
-  return out
+
+
+def _row_lengths(
+  query: Texts, passages: Sequence[Texts], lengths: config.Data
+) -> tuple[np.ndarray, int]:
+  """Tokens of each row of a cross-encoder, and where the longest are cut."""
+  # [CLS] query [SEP], and each passage with one more [SEP].
+  total = np.minimum(query.lengths() + 2, lengths.query_length)
+  if len(passages) == 1:
+    return total + passages[0].lengths() + 1, layout.pair_length(lengths)
+  # Of two passages, each is cut by itself.
+  cut = (
+    np.minimum(p.lengths() + 1, lengths.passage_length - 1) for p in passages
+  )
+  return total + sum(cut), layout.triple_length(lengths)

@@ -10,36 +10,31 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import config, strict
-from prod_jax.data.negatives import Candidates
+from prod_jax import kinds, strict
+from prod_jax.data.lists import Candidates, load_lists
 from prod_jax.retrieval import divide
 from prod_jax.stages.inputs import Inputs
 
 
-def inputs(stage: config.Divide) -> dict[str, str]:
+def inputs(stage: kinds.Divide) -> dict[str, str]:
   """The stages that this one reads, by role."""
   return {"scores": stage.scores, "candidates": stage.candidates}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Divide) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Divide) -> dict:
   """Nothing: config and inputs decide it."""
   return {}
 
 
-def check(shared: Inputs, name: str, stage: config.Divide) -> None:
+def check(shared: Inputs, name: str, stage: kinds.Divide) -> None:
   """Raises ConfigError when the scores are not of the candidates."""
-  scored = shared.config.stages[stage.scores].candidates
-  if scored != stage.candidates:
-    raise strict.ConfigError(
-      f"config.stages.{name}.candidates is {stage.candidates!r}, but "
-      f"{stage.scores} scored the lists of {scored!r}"
-    )
+  shared.check_scored(name, stage.scores, stage.candidates)
 
 
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Divide,
+  stage: kinds.Divide,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
@@ -48,7 +43,7 @@ def run(
   Raises:
     ConfigError: when fewer than `least` queries are left.
   """
-  lists = Candidates.load(read["candidates"] / "candidates")
+  lists = load_lists(Candidates, read["candidates"] / "candidates")
   scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
   student_Q = divide.student_ranks(lists)
   teacher_Q = divide.teacher_ranks(lists, scores_QC)

@@ -10,40 +10,36 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import config, strict
+from prod_jax import kinds
 from prod_jax.retrieval import encode
 from prod_jax.stages.inputs import Inputs
 
 
-def inputs(stage: config.Encode) -> dict[str, str]:
+def inputs(stage: kinds.Encode) -> dict[str, str]:
   """The stages that this one reads, by role."""
   return {"params": stage.params}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Encode) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Encode) -> dict:
   """What the result depends on besides this stage's config and inputs."""
   return shared.data_fingerprint()
 
 
-def check(shared: Inputs, name: str, stage: config.Encode) -> None:
+def check(shared: Inputs, name: str, stage: kinds.Encode) -> None:
   """Raises ConfigError unless `params` names a trained dual encoder."""
-  trained = shared.config.stages[stage.params]
-  if shared.config.models[trained.model].kind != "dual":
-    raise strict.ConfigError(
-      f"config.stages.{name}.params: {stage.params} trains a cross-encoder, "
-      "which has no embeddings"
-    )
+  where = f"config.stages.{name}.params"
+  shared.check_trains(where, stage.params, ("dual",))
 
 
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Encode,
+  stage: kinds.Encode,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Embeds what is not embedded yet."""
-  model = shared.model(shared.config.stages[stage.params].model)
+  model = shared.model_of(stage.params)
   params = shared.trained_params(read["params"])
   data = shared.tokens
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import config, metrics, strict
+from prod_jax import kinds, metrics, strict
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.stages.inputs import Inputs
 
@@ -19,32 +19,23 @@ EXACT = "exact"
 RERANK = "rerank"
 
 
-def inputs(stage: config.Evaluate) -> dict[str, str]:
+def inputs(stage: kinds.Evaluate) -> dict[str, str]:
   """The stages that this one reads, by role."""
   named = {"encoded": stage.encoded, "rerank": stage.rerank}
   return {k: v for k, v in named.items() if v}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Evaluate) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Evaluate) -> dict:
   """What the result depends on besides this stage's config and inputs."""
   return shared.data_fingerprint()
 
 
-def check(shared: Inputs, name: str, stage: config.Evaluate) -> None:
+def check(shared: Inputs, name: str, stage: kinds.Evaluate) -> None:
   """Raises ConfigError when its queries are not encoded, or names are wrong."""
   where = f"config.stages.{name}"
-  encoded = shared.config.stages[stage.encoded]
-  if stage.split not in encoded.splits:
-    raise strict.ConfigError(
-      f"{where}.split is {stage.split!r}, but {stage.encoded} encodes "
-      f"{', '.join(encoded.splits)}"
-    )
+  shared.check_encoded(name, stage.encoded, stage.split)
   if stage.rerank:
-    model = shared.config.stages[stage.rerank].model
-    if shared.config.models[model].kind != "cross":
-      raise strict.ConfigError(
-        f"{where}.rerank: {stage.rerank} does not train a cross-encoder"
-      )
+    shared.check_trains(f"{where}.rerank", stage.rerank, ("cross", "late"))
   try:
     metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
   except ValueError as error:
@@ -54,7 +45,7 @@ def check(shared: Inputs, name: str, stage: config.Evaluate) -> None:
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Evaluate,
+  stage: kinds.Evaluate,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
@@ -83,14 +74,14 @@ def run(
 
 def _rerank(
   shared: Inputs,
-  stage: config.Evaluate,
+  stage: kinds.Evaluate,
   read: Mapping[str, pathlib.Path],
   ids_QK: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The first `rerank_depth` of a run in the cross-encoder's order."""
+  """The first `rerank_depth` of a run in the reranker's order."""
   ids = ids_QK[:, : stage.rerank_depth]
   scores = rerank.score_lists(
-    shared.model(shared.config.stages[stage.rerank].model),
+    shared.model_of(stage.rerank),
     shared.trained_params(read["rerank"]),
     shared.tokens.queries[stage.split],
     shared.tokens.passages,
@@ -115,7 +106,7 @@ class _Reporter:
     self,
     shared: Inputs,
     name: str,
-    stage: config.Evaluate,
+    stage: kinds.Evaluate,
     folder: pathlib.Path,
   ):
     self._shared, self._name, self._stage = shared, name, stage

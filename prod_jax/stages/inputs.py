@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,24 +12,29 @@ from absl import logging
 
 from prod_jax import config, packaged, sharding, strict
 from prod_jax.data import dataset as datasets
-from prod_jax.data import loader, tokens
+from prod_jax.data import rows, tokens
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models import hf
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
 
 PARAMS = "params.safetensors"
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
   "candidates": ("mine",),
+  "clusters": ("cluster",),
+  "dark": ("darken",),
   "encoded": ("encode",),
   "init": ("train",),
+  "pairs": ("compare",),
   "params": ("train",),
   "queries": ("divide",),
   "rerank": ("train",),
   "scores": ("score", "encode"),
+  "second": ("score",),
   "teacher": ("train",),
 }
 
@@ -96,12 +101,51 @@ class Inputs:
           f"it takes one of kind {' or '.join(ROLES[role])}"
         )
 
+  def check_trains(self, where: str, source: str, kinds: Sequence[str]) -> None:
+    """Raises ConfigError unless train stage `source` trains one of `kinds`."""
+    model = self.config.stages[source].model
+    kind = self._model_config(model).kind
+    if kind not in kinds:
+      raise strict.ConfigError(
+        f"{where} is {source!r}, which trains a model of kind {kind}; it takes "
+        f"one of kind {' or '.join(kinds)}"
+      )
+
+  def check_encoded(self, name: str, encoded: str, split: str) -> None:
+    """Raises ConfigError when encode stage `encoded` leaves out a split."""
+    splits = self.config.stages[encoded].splits
+    if split not in splits:
+      raise strict.ConfigError(
+        f"config.stages.{name}.split is {split!r}, but {encoded} encodes "
+        f"{', '.join(splits)}"
+      )
+
+  def check_scored(self, name: str, scores: str, candidates: str) -> None:
+    """Raises ConfigError when `scores` are not those of the candidates."""
+    scored = getattr(self.config.stages[scores], "candidates", None)
+    if scored != candidates:
+      raise strict.ConfigError(
+        f"config.stages.{name}.candidates is {candidates!r}, but {scores} "
+        f"scored {f'the lists of {scored!r}' if scored else 'no lists'}"
+      )
+
+  def model_of(self, source: str) -> Encoder:
+    """The encoder that train stage `source` trains."""
+    return self.model(self.config.stages[source].model)
+
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self._model_config(name)
     bert = self._bert(model)
-    if model.kind == "cross":
+    if model.kind in ("cross", "pairwise"):
       return CrossEncoder(bert=bert, pooling=model.pooling)
+    if model.kind == "late":
+      return LateInteraction(
+        bert=bert,
+        tied=model.tied,
+        projection=model.projection,
+        mask_id=self.tokenizer.special.mask if model.mask_queries else None,
+      )
     return DualEncoder(
       bert=bert,
       tied=model.tied,
@@ -113,7 +157,7 @@ class Inputs:
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
-    A loaded encoder fills every tower; a cross-encoder's head is drawn.
+    A loaded encoder fills every tower; heads and projections are drawn.
     """
     model, encoder = self.config.models[name], self.model(name)
     params = encoder.init(jax.random.key(seed))
@@ -122,7 +166,8 @@ class Inputs:
     folder = _weights(model)
     loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
-    return {k: v if k == "head" else loaded for k, v in params.items()}
+    drawn = ("head", "projection")
+    return {k: v if k in drawn else loaded for k, v in params.items()}
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -164,7 +209,9 @@ class Inputs:
     data = self.config.data
     longest = max(data.query_length, data.passage_length)
     if model.kind == "cross":
-      longest = loader.pair_length(data)
+      longest = rows.pair_length(data)
+    if model.kind == "pairwise":
+      longest = rows.triple_length(data)
     if model.weights:
       bert = hf.read_config(_weights(model))
       # Behind its last position a table would be read at the last one.

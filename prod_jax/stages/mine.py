@@ -10,36 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import config, strict
-from prod_jax.data.negatives import Candidates, first_rank
+from prod_jax import kinds
+from prod_jax.data.lists import Candidates, first_rank, save_lists
 from prod_jax.retrieval import blocks, encode, search
 from prod_jax.stages.inputs import Inputs
 
 
-def inputs(stage: config.Mine) -> dict[str, str]:
+def inputs(stage: kinds.Mine) -> dict[str, str]:
   """The stages that this one reads, by role."""
   return {"encoded": stage.encoded}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Mine) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Mine) -> dict:
   """What the result depends on besides this stage's config and inputs."""
   return {"dataset": shared.dataset.fingerprint}
 
 
-def check(shared: Inputs, name: str, stage: config.Mine) -> None:
+def check(shared: Inputs, name: str, stage: kinds.Mine) -> None:
   """Raises ConfigError when the queries of its split are not encoded."""
-  splits = shared.config.stages[stage.encoded].splits
-  if stage.split not in splits:
-    raise strict.ConfigError(
-      f"config.stages.{name}.split is {stage.split!r}, but {stage.encoded} "
-      f"encodes {', '.join(splits)}"
-    )
+  shared.check_encoded(name, stage.encoded, stage.split)
 
 
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Mine,
+  stage: kinds.Mine,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
@@ -82,7 +77,7 @@ def run(
       for field in Candidates._fields
     )
   )
-  mined.save(folder / "candidates")
+  save_lists(mined, folder / "candidates")
   shutil.rmtree(folder / "blocks")
   ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Stage kind `score`: a cross-encoder's scores of candidate lists.
+"""Stage kind `score`: a teacher's scores of candidate lists.
 
 Leaves `scores.npy`, float32 [Q, C], aligned with the lists of `candidates`:
 raw logits, NaN on padding. A pair is scored once and read ever after.
@@ -11,43 +11,42 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import config, strict
-from prod_jax.data.negatives import Candidates
+from prod_jax import kinds
+from prod_jax.data.lists import Candidates, load_lists
 from prod_jax.retrieval import blocks, divide, rerank
 from prod_jax.stages.inputs import Inputs
 
 
-def inputs(stage: config.Score) -> dict[str, str]:
+def inputs(stage: kinds.Score) -> dict[str, str]:
   """The stages that this one reads, by role."""
   return {"params": stage.params, "candidates": stage.candidates}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Score) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Score) -> dict:
   """What the result depends on besides this stage's config and inputs."""
   return shared.data_fingerprint()
 
 
-def check(shared: Inputs, name: str, stage: config.Score) -> None:
-  """Raises ConfigError unless `params` names a trained cross-encoder."""
-  trained = shared.config.stages[stage.params]
-  if shared.config.models[trained.model].kind != "cross":
-    raise strict.ConfigError(
-      f"config.stages.{name}.params: {stage.params} trains a dual encoder; "
-      "its scores are those of an encode stage"
-    )
+def check(shared: Inputs, name: str, stage: kinds.Score) -> None:
+  """Raises ConfigError where `params` trains what reads no pairs.
+
+  A dual encoder's scores are those of an encode stage.
+  """
+  where = f"config.stages.{name}.params"
+  shared.check_trains(where, stage.params, ("cross", "late"))
 
 
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Score,
+  stage: kinds.Score,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
-  model = shared.model(shared.config.stages[stage.params].model)
+  model = shared.model_of(stage.params)
   params = shared.trained_params(read["params"])
-  lists = Candidates.load(read["candidates"] / "candidates")
+  lists = load_lists(Candidates, read["candidates"] / "candidates")
   split = shared.config.stages[stage.candidates].split
   data = shared.tokens
 

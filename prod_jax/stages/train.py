@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 import time
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,15 +11,11 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, sharding, strict
+from prod_jax import kinds, sharding, strict
 from prod_jax.batch import Batch
 from prod_jax.data import loader
-from prod_jax.data.negatives import Candidates
-from prod_jax.methods.scoring import Sources
 from prod_jax.models import hf
-from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
-from prod_jax.retrieval import encode
+from prod_jax.stages import examples
 from prod_jax.stages.inputs import PARAMS, Inputs
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -27,17 +24,28 @@ from prod_jax.train.state import TrainState, init_state
 from prod_jax.train.step import Step, compile_step, make_step
 from prod_jax.train.writer import MetricsWriter
 
-_ROLES = ("init", "candidates", "queries", "teacher", "scores", "anchor")
-START = "start"  # the anchor that is a frozen copy of the first parameters
+_ROLES = (
+  "init",
+  "candidates",
+  "queries",
+  "teacher",
+  "scores",
+  "second",
+  "anchor",
+  "pairs",
+  "dark",
+  "clusters",
+)
+TEACHER = "teacher.safetensors"  # what a joint stage made of its teacher
 
 
-def inputs(stage: config.Train) -> dict[str, str]:
+def inputs(stage: kinds.Train) -> dict[str, str]:
   """The stages that this one reads, by role."""
   named = {role: getattr(stage, role) for role in _ROLES}
-  return {k: v for k, v in named.items() if v and v != START}
+  return {k: v for k, v in named.items() if v and v != examples.START}
 
 
-def fingerprint(shared: Inputs, name: str, stage: config.Train) -> dict:
+def fingerprint(shared: Inputs, name: str, stage: kinds.Train) -> dict:
   """What the result depends on besides this stage's config and inputs."""
   return {
     **shared.data_fingerprint(),
@@ -46,7 +54,7 @@ def fingerprint(shared: Inputs, name: str, stage: config.Train) -> dict:
   }
 
 
-def check(shared: Inputs, name: str, stage: config.Train) -> None:
+def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
   """Whatever can be found wrong before anything runs.
 
   Raises:
@@ -55,16 +63,12 @@ def check(shared: Inputs, name: str, stage: config.Train) -> None:
   where = f"config.stages.{name}"
   stages = shared.config.stages
   shared.model(stage.model)
-  if stage.teacher and stage.scores:
-    raise strict.ConfigError(
-      f"{where}: teacher runs in the step and scores are cached; set only one"
-    )
   if stage.init and stages[stage.init].model != stage.model:
     raise strict.ConfigError(
       f"{where}.init: {stage.init} trains model {stages[stage.init].model}, "
       f"and this stage trains {stage.model}"
     )
-  if stage.anchor and stage.anchor != START:
+  if stage.anchor and stage.anchor != examples.START:
     encoded = stages[stages[stage.anchor].encoded]
     if encoded.params != stage.init or stage.anchor != stage.candidates:
       raise strict.ConfigError(
@@ -72,12 +76,7 @@ def check(shared: Inputs, name: str, stage: config.Train) -> None:
         f"this stage starts from {stage.init or 'new weights'} with the lists "
         f'of {stage.candidates}; they must be the same, or set anchor="start"'
       )
-  scores = stages.get(stage.scores)
-  if isinstance(scores, config.Score) and scores.candidates != stage.candidates:
-    raise strict.ConfigError(
-      f"{where}.candidates is {stage.candidates!r}, but {stage.scores} scored "
-      f"the lists of {scores.candidates!r}"
-    )
+  examples.check(shared, name, stage)
   parts = sharding.batch_devices(shared.mesh) * stage.accumulation
   if stage.batch_size % parts:
     raise strict.ConfigError(
@@ -90,18 +89,13 @@ def check(shared: Inputs, name: str, stage: config.Train) -> None:
 def run(
   shared: Inputs,
   name: str,
-  stage: config.Train,
+  stage: kinds.Train,
   read: Mapping[str, pathlib.Path],
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Trains, or goes on from the newest checkpoint in `folder`."""
   seed = shared.seed(name)
-  params = (
-    shared.trained_params(read["init"])
-    if stage.init
-    else shared.first_params(stage.model, seed)
-  )
-  frozen = _frozen(shared, stage, read, params)
+  params, frozen = _first_trees(shared, name, stage, read)
   optimizer = make_optimizer(stage)
   step_fn, state, frozen = compile_step(
     make_step(
@@ -114,12 +108,13 @@ def run(
     frozen,
     shared.mesh,
   )
-  examples = _examples(shared, stage, read)
+  learnt_from = examples.examples(shared, stage, read)
   batches = loader.batches(
-    examples,
+    learnt_from,
     batch_size=stage.batch_size,
     negatives=stage.negatives,
-    sampling=stage.sampling,
+    draw=examples.draw_of(name, stage),
+    cluster_Q=examples.clusters(stage, read, learnt_from.rows),
     seed=seed,
   )
   checkpoints = Checkpoints(folder / "checkpoints", strict.plain(stage))
@@ -139,10 +134,10 @@ def run(
     batches,
     checkpoints,
   )
-  hf.save_params(folder / PARAMS, jax.device_get(state.params))
+  _save(folder, stage, state.params)
   return {
     "steps": stage.steps,
-    "queries": len(examples.rows),
+    "queries": len(learnt_from.rows),
     "resumed_from": first,
     "train_seconds": round(time.monotonic() - began, 1),
   }
@@ -150,7 +145,7 @@ def run(
 
 def _fit(
   name: str,
-  stage: config.Train,
+  stage: kinds.Train,
   folder: pathlib.Path,
   mesh: jax.sharding.Mesh,
   step_fn: Step,
@@ -187,89 +182,81 @@ def _fit(
     checkpoints.close()
 
 
-def _frozen(
+def _first_trees(
   shared: Inputs,
-  stage: config.Train,
+  name: str,
+  stage: kinds.Train,
   read: Mapping[str, pathlib.Path],
-  params: Any,
-) -> dict[str, Any]:
-  """The trees that the step reads and never changes."""
+) -> tuple[Any, dict[str, Any]]:
+  """What is trained, as it begins, and what the step only reads."""
+  params = (
+    shared.trained_params(read["init"])
+    if stage.init
+    else shared.first_params(stage.model, shared.seed(name))
+  )
   frozen = {}
-  if stage.teacher:
-    frozen["teacher"] = shared.trained_params(read["teacher"])
-  if stage.anchor == START:
+  if stage.anchor == examples.START:
     # A copy: the step donates the state's buffers.
     frozen["anchor"] = jax.tree.map(np.array, params)
-  return frozen
+  if stage.teacher:
+    teacher = shared.trained_params(read["teacher"])
+    if stage.joint:
+      return {"student": params, "teacher": teacher}, frozen
+    frozen["teacher"] = teacher
+  return params, frozen
 
 
-def _loss_fn(shared: Inputs, name: str, stage: config.Train):
-  try:
-    method = importlib.import_module(f"prod_jax.methods.{stage.method}")
-  except ModuleNotFoundError as e:
-    raise strict.ConfigError(
-      f"config.stages.{name}.method: there is no prod_jax/methods/"
-      f"{stage.method}.py"
-    ) from e
+def _save(folder: pathlib.Path, stage: kinds.Train, params: Any) -> None:
+  """Writes what was trained; later stages read the student."""
+  params = jax.device_get(params)
+  if stage.joint:
+    hf.save_params(folder / TEACHER, params["teacher"])
+    params = params["student"]
+  hf.save_params(folder / PARAMS, params)
+
+
+def _loss_fn(shared: Inputs, name: str, stage: kinds.Train):
+  method = _method(name, stage)
   kind = shared.config.models[stage.model].kind
-  if kind != method.TRAINS:
+  if kind not in method.TRAINS:
     raise strict.ConfigError(
       f"config.stages.{name}: method {stage.method} trains a model of kind "
-      f"{method.TRAINS}, and {stage.model} is of kind {kind}"
+      f"{' or '.join(method.TRAINS)}, and {stage.model} is of kind {kind}"
     )
   settings = strict.section(
     method.Settings, stage.settings, f"config.stages.{name}.settings"
   )
-  teacher = None
-  if stage.teacher:
-    teacher = shared.model(shared.config.stages[stage.teacher].model)
+  sources = examples.sources(shared, name, stage)
+  for field, there in sources._asdict().items():
+    if there and field not in method.READS:
+      raise strict.ConfigError(
+        f"config.stages.{name}: method {stage.method} has no use for the "
+        f"stage's {field}; it reads {', '.join(method.READS) or 'labels'}"
+      )
   return method.make(
     settings,
     shared.model(stage.model),
-    teacher=teacher,
-    sources=Sources(bool(stage.teacher or stage.scores), bool(stage.anchor)),
+    teacher=shared.model_of(stage.teacher) if stage.teacher else None,
+    sources=sources,
   )
 
 
-def _examples(
-  shared: Inputs, stage: config.Train, read: Mapping[str, pathlib.Path]
-) -> loader.Examples:
-  positives = shared.dataset.positive_rows("train")
-  rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
-  models = [shared.model(stage.model)]
-  if stage.teacher:
-    models.append(shared.model(shared.config.stages[stage.teacher].model))
-  cached: dict[str, Any] = {}
-  if stage.candidates:
-    cached["candidates"] = Candidates.load(read["candidates"] / "candidates")
-    rows = np.array(cached["candidates"].query)
-  if stage.anchor and stage.anchor != START:
-    cached["anchor"] = cached["candidates"].score
-  if stage.scores:
-    cached |= _teacher(shared.config.stages[stage.scores], read["scores"])
-  if stage.queries:
-    rows = np.load(read["queries"] / "queries.npy", allow_pickle=False)
-  return loader.Examples(
-    queries=shared.tokens.queries["train"],
-    passages=shared.tokens.passages,
-    special=shared.tokens.special,
-    positives=positives,
-    rows=rows,
-    lengths=shared.config.data,
-    passage=any(isinstance(m, DualEncoder) for m in models),
-    pair=any(isinstance(m, CrossEncoder) for m in models),
-    **cached,
-  )
-
-
-def _teacher(stage: config.Stage, folder: pathlib.Path) -> dict[str, Any]:
-  """Cached scores of a cross-encoder, or embeddings of a dual encoder."""
-  if isinstance(stage, config.Score):
-    path = folder / "scores.npy"
-    return {"teacher": np.load(path, mmap_mode="r", allow_pickle=False)}
-  return {
-    "teacher_query": np.load(
-      folder / "queries-train.npy", mmap_mode="r", allow_pickle=False
-    ),
-    "teacher_passage": encode.open_shards(folder / "passages"),
-  }
+def _method(name: str, stage: kinds.Train) -> types.ModuleType:
+  """The module of a method: one of ours, or anyone's by its dotted name."""
+  own = "." not in stage.method
+  module = f"prod_jax.methods.{stage.method}" if own else stage.method
+  try:
+    method = importlib.import_module(module)
+  except ModuleNotFoundError as e:
+    if not module.startswith(e.name or ""):
+      raise  # the method is there, and what it imports is not
+    where = f"prod_jax/methods/{stage.method}.py" if own else f"module {module}"
+    raise strict.ConfigError(
+      f"config.stages.{name}.method: there is no {where}"
+    ) from e
+  if not hasattr(method, "TRAINS"):
+    raise strict.ConfigError(
+      f"config.stages.{name}.method: {module} is no method; see "
+      "docs/ADD_A_METHOD.md"
+    )
+  return method

@@ -3,10 +3,10 @@
 import jax
 import optax
 
-from prod_jax import config, strict
+from prod_jax import kinds, strict
 
 
-def schedule(stage: config.Train) -> optax.Schedule:
+def schedule(stage: kinds.Train) -> optax.Schedule:
   """Learning rate by step: up to the peak, then linearly down to 0.
 
   The first step already moves (rate `peak / warmup`), and the rate reaches 0
@@ -30,7 +30,7 @@ def schedule(stage: config.Train) -> optax.Schedule:
   )
 
 
-def make_optimizer(stage: config.Train) -> optax.GradientTransformation:
+def make_optimizer(stage: kinds.Train) -> optax.GradientTransformation:
   """AdamW; matrices decay, biases and LayerNorm parameters do not."""
   adamw = optax.adamw(
     schedule(stage),

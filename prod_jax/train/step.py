@@ -1,7 +1,7 @@
 """One optimizer step as a pure function of state, frozen trees and batch."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,28 @@ from prod_jax.train.state import TrainState
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
-LossFn = Callable[[PyTree, PyTree, Batch, jax.Array], tuple[jax.Array, Metrics]]
-Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
-
 
 # Small gains over threefry in compiling and running dropout on a CPU; see
 # docs/DECISIONS.md.
 PRNG = "rbg"
+
+
+class Rng(NamedTuple):
+  """The random numbers of a step, and where in the stage it stands.
+
+  Attributes:
+    dropout: a key that no other step or micro-batch has.
+    stage: a key that all steps of a stage share, for draws that outlive one.
+    step: int32 scalar, the steps done before this one.
+  """
+
+  dropout: jax.Array
+  stage: jax.Array
+  step: jax.Array
+
+
+LossFn = Callable[[PyTree, PyTree, Batch, Rng], tuple[jax.Array, Metrics]]
+Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
 
 
 def make_step(
@@ -32,7 +47,7 @@ def make_step(
   """Builds `step(state, frozen, batch) -> (state, metrics)`.
 
   Args:
-    loss_fn: (params, frozen, batch, key) to a scalar mean over the batch and
+    loss_fn: (params, frozen, batch, rng) to a scalar mean over the batch and
       scalar metrics.
     optimizer: what made `state.opt_state`.
     seed: of the random key, which is a function of it and `state.step` alone.
@@ -48,12 +63,13 @@ def make_step(
   def step(
     state: TrainState, frozen: PyTree, batch: Batch
   ) -> tuple[TrainState, Metrics]:
-    key = jax.random.fold_in(jax.random.key(seed, impl=PRNG), state.step)
+    stage = jax.random.key(seed, impl=PRNG)
+    rng = Rng(jax.random.fold_in(stage, state.step), stage, state.step)
     if accumulation == 1:
-      (loss, metrics), grads = grad_fn(state.params, frozen, batch, key)
+      (loss, metrics), grads = grad_fn(state.params, frozen, batch, rng)
     else:
       loss, metrics, grads = _accumulate(
-        grad_fn, state.params, frozen, batch, key, accumulation
+        grad_fn, state.params, frozen, batch, rng, accumulation
       )
     norm = optax.tree.norm(grads)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -69,7 +85,7 @@ def _accumulate(
   params: PyTree,
   frozen: PyTree,
   batch: Batch,
-  key: jax.Array,
+  rng: Rng,
   parts: int,
 ) -> tuple[jax.Array, Metrics, PyTree]:
   """Means of loss, metrics and gradients over `parts` micro-batches."""
@@ -79,13 +95,14 @@ def _accumulate(
   )
 
   def body(total: PyTree, part: tuple) -> tuple[PyTree, None]:
-    micro_batch, micro_key = part
-    (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_key)
+    micro_batch, key = part
+    micro_rng = rng._replace(dropout=key)
+    (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_rng)
     return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
 
-  keys = jax.random.split(key, parts)
+  keys = jax.random.split(rng.dropout, parts)
   (loss, metrics), grads = jax.eval_shape(
-    grad_fn, params, frozen, jax.tree.map(lambda x: x[0], micro), key
+    grad_fn, params, frozen, jax.tree.map(lambda x: x[0], micro), rng
   )
   zeros = jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype), (loss, metrics, grads)

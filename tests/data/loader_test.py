@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from prod_jax import config, strict
-from prod_jax.data import loader
-from prod_jax.data.negatives import Candidates
+from prod_jax.data import draws, loader
+from prod_jax.data.assemble import Examples
+from prod_jax.data.lists import Candidates, Compared, Dark
 from prod_jax.data.tokens import Special
 
 SPECIAL = Special(cls=101, sep=102, pad=0, mask=103)
 QUERIES, PASSAGES, COLUMNS = 6, 20, 4
+RANDOM = draws.Random()
 
 
 def examples(**changes):
@@ -28,7 +30,7 @@ def examples(**changes):
     teacher_query=rng.normal(size=(QUERIES, 2)).astype(np.float32),
     teacher_passage=rng.normal(size=(PASSAGES, 2)).astype(np.float32),
   )
-  return loader.Examples(**{**fields, **changes})
+  return Examples(**{**fields, **changes})
 
 
 def lists():
@@ -43,13 +45,21 @@ def lists():
   return Candidates(own[:, 0], ids, label, rank, score)
 
 
-def batches(source, seed=3, sampling="random", batch_size=4, negatives=2):
+def batches(
+  source,
+  seed=3,
+  draw=RANDOM,
+  batch_size=4,
+  negatives=2,
+  cluster_Q=None,
+):
   return loader.batches(
     source,
     batch_size=batch_size,
     negatives=negatives,
-    sampling=sampling,
+    draw=draw,
     seed=seed,
+    cluster_Q=cluster_Q,
   )
 
 
@@ -134,3 +144,118 @@ def test_fewer_queries_than_a_batch_are_repeated_and_none_is_an_error():
   none = dataclasses.replace(examples(), rows=np.empty(0, np.int64))
   with pytest.raises(strict.ConfigError, match="no training query"):
     batches(none)
+
+
+def test_groups_of_a_ranking_come_with_their_numbers():
+  """The teacher likes what was retrieved last; labels do not matter."""
+  source = examples(candidates=lists(), teacher=lists().score)
+  draw = draws.Groups(sizes=(2, 1), depths=(2, 4))
+  batch = next(batches(source, draw=draw))
+  assert (batch.passage_id_BN[:, :2] == [17, 16]).all()
+  assert set(batch.passage_id_BN[:, 2]) <= {14, 15}
+  assert (batch.group_BN == [0, 0, 1]).all()
+  np.testing.assert_allclose(batch.teacher_BN, batch.passage_id_BN / 10)
+
+
+def test_triples_hold_the_positive_and_another_in_both_orders():
+  source = examples(candidates=lists(), triple=True, pair=False)
+  batch = next(batches(source, negatives=3))
+  assert batch.pair is None
+  assert batch.triple.ids.shape == (4, 3, 2, 5 + 2 * 3)
+  for b, row in enumerate(batch.query_id_B):
+    for j in range(3):
+      p, n = batch.passage_id_BN[b, 0] + 50, batch.passage_id_BN[b, j + 1] + 50
+      front = [101, row + 1, 7, 102]
+      assert batch.triple.ids[b, j, 0, :8].tolist() == [*front, p, 102, n, 102]
+      assert batch.triple.ids[b, j, 1, :8].tolist() == [*front, n, 102, p, 102]
+  assert batch.where_BJ.all()
+
+
+def test_a_triple_without_a_passage_does_not_count():
+  alone = lists()._replace(label=lists().ids >= 0)
+  batch = next(batches(examples(candidates=alone, triple=True)))
+  assert not batch.where_BJ.any()
+
+
+def compared():
+  """Columns (0, 2) of each list, and (4, 1) of list 3; J is 2."""
+  first = np.full((QUERIES, 2), -1, np.int32)
+  second = first.copy()
+  first[:, 0], second[:, 0] = 0, 2
+  first[3, 1], second[3, 1] = 4, 1
+  prefer = np.where(first >= 0, 0.1 * np.arange(QUERIES)[:, None] + 0.2, 0)
+  return Compared(first, second, prefer.astype(np.float32))
+
+
+def test_no_pair_is_lost_while_its_passages_fit():
+  source = examples(candidates=lists(), compared=compared())
+  iterator = batches(source, negatives=3)
+  for _ in range(10):
+    batch = next(iterator)
+    for b, row in enumerate(batch.query_id_B):
+      ids = batch.passage_id_BN[b]
+      i, j = batch.first_BJ[b, 0], batch.second_BJ[b, 0]
+      assert (ids[i], ids[j]) == (14, 16)
+      assert batch.prefer_BJ[b, 0] == pytest.approx(0.2 + 0.1 * row)
+      i, j = batch.first_BJ[b, 1], batch.second_BJ[b, 1]
+      if row == 3:  # its positive, in column 4, and passage 15
+        assert (i, ids[j]) == (0, 15)
+      else:
+        assert (i, j, batch.prefer_BJ[b, 1]) == (-1, -1, 0)
+
+
+def test_a_pair_whose_passage_was_not_drawn_is_padding():
+  batch = next(
+    batches(examples(candidates=lists(), compared=compared()), negatives=1)
+  )
+  assert (batch.first_BJ[:, 0] == -1).all()
+  assert (batch.second_BJ[:, 0] == -1).all()
+  assert (batch.prefer_BJ[:, 0] == 0).all()
+
+
+def test_dark_examples_follow_their_query():
+  ids = np.full((QUERIES, 2, 3), -1, np.int32)
+  ids[:, 0, 0] = 200 + np.arange(QUERIES)
+  ids[1, 1, :2] = [7, 8]
+  score = np.where((ids >= 0).any(-1), ids.max(-1) / 100, np.nan)
+  source = examples(candidates=lists(), dark=Dark(ids, score))
+  batch = next(batches(source, batch_size=6))
+  for b, row in enumerate(batch.query_id_B):
+    assert batch.dark.ids[b, 0].tolist() == [101, 200 + row, 102, 0]
+    assert batch.dark_teacher_BG[b, 0] == pytest.approx((200 + row) / 100)
+    assert batch.where_BG[b].tolist() == [True, row == 1]
+    if row == 1:
+      assert batch.dark.ids[b, 1].tolist() == [101, 7, 8, 102]
+  assert np.isfinite(batch.dark_teacher_BG).all()
+
+
+def test_a_batch_by_cluster_is_of_one_and_every_query_is_as_likely():
+  cluster_Q = np.array([0, 1, 0, 0, 1, 0], np.int32)
+  iterator = batches(examples(), batch_size=2, cluster_Q=cluster_Q)
+  seen = np.zeros(QUERIES)
+  for _ in range(600):
+    rows = next(iterator).query_id_B
+    assert len({int(cluster_Q[row]) for row in rows}) == 1
+    assert len(set(rows.tolist())) == 2
+    seen[rows] += 1
+  np.testing.assert_allclose(seen / seen.sum(), 1 / QUERIES, atol=0.03)
+
+
+def test_a_cluster_smaller_than_a_batch_is_seen_whole():
+  cluster_Q = np.array([0, 1, 0, 0, 1, 0], np.int32)
+  iterator = batches(examples(), batch_size=6, cluster_Q=cluster_Q)
+  for _ in range(10):
+    rows = next(iterator).query_id_B.tolist()
+    assert set(rows) in ({1, 4}, {0, 2, 3, 5})
+
+
+def test_batches_by_cluster_resume_where_they_were():
+  cluster_Q = np.array([0, 1, 0, 0, 1, 0], np.int32)
+  first = batches(examples(), batch_size=2, cluster_Q=cluster_Q)
+  for _ in range(9):
+    next(first)
+  state = first.get_state()
+  resumed = batches(examples(), batch_size=2, cluster_Q=cluster_Q)
+  resumed.set_state(state)
+  for _ in range(9):
+    assert_same(next(first), next(resumed))

@@ -1,4 +1,4 @@
-"""Tokenizers, tokenised datasets, and rows of a batch against plain loops."""
+"""Tokenizers and tokenised datasets."""
 
 import pathlib
 
@@ -7,7 +7,7 @@ import pytest
 import tokenizers
 
 from prod_jax import packaged
-from prod_jax.data import dataset, tokens
+from prod_jax.data import dataset, rows, tokens
 from prod_jax.data.records import DataError
 
 VOCAB = [
@@ -162,48 +162,6 @@ def test_stores_follow_what_decides_them(
   assert tokenise(tokens.load_tokenizer(json_folder)) == 7
 
 
-def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
-  lengths = [0, longest, *rng.integers(longest + 1, size=count - 2)]
-  return [rng.integers(5, 99, size=n).astype(np.int32) for n in lengths]
-
-
-SPECIAL = tokens.Special(cls=2, sep=3, pad=0, mask=4)
-
-
-def test_single_is_what_a_loop_writes():
-  rows = random_rows(np.random.default_rng(0), 50, 12)
-  length = 9
-  found = tokens.single(rows, length, SPECIAL)
-  for i, row in enumerate(rows):
-    real = [2, *row[: length - 2], 3]
-    pads = [0] * (length - len(real))
-    assert found.ids[i].tolist() == real + pads
-    assert found.segment[i].tolist() == [1] * len(real) + pads
-    assert found.position[i].tolist() == list(range(length))
-    assert not found.type[i].any()
-  assert {x.dtype for x in found} == {np.dtype(np.int32)}
-  assert {x.shape for x in found} == {(50, length)}
-
-
-def test_pair_is_what_a_loop_writes():
-  rng = np.random.default_rng(1)
-  queries, passages = random_rows(rng, 60, 8), random_rows(rng, 60, 14)
-  length = 15
-  found = tokens.pair(queries, passages[::-1], 6, length, SPECIAL)
-  for i, (query, passage) in enumerate(
-    zip(queries, passages[::-1], strict=True)
-  ):
-    first = [2, *query[:4], 3]
-    second = [*passage[: length - len(first) - 1], 3]
-    pads = [0] * (length - len(first) - len(second))
-    assert found.ids[i].tolist() == first + second + pads
-    assert found.segment[i].tolist() == [1] * (len(first) + len(second)) + pads
-    assert found.position[i].tolist() == list(range(length))
-    assert found.type[i].tolist() == [0] * len(first) + [1] * len(second) + pads
-  assert {x.dtype for x in found} == {np.dtype(np.int32)}
-  assert {x.shape for x in found} == {(60, length)}
-
-
 def test_pair_agrees_with_the_library(json_folder):
   inner = tokenizers.Tokenizer.from_file(str(json_folder / "tokenizer.json"))
   inner.enable_truncation(12, strategy="only_second")
@@ -211,27 +169,8 @@ def test_pair_agrees_with_the_library(json_folder):
   ours = tokens.load_tokenizer(json_folder)
   texts = [("a b", "c d e"), ("a", "b c d e . a b c d e . a"), ("b c d", "e")]
   queries, passages = (ours.encode(side) for side in zip(*texts, strict=True))
-  found = tokens.pair(queries, passages, 6, 12, ours.special)
+  found = rows.pair(queries, passages, 6, 12, ours.special)
   for i, theirs in enumerate(inner.encode_batch(texts)):
     assert found.ids[i].tolist() == theirs.ids
     assert found.type[i].tolist() == theirs.type_ids
     assert found.segment[i].tolist() == theirs.attention_mask
-
-
-def test_shortest_lengths_and_no_rows():
-  row = np.array([7, 8], np.int32)
-  assert tokens.single([row], 2, SPECIAL).ids.tolist() == [[2, 3]]
-  assert tokens.pair([row], [row], 2, 3, SPECIAL).ids.tolist() == [[2, 3, 3]]
-  assert tokens.single([], 5, SPECIAL).ids.shape == (0, 5)
-  assert tokens.pair([], [], 3, 5, SPECIAL).ids.shape == (0, 5)
-  with pytest.raises(ValueError, match="length is 1"):
-    tokens.single([row], 1, SPECIAL)
-  for query_length, length in ((1, 5), (5, 5)):
-    with pytest.raises(ValueError, match="2 <= query_length < length"):
-      tokens.pair([row], [row], query_length, length, SPECIAL)
-
-
-def test_rows_of_another_count_are_refused():
-  row = np.array([7, 8], np.int32)
-  with pytest.raises(ValueError):
-    tokens.pair([row, row], [row], 4, 8, SPECIAL)

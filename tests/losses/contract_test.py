@@ -58,6 +58,11 @@ def margin_row(s, z):
   return float(np.mean(np.square(margins))) if margins else 0.0
 
 
+def all_margins_row(s, z):
+  d = s - z
+  return float(np.mean([(a - b) ** 2 for a in d for b in d]))
+
+
 LOSSES = {
   "cross_entropy": Loss(
     lambda s, z, t, w: contrastive.cross_entropy(s, t, where=w),
@@ -89,6 +94,10 @@ LOSSES = {
     lambda s, z, t, w: pairwise.logit_mse(s, z, where=w),
     lambda s, z, t: 0.5 * np.mean((s - z) ** 2),
     shift=False,
+  ),
+  "margin_mse_all": Loss(
+    lambda s, z, t, w: pairwise.margin_mse_all(s, z, where=w),
+    lambda s, z, t: all_margins_row(s, z),
   ),
   "margin_mse": Loss(
     lambda s, z, t, w: pairwise.margin_mse(s, z, where=w),

@@ -6,11 +6,20 @@ import inspect
 import jax
 import pytest
 
-from prod_jax.losses import contrastive, listwise, pairwise
+from prod_jax.losses import (
+  contrastive,
+  hidden,
+  listwise,
+  max_sim,
+  pairwise,
+  preference,
+)
+
+MODULES = (contrastive, hidden, listwise, max_sim, pairwise, preference)
 
 
 def public_functions():
-  for module in (contrastive, listwise, pairwise):
+  for module in MODULES:
     for name, fn in inspect.getmembers(module, inspect.isfunction):
       if fn.__module__ == module.__name__ and not name.startswith("_"):
         yield pytest.param(module, fn, id=f"{module.__name__}.{name}")

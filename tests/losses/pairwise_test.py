@@ -55,3 +55,11 @@ def test_margin_mse_needs_a_positive_and_a_negative(where):
   )(s)
   assert loss == 0
   np.testing.assert_array_equal(grad, 0.0)
+
+
+def test_both_margin_losses_on_worked_numbers():
+  s, z = array([2, 1, 1], [3, 1.5, 2.5]), array([2.5, 1.5, 2], [3, 2, 2.5])
+  every = jax.jit(pairwise.margin_mse_all)(s, z)
+  assert np.mean(every) == pytest.approx(0.1111111111, abs=1e-6)
+  first = margin_mse(s[:, :2], z[:, :2])
+  assert np.mean(first) == pytest.approx(0.125, abs=1e-6)

@@ -1,6 +1,4 @@
-"""PROD's stage loss, and a golden step of each method."""
-
-import functools
+"""PROD's stage loss."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +6,24 @@ import numpy as np
 import optax
 import pytest
 
-from prod_jax import config, sharding, strict
-from prod_jax.methods import contrastive, prod, ranking, scoring
+from prod_jax import strict
+from prod_jax.methods import prod, scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.train.state import init_state
-from prod_jax.train.step import compile_step, make_step
-from tests.methods.batches import CROSS, DUAL, B, N, batch
+from tests.methods.batches import (
+  CROSS,
+  DUAL,
+  LATE,
+  B,
+  N,
+  batch,
+  no_dropout,
+  rng,
+)
+from tests.methods.batches import scores as random_scores
 
-KEY = jax.random.key(1)
-BOTH = Sources(teacher=True, anchor=True)
+IN_STEP = Sources(teacher="step", anchor=True)
+EMBEDDED = Sources(teacher="embeddings")
+CACHED = Sources(teacher="scores", anchor=True)
 
 
 def settings(**changes):
@@ -38,18 +45,22 @@ def kl(teacher, student, T):
   return T * T * (np.exp(p) * (p - q)).sum()
 
 
-def no_dropout(model):
-  """The model with its rates at 0, so that the written formula applies."""
-  bert = model.bert.__class__(
-    **{**vars(model.bert), "dropout": 0.0, "attention_dropout": 0.0}
+def run(
+  set_up,
+  model=DUAL,
+  teacher=None,
+  frozen=None,
+  data=None,
+  params=None,
+  sources=CACHED,
+):
+  if teacher is not None:
+    sources = sources._replace(teacher="step")
+  loss_fn = prod.make(
+    set_up, no_dropout(model), teacher=teacher, sources=sources
   )
-  return model.__class__(**{**vars(model), "bert": bert})
-
-
-def run(set_up, model=DUAL, teacher=None, frozen=None, data=None, params=None):
-  loss_fn = prod.make(set_up, no_dropout(model), teacher=teacher, sources=BOTH)
   params = student() if params is None else params
-  return jax.jit(loss_fn)(params, frozen or {}, data, KEY)
+  return jax.jit(loss_fn)(params, frozen or {}, data, rng())
 
 
 def scores(model, params, data):
@@ -63,9 +74,9 @@ def scores(model, params, data):
 
 
 def test_the_sum_of_the_three_terms_is_the_written_formula():
-  rng = np.random.default_rng(5)
-  z_BN = rng.normal(size=(B, N)).astype(np.float32)
-  o_BN = rng.normal(size=(B, N)).astype(np.float32)
+  draw = np.random.default_rng(5)
+  z_BN = draw.normal(size=(B, N)).astype(np.float32)
+  o_BN = draw.normal(size=(B, N)).astype(np.float32)
   data = batch(teacher_BN=z_BN, anchor_BN=o_BN)
   loss, metrics = run(settings(), data=data)
   s_BN = scores(DUAL, student(), data)
@@ -117,7 +128,7 @@ def test_cached_embeddings_are_the_in_batch_teacher():
     teacher_query_BD=np.array(query_BD),
     teacher_passage_BND=np.array(passage_BND),
   )
-  read, _ = run(set_up, data=data)
+  read, _ = run(set_up, data=data, sources=Sources(teacher="embeddings"))
   np.testing.assert_allclose(in_step, read, rtol=1e-5)
 
 
@@ -125,9 +136,9 @@ def test_no_gradient_reaches_teacher_or_anchor():
   teacher = no_dropout(CROSS)
   frozen = {"teacher": teacher.init(jax.random.key(9)), "anchor": student()}
   loss_fn = prod.make(
-    settings(), no_dropout(DUAL), teacher=teacher, sources=BOTH
+    settings(), no_dropout(DUAL), teacher=teacher, sources=IN_STEP
   )
-  grads = jax.jit(jax.grad(lambda f, x: loss_fn(student(), f, x, KEY)[0]))(
+  grads = jax.jit(jax.grad(lambda f, x: loss_fn(student(), f, x, rng())[0]))(
     frozen, batch()
   )
   assert all((g == 0).all() for g in jax.tree.leaves(grads))
@@ -139,11 +150,11 @@ def test_the_anchor_of_the_start_is_no_loss_and_no_pull():
     settings(hard=0.0, soft=0.0),
     no_dropout(DUAL),
     teacher=None,
-    sources=BOTH,
+    sources=CACHED,
   )
   loss, grads = jax.jit(
     jax.value_and_grad(
-      lambda p, x: loss_fn(p, {"anchor": student()}, x, KEY)[0]
+      lambda p, x: loss_fn(p, {"anchor": student()}, x, rng())[0]
     )
   )(student(), data)
   np.testing.assert_allclose(loss, 0.0, atol=1e-6)
@@ -163,7 +174,7 @@ def test_in_batch_columns_leave_out_other_positives():
   assert where_BP[4, 4 * N + 1]
 
 
-@pytest.mark.parametrize("kd", ["logit", "dkd"])
+@pytest.mark.parametrize("kd", ["logit", "dkd", "prob"])
 def test_the_other_distances_are_finite_and_positive(kd):
   data = batch(teacher_BN=np.ones((B, N), np.float32))
   _, metrics = run(settings(kd=kd, lwf=0.0, alpha=1.0, beta=8.0), data=data)
@@ -173,8 +184,12 @@ def test_the_other_distances_are_finite_and_positive(kd):
 @pytest.mark.parametrize(
   ("changes", "sources", "message"),
   [
-    ({}, Sources(False, True), "needs a teacher"),
-    ({}, Sources(True, False), "needs an anchor"),
+    ({}, Sources(anchor=True), "needs a teacher"),
+    ({}, Sources(teacher="scores"), "needs an anchor"),
+    ({"lwf": 0.0, "in_batch": True}, CACHED, "own list"),
+    ({"kd": "bi_logit"}, CACHED, "embeddings of two"),
+    ({"lwf": 0.0, "in_batch": True, "larger": True}, EMBEDDED, "go together"),
+    ({}, CACHED._replace(second=True), "go together"),
   ],
 )
 def test_a_term_without_a_source_is_an_error(changes, sources, message):
@@ -187,97 +202,159 @@ def test_lwf_in_batch_is_an_error():
     settings(in_batch=True)
 
 
-def losses():
-  """(loss_fn, params, frozen, batch) of each method's step, made anew."""
-  rng = np.random.default_rng(5)
-  z_BN = rng.normal(size=(B, N)).astype(np.float32)
-  cross = no_dropout(CROSS)
-  dual = no_dropout(DUAL)
-  none = Sources(False, False)
-  teacher = {"teacher": cross.init(jax.random.key(9)), "anchor": student()}
-  return {
-    "contrastive": (
-      contrastive.make(
-        contrastive.Settings(), dual, teacher=None, sources=none
-      ),
-      student(),
-      {},
-      batch(),
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"larger": True}, "set in_batch=True"),
+    (
+      {"in_batch": True, "lwf": 0.0, "larger": True, "kd": "bi_logit"},
+      "set another kd",
     ),
-    "ranking": (
-      ranking.make(ranking.Settings(), cross, teacher=None, sources=none),
-      cross.init(jax.random.key(4)),
-      {},
-      batch(),
-    ),
-    "prod": (
-      prod.make(settings(), dual, teacher=cross, sources=BOTH),
-      DUAL.init(jax.random.key(3)),
-      teacher,
-      batch(),
-    ),
-    "prod_cached": (
-      prod.make(settings(), dual, teacher=None, sources=BOTH),
-      student(),
-      {},
-      batch(teacher_BN=z_BN, anchor_BN=z_BN[::-1].copy()),
-    ),
-  }
+  ],
+)
+def test_the_larger_of_two_teachers_has_its_own_needs(changes, message):
+  with pytest.raises(strict.ConfigError, match=message):
+    settings(**changes)
 
 
-def step_on(mesh, name):
-  loss_fn, params, frozen, data = losses()[name]
-  optimizer = optax.sgd(0.1)
-  step, state, frozen = compile_step(
-    make_step(loss_fn, optimizer, seed=1),
-    init_state(params, optimizer),
-    frozen,
-    mesh,
-  )
-  with jax.set_mesh(mesh):
-    state, metrics = step(state, frozen, sharding.put_batch(data, mesh))
-  return jax.device_get((state.params, metrics))
+def embedded(seed=4):
+  """Cached embeddings of a dual-encoder teacher."""
+  query_BD = random_scores(seed, B, DUAL.bert.width)
+  passage_BND = random_scores(seed + 1, B, N, DUAL.bert.width)
+  return {"teacher_query_BD": query_BD, "teacher_passage_BND": passage_BND}
 
 
-@functools.cache
-def one_device(name):
-  kinds = (jax.sharding.AxisType.Auto,) * 3
-  mesh = jax.make_mesh(
-    (1, 1, 1),
-    ("data", "fsdp", "tensor"),
-    axis_types=kinds,
-    devices=jax.devices()[:1],
-  )
-  return step_on(mesh, name)
+def test_the_teacher_with_the_larger_loss_teaches():
+  set_up = settings(in_batch=True, lwf=0.0, larger=True)
+  own_list = settings(lwf=0.0)
+  sources = Sources(teacher="embeddings", second=True)
+  for size in (0.0, 40.0):
+    z_BN = (size * random_scores(3, B, N)).astype(np.float32)
+    data = batch(teacher_BN=z_BN, **embedded())
+    both, metrics = run(set_up, data=data, sources=sources)
+    first, _ = run(
+      settings(in_batch=True, lwf=0.0), data=data, sources=EMBEDDED
+    )
+    second, _ = run(own_list, data=data)
+    np.testing.assert_allclose(metrics["first"], first, rtol=1e-5)
+    np.testing.assert_allclose(metrics["second"], second, rtol=1e-5)
+    np.testing.assert_allclose(both, max(first, second), rtol=1e-5)
+    assert (second > first) == (size > 0)
 
 
-@pytest.mark.parametrize("name", list(losses()))
-def test_eight_devices_give_the_numbers_of_one(name):
-  mesh = sharding.make_mesh(config.Mesh(data=2, fsdp=2, tensor=2))
+def test_only_the_larger_loss_has_a_gradient():
+  """A switch, not a sum: the other teacher's gradient is not mixed in."""
+  z_BN = 40 * random_scores(3, B, N)
+  data = batch(teacher_BN=z_BN, **embedded())
+
+  def grads(set_up, sources):
+    loss_fn = prod.make(set_up, no_dropout(DUAL), teacher=None, sources=sources)
+    return jax.jit(jax.grad(lambda p, x: loss_fn(p, {}, x, rng())[0]))(
+      student(), data
+    )
+
+  larger = settings(in_batch=True, lwf=0.0, larger=True)
+  found = grads(larger, Sources(teacher="embeddings", second=True))
+  wanted = grads(settings(lwf=0.0), Sources(teacher="scores"))
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-    one_device(name),
-    step_on(mesh, name),
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    found,
+    wanted,
   )
 
 
-# Loss and gradient norm of one step, float32 on a CPU.
-GOLDEN = {
-  "contrastive": (3.936325, 52.952393),
-  "ranking": (1.039817, 0.682622),
-  "prod": (1.993411, 75.73626),
-  "prod_cached": (2.124583, 88.704185),
-}
+def test_embeddings_follow_a_teacher_of_the_same_width():
+  set_up = settings(kd="bi_logit", hard=0.0, soft=1.0, lwf=0.0)
+  own = no_dropout(DUAL)
+  query_BD, passage_BND, _ = jax.jit(
+    lambda x: scoring.embed(own, student(), x)
+  )(batch())
+  shifted = {
+    "teacher_query_BD": np.array(query_BD) + 1,
+    "teacher_passage_BND": np.array(passage_BND) + 2,
+  }
+  loss, _ = run(set_up, data=batch(**shifted), sources=EMBEDDED)
+  np.testing.assert_allclose(loss, 0.5 * 1 + 0.5 * 4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(losses()))
-def test_golden_step(name):
-  """If this fails, the mathematics of a step has changed.
+def test_without_the_square_kd_is_weaker_by_it():
+  data = batch(teacher_BN=random_scores(3, B, N))
+  figures = [
+    run(settings(squared=squared, lwf=0.0), data=data)[1]["kd"]
+    for squared in (True, False)
+  ]
+  np.testing.assert_allclose(figures[0], 16 * figures[1], rtol=1e-5)
 
-  One step from seeded weights on a fixed batch. A change of jax's random
-  numbers moves these figures too; anything else that does is either a mistake
-  or belongs in docs/DECISIONS.md together with the new figures.
+
+def test_a_late_interaction_teacher_in_the_step():
+  """Its scores over either candidate set, by hand, token by token."""
+  model = no_dropout(LATE)
+  params = model.init(jax.random.key(9))
+  data = batch()
+  (q, q_where), (p, p_where), _ = jax.tree.map(
+    np.array, jax.jit(lambda x: scoring.embed(model, params, x))(data)
+  )
+  flat_p = p.reshape(B * N, *p.shape[2:])
+  flat_where = p_where.reshape(B * N, -1)
+  wanted = np.zeros((B, B * N))
+  for b in range(B):
+    for i in range(B * N):
+      similar = q[b][q_where[b]] @ flat_p[i][flat_where[i]].T
+      wanted[b, i] = similar.max(axis=1).sum()
+  found = jax.jit(lambda x: scoring.score(model, params, x, in_batch=True))(
+    data
+  )
+  np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+  loss, _ = run(
+    settings(in_batch=True, lwf=0.0),
+    teacher=model,
+    frozen={"teacher": params},
+    data=data,
+  )
+  assert 0 < float(loss) < 1e4
+
+
+def test_the_gathered_gradient_of_the_official_code_is_a_share_of_ours():
+  """Clipping as there: W times the norm on the whole gradient.
+
+  On each of W devices the official code scores all gathered embeddings, with
+  those of other devices as constants, and averages the gradients: 1 / W of
+  the whole gradient.
   """
-  _, metrics = one_device(name)
-  found = (float(metrics["loss"]), float(metrics["grad_norm"]))
-  np.testing.assert_allclose(found, GOLDEN[name], rtol=1e-4)
+  W = 2
+  model = no_dropout(DUAL)
+  loss_fn = prod.make(
+    settings(in_batch=True, lwf=0.0),
+    model,
+    teacher=None,
+    sources=EMBEDDED,
+  )
+  data = jax.tree.map(jnp.asarray, batch(**embedded()))
+  whole = jax.jit(jax.grad(lambda p: loss_fn(p, {}, data, rng())[0]))(student())
+
+  def on_device(params, w):
+    """The mean over all queries, where only device w's rows have a graph."""
+    query, passage, _ = scoring.embed(model, params, data)
+    here_B = np.arange(B) // (B // W) == w
+    stop = jax.lax.stop_gradient
+    query = jnp.where(here_B[:, None], query, stop(query))
+    passage = jnp.where(here_B[:, None, None], passage, stop(passage))
+    s_BP = scoring.compare(query, passage, in_batch=True)
+    z_BP = scoring.teacher_scores(None, {}, data, EMBEDDED, in_batch=True)
+    columns = scoring.columns(data, in_batch=True)
+    ce_B = prod.contrastive.cross_entropy(
+      s_BP, columns.target_B, where=columns.where_BX
+    )
+    kd_B = prod.distance(settings(), s_BP, z_BP, columns)
+    return (0.1 * ce_B + 0.9 * kd_B).mean()
+
+  each = [
+    jax.jit(jax.grad(lambda p, w=w: on_device(p, w)))(student())
+    for w in range(W)
+  ]
+  averaged = jax.tree.map(lambda *g: sum(g) / W, *each)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b / W, rtol=1e-3, atol=1e-4),
+    averaged,
+    whole,
+  )

@@ -70,7 +70,7 @@ def score():
   """`score(model, params, pair, key)`, compiled."""
 
   def call(model, params, pair, key=None):
-    return model.score(params, pair, dropout_key=key)
+    return model.score(params, pair, dropout_key=key)[0]
 
   return call
 

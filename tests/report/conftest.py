@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from prod_jax.data.negatives import Candidates
+from prod_jax.data.lists import Candidates, save_lists
 
 EVIL = '<script>alert("x")</script> & co'
 QRELS = {"q1": {"p1": 1}, "q2": {"p2": 1, "p3": 0}, "q3": {"p3": 2}}
@@ -160,7 +160,7 @@ def workdir(tmp_path: pathlib.Path) -> pathlib.Path:
       for rank, passage in enumerate(passages, 1)
     ]
     (folders[name] / "run.trec").write_text("\n".join(lines) + "\n")
-  lists().save(folders["mine_1"] / "candidates")
+  save_lists(lists(), folders["mine_1"] / "candidates")
   np.save(folders["score_1"] / "scores.npy", teacher_scores())
   return folder
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from prod_jax import config
-from prod_jax.data.negatives import Candidates
+from prod_jax import kinds
+from prod_jax.data.lists import Candidates
 from prod_jax.retrieval import divide
 
 MISS = -1
 
 
 def stage(rule, teacher_to):
-  return config.Divide(
+  return kinds.Divide(
     kind="divide",
     scores="s",
     candidates="c",

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prod_jax import config, strict
+from prod_jax import kinds, strict
 from prod_jax.train import optim
 
 
@@ -18,7 +18,7 @@ def stage(**changes):
     learning_rate=2.0,
     warmup_steps=4,
   )
-  return config.Train(**{**fields, **changes})
+  return kinds.Train(**{**fields, **changes})
 
 
 def test_up_to_the_peak_and_down_to_zero():

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from prod_jax import config, sharding
+from prod_jax import config, kinds, sharding
 from prod_jax.batch import Batch
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -18,7 +18,7 @@ from prod_jax.train.state import init_state
 from prod_jax.train.step import compile_step, make_step
 from prod_jax.train.writer import MetricsWriter
 
-STAGE = config.Train(
+STAGE = kinds.Train(
   kind="train",
   model="toy",
   method="toy",

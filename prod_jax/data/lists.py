@@ -1,0 +1,93 @@
+"""Candidate lists on disk, and what other stages know about them.
+
+Which of their columns a step takes is draws.py.
+"""
+
+import pathlib
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+
+class Candidates(NamedTuple):
+  """What was retrieved for Q queries, with labels.
+
+  A list is the retrieved passages in ranked order, followed by the labelled
+  positives that were not retrieved; it is padded to C columns.
+
+  Attributes:
+    query: int32 [Q], row in the query table.
+    ids: int32 [Q, C], row in the collection, -1 on padding.
+    label: bool [Q, C], True on labelled positives.
+    rank: int32 [Q, C], 0-based rank, -1 where not retrieved.
+    score: float32 [Q, C], the retriever's score, NaN on padding.
+  """
+
+  query: np.ndarray
+  ids: np.ndarray
+  label: np.ndarray
+  rank: np.ndarray
+  score: np.ndarray
+
+
+class Compared(NamedTuple):
+  """A pairwise teacher's preferences, aligned with candidate lists.
+
+  Attributes:
+    first, second: int32 [Q, J], columns of a list, -1 on padding.
+    prefer: float32 [Q, J], the probability that the first is the better one.
+  """
+
+  first: np.ndarray
+  second: np.ndarray
+  prefer: np.ndarray
+
+
+class Dark(NamedTuple):
+  """Generated passages with a teacher's scores, aligned with candidate lists.
+
+  Attributes:
+    ids: int32 [Q, G, L], content tokens, -1 on padding.
+    score: float32 [Q, G], the teacher's scores, NaN where there is no passage.
+  """
+
+  ids: np.ndarray
+  score: np.ndarray
+
+
+T = TypeVar("T", Candidates, Compared, Dark)
+
+
+def save_lists(
+  arrays: Candidates | Compared | Dark, folder: pathlib.Path
+) -> None:
+  """Writes one .npy a field."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, value in arrays._asdict().items():
+    np.save(folder / f"{name}.npy", value)
+
+
+def load_lists(cls: type[T], folder: pathlib.Path) -> T:
+  """Memory-maps what `save_lists` wrote of a `cls`."""
+  return cls(
+    *(
+      np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+      for name in cls._fields
+    )
+  )
+
+
+def first_rank(ranks: np.ndarray, label: np.ndarray) -> np.ndarray:
+  """Rank of the first labelled positive of each list.
+
+  Args:
+    ranks: [Q, C], any order; -1 where a passage has no rank.
+    label: bool [Q, C].
+
+  Returns:
+    int64 [Q], -1 where no positive has a rank.
+  """
+  ranks = ranks.astype(np.int64)
+  large = np.iinfo(np.int64).max
+  best = np.where(label & (ranks >= 0), ranks, large).min(axis=1)
+  return np.where(best == large, -1, best)

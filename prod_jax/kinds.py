@@ -1,0 +1,245 @@
+"""The kinds of stage that a config can name, as frozen dataclasses.
+
+Each has a module of its name in `stages/`. Numbers of an experiment stand in
+`configs/`: the defaults below are neutral, or the same for everyone.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """Train `model` by `method`.
+
+  Attributes:
+    model: name under `models`.
+    method: module under `prod_jax/methods`, or the dotted name of another one.
+    settings: what that method asks for; checked against its `Settings`.
+    init: train stage to start from; "" takes the model's own weights.
+    candidates: mine stage to draw negatives from; "" draws them from the
+      whole collection.
+    queries: divide stage that says which queries to train on; "" is all.
+    teacher: train stage of a frozen teacher, run inside the step.
+    joint: that teacher goes on learning together with the model, for methods
+      that say how.
+    scores: score stage (a cross-encoder's scores) or encode stage (a dual
+      encoder's embeddings) of the teacher: cached, nothing runs in the step.
+    second: score stage of a second teacher beside `teacher` or an encode
+      stage's embeddings.
+    pairs: compare stage: a pairwise teacher's preferences within the lists.
+    dark: darken stage: passages made from those of the lists.
+    clusters: cluster stage; the queries of a batch are all of one cluster.
+    anchor: what the student scored as this stage began: a mine stage made
+      with the same parameters gives it cached, "start" runs a frozen copy in
+      the step, "" is none.
+    negatives: how many a query gets besides its positive.
+    sampling: how they are drawn from the lists, see `data.draws`: "random";
+      "descend" for the first ones in ranked order; "simans"; "balanced" and
+      "groups" by the teacher's cached scores.
+    draw: what that way of drawing asks for.
+    accumulation: micro-batches a step; batch_size counts all of them.
+    clip: largest global norm of a gradient; 0 is no clipping. A gradient is
+      that of the whole batch. PROD's code and LEAD's get 1 / W of it on W
+      devices where they gather passages, so that their clip of 2 acts as one
+      of 2 W: to clip as they did on 8, set 16 in stages with in_batch=True.
+    checkpoint_every: steps between two checkpoints.
+  """
+
+  kind: Literal["train"]
+  model: str
+  method: str
+  steps: int
+  batch_size: int
+  learning_rate: float
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  init: str = ""
+  candidates: str = ""
+  queries: str = ""
+  teacher: str = ""
+  joint: bool = False
+  scores: str = ""
+  second: str = ""
+  anchor: str = ""
+  pairs: str = ""
+  dark: str = ""
+  clusters: str = ""
+  negatives: int = 0
+  sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
+    "random"
+  )
+  draw: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  warmup_steps: int = 0
+  weight_decay: float = 0.0
+  clip: float = 0.0
+  accumulation: int = 1
+  checkpoint_every: int = 1000
+  log_every: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+  """Embed the collection and the queries with the dual encoder of `params`."""
+
+  kind: Literal["encode"]
+  params: str
+  splits: tuple[str, ...] = ("train", "dev", "test")
+  batch_tokens: int = 8192
+  shard_rows: int = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Mine:
+  """Retrieve `depth` candidates for each query of `split`.
+
+  `limit` above 0 takes that many queries only: what a large teacher is to
+  score costs by the query.
+  """
+
+  kind: Literal["mine"]
+  encoded: str
+  depth: int
+  limit: int = 0
+  split: str = "train"
+  index: Literal["exact", "scann"] = "exact"
+  block_queries: int = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """Score the lists of `candidates`, each pair once.
+
+  `params` is a train stage of a cross-encoder or a late-interaction model.
+  """
+
+  kind: Literal["score"]
+  params: str
+  candidates: str
+  batch_tokens: int = 8192
+  block_queries: int = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Divide:
+  """Keep the queries that the teacher gets right and the student wrong.
+
+  Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
+  student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
+  teacher < student and teacher <= teacher_to. Fewer than `least` queries left
+  is an error.
+  """
+
+  kind: Literal["divide"]
+  scores: str
+  candidates: str
+  rule: Literal["marco", "nq"] = "marco"
+  student_from: int = 1
+  student_to: int = 14
+  teacher_to: int = 0
+  least: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+  """Ask a pairwise model which of two candidates is better, once a pair.
+
+  Attributes:
+    params: train stage of a model of kind "pairwise".
+    candidates: mine stage whose lists the pairs are of.
+    scores: score stage that ranks them.
+    depth: of that ranking, 0 for the whole list.
+    window: pairs are at most this many ranks apart.
+    pairs: drawn for a query, all where there are fewer.
+    both_orders: asks with either passage first and takes the mean; without,
+      the higher ranked one stands first, as in the official code.
+  """
+
+  kind: Literal["compare"]
+  params: str
+  candidates: str
+  scores: str
+  pairs: int
+  depth: int = 0
+  window: int = 5
+  both_orders: bool = False
+  batch_tokens: int = 8192
+  block_queries: int = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Darken:
+  """Make dark examples from a list's passages and score them, once.
+
+  Attributes:
+    params: train stage of the cross-encoder that scores them.
+    candidates: mine stage whose lists they are made from.
+    strengthened: how many negatives of a query get a span of its positive.
+    strengthen_rate: share of a negative that the span replaces.
+    masked: how many copies of the positive get holes.
+    mask_rate: share of the positive that is masked.
+  """
+
+  kind: Literal["darken"]
+  params: str
+  candidates: str
+  strengthened: int
+  masked: int
+  strengthen_rate: float
+  mask_rate: float
+  batch_tokens: int = 8192
+  block_queries: int = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+  """Sort the queries of `split` into clusters of near embeddings, by k-means.
+
+  Attributes:
+    encoded: encode stage with those queries.
+    clusters: how many.
+    iterations: of k-means.
+  """
+
+  kind: Literal["cluster"]
+  encoded: str
+  clusters: int
+  iterations: int = 20
+  split: str = "train"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+  """Retrieve for `split` and measure; a cross-encoder reranks another's run.
+
+  Attributes:
+    encoded: encode stage of the dual encoder that retrieves.
+    rerank: train stage of a cross-encoder, or a late-interaction model, that
+      reorders the first `rerank_depth` of that run; "" measures the dual
+      encoder itself.
+    depth: length of the run.
+    relevant: lowest grade that counts as relevant in binary metrics.
+    indexes: kinds of index to retrieve with; "exact" is always measured.
+  """
+
+  kind: Literal["evaluate"]
+  encoded: str
+  split: str = "test"
+  rerank: str = ""
+  rerank_depth: int = 10
+  depth: int = 100
+  relevant: int = 1
+  indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
+  metrics: tuple[str, ...] = (
+    "mrr@10",
+    "ndcg@10",
+    "map@100",
+    "recall@100",
+    "hit@100",
+  )
+  batch_tokens: int = 8192
+
+
+Stage = (
+  Train | Encode | Mine | Score | Divide | Compare | Darken | Cluster | Evaluate
+)

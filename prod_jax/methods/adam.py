@@ -1,0 +1,159 @@
+"""Our formulation of ADAM: dark examples, self-paced (arXiv 2212.10192).
+
+A strong teacher finds mined negatives so easy that its scores say little
+more than the label does. Dark examples, between positive and negative, are
+where it has something to teach; and a query counts only while the teacher is
+confident about it. There is no official code, and the paper's exact rules and
+figures are not known to us: every number here is a parameter, none is theirs.
+
+  loss = hard * CE + soft * KL over the list + dark * mean_kept KL over the
+         list and the query's dark examples
+
+The confidence of a query is the probability that the teacher gives to its
+positive among the passages that are not dark. How dark examples are made
+stands in `data.dark`.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from prod_jax import strict
+from prod_jax.batch import Batch
+from prod_jax.losses import contrastive, listwise
+from prod_jax.methods import scoring
+from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
+
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ("teacher", "dark")  # fields of Sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Weights, and the pace.
+
+  Attributes:
+    temperature: divisor of student and teacher scores in both KLs, which are
+      not multiplied by its square.
+    hard, soft, dark: weights of the three terms.
+    pace: what selects queries for the dark term: "threshold" keeps those
+      whose confidence is at least the level, "fraction" the most confident
+      share of the batch.
+    start, end: that level or share at the first step and after `over` steps,
+      straight in between and constant afterwards.
+    over: steps.
+  """
+
+  temperature: float = 1.0
+  hard: float = 0.1
+  soft: float = 1.0
+  dark: float = 1.0
+  pace: Literal["threshold", "fraction"] = "fraction"
+  start: float = 0.5
+  end: float = 1.0
+  over: int = 1
+
+  def __post_init__(self):
+    if self.over < 1:
+      raise strict.ConfigError(f"method adam: over is {self.over}; it is >= 1")
+
+
+def make(
+  settings: Settings,
+  student: DualEncoder | LateInteraction,
+  *,
+  teacher: Encoder | None,
+  sources: Sources,
+):
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
+
+  Raises:
+    ConfigError: without dark examples, or cached scores of their teacher.
+  """
+  del teacher
+  if sources.teacher != "scores" or not sources.dark:
+    raise strict.ConfigError(
+      "method adam: it needs a teacher's cached scores of the lists and of "
+      "dark examples; set scores to a score stage and dark to a darken stage"
+    )
+  T = settings.temperature
+
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+    del frozen
+    s_BX = scoring.score(
+      student,
+      params,
+      with_dark(batch),
+      in_batch=False,
+      dropout_key=rng.dropout,
+    )
+    N = batch.where_BN.shape[1]
+    z_BX = jnp.concatenate([batch.teacher_BN, batch.dark_teacher_BG], axis=1)
+    where_BX = jnp.concatenate([batch.where_BN, batch.where_BG], axis=1)
+    target_B, where_BN = scoring.columns(batch, in_batch=False)
+    ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
+
+    def kl(columns: slice) -> jax.Array:
+      return listwise.kl(
+        s_BX[:, columns],
+        z_BX[:, columns],
+        where=where_BX[:, columns],
+        student_temperature=T,
+        teacher_temperature=T,
+      )
+
+    kd_B = kl(slice(N))
+    confidence_B = confidence(batch.teacher_BN, where_BN)
+    kept_B = keep(settings, confidence_B, rng.step)
+    dark = mean_of_kept(kl(slice(None)), kept_B)
+    metrics = {
+      "ce": ce_B.mean(),
+      "kd": kd_B.mean(),
+      "dark": dark,
+      "kept": kept_B.mean(),
+      "confidence": confidence_B.mean(),
+    }
+    loss = settings.hard * metrics["ce"] + settings.soft * metrics["kd"]
+    return loss + settings.dark * dark, metrics
+
+  return loss_fn
+
+
+def with_dark(batch: Batch) -> Batch:
+  """The batch with its dark examples behind the N passages of each query."""
+  passage = jax.tree.map(
+    lambda *x: jnp.concatenate(x, axis=1), batch.passage, batch.dark
+  )
+  return batch._replace(passage=passage)
+
+
+def confidence(teacher_BN: jax.Array, where_BN: jax.Array) -> jax.Array:
+  """[B]: the probability that the teacher gives to column 0, the positive."""
+  p_BN = jax.nn.softmax(teacher_BN, axis=-1, where=where_BN)
+  return p_BN[:, 0]
+
+
+def keep(
+  settings: Settings, confidence_B: jax.Array, step: jax.Array
+) -> jax.Array:
+  """bool [B]: the queries whose dark examples are learnt from at `step`.
+
+  At least one where a share is kept; ties at the edge of it are kept too.
+  """
+  done = jnp.clip(step / settings.over, 0.0, 1.0)
+  level = settings.start + done * (settings.end - settings.start)
+  if settings.pace == "threshold":
+    return confidence_B >= level
+  B = confidence_B.shape[0]
+  count = jnp.clip(jnp.round(level * B).astype(jnp.int32), 1, B)
+  return confidence_B >= jnp.sort(confidence_B)[::-1][count - 1]
+
+
+def mean_of_kept(loss_B: jax.Array, kept_B: jax.Array) -> jax.Array:
+  """Mean over the kept queries, 0 without any."""
+  return jnp.sum(loss_B, where=kept_B) / jnp.maximum(kept_B.sum(), 1)

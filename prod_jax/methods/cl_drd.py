@@ -1,0 +1,90 @@
+"""CL-DRD: curriculum distillation of a teacher's order (arXiv 2204.13679).
+
+The student sees columns of a teacher's ranking in groups: the first ones in
+order, then sets of worse ones without an order among them. Only the order of
+the pseudo-labels counts; the teacher's scores are not used. The curriculum is
+a list of stages whose first group grows until it is the whole list.
+
+The groups are made by `sampling="groups"` of a train stage. The official
+repository ships lists made in advance and not how they were made: from which
+ranks the sets are drawn is ours to say, in a config.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from prod_jax import strict
+from prod_jax.batch import Batch
+from prod_jax.losses import preference
+from prod_jax.methods import scoring
+from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
+
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ("teacher", "groups")  # fields of Sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Labels of the groups.
+
+  Attributes:
+    labels: of each group after the first, in falling order and below every
+      1 / rank, which is what the first group's columns get.
+  """
+
+  labels: tuple[float, ...] = (-0.25, -0.5)
+
+  def __post_init__(self):
+    falling = sorted({0.0, *self.labels}, reverse=True)
+    if falling != [0.0, *self.labels]:
+      raise strict.ConfigError(
+        f"method cl_drd: labels is {self.labels}; they fall, from below 0"
+      )
+
+
+def make(
+  settings: Settings,
+  student: DualEncoder | LateInteraction,
+  *,
+  teacher: Encoder | None,
+  sources: Sources,
+):
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
+
+  Raises:
+    ConfigError: without a teacher's scores, or without groups.
+  """
+  del teacher
+  if not sources.groups:
+    raise strict.ConfigError(
+      'method cl_drd: it needs groups of a ranking; set sampling="groups"'
+    )
+  if sources.groups > len(settings.labels) + 1:
+    raise strict.ConfigError(
+      f"method cl_drd: draw has {sources.groups} groups, and settings.labels "
+      f"{settings.labels} names {len(settings.labels)} after the first"
+    )
+
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+    del frozen
+    s_BN = scoring.score(
+      student, params, batch, in_batch=False, dropout_key=rng.dropout
+    )
+    label_BN = pseudo_labels(settings, batch.group_BN)
+    sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
+    return preference.pooled(sums), {"pairs": sums.count.mean()}
+
+  return loss_fn
+
+
+def pseudo_labels(settings: Settings, group_BN: jax.Array) -> jax.Array:
+  """1 / rank in the first group, whose columns are in order; else its label."""
+  rank_N = jnp.arange(1.0, group_BN.shape[-1] + 1)
+  of_group = jnp.array([0.0, *settings.labels])
+  return jnp.where(group_BN == 0, (1 / rank_N)[None], of_group[group_BN])

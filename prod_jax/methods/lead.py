@@ -1,0 +1,182 @@
+"""LEAD: liberal feature-based distillation (arXiv 2212.05225).
+
+Teacher and student learn together. Both read the labels, each its own; their
+last layers follow each other; and chosen layers of the student follow chosen
+layers of the teacher, each layer turned into a distribution over passages, so
+that widths, depths and tokenizers need no projection:
+
+  loss = CE(student) + CE(teacher) + response * (KL(t || s) + KL(s || t))
+         + layer * sum_k w_k KL(t_k || s_k),  w = softmax_k(-CE(t_k) / tau)
+
+Nothing of it is cut from the gradient but w: the teacher is pulled towards
+the student, as in the official code. A teacher that stays frozen
+(`joint=False`) has neither a loss of its own nor the second KL.
+
+Layers are scored like the last one. The official code leaves the hidden
+states of a ColBERT's inner layers unnormalised, which makes their softmax
+almost one-hot; here they are unit vectors as in its last layer.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from prod_jax import strict
+from prod_jax.batch import Batch
+from prod_jax.losses import contrastive, hidden, listwise
+from prod_jax.methods import layers, scoring
+from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
+
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ("teacher", "joint")  # fields of Sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Which layers, and how much they count.
+
+  Attributes:
+    in_batch: against all passages of the batch (dual encoders and late
+      interaction), or over the query's own list (cross-encoders).
+    layers: K, how many layers are matched.
+    select: "random" draws K layers of each model without replacement, in
+      ascending order; "last" takes the K below each model's final layer and
+      that one; "skip" takes those of the student, and every second layer of
+      the teacher from its first.
+    redraw: steps that a random draw is kept for.
+    temperature: divisor of the scores of the side that is followed.
+    layer_temperature: tau.
+    student, teacher, response, layer: weights of the terms.
+  """
+
+  in_batch: bool
+  layers: int = 5
+  select: Literal["random", "last", "skip"] = "random"
+  redraw: int = 10
+  temperature: float = 1.0
+  layer_temperature: float = 10.0
+  student: float = 1.0
+  teacher: float = 1.0
+  response: float = 1.0
+  layer: float = 1.0
+
+
+def make(
+  settings: Settings,
+  student: DualEncoder | LateInteraction,
+  *,
+  teacher: Encoder | None,
+  sources: Sources,
+):
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
+
+  Raises:
+    ConfigError: without a teacher in the step, or with more layers asked for
+      than a model has.
+  """
+  _check(settings, student, teacher, sources)
+  T = settings.temperature
+
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+    student_params, teacher_params = scoring.split(params, frozen, sources)
+    keys = jax.random.split(rng.dropout)
+    s = _read(settings, student, student_params, batch, keys[0])
+    # A frozen teacher is read as it was trained to be used: without dropout.
+    teacher_key = keys[1] if sources.joint else None
+    t = _read(settings, teacher, teacher_params, batch, teacher_key)
+    target_B, where_BX = scoring.columns(batch, in_batch=settings.in_batch)
+    student_K, teacher_K = chosen_layers(
+      settings, student.bert.depth, teacher.bert.depth, rng
+    )
+    t_KBX = t.at(teacher_K)
+    weight_K = hidden.layer_weights(
+      t_KBX, target_B, where=where_BX, temperature=settings.layer_temperature
+    )
+    terms = {
+      "student": contrastive.cross_entropy(s.last_BX, target_B, where=where_BX),
+      "response": listwise.kl(
+        s.last_BX, t.last_BX, where=where_BX, teacher_temperature=T
+      ),
+      "layer": hidden.layer_kl(
+        s.at(student_K), t_KBX, weight_K, where=where_BX, temperature=T
+      ),
+    }
+    if sources.joint:
+      terms["teacher"] = contrastive.cross_entropy(
+        t.last_BX, target_B, where=where_BX
+      )
+      terms["response"] += listwise.kl(
+        t.last_BX, s.last_BX, where=where_BX, teacher_temperature=T
+      )
+    loss_B = sum(getattr(settings, k) * x_B for k, x_B in terms.items())
+    return loss_B.mean(), {k: x_B.mean() for k, x_B in terms.items()}
+
+  return loss_fn
+
+
+def chosen_layers(
+  settings: Settings, student_depth: int, teacher_depth: int, rng: Rng
+) -> tuple[jax.Array, jax.Array]:
+  """int32 [K] indices of student and teacher layers, paired in order.
+
+  A random draw depends on the stage's key and on step // redraw alone, and is
+  part of the compiled program: another draw is no other trace.
+  """
+  K = settings.layers
+  if settings.select == "last":
+    return _last(student_depth, K), _last(teacher_depth, K)
+  if settings.select == "skip":
+    return _last(student_depth, K), 2 * jnp.arange(K)
+  key = jax.random.fold_in(rng.stage, rng.step // settings.redraw)
+  student_K, teacher_K = (
+    jnp.sort(jax.random.permutation(k, depth)[:K])
+    for k, depth in zip(
+      jax.random.split(key), (student_depth, teacher_depth), strict=True
+    )
+  )
+  return student_K, teacher_K
+
+
+def _last(depth: int, K: int) -> jax.Array:
+  return jnp.arange(depth - K, depth)
+
+
+def _read(
+  settings: Settings,
+  model: Encoder,
+  params: Any,
+  batch: Batch,
+  dropout_key: jax.Array | None,
+) -> layers.LayerScores:
+  return layers.score_layers(
+    model, params, batch, in_batch=settings.in_batch, dropout_key=dropout_key
+  )
+
+
+def _check(
+  settings: Settings,
+  student: Encoder,
+  teacher: Encoder | None,
+  sources: Sources,
+) -> None:
+  scoring.need_teacher("lead", sources, teacher, in_batch=settings.in_batch)
+  if teacher is None:
+    raise strict.ConfigError(
+      "method lead: it reads the teacher's layers; set teacher, not scores"
+    )
+  step = 2 if settings.select == "skip" else 1
+  for name, needed, depth in (
+    ("student", settings.layers, student.bert.depth),
+    ("teacher", step * (settings.layers - 1) + 1, teacher.bert.depth),
+  ):
+    if not 1 <= needed <= depth:
+      raise strict.ConfigError(
+        f"method lead: layers={settings.layers} with select="
+        f"{settings.select!r} needs {needed} layers of the {name}, which has "
+        f"{depth}"
+      )

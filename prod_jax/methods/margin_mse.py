@@ -1,0 +1,58 @@
+"""MarginMSE: a teacher's score differences (arXiv 2010.02666).
+
+With `sampling="balanced"` and batches of one cluster it is the pairwise half
+of TAS-Balanced (arXiv 2104.06967).
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from prod_jax.batch import Batch
+from prod_jax.losses import pairwise
+from prod_jax.methods import scoring
+from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.train.step import Rng
+
+TRAINS = ("dual", "late")  # the kinds of model
+READS = ("teacher",)  # fields of Sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Which margins: "positive" is the paper's, of the positive against each
+  negative; "all" those of all pairs, as in the code of CL-DRD.
+  """
+
+  margins: Literal["positive", "all"] = "positive"
+
+
+def make(
+  settings: Settings,
+  student: DualEncoder | LateInteraction,
+  *,
+  teacher: Encoder | None,
+  sources: Sources,
+):
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
+
+  Raises:
+    ConfigError: without a teacher.
+  """
+  scoring.need_teacher("margin_mse", sources, teacher, in_batch=False)
+  loss_of = {
+    "positive": pairwise.margin_mse,
+    "all": pairwise.margin_mse_all,
+  }[settings.margins]
+
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+    s_BN = scoring.score(
+      student, params, batch, in_batch=False, dropout_key=rng.dropout
+    )
+    z_BN = scoring.teacher_scores(
+      teacher, frozen, batch, sources, in_batch=False
+    )
+    return loss_of(s_BN, z_BN, where=batch.where_BN).mean(), {}
+
+  return loss_fn

@@ -1,0 +1,115 @@
+"""Late interaction: one vector a token, compared token by token.
+
+ColBERT (arXiv 2004.12832): queries and passages are embedded apart, as by a
+dual encoder, but keep a vector for each token. How such vectors become a
+score stands in losses/max_sim.py.
+"""
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from prod_jax.batch import Tokens
+from prod_jax.models import bert
+from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models.dual import unit
+
+PyTree = Any
+
+
+class LateEmbedding(NamedTuple):
+  """Token vectors of texts.
+
+  Attributes:
+    vectors: float32 unit vectors [..., L, D].
+    where: bool [..., L], False on tokens that do not take part.
+  """
+
+  vectors: Float[Array, "... L D"]
+  where: Bool[Array, "... L"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LateInteraction:
+  """Two towers of token vectors that share a shape, and weights where `tied`.
+
+  Attributes:
+    bert: shape of each tower.
+    tied: one set of weights for queries and passages.
+    projection: width of the vectors, by one linear map without bias for both
+      towers, 128 in ColBERT and in PROD's code; 0 leaves hidden states as they
+      are, as LEAD's code does.
+    mask_id: the vocabulary's [MASK]. Padding of a query becomes such tokens,
+      which take part (ColBERT's query augmentation); None leaves padding out.
+  """
+
+  bert: BertConfig
+  tied: bool
+  projection: int = 0
+  mask_id: int | None = None
+
+  def init(self, key: PRNGKeyArray) -> PyTree:
+    """Random parameters: those of the towers, as a dual encoder's, and
+    {"projection"} where there is one.
+    """
+    query_key, passage_key, head_key = jax.random.split(key, 3)
+    if self.tied:
+      params = {"encoder": bert.init(self.bert, query_key)}
+    else:
+      params = {
+        "query": bert.init(self.bert, query_key),
+        "passage": bert.init(self.bert, passage_key),
+      }
+    if self.projection:
+      shape = (self.bert.width, self.projection)
+      kernel = 0.02 * jax.random.normal(head_key, shape)
+      params["projection"] = {"kernel": kernel}
+    return params
+
+  def embed(
+    self,
+    params: PyTree,
+    tokens: Tokens,
+    tower: Literal["query", "passage"],
+    *,
+    dropout_key: PRNGKeyArray | None = None,
+  ) -> tuple[LateEmbedding, Out]:
+    """Token vectors of tokens [..., L], one text a row.
+
+    Args:
+      params: as of `init`.
+      tokens: padding has segment 0.
+      tower: whose weights to take.
+      dropout_key: without it there is no dropout.
+
+    Returns:
+      The embedding, and the hidden states [..., L, D] of every layer in
+      `out["layers"]`.
+    """
+    if tower == "query" and self.mask_id is not None:
+      tokens = _augmented(tokens, self.mask_id)
+    weights = params["encoder" if self.tied else tower]
+    hidden, out = bert.encode(self.bert, weights, tokens, dropout_key)
+    where = jnp.asarray(tokens.segment) != 0
+    return LateEmbedding(self.project(params, hidden), where), out
+
+  def project(
+    self, params: PyTree, hidden: Float[Array, "... L D"]
+  ) -> Float[Array, "... L E"]:
+    """Unit vectors from hidden states: of the last layer, or of any."""
+    hidden = hidden.astype(jnp.float32)
+    if self.projection:
+      hidden = hidden @ params["projection"]["kernel"]
+    return unit(hidden)
+
+
+def _augmented(tokens: Tokens, mask_id: int) -> Tokens:
+  """Padding as [MASK] tokens of the text."""
+  padding = jnp.asarray(tokens.segment) == 0
+  return tokens._replace(
+    ids=jnp.where(padding, mask_id, tokens.ids),
+    segment=jnp.where(padding, 1, tokens.segment),
+  )

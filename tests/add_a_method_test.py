@@ -1,0 +1,100 @@
+"""docs/ADD_A_METHOD.md does what it says."""
+
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prod_jax import packaged
+from tests.main_test import CACHE, environment
+
+REPO = pathlib.Path(__file__).parents[1]
+PAGE = (REPO / "docs" / "ADD_A_METHOD.md").read_text()
+
+
+def blocks(kind: str) -> list[str]:
+  """The page's fenced blocks of a language."""
+  found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, flags=re.M | re.S)
+  return [text for language, text in found if language == kind]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A folder with the method and the config of the page."""
+  try:
+    packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+  folder = tmp_path_factory.mktemp("mine")
+  method, config, _ = blocks("python")
+  (folder / "my_methods").mkdir()
+  (folder / "my_methods" / "jeffreys.py").write_text(method)
+  (folder / "my_config.py").write_text(config)
+  (folder / "configs").symlink_to(REPO / "configs")
+  return folder
+
+
+def run(folder, line, *more):
+  """Runs a command of the page in the folder."""
+  words = shlex.split(line.replace("\\\n", " "))
+  path = words.pop(0).removeprefix("PYTHONPATH=")
+  assert words.pop(0) == "python"
+  return subprocess.run(
+    [
+      sys.executable,
+      *words,
+      f"--config.data.data_dir={CACHE / 'data'}",
+      *more,
+    ],
+    cwd=folder,
+    env={**environment(fast=True), "PYTHONPATH": f"{path}:{REPO}"},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_example_trains_and_is_measured(folder):
+  (line,) = (b for b in blocks("") if "prod_jax.main" in b)
+  done = run(folder, line)
+  assert done.returncode == 0, done.stderr[-4000:]
+  stage = next((folder / "runs" / "jeffreys").glob("*-jeffreys"))
+  rows = [
+    json.loads(row)
+    for row in (stage / "metrics.jsonl").read_text().splitlines()
+  ]
+  for row in rows:
+    np.testing.assert_allclose(
+      row["loss"], 0.1 * row["ce"] + 0.9 * row["kd"], rtol=1e-5
+    )
+  results = json.loads(
+    (folder / "runs" / "jeffreys" / "results.json").read_text()
+  )
+  assert "evaluate_jeffreys" in {row["stage"] for row in results}
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("settings.hrd=0.2", "did you mean config.stages.jeffreys.settings.hard"),
+    ("scores=", "method jeffreys: it needs a teacher"),
+    ("method=my_methods.jeffries", "no module my_methods.jeffries"),
+    ("method=scoring", "is no method"),
+    ("model=ce", "trains a model of kind dual or late"),
+    ("anchor=start", "has no use for the stage's anchor"),
+  ],
+)
+def test_what_the_page_promises_is_refused_is_refused(
+  folder, argument, message
+):
+  (line,) = (b for b in blocks("") if "prod_jax.main" in b)
+  more = [f"--config.stages.jeffreys.{argument}", "--dry_run"]
+  if argument.startswith("model"):
+    more.insert(1, "--config.stages.jeffreys.init=")
+  done = run(folder, line, *more)
+  assert done.returncode == 2, done.stderr[-4000:]
+  assert message in done.stderr

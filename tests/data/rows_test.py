@@ -1,0 +1,95 @@
+"""Rows of a batch against plain loops."""
+
+import numpy as np
+import pytest
+
+from prod_jax.data import rows
+from prod_jax.data.tokens import Special
+
+
+def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
+  lengths = [0, longest, *rng.integers(longest + 1, size=count - 2)]
+  return [rng.integers(5, 99, size=n).astype(np.int32) for n in lengths]
+
+
+SPECIAL = Special(cls=2, sep=3, pad=0, mask=4)
+
+
+def test_single_is_what_a_loop_writes():
+  texts = random_rows(np.random.default_rng(0), 50, 12)
+  length = 9
+  found = rows.single(texts, length, SPECIAL)
+  for i, row in enumerate(texts):
+    real = [2, *row[: length - 2], 3]
+    pads = [0] * (length - len(real))
+    assert found.ids[i].tolist() == real + pads
+    assert found.segment[i].tolist() == [1] * len(real) + pads
+    assert found.position[i].tolist() == list(range(length))
+    assert not found.type[i].any()
+  assert {x.dtype for x in found} == {np.dtype(np.int32)}
+  assert {x.shape for x in found} == {(50, length)}
+
+
+def test_pair_is_what_a_loop_writes():
+  rng = np.random.default_rng(1)
+  queries, passages = random_rows(rng, 60, 8), random_rows(rng, 60, 14)
+  length = 15
+  found = rows.pair(queries, passages[::-1], 6, length, SPECIAL)
+  for i, (query, passage) in enumerate(
+    zip(queries, passages[::-1], strict=True)
+  ):
+    first = [2, *query[:4], 3]
+    second = [*passage[: length - len(first) - 1], 3]
+    pads = [0] * (length - len(first) - len(second))
+    assert found.ids[i].tolist() == first + second + pads
+    assert found.segment[i].tolist() == [1] * (len(first) + len(second)) + pads
+    assert found.position[i].tolist() == list(range(length))
+    assert found.type[i].tolist() == [0] * len(first) + [1] * len(second) + pads
+  assert {x.dtype for x in found} == {np.dtype(np.int32)}
+  assert {x.shape for x in found} == {(60, length)}
+
+
+def test_shortest_lengths_and_no_rows():
+  row = np.array([7, 8], np.int32)
+  assert rows.single([row], 2, SPECIAL).ids.tolist() == [[2, 3]]
+  assert rows.pair([row], [row], 2, 3, SPECIAL).ids.tolist() == [[2, 3, 3]]
+  assert rows.single([], 5, SPECIAL).ids.shape == (0, 5)
+  assert rows.pair([], [], 3, 5, SPECIAL).ids.shape == (0, 5)
+  with pytest.raises(ValueError, match="length is 1"):
+    rows.single([row], 1, SPECIAL)
+  for query_length, length in ((1, 5), (5, 5)):
+    with pytest.raises(ValueError, match="2 <= query_length < length"):
+      rows.pair([row], [row], query_length, length, SPECIAL)
+
+
+def test_rows_of_another_count_are_refused():
+  row = np.array([7, 8], np.int32)
+  with pytest.raises(ValueError):
+    rows.pair([row, row], [row], 4, 8, SPECIAL)
+
+
+def test_triple_is_what_a_loop_writes():
+  rng = np.random.default_rng(1)
+  texts = [random_rows(rng, 40, longest) for longest in (8, 14, 12)]
+  length = 6 + 2 * (9 - 1)
+  found = rows.triple(*texts, 6, 9, length, SPECIAL)
+  for i, (query, first, second) in enumerate(zip(*texts, strict=True)):
+    front = [2, *query[:4], 3]
+    back = [*first[:7], 3, *second[:7], 3]
+    pads = [0] * (length - len(front) - len(back))
+    assert found.ids[i].tolist() == front + back + pads
+    assert found.segment[i].tolist() == [1] * len(front + back) + pads
+    assert found.type[i].tolist() == [0] * len(front) + [1] * len(back) + pads
+    assert found.position[i].tolist() == list(range(length))
+  assert {x.dtype for x in found} == {np.dtype(np.int32)}
+
+
+def test_a_triple_that_does_not_fit_is_an_error():
+  """Half a second passage would be worse than none."""
+  row = np.array([7, 8, 9], np.int32)
+  assert rows.triple([row], [row], [row], 5, 5, 13, SPECIAL).ids.shape == (
+    1,
+    13,
+  )
+  with pytest.raises(ValueError, match="length is 12, and a row has 13"):
+    rows.triple([row], [row], [row], 5, 5, 12, SPECIAL)

@@ -1,0 +1,204 @@
+"""A golden step of each method, and the same step on eight devices."""
+
+import dataclasses
+import functools
+import types
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from prod_jax import config, sharding
+from prod_jax.batch import Batch
+from prod_jax.methods import (
+  adam,
+  cl_drd,
+  contrastive,
+  lead,
+  margin_mse,
+  pair_distill,
+  pairwise_ranking,
+  prod,
+  ranking,
+  rocketqa_v2,
+)
+from prod_jax.methods.scoring import Sources
+from prod_jax.train.state import init_state
+from prod_jax.train.step import compile_step, make_step
+from tests.methods import batches
+from tests.methods.batches import B, N, batch, no_dropout
+
+DUAL, CROSS, LATE, DEEP_CROSS, DEEP_LATE = map(
+  no_dropout,
+  (
+    batches.DUAL,
+    batches.CROSS,
+    batches.LATE,
+    batches.DEEP_CROSS,
+    batches.DEEP_LATE,
+  ),
+)
+Z_BN = batches.scores(5, B, N)
+LABELS = Sources()
+CACHED = Sources(teacher="scores")
+JOINT = Sources(teacher="step", joint=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """What a step is made of; a teacher's parameters are drawn from one seed."""
+
+  method: types.ModuleType
+  student: Any
+  sources: Sources = LABELS
+  teacher: Any = None
+  settings: Any = None
+  anchor: bool = False
+  data: Batch = dataclasses.field(default_factory=batch)
+
+
+PROD = prod.Settings(
+  in_batch=False, temperature=4.0, hard=0.1, soft=0.9, lwf=1.0
+)
+LISTS = batch(teacher_BN=Z_BN)
+GROUPS = np.tile(np.array([0, 0, 1], np.int32), (B, 1))
+CASES = {
+  "contrastive": Case(contrastive, DUAL),
+  "contrastive_late": Case(contrastive, LATE),
+  "ranking": Case(ranking, CROSS),
+  "pairwise_ranking": Case(
+    pairwise_ranking, CROSS, data=batch(**batches.triples())
+  ),
+  "prod": Case(
+    prod,
+    DUAL,
+    Sources(teacher="step", anchor=True),
+    teacher=CROSS,
+    settings=PROD,
+    anchor=True,
+  ),
+  "prod_cached": Case(
+    prod,
+    DUAL,
+    Sources(teacher="scores", anchor=True),
+    settings=PROD,
+    data=batch(teacher_BN=Z_BN, anchor_BN=Z_BN[::-1].copy()),
+  ),
+  "lead_cross": Case(
+    lead,
+    DUAL,
+    JOINT,
+    teacher=DEEP_CROSS,
+    settings=lead.Settings(in_batch=False, layers=1),
+  ),
+  "lead_late": Case(
+    lead,
+    DUAL,
+    JOINT,
+    teacher=DEEP_LATE,
+    settings=lead.Settings(in_batch=True, layers=1),
+  ),
+  "cl_drd": Case(
+    cl_drd,
+    DUAL,
+    CACHED._replace(groups=2),
+    data=batch(teacher_BN=Z_BN, group_BN=GROUPS),
+  ),
+  "pair_distill": Case(
+    pair_distill,
+    DUAL,
+    CACHED._replace(pairs=True),
+    data=batch(teacher_BN=Z_BN, **batches.preferences()),
+  ),
+  "adam": Case(
+    adam,
+    DUAL,
+    CACHED._replace(dark=True),
+    data=batch(teacher_BN=Z_BN, **batches.dark()),
+  ),
+  "margin_mse": Case(margin_mse, DUAL, CACHED, data=LISTS),
+  "rocketqa_v2": Case(rocketqa_v2, DUAL, JOINT, teacher=CROSS),
+}
+
+
+def step_on(mesh, name):
+  case = CASES[name]
+  loss_fn = case.method.make(
+    case.settings or case.method.Settings(),
+    case.student,
+    teacher=case.teacher,
+    sources=case.sources,
+  )
+  params = case.student.init(jax.random.key(3))
+  frozen = {}
+  if case.anchor:
+    frozen["anchor"] = case.student.init(jax.random.key(2))
+  if case.teacher:
+    frozen["teacher"] = case.teacher.init(jax.random.key(9))
+  if case.sources.joint:
+    params = {"student": params, "teacher": frozen.pop("teacher")}
+  optimizer = optax.sgd(0.1)
+  step, state, frozen = compile_step(
+    make_step(loss_fn, optimizer, seed=1),
+    init_state(params, optimizer),
+    frozen,
+    mesh,
+  )
+  with jax.set_mesh(mesh):
+    state, metrics = step(state, frozen, sharding.put_batch(case.data, mesh))
+  return jax.device_get((state.params, metrics))
+
+
+@functools.cache
+def one_device(name):
+  kinds = (jax.sharding.AxisType.Auto,) * 3
+  mesh = jax.make_mesh(
+    (1, 1, 1),
+    ("data", "fsdp", "tensor"),
+    axis_types=kinds,
+    devices=jax.devices()[:1],
+  )
+  return step_on(mesh, name)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_eight_devices_give_the_numbers_of_one(name):
+  mesh = sharding.make_mesh(config.Mesh(data=2, fsdp=2, tensor=2))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    one_device(name),
+    step_on(mesh, name),
+  )
+
+
+# Loss and gradient norm of one step, float32 on a CPU.
+GOLDEN = {
+  "contrastive": (3.81465, 49.103436),
+  "contrastive_late": (3.054325, 16.29397),
+  "ranking": (1.068099, 1.055383),
+  "pairwise_ranking": (0.69227, 0.358926),
+  "prod": (1.143544, 45.738544),
+  "prod_cached": (1.471227, 55.717781),
+  "lead_cross": (3.59907, 79.070023),
+  "lead_late": (9.31502, 140.3237),
+  "cl_drd": (0.363213, 8.159153),
+  "pair_distill": (5.18765, 104.336182),
+  "adam": (1.434663, 55.784313),
+  "margin_mse": (3.396362, 194.366272),
+  "rocketqa_v2": (1.351258, 13.666747),
+}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_golden_step(name):
+  """If this fails, the mathematics of a step has changed.
+
+  One step from seeded weights on a fixed batch. A change of jax's random
+  numbers moves these figures too; anything else that does is either a mistake
+  or belongs in docs/DECISIONS.md together with the new figures.
+  """
+  _, metrics = one_device(name)
+  found = (float(metrics["loss"]), float(metrics["grad_norm"]))
+  np.testing.assert_allclose(found, GOLDEN[name], rtol=1e-4)

@@ -1,0 +1,226 @@
+"""Every method's config from start to end, and what its stages leave."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from prod_jax import config_file
+from prod_jax.data import dark
+from prod_jax.data.lists import Candidates, Compared, Dark, load_lists
+from prod_jax.models import hf
+from prod_jax.retrieval import rerank
+from prod_jax.retrieval.rerank import Texts
+from prod_jax.stages.inputs import Inputs
+from tests.main_test import CACHE, REPO, run
+
+# The stages of a config that train the student by its method.
+METHODS = {
+  "baselines": [
+    "none",
+    "list_kl",
+    "list_kl_t1",
+    "list_kl_raw",
+    "margin_mse",
+    "margin_all",
+    "tas",
+    "rocketqa_v2",
+  ],
+  "lead": ["lead_teacher_de", "lead_late", "lead_ce"],
+  "cl_drd": ["cl_drd_1", "cl_drd_2", "cl_drd_3"],
+  "pair_distill": ["pair_distill"],
+  "adam": ["adam"],
+  "prod_options": [
+    "prod_bi_logit",
+    "prod_late",
+    "prod_larger",
+    "prod_simans",
+    "prod_dkd",
+    "prod_logit",
+    "prod_prob",
+  ],
+}
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  """A function that runs a method's config once and returns its workdir."""
+  done: dict[str, pathlib.Path] = {}
+
+  def of(name: str) -> pathlib.Path:
+    if name not in done:
+      done[name] = tmp_path_factory.mktemp(name) / "work"
+      run(done[name], config=f"configs/{name}.py:runlocal", fast=True)
+    return done[name]
+
+  return of
+
+
+def folder(workdir: pathlib.Path, stage: str) -> pathlib.Path:
+  return next(p for p in workdir.iterdir() if p.name[3:] == stage)
+
+
+def inputs(workdir: pathlib.Path, name: str) -> Inputs:
+  """What the stages of a run read, in this process."""
+  path = str(REPO / "configs" / f"{name}.py:runlocal")
+  data_dir = f"data.data_dir={CACHE / 'data'}"
+  return Inputs(config_file.load(path, [data_dir]), workdir)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_each_method_trains_and_is_measured(workdir, name):
+  rows = json.loads((workdir(name) / "results.json").read_text())
+  measured = {row["model_stage"] for row in rows if row["metric"] == "mrr@10"}
+  assert measured >= {"student_warm", "teacher_de", "ce", *METHODS[name]}
+  warm = hf.load_params(
+    folder(workdir(name), "student_warm") / "params.safetensors"
+  )
+  for stage in METHODS[name]:
+    log = (folder(workdir(name), stage) / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    trained = hf.load_params(
+      folder(workdir(name), stage) / "params.safetensors"
+    )
+    moved = np.abs(
+      trained["encoder"]["word"]["embedding"]
+      - warm["encoder"]["word"]["embedding"]
+    )
+    assert moved.max() > 0
+
+
+def test_every_config_is_a_plan_and_all_methods_are_one(tmp_path):
+  """compare.py runs the stages of the other files, and PROD's own."""
+  done = run(tmp_path / "x", "--dry_run", config="configs/compare.py:runlocal")
+  stages = {line.split()[0] for line in done.stdout.splitlines()[1:]}
+  wanted = {
+    s for n, names in METHODS.items() if n != "prod_options" for s in names
+  }
+  assert stages >= wanted | {"prod_de", "prod_ce", "prod"}
+  for name in (*METHODS, "compare", "quickstart", "medquad", "boolq"):
+    path = str(REPO / "configs" / f"{name}.py")
+    assert config_file.load(path, []).stages
+
+
+@pytest.mark.parametrize("stage", ["lead_ce", "lead_late", "lead_teacher_de"])
+def test_a_joint_stage_leaves_its_teacher_too(workdir, stage):
+  teacher = folder(workdir("lead"), stage.removeprefix("lead_"))
+  before = hf.load_params(teacher / "params.safetensors")
+  after = hf.load_params(folder(workdir("lead"), stage) / "teacher.safetensors")
+  assert before.keys() == after.keys()
+  word = [x["encoder"]["word"]["embedding"] for x in (before, after)]
+  assert np.abs(word[0] - word[1]).max() > 0
+
+
+def test_preferences_are_the_models_in_both_orders(workdir):
+  work = workdir("pair_distill")
+  shared = inputs(work, "pair_distill")
+  compared = load_lists(Compared, folder(work, "compare") / "compared")
+  lists = load_lists(Candidates, folder(work, "mine_lists") / "candidates")
+  scores_QC = np.load(folder(work, "score_lists") / "scores.npy")
+  rank_QC = np.argsort(np.argsort(-scores_QC, axis=1), axis=1)
+  line, pair = np.nonzero(compared.first >= 0)
+  first, second = compared.first[line, pair], compared.second[line, pair]
+  gap = rank_QC[line, second] - rank_QC[line, first]
+  assert gap.min() >= 1 and gap.max() <= 5
+  assert rank_QC[line, second].max() == 7  # of the first 8
+  line, first, second = line[:20], first[:20], second[:20]
+
+  def sigmoid(a, b):
+    logits = rerank.score_texts(
+      shared.model("duo"),
+      hf.load_params(folder(work, "duo") / "params.safetensors"),
+      Texts(shared.tokens.queries["train"], lists.query[line]),
+      [Texts(shared.tokens.passages, lists.ids[line, x]) for x in (a, b)],
+      shared.tokens.special,
+      lengths=shared.config.data,
+      batch_tokens=1024,
+      mesh=shared.mesh,
+    )
+    return 1 / (1 + np.exp(-logits))
+
+  wanted = (sigmoid(first, second) + 1 - sigmoid(second, first)) / 2
+  np.testing.assert_allclose(
+    compared.prefer[line, pair[:20]], wanted, rtol=1e-4
+  )
+
+
+def test_dark_examples_come_from_their_list_and_are_scored(workdir):
+  work = workdir("adam")
+  shared = inputs(work, "adam")
+  made = load_lists(Dark, folder(work, "darken") / "dark")
+  lists = load_lists(Candidates, folder(work, "mine_lists") / "candidates")
+  most = shared.config.data.passage_length - 2
+  passages = shared.tokens.passages
+  assert made.score.shape == (len(lists.query), 4)
+  assert (np.isnan(made.score) == (made.ids < 0).all(axis=-1)).all()
+  for number in (0, 7, 100):
+    ids, label = lists.ids[number], lists.label[number]
+    again = dark.make_dark(
+      passages[int(ids[label.argmax()])][:most],
+      [passages[int(i)][:most] for i in ids[~label & (ids >= 0)]],
+      strengthened=2,
+      strengthen_rate=0.3,
+      masked=2,
+      mask_rate=0.3,
+      mask_id=shared.tokens.special.mask,
+      rng=np.random.default_rng((shared.seed("darken"), number)),
+    )
+    found = [text[text >= 0] for text in made.ids[number]]
+    assert [x.tolist() for x in again] == [x.tolist() for x in found if len(x)]
+  score = made.score[~np.isnan(made.score)]
+  assert np.isfinite(score).all() and score.std() > 0
+
+
+def test_clusters_gather_queries_that_are_near(workdir):
+  work = workdir("baselines")
+  cluster_Q = np.load(folder(work, "cluster") / "clusters.npy")
+  query_QD = np.load(folder(work, "encode_student_warm") / "queries-train.npy")
+  assert cluster_Q.shape == (len(query_QD),)
+  centre_KD = np.stack(
+    [query_QD[cluster_Q == k].mean(axis=0) for k in np.unique(cluster_Q)]
+  )
+  far = ((query_QD[:, None] - centre_KD) ** 2).sum(axis=-1)
+  nearest = np.unique(cluster_Q)[far.argmin(axis=1)]
+  assert (nearest == cluster_Q).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+  ("name", "argument", "message"),
+  [
+    ("lead", "lead_ce.joint=False", ""),
+    ("lead", "lead_ce.settings.layers=3", "needs 3 layers of the student"),
+    ("lead", "lead_ce.settings.in_batch=True", "own list"),
+    ("lead", "lead_ce.teacher=", "joint needs a teacher"),
+    ("cl_drd", "cl_drd_1.draw.sizes=(9,9,9)", "do not fit"),
+    ("cl_drd", "cl_drd_1.scores=encode_teacher_de", "set scores to a score"),
+    ("cl_drd", "cl_drd_1.sampling=random", "draw has no key "),
+    ("pair_distill", "pair_distill.pairs=", "needs a pairwise teacher"),
+    ("pair_distill", "compare.params=ce", "one of kind pairwise"),
+    ("pair_distill", "compare.candidates=mine_wide", "scored the lists of"),
+    ("adam", "adam.dark=", "set scores to a score stage and dark"),
+    ("adam", "darken.mask_rate=1.5", "within 0 and 1"),
+    ("adam", "adam.settings.over=0", "over is 0"),
+    ("baselines", "tas.clusters=ce", "takes one of kind cluster"),
+    ("baselines", "tas.draw.bins=0", "bins is 0"),
+    ("baselines", "rocketqa_v2.joint=False", "set teacher and joint=True"),
+    ("baselines", "none.anchor=start", "has no use for the stage's anchor"),
+    ("prod_options", "prod_larger.second=", "go together"),
+    ("prod_options", "prod_larger.scores=score_lists", "goes with a dual-enc"),
+    ("prod_options", "encode_prod_late.params=late", "one of kind dual"),
+  ],
+)
+def test_what_does_not_go_together_is_refused(
+  tmp_path, name, argument, message
+):
+  done = run(
+    tmp_path / "x",
+    "--dry_run",
+    f"--config.stages.{argument}",
+    config=f"configs/{name}.py:runlocal",
+    code=2 if message else 0,
+  )
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr

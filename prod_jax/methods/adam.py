@@ -25,8 +25,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -63,19 +61,12 @@ class Settings:
       raise strict.ConfigError(f"method adam: over is {self.over}; it is >= 1")
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: without dark examples, or cached scores of their teacher.
   """
-  del teacher
   if sources.teacher != "scores" or not sources.dark:
     raise strict.ConfigError(
       "method adam: it needs a teacher's cached scores of the lists and of "

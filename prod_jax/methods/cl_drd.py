@@ -21,8 +21,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -48,19 +46,12 @@ class Settings:
       )
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: without a teacher's scores, or without groups.
   """
-  del teacher
   if not sources.groups:
     raise strict.ConfigError(
       'method cl_drd: it needs groups of a ranking; set sampling="groups"'

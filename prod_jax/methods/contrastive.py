@@ -10,9 +10,7 @@ from typing import Any
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
+from prod_jax.methods.scoring import Encoder, Sources
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -24,15 +22,9 @@ class Settings:
   """Nothing to set: the scale of a cosine is the model's."""
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
-  del settings, teacher, sources
+  del settings, sources
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     del frozen

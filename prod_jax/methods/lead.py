@@ -28,8 +28,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, hidden, listwise
 from prod_jax.methods import layers, scoring
 from prod_jax.methods.scoring import Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -66,21 +64,15 @@ class Settings:
   layer: float = 1.0
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: without a teacher in the step, or with more layers asked for
       than a model has.
   """
-  _check(settings, student, teacher, sources)
-  T = settings.temperature
+  _check(settings, student, sources)
+  T, teacher = settings.temperature, sources.model
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     student_params, teacher_params = scoring.split(params, frozen, sources)
@@ -158,21 +150,16 @@ def _read(
   )
 
 
-def _check(
-  settings: Settings,
-  student: Encoder,
-  teacher: Encoder | None,
-  sources: Sources,
-) -> None:
-  scoring.need_teacher("lead", sources, teacher, in_batch=settings.in_batch)
-  if teacher is None:
+def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
+  scoring.need_teacher("lead", sources, in_batch=settings.in_batch)
+  if sources.model is None:
     raise strict.ConfigError(
       "method lead: it reads the teacher's layers; set teacher, not scores"
     )
   step = 2 if settings.select == "skip" else 1
   for name, needed, depth in (
     ("student", settings.layers, student.bert.depth),
-    ("teacher", step * (settings.layers - 1) + 1, teacher.bert.depth),
+    ("teacher", step * (settings.layers - 1) + 1, sources.model.bert.depth),
   ):
     if not 1 <= needed <= depth:
       raise strict.ConfigError(

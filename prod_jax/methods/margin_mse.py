@@ -11,8 +11,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import pairwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -28,19 +26,13 @@ class Settings:
   margins: Literal["positive", "all"] = "positive"
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: without a teacher.
   """
-  scoring.need_teacher("margin_mse", sources, teacher, in_batch=False)
+  scoring.need_teacher("margin_mse", sources, in_batch=False)
   loss_of = {
     "positive": pairwise.margin_mse,
     "all": pairwise.margin_mse_all,
@@ -50,9 +42,7 @@ def make(
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
-    z_BN = scoring.teacher_scores(
-      teacher, frozen, batch, sources, in_batch=False
-    )
+    z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
     return loss_of(s_BN, z_BN, where=batch.where_BN).mean(), {}
 
   return loss_fn

@@ -21,8 +21,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise, preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -47,19 +45,13 @@ class Settings:
   in_batch: float = 1.0
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: without a pointwise or, where it counts, a pairwise teacher.
   """
-  scoring.need_teacher("pair_distill", sources, teacher, in_batch=False)
+  scoring.need_teacher("pair_distill", sources, in_batch=False)
   if settings.pairs and not sources.pairs:
     raise strict.ConfigError(
       "method pair_distill: pairs > 0 needs a pairwise teacher; set pairs to "
@@ -69,9 +61,7 @@ def make(
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BN = scoring.compare(query, passage, in_batch=False)
-    z_BN = scoring.teacher_scores(
-      teacher, frozen, batch, sources, in_batch=False
-    )
+    z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
     kd_B = listwise.kl(
       s_BN,
       z_BN * settings.teacher_scale,

@@ -27,15 +27,13 @@ class Settings:
   """Nothing to set."""
 
 
-def make(
-  settings: Settings, student: CrossEncoder, *, teacher: None, sources: Sources
-):
+def make(settings: Settings, student: CrossEncoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   The loss is -log sigmoid of the logit that is right, the mean over the pairs
   of the batch and both orders.
   """
-  del settings, teacher, sources
+  del settings, sources
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     del frozen

@@ -22,7 +22,6 @@ from prod_jax.losses import contrastive, hidden, listwise, pairwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Embedding, Encoder, Sources
 from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -79,20 +78,12 @@ class Settings:
       )
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Args:
     settings: of the stage.
     student: the model that is trained.
-    teacher: runs in the step with `frozen["teacher"]`; None where the batch
-      carries the teacher's cached scores or embeddings.
     sources: what the stage offers besides labels. `frozen["anchor"]` holds
       the student's parameters as the stage began, unless the batch carries
       its scores.
@@ -100,7 +91,7 @@ def make(
   Raises:
     ConfigError: when a weighted term has nothing to read.
   """
-  _check(settings, student, teacher, sources)
+  _check(settings, student, sources)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
@@ -113,11 +104,11 @@ def make(
     metrics = {"ce": ce_B.mean()}
     if settings.soft:
       if settings.kd == "bi_logit":
-        to = _teacher_embeddings(teacher, frozen, batch)
+        to = _teacher_embeddings(sources, frozen, batch)
         kd_B = hidden.embedding_mse(query, passage, *to, where=batch.where_BN)
       else:
         z_BX = scoring.teacher_scores(
-          teacher, frozen, batch, sources, in_batch=settings.in_batch
+          sources, frozen, batch, in_batch=settings.in_batch
         )
         kd_B = distance(settings, s_BX, z_BX, columns)
       loss_B = loss_B + settings.soft * kd_B
@@ -187,22 +178,19 @@ def _second(settings: Settings, s_BN: jax.Array, batch: Batch) -> jax.Array:
 
 
 def _teacher_embeddings(
-  teacher: Encoder | None, frozen: Any, batch: Batch
+  sources: Sources, frozen: Any, batch: Batch
 ) -> tuple[Embedding, Embedding]:
   if batch.teacher_query_BD is not None:
     return batch.teacher_query_BD, batch.teacher_passage_BND
-  query_BD, passage_BND, _ = scoring.embed(teacher, frozen["teacher"], batch)
+  query_BD, passage_BND, _ = scoring.embed(
+    sources.model, frozen["teacher"], batch
+  )
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 
-def _check(
-  settings: Settings,
-  student: Encoder,
-  teacher: Encoder | None,
-  sources: Sources,
-) -> None:
+def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   if settings.soft or settings.larger:
-    scoring.need_teacher("prod", sources, teacher, in_batch=settings.in_batch)
+    scoring.need_teacher("prod", sources, in_batch=settings.in_batch)
   if settings.larger != sources.second:
     raise strict.ConfigError(
       "method prod: larger=True and a second teacher go together; set both, "
@@ -213,7 +201,9 @@ def _check(
       'method prod: lwf > 0 needs an anchor; set anchor to "start" or to a '
       "mine stage of the same student"
     )
-  embeds = sources.teacher == "embeddings" or isinstance(teacher, DualEncoder)
+  embeds = sources.teacher == "embeddings" or isinstance(
+    sources.model, DualEncoder
+  )
   if settings.kd == "bi_logit" and not (
     embeds and isinstance(student, DualEncoder)
   ):

@@ -21,8 +21,6 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Encoder, Sources
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -36,13 +34,7 @@ class Settings:
   first: Literal["student", "teacher"] = "student"
 
 
-def make(
-  settings: Settings,
-  student: DualEncoder | LateInteraction,
-  *,
-  teacher: Encoder | None,
-  sources: Sources,
-):
+def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -61,7 +53,7 @@ def make(
       scoring.score(model, tree, batch, in_batch=False, dropout_key=key)
       for model, tree, key in (
         (student, student_params, keys[0]),
-        (teacher, teacher_params, keys[1]),
+        (sources.model, teacher_params, keys[1]),
       )
     )
     followed = (z_BN, s_BN) if settings.first == "student" else (s_BN, z_BN)

@@ -29,6 +29,7 @@ class Sources(NamedTuple):
   Attributes:
     teacher: "" for none, "step" for one that runs in the step, "scores" or
       "embeddings" for what is cached of one.
+    model: the teacher that runs in the step, with `frozen["teacher"]`.
     anchor: scores of the student as the stage began.
     second: cached scores of a second teacher, in `batch.teacher_BN`.
     joint: the teacher is trained too; `params` is then {"student", "teacher"}.
@@ -38,6 +39,7 @@ class Sources(NamedTuple):
   """
 
   teacher: Literal["", "step", "scores", "embeddings"] = ""
+  model: Encoder | None = None
   anchor: bool = False
   second: bool = False
   joint: bool = False
@@ -121,15 +123,15 @@ def compare(
   return score_of(query, passage)
 
 
-def need_teacher(
-  method: str, sources: Sources, teacher: Encoder | None, *, in_batch: bool
-) -> None:
+def need_teacher(method: str, sources: Sources, *, in_batch: bool) -> None:
   """Raises ConfigError without a teacher, or with one that cannot score so."""
   if not sources.teacher:
     raise strict.ConfigError(
       f"method {method}: it needs a teacher; set teacher or scores"
     )
-  own_list = sources.teacher == "scores" or isinstance(teacher, CrossEncoder)
+  own_list = sources.teacher == "scores" or isinstance(
+    sources.model, CrossEncoder
+  )
   if in_batch and own_list:
     raise strict.ConfigError(
       f"method {method}: in_batch=True needs a teacher with embeddings, and "
@@ -148,12 +150,7 @@ def split(
 
 
 def teacher_scores(
-  teacher: Encoder | None,
-  frozen: PyTree,
-  batch: Batch,
-  sources: Sources,
-  *,
-  in_batch: bool,
+  sources: Sources, frozen: PyTree, batch: Batch, *, in_batch: bool
 ) -> jax.Array:
   """Scores of a frozen teacher by whichever of its sources the stage has."""
   cached = None
@@ -164,7 +161,7 @@ def teacher_scores(
       batch.teacher_query_BD, batch.teacher_passage_BND, in_batch=in_batch
     )
   return frozen_scores(
-    teacher, frozen.get("teacher"), batch, cached, in_batch=in_batch
+    sources.model, frozen.get("teacher"), batch, cached, in_batch=in_batch
   )
 
 

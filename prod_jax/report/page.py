@@ -100,7 +100,7 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   )
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
-  head = ["stage", *tables.METRICS.values(), "minutes"]
+  head = ["stage", *tables.METRICS.values(), "seconds"]
   rows = [
     (
       [_stage(row), *map(row.cell, tables.METRICS), row.time],

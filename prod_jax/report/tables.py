@@ -19,7 +19,7 @@ class Row:
     taught_by: "labels", or the train stage of its teacher.
     ran: False while the stage is pending.
     values: by metric name; those that were not measured are None.
-    minutes: that training took; None while it is pending.
+    seconds: that training took; None while it is pending.
   """
 
   stage: str
@@ -27,7 +27,7 @@ class Row:
   taught_by: str
   ran: bool
   values: dict[str, float | None]
-  minutes: float | None
+  seconds: float | None
 
   def cell(self, metric: str) -> str:
     """A metric as text."""
@@ -36,8 +36,8 @@ class Row:
 
   @property
   def time(self) -> str:
-    """The minutes as text."""
-    return NOT_RUN if self.minutes is None else f"{self.minutes:.1f}"
+    """The seconds as text."""
+    return NOT_RUN if self.seconds is None else f"{self.seconds:,.0f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def rows(workdir: str | pathlib.Path) -> list[Row]:
 def table(workdir: str | pathlib.Path) -> str:
   """The rows as aligned text, with what was measured and the gap closed."""
   run = record.load(pathlib.Path(workdir))
-  lines = [("stage", "taught by", *METRICS.values(), "minutes")]
+  lines = [("stage", "taught by", *METRICS.values(), "seconds")]
   for row in rows_of(run):
     numbers = [row.cell(metric) for metric in METRICS]
     lines.append((row.stage, row.taught_by or ABSENT, *numbers, row.time))
@@ -98,7 +98,7 @@ def rows_of(run: record.Run) -> list[Row]:
       taught_by=stage.taught_by,
       ran=stage.ran,
       values={metric: run.value(stage.name, metric) for metric in METRICS},
-      minutes=stage.seconds / 60 if stage.ran else None,
+      seconds=stage.seconds if stage.ran else None,
     )
     for stage in run.trained()
   ]
@@ -182,7 +182,7 @@ def _markdown(run: record.Run) -> str:
     "batch",
     "learning rate",
     *METRICS.values(),
-    "minutes",
+    "seconds",
   )
   lines = [
     _line(head),

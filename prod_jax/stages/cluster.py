@@ -26,7 +26,7 @@ def fingerprint(shared: Inputs, name: str, stage: kinds.Cluster) -> dict:
 
 def check(shared: Inputs, name: str, stage: kinds.Cluster) -> None:
   """Raises ConfigError when the queries of its split are not encoded."""
-  shared.check_encoded(name, stage.encoded, stage.split)
+  shared.check_encoded(name, stage.encoded, "train")
 
 
 def run(
@@ -41,13 +41,12 @@ def run(
   Raises:
     ConfigError: with more clusters than queries.
   """
-  query_QD = np.load(
-    read["encoded"] / f"queries-{stage.split}.npy", allow_pickle=False
-  )
+  path = read["encoded"] / "queries-train.npy"
+  query_QD = np.load(path, allow_pickle=False)
   if not 1 <= stage.clusters <= len(query_QD):
     raise strict.ConfigError(
       f"config.stages.{name}.clusters is {stage.clusters}, and there are "
-      f"{len(query_QD)} queries in {stage.split}"
+      f"{len(query_QD)} training queries"
     )
   _, cluster_Q = vq.kmeans2(
     query_QD,

@@ -43,6 +43,10 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
     by_list.append(stage.scores)
   for source in filter(None, by_list):
     shared.check_scored(name, source, stage.candidates)
+  if stage.sampling != "random" and not stage.candidates:
+    raise strict.ConfigError(
+      f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
+    )
   draw = draw_of(name, stage)
   if draw.NEEDS_SCORES and not isinstance(
     stages.get(stage.scores), kinds.Score
@@ -62,6 +66,7 @@ def sources(shared: Inputs, name: str, stage: kinds.Train) -> Sources:
   draw = draw_of(name, stage)
   return Sources(
     teacher=teacher,
+    model=shared.model_of(stage.teacher) if stage.teacher else None,
     anchor=bool(stage.anchor),
     second=bool(stage.second),
     joint=stage.joint,

@@ -116,7 +116,7 @@ class Inputs:
     splits = self.config.stages[encoded].splits
     if split not in splits:
       raise strict.ConfigError(
-        f"config.stages.{name}.split is {split!r}, but {encoded} encodes "
+        f"config.stages.{name} reads split {split!r}, but {encoded} encodes "
         f"{', '.join(splits)}"
       )
 

@@ -228,17 +228,12 @@ def _loss_fn(shared: Inputs, name: str, stage: kinds.Train):
   )
   sources = examples.sources(shared, name, stage)
   for field, there in sources._asdict().items():
-    if there and field not in method.READS:
+    if there and field not in (*method.READS, "model"):
       raise strict.ConfigError(
         f"config.stages.{name}: method {stage.method} has no use for the "
         f"stage's {field}; it reads {', '.join(method.READS) or 'labels'}"
       )
-  return method.make(
-    settings,
-    shared.model(stage.model),
-    teacher=shared.model_of(stage.teacher) if stage.teacher else None,
-    sources=sources,
-  )
+  return method.make(settings, shared.model(stage.model), sources)
 
 
 def _method(name: str, stage: kinds.Train) -> types.ModuleType:

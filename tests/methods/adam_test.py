@@ -79,7 +79,7 @@ def test_the_loss_is_the_written_formula():
     temperature=2.0, hard=0.1, soft=0.7, dark=3.0, start=0.5, end=0.5
   )
   params = DUAL.init(jax.random.key(2))
-  loss_fn = adam.make(set_up, DUAL, teacher=None, sources=OFFERED)
+  loss_fn = adam.make(set_up, DUAL, OFFERED)
   loss, metrics = jax.jit(loss_fn)(params, {}, data, rng())
   s_BX = np.array(
     jax.jit(
@@ -121,6 +121,6 @@ def test_what_is_missing_is_an_error():
     Sources(teacher="step", dark=True),
   ):
     with pytest.raises(strict.ConfigError, match="set scores to a score stage"):
-      adam.make(adam.Settings(), DUAL, teacher=None, sources=sources)
+      adam.make(adam.Settings(), DUAL, sources)
   with pytest.raises(strict.ConfigError, match="over is 0"):
     adam.Settings(over=0)

@@ -29,7 +29,7 @@ def test_the_loss_pools_the_pairs_of_all_queries():
   data = batch(group_BN=group_BN)
   model = no_dropout(DUAL)
   params = model.init(jax.random.key(2))
-  loss_fn = cl_drd.make(cl_drd.Settings(), model, teacher=None, sources=OFFERED)
+  loss_fn = cl_drd.make(cl_drd.Settings(), model, OFFERED)
   loss, metrics = jax.jit(loss_fn)(params, {}, data, rng())
   s_BN = np.array(
     jax.jit(lambda x: scoring.score(model, params, x, in_batch=False))(data)
@@ -65,4 +65,4 @@ def test_labels_that_do_not_fall_are_an_error(labels):
 )
 def test_without_groups_or_their_labels_it_is_an_error(sources, message):
   with pytest.raises(strict.ConfigError, match=message):
-    cl_drd.make(cl_drd.Settings(), DUAL, teacher=None, sources=sources)
+    cl_drd.make(cl_drd.Settings(), DUAL, sources)

@@ -128,8 +128,7 @@ def step_on(mesh, name):
   loss_fn = case.method.make(
     case.settings or case.method.Settings(),
     case.student,
-    teacher=case.teacher,
-    sources=case.sources,
+    case.sources._replace(model=case.teacher),
   )
   params = case.student.init(jax.random.key(3))
   frozen = {}

@@ -16,8 +16,8 @@ from tests.methods.batches import B, batch, no_dropout, rng
 STUDENT = no_dropout(batches.DEEP_DUAL)
 TEACHER = no_dropout(batches.DEEP_CROSS)
 LATE = no_dropout(batches.DEEP_LATE)
-JOINT = Sources(teacher="step", joint=True)
-FROZEN = Sources(teacher="step")
+JOINT = Sources(teacher="step", model=TEACHER, joint=True)
+FROZEN = Sources(teacher="step", model=TEACHER)
 
 
 def settings(**changes):
@@ -42,7 +42,7 @@ def test_the_loss_is_the_written_formula():
   data, T, tau = batch(), 2.0, 10.0
   student, teacher = params(STUDENT, 2), params(TEACHER, 9)
   set_up = settings(select="last", temperature=T)
-  loss_fn = lead.make(set_up, STUDENT, teacher=TEACHER, sources=JOINT)
+  loss_fn = lead.make(set_up, STUDENT, JOINT)
   both = {"student": student, "teacher": teacher}
   loss, metrics = jax.jit(loss_fn)(both, {}, data, rng())
 
@@ -119,8 +119,8 @@ def test_a_joint_teacher_is_pulled_and_a_frozen_one_is_not(term):
   weights = dict.fromkeys(("student", "teacher", "response", "layer"), 0.0)
   set_up = settings(select="last", **{**weights, term: 1.0})
   student, teacher = params(STUDENT, 2), params(TEACHER, 9)
-  joint = lead.make(set_up, STUDENT, teacher=TEACHER, sources=JOINT)
-  frozen = lead.make(set_up, STUDENT, teacher=TEACHER, sources=FROZEN)
+  joint = lead.make(set_up, STUDENT, JOINT)
+  frozen = lead.make(set_up, STUDENT, FROZEN)
   grads = jax.jit(
     jax.grad(
       lambda s, t, x: joint({"student": s, "teacher": t}, {}, x, rng())[0],
@@ -160,15 +160,15 @@ def test_inner_layers_of_late_interaction_have_correct_masks():
 
 
 @pytest.mark.parametrize(
-  ("changes", "teacher", "sources", "message"),
+  ("changes", "sources", "message"),
   [
-    ({}, None, Sources(), "needs a teacher"),
-    ({}, None, Sources(teacher="scores"), "set teacher, not scores"),
-    ({"layers": 4}, TEACHER, JOINT, "4 layers of the student, which has 3"),
-    ({"select": "skip", "layers": 3}, TEACHER, JOINT, "5 layers of the teache"),
-    ({"in_batch": True}, TEACHER, JOINT, "own list"),
+    ({}, Sources(), "needs a teacher"),
+    ({}, Sources(teacher="scores"), "set teacher, not scores"),
+    ({"layers": 4}, JOINT, "4 layers of the student, which has 3"),
+    ({"select": "skip", "layers": 3}, JOINT, "5 layers of the teache"),
+    ({"in_batch": True}, JOINT, "own list"),
   ],
 )
-def test_what_cannot_be_done_is_an_error(changes, teacher, sources, message):
+def test_what_cannot_be_done_is_an_error(changes, sources, message):
   with pytest.raises(strict.ConfigError, match=message):
-    lead.make(settings(**changes), STUDENT, teacher=teacher, sources=sources)
+    lead.make(settings(**changes), STUDENT, sources)

@@ -26,7 +26,7 @@ def kl(p, q):
 
 def run(set_up, data, sources=OFFERED):
   params = DUAL.init(jax.random.key(2))
-  loss_fn = pair_distill.make(set_up, DUAL, teacher=None, sources=sources)
+  loss_fn = pair_distill.make(set_up, DUAL, sources)
   return jax.jit(loss_fn)(params, {}, data, rng())
 
 
@@ -80,9 +80,7 @@ def test_no_pair_in_the_whole_batch_is_no_loss_and_a_finite_gradient():
     "prefer_BJ": np.zeros((B, 2), np.float32),
   }
   data = batch(teacher_BN=Z_BN, **none)
-  loss_fn = pair_distill.make(
-    pair_distill.Settings(), DUAL, teacher=None, sources=OFFERED
-  )
+  loss_fn = pair_distill.make(pair_distill.Settings(), DUAL, OFFERED)
   (_, metrics), grads = jax.jit(
     jax.value_and_grad(lambda p, x: loss_fn(p, {}, x, rng()), has_aux=True)
   )(DUAL.init(jax.random.key(2)), data)
@@ -99,17 +97,13 @@ def test_no_pair_in_the_whole_batch_is_no_loss_and_a_finite_gradient():
 )
 def test_a_term_without_a_source_is_an_error(sources, message):
   with pytest.raises(strict.ConfigError, match=message):
-    pair_distill.make(
-      pair_distill.Settings(), DUAL, teacher=None, sources=sources
-    )
+    pair_distill.make(pair_distill.Settings(), DUAL, sources)
 
 
 def test_the_pairwise_teacher_learns_both_orders_and_no_padding():
   params = CROSS.init(jax.random.key(2))
   data = batch(**batches.triples())
-  loss_fn = pairwise_ranking.make(
-    pairwise_ranking.Settings(), CROSS, teacher=None, sources=Sources()
-  )
+  loss_fn = pairwise_ranking.make(pairwise_ranking.Settings(), CROSS, Sources())
   loss, metrics = jax.jit(loss_fn)(params, {}, data, rng())
   z_BJ2 = np.array(jax.jit(lambda x: CROSS.score(params, x)[0])(data.triple))
   right = (z_BJ2 * [1, -1])[data.where_BJ]

@@ -55,10 +55,8 @@ def run(
   sources=CACHED,
 ):
   if teacher is not None:
-    sources = sources._replace(teacher="step")
-  loss_fn = prod.make(
-    set_up, no_dropout(model), teacher=teacher, sources=sources
-  )
+    sources = sources._replace(teacher="step", model=teacher)
+  loss_fn = prod.make(set_up, no_dropout(model), sources)
   params = student() if params is None else params
   return jax.jit(loss_fn)(params, frozen or {}, data, rng())
 
@@ -136,7 +134,7 @@ def test_no_gradient_reaches_teacher_or_anchor():
   teacher = no_dropout(CROSS)
   frozen = {"teacher": teacher.init(jax.random.key(9)), "anchor": student()}
   loss_fn = prod.make(
-    settings(), no_dropout(DUAL), teacher=teacher, sources=IN_STEP
+    settings(), no_dropout(DUAL), IN_STEP._replace(model=teacher)
   )
   grads = jax.jit(jax.grad(lambda f, x: loss_fn(student(), f, x, rng())[0]))(
     frozen, batch()
@@ -149,8 +147,7 @@ def test_the_anchor_of_the_start_is_no_loss_and_no_pull():
   loss_fn = prod.make(
     settings(hard=0.0, soft=0.0),
     no_dropout(DUAL),
-    teacher=None,
-    sources=CACHED,
+    CACHED,
   )
   loss, grads = jax.jit(
     jax.value_and_grad(
@@ -194,7 +191,7 @@ def test_the_other_distances_are_finite_and_positive(kd):
 )
 def test_a_term_without_a_source_is_an_error(changes, sources, message):
   with pytest.raises(strict.ConfigError, match=message):
-    prod.make(settings(**changes), DUAL, teacher=None, sources=sources)
+    prod.make(settings(**changes), DUAL, sources)
 
 
 def test_lwf_in_batch_is_an_error():
@@ -248,7 +245,7 @@ def test_only_the_larger_loss_has_a_gradient():
   data = batch(teacher_BN=z_BN, **embedded())
 
   def grads(set_up, sources):
-    loss_fn = prod.make(set_up, no_dropout(DUAL), teacher=None, sources=sources)
+    loss_fn = prod.make(set_up, no_dropout(DUAL), sources)
     return jax.jit(jax.grad(lambda p, x: loss_fn(p, {}, x, rng())[0]))(
       student(), data
     )
@@ -326,8 +323,7 @@ def test_the_gathered_gradient_of_the_official_code_is_a_share_of_ours():
   loss_fn = prod.make(
     settings(in_batch=True, lwf=0.0),
     model,
-    teacher=None,
-    sources=EMBEDDED,
+    EMBEDDED,
   )
   data = jax.tree.map(jnp.asarray, batch(**embedded()))
   whole = jax.jit(jax.grad(lambda p: loss_fn(p, {}, data, rng())[0]))(student())
@@ -340,7 +336,7 @@ def test_the_gathered_gradient_of_the_official_code_is_a_share_of_ours():
     query = jnp.where(here_B[:, None], query, stop(query))
     passage = jnp.where(here_B[:, None, None], passage, stop(passage))
     s_BP = scoring.compare(query, passage, in_batch=True)
-    z_BP = scoring.teacher_scores(None, {}, data, EMBEDDED, in_batch=True)
+    z_BP = scoring.teacher_scores(EMBEDDED, {}, data, in_batch=True)
     columns = scoring.columns(data, in_batch=True)
     ce_B = prod.contrastive.cross_entropy(
       s_BP, columns.target_B, where=columns.where_BX

@@ -10,11 +10,11 @@ from prod_jax.report import record, tables
 TABLE = """\
 tiny, split test, 3 queries
 
-stage          taught by    MRR@10  nDCG@10  recall@100  minutes
-student_warm   labels        0.250    0.300       0.500      1.5
-teacher_de     labels        0.500    0.550       0.900      1.5
-student_de     teacher_de    0.400    0.450       0.750      1.5
-ce_1           labels        0.650    0.700       0.600      1.5
+stage          taught by    MRR@10  nDCG@10  recall@100  seconds
+student_warm   labels        0.250    0.300       0.500       90
+teacher_de     labels        0.500    0.550       0.900       90
+student_de     teacher_de    0.400    0.450       0.750       90
+ce_1           labels        0.650    0.700       0.600       90
 student_final  ce_1        not run  not run     not run  not run
 
 reranked: ce_1 ordered the first 10 of teacher_de; their recall is that of \
@@ -38,9 +38,9 @@ def test_rows_are_the_train_stages(workdir):
   ]
   assert rows[2].taught_by == "teacher_de"
   assert rows[2].values == {"mrr@10": 0.4, "ndcg@10": 0.45, "recall@100": 0.75}
-  assert rows[2].minutes == 1.5
+  assert rows[2].seconds == 90
   assert not rows[4].ran
-  assert rows[4].minutes is None
+  assert rows[4].seconds is None
 
 
 def test_what_ran_and_was_not_measured_is_a_dash(workdir):
@@ -48,7 +48,7 @@ def test_what_ran_and_was_not_measured_is_a_dash(workdir):
   text = report.table(workdir)
   assert text.startswith("tiny: nothing is measured yet\n")
   line = next(x for x in text.splitlines() if x.startswith("student_de"))
-  assert line.split() == ["student_de", "teacher_de", "-", "-", "-", "1.5"]
+  assert line.split() == ["student_de", "teacher_de", "-", "-", "-", "90"]
   assert text.endswith("unknown until a student and a teacher are measured")
 
 
@@ -72,7 +72,7 @@ def test_markdown_has_the_settings_and_what_did_not_run(workdir):
   assert "tiny, split test, 3 queries; seed 7; tokens of a query 24" in text
   line = (
     "| student_de | teacher_de | prod | 120 | 32 | 0.0003 | 0.400 | 0.450 | "
-    "0.750 | 1.5 |"
+    "0.750 | 90 |"
   )
   assert line in text
   assert "| student_final | ce_1 | - | - | - | - | not run |" in text

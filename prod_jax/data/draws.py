@@ -127,7 +127,8 @@ class Balanced:
 
   The margins of a list's negatives, z_pos - z_neg, are cut into equal ranges
   from the smallest to the largest. The chance of a negative is that of a
-  member of an even choice among the ranges that have one.
+  member of an even choice among the ranges that have one. That is exact for
+  the first negative; as its members are taken, a range is chosen less often.
 
   Source: TAS-Balanced (arXiv 2104.06967). Its lists hold pairs of a query and
   its negatives over all positives; here a query has one positive.

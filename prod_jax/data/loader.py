@@ -38,12 +38,18 @@ def batches(
       more often, so that each query is as likely as any other.
 
   Raises:
-    ConfigError: when there is no query at all.
+    ConfigError: when there is no query at all, or no teacher's scores for a
+      draw that goes by them.
   """
   rows = examples.rows
   if not len(rows):
     raise strict.ConfigError(
       "there is no training query with a labelled positive"
+    )
+  if draw.NEEDS_SCORES and examples.teacher is None:
+    raise strict.ConfigError(
+      f"sampling by {type(draw).__name__} needs scores of the lists; set "
+      "scores to a score stage"
     )
   if cluster_Q is None:
     queries = (

@@ -76,15 +76,20 @@ def triple(
 
   Args:
     query_rows, first_rows, second_rows: n arrays of content ids each.
-    query_length: most tokens of the query with [CLS] and [SEP].
+    query_length: most tokens of the query with [CLS] and [SEP], 2 or more.
     passage_length: most tokens of a passage with [CLS], which it has not got
-      here, and [SEP].
+      here, and [SEP], 2 or more.
     length: L, enough for the longest row after these cuts.
     special: ids of the special tokens.
 
   Returns:
     Tokens [n, L], all of segment 1.
   """
+  if min(query_length, passage_length) < 2:
+    raise ValueError(
+      f"query_length is {query_length}, passage_length is {passage_length}; "
+      "they need 2 or more"
+    )
   texts = [query_rows, first_rows, second_rows]
   kept = [_cut(query_rows, query_length - 2)]
   kept += [_cut(rows, passage_length - 2) for rows in texts[1:]]

@@ -4,8 +4,9 @@
 
 ColBERT (arXiv 2004.12832, section 3.3). Beside the letters of batch.py: T is
 the tokens of a passage where L is those of a query. Masks travel with the
-tokens that they belong to. The official code of LEAD gathers passages of all
-devices and masks them with the local mask.
+tokens that they belong to, and what a masked vector holds, NaN included,
+reaches neither score nor gradient. The official code of LEAD (arXiv 2212.05225)
+gathers passages of all devices and masks them with the local mask.
 """
 
 import jax.numpy as jnp
@@ -39,13 +40,11 @@ def in_batch_scores(
   """
   similarity_BPLT = jnp.einsum(
     "BLD,PTD->BPLT",
-    query_BLD,
-    passage_PTD,
+    _kept(query_BLD, query_where_BL),
+    _kept(passage_PTD, passage_where_PT),
     preferred_element_type=jnp.float32,
   )
-  return _best(
-    similarity_BPLT, query_where_BL[:, None], passage_where_PT[None, :, None]
-  )
+  return _best(similarity_BPLT, passage_where_PT[None, :, None])
 
 
 def own_list_scores(
@@ -65,22 +64,30 @@ def own_list_scores(
   """
   similarity_BNLT = jnp.einsum(
     "BLD,BNTD->BNLT",
-    query_BLD,
-    passage_BNTD,
+    _kept(query_BLD, query_where_BL),
+    _kept(passage_BNTD, passage_where_BNT),
     preferred_element_type=jnp.float32,
   )
-  return _best(
-    similarity_BNLT, query_where_BL[:, None], passage_where_BNT[:, :, None]
-  )
+  return _best(similarity_BNLT, passage_where_BNT[:, :, None])
+
+
+def _kept(
+  vectors: Float[Array, "*X D"], where: Bool[Array, "*X"]
+) -> Float[Array, "*X D"]:
+  """Vectors, 0 where masked.
+
+  A mask behind the product is too late: its gradient is 0 times the vector.
+  """
+  return jnp.where(where[..., None], vectors, 0.0)
 
 
 def _best(
-  similarity: Float32[Array, "*X L T"],
-  query_where: Bool[Array, "..."],
-  passage_where: Bool[Array, "..."],
+  similarity: Float32[Array, "*X L T"], where: Bool[Array, "..."]
 ) -> Float32[Array, "*X"]:
-  """The sum over L of the maximum over T, by masks that broadcast."""
+  """The sum over L of the maximum over T, by a mask that broadcasts.
+
+  Masked query tokens are zeros by now, and zeros are what they add.
+  """
   lowest = jnp.finfo(jnp.float32).min
-  best = jnp.where(passage_where, similarity, lowest).max(axis=-1)
-  counts = query_where & passage_where.any(axis=-1)
-  return jnp.sum(jnp.where(counts, best, 0.0), axis=-1)
+  best = jnp.where(where, similarity, lowest).max(axis=-1)
+  return jnp.sum(jnp.where(where.any(axis=-1), best, 0.0), axis=-1)

@@ -84,9 +84,13 @@ def table(workdir: str | pathlib.Path) -> str:
 
 
 def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
-  """A section of docs/RESULTS.md for each run."""
+  """docs/RESULTS.md: a section for each run."""
   runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
-  return "\n".join(map(_markdown, runs))
+  command = " ".join(["python -m prod_jax.cli.report", *map(str, workdirs)])
+  title = (
+    f"# Results\n\nWritten by `{command}`. What is not here was not run.\n"
+  )
+  return "\n".join([title, *map(_markdown, runs)])
 
 
 def rows_of(run: record.Run) -> list[Row]:

@@ -49,7 +49,7 @@ def run(
   """Draws the pairs of each list and asks about those not asked about yet."""
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
-  drawn = _draw(shared.seed(name), stage, scores_QC)
+  drawn = _draw(shared.seed(name), stage, _trained_on(lists, scores_QC))
   ask = _asker(shared, stage, shared.trained_params(read["params"]), lists)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -108,6 +108,16 @@ def _asker(
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 
   return ask
+
+
+def _trained_on(lists: Candidates, scores_QC: np.ndarray) -> np.ndarray:
+  """The scores, NaN on columns that never come into a batch.
+
+  A batch has one positive of a query; the others are no negatives either.
+  """
+  column_C = np.arange(lists.label.shape[1])
+  other_QC = lists.label & (column_C != lists.label.argmax(axis=1)[:, None])
+  return np.where(other_QC, np.nan, scores_QC)
 
 
 def _draw(seed: int, stage: kinds.Compare, scores_QC: np.ndarray) -> np.ndarray:

@@ -38,15 +38,15 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
       f"{where}.second goes with a dual-encoder teacher; set scores to an "
       "encode stage, or teacher"
     )
+  if stage.sampling != "random" and not stage.candidates:
+    raise strict.ConfigError(
+      f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
+    )
   by_list = [stage.second, stage.pairs, stage.dark]
   if isinstance(stages.get(stage.scores), kinds.Score):
     by_list.append(stage.scores)
   for source in filter(None, by_list):
     shared.check_scored(name, source, stage.candidates)
-  if stage.sampling != "random" and not stage.candidates:
-    raise strict.ConfigError(
-      f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
-    )
   draw = draw_of(name, stage)
   if draw.NEEDS_SCORES and not isinstance(
     stages.get(stage.scores), kinds.Score

@@ -77,6 +77,13 @@ def test_none_is_a_copy_of_a_source_or_of_another():
   assert [text.tolist() for text in made] == [[MASK]]
 
 
+def test_none_is_another_negative_of_the_list():
+  """Any span of this positive turns the first negative into the second."""
+  positive = np.array([5, 5, 5], np.int32)
+  negatives = [np.array([9], np.int32), np.array([5], np.int32)]
+  assert make(negatives, positive=positive, masked=0) == []
+
+
 def test_empty_texts_make_nothing_and_stop_nothing():
   empty = np.empty(0, np.int32)
   assert make([NEGATIVE], positive=empty) == []

@@ -50,6 +50,14 @@ def test_descend_takes_the_first_negatives_in_ranked_order(lists):
   assert Descend()(lists, 2, rng()).tolist() == [[2, 0, 1], [4, 0, 1]]
 
 
+def test_random_ranks_one_random_number_a_column(lists):
+  """Another use of the generator would change every run of before."""
+  key = np.where(lists.is_negative, rng().random(lists.ids.shape), np.inf)
+  negatives = np.argsort(key, axis=1)[:, :2]
+  columns = Random()(lists, 2, rng())
+  assert columns.tolist() == [[2, *negatives[0]], [4, *negatives[1]]]
+
+
 def test_too_few_negatives_are_repeated(lists):
   columns = Descend()(lists, 4, rng())
   assert columns.tolist() == [[2, 0, 1, 3, 0], [4, 0, 1, 0, 1]]
@@ -137,7 +145,9 @@ def test_groups_of_a_short_list_end_in_padding():
     ids, ids == 0, ids.astype(np.float32), np.array([[1.0, 3, 2, 9, 9]]), None
   )
   draw = Groups(sizes=(2, 2), depths=(2, 5))
-  assert draw(lists, 0, rng()).tolist() == [[1, 2, 0, -1]]
+  generator = rng()
+  for _ in range(50):  # the one passage that is there is always drawn
+    assert draw(lists, 0, generator).tolist() == [[1, 2, 0, -1]]
   every = Groups(sizes=(7,), depths=(7,))
   assert every(lists, 0, rng()).tolist() == [[1, 2, 0, -1, -1, -1, -1]]
 

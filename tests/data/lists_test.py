@@ -5,6 +5,8 @@ import pytest
 
 from prod_jax.data.lists import (
   Candidates,
+  Compared,
+  Dark,
   first_rank,
   load_lists,
   save_lists,
@@ -28,9 +30,23 @@ def test_first_rank(lists):
   assert first_rank(lists.rank, lists.label).tolist() == [2, -1]
 
 
+COMPARED = Compared(
+  first=np.array([[0, 2], [1, -1]], np.int32),
+  second=np.array([[1, 0], [4, -1]], np.int32),
+  prefer=np.array([[0.9, 0.2], [0.5, 0]], np.float32),
+)
+DARK = Dark(
+  ids=np.array([[[7, 8, -1]], [[-1, -1, -1]]], np.int32),
+  score=np.array([[1.5], [np.nan]], np.float32),
+)
+
+
 def test_lists_come_back_as_they_were(lists, tmp_path):
-  save_lists(lists, tmp_path / "lists")
-  loaded = load_lists(Candidates, tmp_path / "lists")
-  for ours, theirs in zip(lists, loaded, strict=True):
-    np.testing.assert_array_equal(ours, theirs)
-    assert ours.dtype == theirs.dtype
+  for saved in (lists, COMPARED, DARK):
+    folder = tmp_path / type(saved).__name__
+    save_lists(saved, folder)
+    loaded = load_lists(type(saved), folder)
+    assert isinstance(loaded, type(saved))
+    for ours, theirs in zip(saved, loaded, strict=True):
+      np.testing.assert_array_equal(ours, theirs)
+      assert ours.dtype == theirs.dtype

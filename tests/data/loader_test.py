@@ -177,6 +177,29 @@ def test_a_triple_without_a_passage_does_not_count():
   assert not batch.where_BJ.any()
 
 
+def test_scores_of_columns_that_stand_for_nothing_are_zero():
+  """A list that is all positives, and a ranking that ends too early."""
+  alone = lists()._replace(label=lists().ids >= 0)
+  score = lists().score + 1
+  batch = next(batches(examples(candidates=alone, teacher=score, anchor=score)))
+  assert (batch.where_BN == [True, False, False]).all()
+  assert (batch.passage_id_BN[:, 1:] == -1).all()
+  for cached_BN in (batch.teacher_BN, batch.anchor_BN):
+    assert (cached_BN[:, 0] > 1).all()
+    assert (cached_BN[:, 1:] == 0).all()
+  draw = draws.Groups(sizes=(4, 2), depths=(4, 8))
+  source = examples(candidates=lists(), teacher=score)
+  batch = next(batches(source, draw=draw))
+  assert (batch.where_BN == [True] * 5 + [False]).all()
+  assert (batch.teacher_BN[:, -1] == 0).all()
+
+
+@pytest.mark.parametrize("draw", [draws.Groups((2,), (2,)), draws.Balanced(2)])
+def test_a_draw_by_a_teacher_needs_its_scores(draw):
+  with pytest.raises(strict.ConfigError, match="needs scores of the lists"):
+    batches(examples(candidates=lists()), draw=draw)
+
+
 def compared():
   """Columns (0, 2) of each list, and (4, 1) of list 3; J is 2."""
   first = np.full((QUERIES, 2), -1, np.int32)

@@ -93,3 +93,12 @@ def test_a_triple_that_does_not_fit_is_an_error():
   )
   with pytest.raises(ValueError, match="length is 12, and a row has 13"):
     rows.triple([row], [row], [row], 5, 5, 12, SPECIAL)
+
+
+def test_a_triple_of_no_room_is_special_tokens_and_of_less_an_error():
+  row = np.array([7, 8], np.int32)
+  found = rows.triple([row], [row], [row], 2, 2, 4, SPECIAL)
+  assert found.ids.tolist() == [[2, 3, 3, 3]]
+  for query_length, passage_length in ((1, 5), (5, 1)):
+    with pytest.raises(ValueError, match="they need 2 or more"):
+      rows.triple([row], [row], [row], query_length, passage_length, 9, SPECIAL)

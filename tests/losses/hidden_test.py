@@ -82,6 +82,29 @@ def test_masked_columns_are_deleted_from_weights_and_loss():
   np.testing.assert_allclose(found, layer_kl(*kept, w), rtol=1e-5)
 
 
+@pytest.mark.parametrize("junk", [1e30, np.nan, np.inf, -np.inf])
+def test_masked_columns_reach_no_gradient(junk):
+  where = jnp.array([[True, True, False], [False, True, False]])
+  w = jnp.array([0.25, 0.75])
+  pull = jax.jit(
+    jax.grad(lambda s, z: layer_kl(s, z, w, where=where).sum(), argnums=(0, 1))
+  )
+  found = pull(*(jnp.where(where, x, junk) for x in (STUDENT, TEACHER)))
+  wanted = pull(STUDENT, TEACHER)
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  # One candidate left, and columns that are not there, have no slope.
+  assert all(not x[:, 1].any() and not x[:, 0, 2].any() for x in found)
+  assert all(x[:, 0].any() for x in found)
+
+
+def test_a_batch_without_columns_weighs_layers_the_same():
+  none = jnp.zeros((2, 3), bool)
+  w = layer_weights(TEACHER * jnp.nan, TARGET, temperature=1.0, where=none)
+  np.testing.assert_array_equal(w, [0.5, 0.5])
+  found = layer_kl(STUDENT, TEACHER * jnp.nan, w, where=none)
+  np.testing.assert_array_equal(found, [0, 0])
+
+
 def test_embeddings_on_worked_numbers():
   q_s, q_t = jnp.eye(2), jnp.array([[1.0, 1.0], [0.0, 0.0]])
   p_s = jnp.array([[[1.0, 0], [0, 1]], [[1.0, 1], [0, 0]]])
@@ -94,3 +117,24 @@ def test_embeddings_on_worked_numbers():
   where = where.at[1, 0].set(False)
   found = embedding_mse(q_s, p_s.at[1, 0].set(jnp.nan), q_t, p_t, where=where)
   np.testing.assert_allclose(found, [0.25, 0.25 + 1.0], rtol=1e-6)
+
+
+def test_masked_embeddings_reach_no_gradient_and_a_query_stands_alone():
+  rng = np.random.default_rng(0)
+  q_s, q_t = jnp.asarray(rng.normal(size=(2, 2, 3)).astype(np.float32))
+  p_s, p_t = jnp.asarray(rng.normal(size=(2, 2, 4, 3)).astype(np.float32))
+  where = jnp.array([[True, False, True, True], [False] * 4])
+  loss, grads = jax.jit(
+    jax.value_and_grad(
+      lambda s, t: hidden.embedding_mse(q_s, s, q_t, t, where=where).sum(),
+      argnums=(0, 1),
+    )
+  )(*(jnp.where(where[..., None], x, jnp.nan) for x in (p_s, p_t)))
+  d = np.asarray(p_s - p_t)[0, [0, 2, 3]]
+  query = 0.5 * np.mean(np.asarray(q_s - q_t) ** 2, axis=-1)
+  wanted = query.sum() + 0.5 * np.mean(d**2)
+  np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+  slope = np.zeros((2, 4, 3), np.float32)
+  slope[0, [0, 2, 3]] = d / d.size
+  np.testing.assert_allclose(grads[0], slope, rtol=1e-5, atol=1e-7)
+  np.testing.assert_allclose(grads[1], -slope, rtol=1e-5, atol=1e-7)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from prod_jax.losses import max_sim
 
@@ -39,18 +40,83 @@ def test_scores_are_a_loop_over_real_tokens():
 
 
 def test_padding_never_wins_even_where_every_real_token_is_far():
-  """The mask goes with its passage, wherever the passage came from."""
   q, q_where, p, p_where = texts()
-  far = -jnp.abs(p) * jnp.sign(q[:, None, :1])
-  dirty = jnp.where(p_where[..., None], far, 1e6)
-  other = jnp.where(p_where[..., None], far, -1e6)
+  q, p = jnp.abs(q), jnp.where(p_where[..., None], -1e4 * jnp.abs(p), 1e6)
+  found = own_list(q, q_where, p, p_where)
+  assert (found < -1e3).all()
+  for b, n in np.ndindex(B, N):
+    wanted = loop(q[b], q_where[b], p[b, n], p_where[b, n])
+    np.testing.assert_allclose(found[b, n], wanted, rtol=1e-5)
+
+
+def both(q, q_where, p, p_where):
+  """Own-list and in-batch scores in one sum, no term twice the same."""
+  flat, flat_where = p.reshape(B * N, T, D), p_where.reshape(B * N, T)
+  own = max_sim.own_list_scores(q, q_where, p, p_where)
+  every = max_sim.in_batch_scores(q, q_where, flat, flat_where)
+  return own.sum() + (every @ jnp.arange(1.0, 1.0 + B * N)).sum()
+
+
+def test_masked_vectors_reach_neither_score_nor_gradient():
+  rng = np.random.default_rng(1)
+  q, _, p, _ = texts()
+  q_where = jnp.asarray(rng.random((B, L)) < 0.6)
+  p_where = jnp.asarray(rng.random((B, N, T)) < 0.6)
+  p_where = p_where.at[1, 1].set(False)
+  call = jax.jit(jax.value_and_grad(both, argnums=(0, 2)))
+  clean = None
+  for junk in (0.0, 1e30, np.nan, np.inf, -np.inf):
+    dirty_q = jnp.where(q_where[..., None], q, junk)
+    dirty_p = jnp.where(p_where[..., None], p, junk)
+    found = call(dirty_q, q_where, dirty_p, p_where)
+    clean = clean or found
+    jax.tree.map(np.testing.assert_array_equal, found, clean)
+  _, (q_grad, p_grad) = clean
+  assert q_grad[q_where].any() and not q_grad[~q_where].any()
+  assert p_grad[p_where].any() and not p_grad[~p_where].any()
+
+
+@pytest.mark.parametrize("of", ["query", "passage"])
+def test_nan_that_counts_stays_visible(of):
+  q, q_where, p, p_where = texts()
+  if of == "query":
+    q = q.at[0, 0, 0].set(jnp.nan)
+  else:
+    p = p.at[0, 1, 0, 0].set(jnp.nan)
+  wanted = np.zeros((B, N), bool)
+  wanted[0, 1] = True
+  wanted[0, 0] = of == "query"
   np.testing.assert_array_equal(
-    own_list(q, q_where, dirty, p_where), own_list(q, q_where, other, p_where)
+    np.isnan(own_list(q, q_where, p, p_where)), wanted
   )
-  noisy = jnp.where(q_where[..., None], q, 1e3)
-  np.testing.assert_array_equal(
-    own_list(noisy, q_where, p, p_where), own_list(q, q_where, p, p_where)
-  )
+
+
+def test_padding_of_one_row_changes_no_other():
+  """LEAD's code masks gathered passages with the mask of other passages."""
+  q, q_where, p, p_where = texts()
+  flat, flat_where = p.reshape(B * N, T, D), p_where.reshape(B * N, T)
+  before = in_batch(q, q_where, flat, flat_where)
+  after = in_batch(q, q_where, flat, flat_where.at[0].set(False))
+  np.testing.assert_array_equal(after[:, 0], 0)
+  np.testing.assert_array_equal(after[:, 1:], before[:, 1:])
+
+
+def test_order_of_tokens_and_of_passages_is_free():
+  q, q_where, p, p_where = texts()
+  order = np.array([3, 0, 4, 2, 1])
+  found = own_list(q, q_where, p[:, ::-1, order], p_where[:, ::-1, order])
+  wanted = own_list(q, q_where, p, p_where)
+  np.testing.assert_allclose(found, wanted[:, ::-1], rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_vectors_are_summed_in_float32():
+  q, q_where, p, p_where = texts()
+  q, p = (x.astype(jnp.bfloat16) for x in (q, p))
+  found = own_list(q, q_where, p, p_where)
+  assert found.dtype == jnp.float32
+  wide_q, wide_p = (x.astype(jnp.float32) for x in (q, p))
+  wanted = own_list(wide_q, q_where, wide_p, p_where)
+  np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
 
 def test_the_gradient_goes_to_the_best_token_alone():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from prod_jax.losses import pairwise
+from prod_jax.losses import listwise, pairwise
 
 logit_mse = jax.jit(pairwise.logit_mse)
 margin_mse = jax.jit(pairwise.margin_mse)
@@ -63,3 +63,5 @@ def test_both_margin_losses_on_worked_numbers():
   assert np.mean(every) == pytest.approx(0.1111111111, abs=1e-6)
   first = margin_mse(s[:, :2], z[:, :2])
   assert np.mean(first) == pytest.approx(0.125, abs=1e-6)
+  kl = jax.jit(listwise.kl)(s, z)
+  assert np.mean(kl) == pytest.approx(0.0208978912, abs=1e-6)

@@ -95,6 +95,38 @@ def test_lambda_rank_ignores_a_shift_and_the_size_of_labels():
   np.testing.assert_allclose(lambda_rank(s, 10 * y).total, base, rtol=1e-6)
 
 
+def test_ties_are_ranked_in_the_order_of_columns():
+  sums = lambda_rank(jnp.zeros((1, 3)), array([1, 2, 3]))
+  # Ranks 1, 2, 3: |1 - 1/2| + |1 - 1/3| + |1/2 - 1/3|, log 2 each.
+  np.testing.assert_allclose(sums.total, [4 / 3 * np.log(2)], rtol=1e-6)
+
+
+def test_a_label_of_minus_one_is_a_label():
+  assert float(lambda_rank(jnp.zeros((1, 3)), array([0, -1, -2])).count[0]) == 3
+
+
+def test_lambda_rank_gives_each_query_its_own_sums():
+  """Random masks, with junk behind them, against the columns that are left."""
+  rng = np.random.default_rng(3)
+  s, y = rng.normal(size=(2, 4, 5)).astype(np.float32)
+  where = np.arange(5) != np.array([0, 2, 4, 3])[:, None]
+  kept = [jnp.asarray(x[where].reshape(4, 4)) for x in (s, y)]
+  wanted = lambda_rank(*kept)
+  for junk in (1e30, np.nan, np.inf, -np.inf):
+    dirty = [jnp.where(where, x, jnp.float32(junk)) for x in (s, y)]
+    found = lambda_rank(*dirty, where=jnp.asarray(where))
+    np.testing.assert_allclose(found.total, wanted.total, rtol=1e-5)
+    np.testing.assert_array_equal(found.count, wanted.count)
+
+
+def test_pooled_weighs_pairs_the_same_and_not_queries():
+  s, y = array([1, 2, 0.5], [3, 0, 0]), array([3, 2, 1], [1, 0, 0])
+  sums = lambda_rank(s, y)
+  np.testing.assert_array_equal(sums.count, [3, 2])
+  wanted = (sums.total[0] + sums.total[1]) / 5
+  np.testing.assert_allclose(pooled(sums), wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
   "s", [[0, 0, 0], [1e4, -1e4, 0], [5, 5, -5]], ids=["ties", "far", "some"]
 )
@@ -172,6 +204,17 @@ def test_padding_of_pairs_is_nothing_and_no_pair_at_all_is_zero():
   padded = preference_kl(S, first, second, prefer)
   plain = preference_kl(S, FIRST, SECOND, PREFER)
   np.testing.assert_allclose(padded, plain, rtol=1e-6)
+  # Padding reads no column, not even the first.
+  s_grad, p_grad = jax.jit(
+    jax.grad(
+      lambda s, p: preference.preference_kl(
+        s, jnp.array([[1, -1]]), jnp.array([[2, -1]]), p
+      ).total[0],
+      argnums=(0, 1),
+    )
+  )(S.at[0, 0].set(jnp.nan), array([0.9, np.nan]))
+  assert s_grad[0, 0] == 0 and np.isfinite(s_grad).all()
+  assert p_grad[0, 1] == 0 and np.isfinite(p_grad).all()
   none = jnp.full((1, 2), -1)
   loss, grad = jax.jit(
     jax.value_and_grad(

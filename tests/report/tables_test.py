@@ -68,7 +68,11 @@ def test_no_gap_without_a_teacher_ahead():
 
 def test_markdown_has_the_settings_and_what_did_not_run(workdir):
   text = report.write_results_markdown([workdir, workdir])
-  assert text.count("## run\n") == 2
+  assert text.count("\n## run\n") == 2
+  assert text.startswith(
+    "# Results\n\nWritten by `python -m prod_jax.cli.report "
+    f"{workdir} {workdir}`"
+  )
   assert "tiny, split test, 3 queries; seed 7; tokens of a query 24" in text
   line = (
     "| student_de | teacher_de | prod | 120 | 32 | 0.0003 | 0.400 | 0.450 | "

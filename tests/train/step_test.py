@@ -29,18 +29,18 @@ STAGE = kinds.Train(
 )
 
 
-def loss_fn(params, frozen, batch, key):
+def loss_fn(params, frozen, batch, rng):
   """Regresses the teacher's scores from the query row, with dropout."""
   x_B3 = jnp.stack([batch.query_id_B / 32, batch.query_id_B**2 / 999], axis=1)
   x_B3 = jnp.concatenate([x_B3, jnp.ones_like(x_B3[:, :1])], axis=1)
-  keep = jax.random.bernoulli(key, 0.9, (1, 3))
+  keep = jax.random.bernoulli(rng.dropout, 0.9, (1, 3))
   y_BN = (x_B3 * keep) @ params["head"]["kernel"] + params["head"]["bias"][None]
   loss = ((y_BN - batch.teacher_BN) ** 2).mean()
   return loss * frozen["scale"], {"bias": params["head"]["bias"].sum()}
 
 
-def plain_loss(params, frozen, batch, key):
-  return loss_fn(params, frozen, batch, jax.random.key(7))
+def plain_loss(params, frozen, batch, rng):
+  return loss_fn(params, frozen, batch, rng._replace(dropout=jax.random.key(7)))
 
 
 def params():
@@ -167,8 +167,8 @@ def test_the_step_is_a_function_of_seed_and_step():
 
 
 def test_clipping_comes_after_the_norm_is_taken():
-  def steep(params, frozen, batch, key):
-    del frozen, batch, key
+  def steep(params, frozen, batch, rng):
+    del frozen, batch, rng
     return 1000.0 * params["head"]["bias"].sum(), {}
 
   optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0))

@@ -214,7 +214,7 @@ def test_a_folder_runs_by_path(tmp_path):
   path = write_folder(tmp_path / "small")
   for name in ("medquad", "boolq"):
     config = f"configs/{name}.py:runlocal,data.path={path}"
-    done = run(tmp_path / name, config=config)
+    done = run(tmp_path / name, config=config, fast=True)
     assert "student_final" in done.stdout
     rows = json.loads((tmp_path / name / "results.json").read_text())
     assert {row["dataset"] for row in rows} == {"small"}

@@ -83,6 +83,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess:
     env={
       **os.environ,
       "JAX_PLATFORMS": "cpu",
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
       "JAX_COMPILATION_CACHE_DIR": str(REPO / ".pytest_cache" / "compiled"),
     },
   )

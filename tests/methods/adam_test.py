@@ -72,6 +72,14 @@ def test_the_share_grows_and_the_confident_come_first():
   }
 
 
+def test_the_level_stays_where_it_ends():
+  set_up = adam.Settings(pace="threshold", start=0.2, end=0.6, over=10)
+  confidence_B = jnp.array([0.1, 0.9, 0.5, 0.7])
+  for step, wanted in ((0, 3), (5, 3), (10, 2), (99, 2)):
+    kept_B = adam.keep(set_up, confidence_B, jnp.int32(step))
+    assert int(kept_B.sum()) == wanted, step
+
+
 def test_the_loss_is_the_written_formula():
   z_BN, extra = batches.scores(5, B, N), batches.dark()
   data = batch(teacher_BN=z_BN, **extra)

@@ -63,6 +63,12 @@ class Settings:
   response: float = 1.0
   layer: float = 1.0
 
+  def __post_init__(self):
+    if self.redraw < 1:
+      raise strict.ConfigError(
+        f"method lead: redraw is {self.redraw}; it is 1 step or more"
+      )
+
 
 def make(settings: Settings, student: Encoder, sources: Sources):
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).

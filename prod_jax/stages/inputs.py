@@ -21,6 +21,16 @@ from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
 
 PARAMS = "params.safetensors"
+# What a config may say of an encoder's shape, and config.json says too.
+SHAPE = (
+  "width",
+  "depth",
+  "heads",
+  "mlp_width",
+  "vocab_size",
+  "type_vocab",
+  "max_positions",
+)
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
@@ -136,7 +146,7 @@ class Inputs:
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self._model_config(name)
-    bert = self._bert(model)
+    bert = self._bert(f"config.models.{name}", model)
     if model.kind in ("cross", "pairwise"):
       return CrossEncoder(bert=bert, pooling=model.pooling)
     if model.kind == "late":
@@ -205,7 +215,7 @@ class Inputs:
       raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
     return self.config.models[name]
 
-  def _bert(self, model: config.Model) -> BertConfig:
+  def _bert(self, where: str, model: config.Model) -> BertConfig:
     data = self.config.data
     longest = max(data.query_length, data.passage_length)
     if model.kind == "cross":
@@ -213,31 +223,55 @@ class Inputs:
     if model.kind == "pairwise":
       longest = rows.triple_length(data)
     if model.weights:
-      bert = hf.read_config(_weights(model))
-      # Behind its last position a table would be read at the last one.
-      if longest > bert.max_positions:
-        raise strict.ConfigError(
-          f"{_weights(model)} has {bert.max_positions} positions, and a model "
-          f"of kind {model.kind} reads {longest} tokens; lower "
-          "config.data.query_length or passage_length"
-        )
-      depth = len(model.layers) or bert.depth
-      bert = dataclasses.replace(bert, depth=depth)
+      source = _weights(model)
+      bert = _agreed(where, model, source)
     else:
+      source = where
       bert = BertConfig(
-        vocab_size=self.tokenizer.vocab_size,
+        vocab_size=model.vocab_size or self.tokenizer.vocab_size,
         width=model.width,
         depth=model.depth,
         heads=model.heads,
         mlp_width=model.mlp_width,
-        max_positions=longest,
+        max_positions=model.max_positions or longest,
+        type_vocab=model.type_vocab,
+      )
+    # Behind its last position a table would be read at the last one.
+    if longest > bert.max_positions:
+      raise strict.ConfigError(
+        f"{source} has {bert.max_positions} positions, and a model "
+        f"of kind {model.kind} reads {longest} tokens; lower "
+        "config.data.query_length or passage_length"
       )
     return dataclasses.replace(
       bert,
       dropout=model.dropout,
       attention_dropout=model.dropout,
+      remat=model.remat,
       dtype=model.dtype,
     )
+
+
+def _agreed(
+  where: str, model: config.Model, folder: pathlib.Path
+) -> BertConfig:
+  """The shape in `folder`, cut to the model's layers.
+
+  Raises:
+    ConfigError: the config gives a size too, and it is another one.
+  """
+  bert = hf.read_config(folder)
+  bert = dataclasses.replace(bert, depth=len(model.layers) or bert.depth)
+  for key in SHAPE:
+    given, found = getattr(model, key), getattr(bert, key)
+    # A field's default says nothing.
+    if given not in (found, getattr(config.Model, key)):
+      cut = f" cut to layers {model.layers}" if key == "depth" else ""
+      raise strict.ConfigError(
+        f"{where}.{key} is {given}, but {folder / hf.CONFIG}{cut} says "
+        f"{found}; correct it, or leave it out"
+      )
+  return bert
 
 
 def _weights(model: config.Model) -> pathlib.Path:

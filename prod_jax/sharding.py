@@ -6,6 +6,7 @@ global view; the compiler inserts what the shardings made here imply.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -35,30 +36,39 @@ RULES = (
 )
 
 
-def make_mesh(shape: config.Mesh) -> Mesh:
-  """A mesh of all devices with the axes data, fsdp and tensor.
+def make_mesh(
+  shape: config.Mesh, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+  """A mesh with the axes data, fsdp and tensor.
+
+  Args:
+    shape: devices along each axis.
+    devices: what it is made of; None is all there are.
 
   Raises:
     ConfigError: when the axes do not multiply to the number of devices.
   """
   sizes = {"data": shape.data, "fsdp": shape.fsdp, "tensor": shape.tensor}
-  devices = jax.device_count()
+  count = jax.device_count() if devices is None else len(devices)
   fixed = math.prod(n for n in sizes.values() if n != -1)
   free = [name for name, n in sizes.items() if n == -1]
-  if len(free) > 1 or fixed < 1 or devices % fixed:
+  if len(free) > 1 or fixed < 1 or count % fixed:
     raise strict.ConfigError(
-      f"config.mesh {sizes} does not fit {devices} devices: at most one axis "
+      f"config.mesh {sizes} does not fit {count} devices: at most one axis "
       "is -1, and the others multiply to a divisor of the devices"
     )
   for name in free:
-    sizes[name] = devices // fixed
-  if math.prod(sizes.values()) != devices:
+    sizes[name] = count // fixed
+  if math.prod(sizes.values()) != count:
     raise strict.ConfigError(
-      f"config.mesh {sizes} takes {math.prod(sizes.values())} of {devices} "
+      f"config.mesh {sizes} takes {math.prod(sizes.values())} of {count} "
       "devices; set one axis to -1 to take them all"
     )
   return jax.make_mesh(
-    tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * 3
+    tuple(sizes.values()),
+    tuple(sizes),
+    axis_types=(AxisType.Auto,) * 3,
+    devices=devices,
   )
 
 

@@ -26,6 +26,7 @@ LEVELS = {
   "retrieval": 3,
   "methods": 4,
   "stages": 5,
+  "plan": 5,
   "report": 5,
   "curriculum": 6,
   "main": 7,
@@ -38,6 +39,7 @@ NEIGHBOURS = {
   ("sharding", "strict"),
   ("config_file", "strict"),
   ("config_file", "config"),
+  ("plan", "stages"),
 }
 
 ONLY_IN = {
@@ -54,7 +56,7 @@ ONLY_IN = {
   r"\btensorflow_datasets\b": ["data/datasets/", "data/dataset.py"],
   r"\bimport tensorflow\b(?!_)": [],
   r"\bshard_map\b": ["retrieval/search.py"],
-  r"\blibtpu\b|\btopologies\b": ["plan.py"],
+  r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -56,10 +56,12 @@ class Inputs:
   Attributes:
     config: of the whole run.
     workdir: of the whole run.
+    devices: what the mesh is made of; None is all there are.
   """
 
   config: config.Config
   workdir: pathlib.Path
+  devices: Sequence[jax.Device] | None = None
 
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
@@ -99,7 +101,7 @@ class Inputs:
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
-    return sharding.make_mesh(self.config.mesh)
+    return sharding.make_mesh(self.config.mesh, self.devices)
 
   def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
     """Raises ConfigError where an input is of a kind that its role is not."""

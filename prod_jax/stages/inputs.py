@@ -21,16 +21,6 @@ from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
 
 PARAMS = "params.safetensors"
-# What a config may say of an encoder's shape, and config.json says too.
-SHAPE = (
-  "width",
-  "depth",
-  "heads",
-  "mlp_width",
-  "vocab_size",
-  "type_vocab",
-  "max_positions",
-)
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
@@ -47,6 +37,16 @@ ROLES = {
   "second": ("score",),
   "teacher": ("train",),
 }
+# What a config may say of an encoder's shape, and config.json says too.
+SHAPE = (
+  "width",
+  "depth",
+  "heads",
+  "mlp_width",
+  "vocab_size",
+  "type_vocab",
+  "max_positions",
+)
 
 
 @dataclasses.dataclass(frozen=True)

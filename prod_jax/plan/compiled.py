@@ -66,11 +66,11 @@ class Compiled:
     return self.arguments + self.temporaries + self.outputs + self.code
 
 
-def devices(slice_: Slice) -> list[jax.Device]:
-  """Devices of a slice, to compile for.
+def without_a_tpu() -> None:
+  """Makes JAX compile for TPUs and run on the CPU; to be called first of all.
 
   Raises:
-    ConfigError: without libtpu, or for a grid that no slice has.
+    ConfigError: libtpu is not installed.
   """
   if importlib.util.find_spec("libtpu") is None:
     raise strict.ConfigError(
@@ -82,6 +82,14 @@ def devices(slice_: Slice) -> list[jax.Device]:
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
   os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
   jax.config.update("jax_platforms", "cpu")
+
+
+def devices(slice_: Slice) -> list[jax.Device]:
+  """Devices of a slice, to compile for.
+
+  Raises:
+    ConfigError: for a grid that no slice has.
+  """
   try:
     found = topologies.get_topology_desc(
       platform="tpu",
@@ -111,12 +119,17 @@ class Compiler:
   asked: int = 0
 
   def __call__(
-    self, slice_: Slice, lower: Callable[[], jax.stages.Lowered], what: str
+    self,
+    slice_: Slice,
+    count: int,
+    lower: Callable[[], jax.stages.Lowered],
+    what: str,
   ) -> Compiled:
     """The program that `lower` makes, compiled for the slice.
 
     Args:
-      slice_: whose devices it was lowered for.
+      slice_: of whose devices it was lowered for some.
+      count: of these devices.
       lower: makes the program.
       what: of which stage, for the log.
     """
@@ -126,7 +139,7 @@ class Compiler:
       return _restore(json.loads(path.read_text()))
     self.asked += 1
     logging.info("%s: compiles (number %d)", what, self.asked)
-    result = _compile(lowered, slice_.devices)
+    result = _compile(lowered, count)
     logging.info(
       "%s: %s, %.0f s",
       what,

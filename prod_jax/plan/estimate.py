@@ -14,6 +14,7 @@ from absl import logging
 
 from prod_jax import config
 from prod_jax.data.sizes import Size
+from prod_jax.group import Group
 from prod_jax.plan import compiled, programs, search, shapes
 from prod_jax.plan.chips import Slice, slice_of
 from prod_jax.plan.compiled import Compiled, Compiler
@@ -41,18 +42,19 @@ def plan(
     compiler: asked for each program.
     size: of the data set.
     stages: names; empty is all.
-    scale_from: the config's batches are for so many chips, and other slices
-      get batches in proportion; 0 leaves them as they are.
+    scale_from: training batches of the config are for so many chips, and
+      other slices get batches in proportion; 0 leaves them as they are.
     find_largest: search the largest batch that fits.
 
   Raises:
     ConfigError: for a config that could not run, an unknown slice, or where
       something is needed that is not on this machine.
   """
-  run = shapes.known(run)
+  compiled.without_a_tpu()
+  run, group = shapes.known(run), Group(pathlib.Path())
   rows = []
   for slice_ in map(slice_of, topologies):
-    shared = Inputs(run, pathlib.Path(), compiled.devices(slice_))
+    shared = Inputs(run, group, compiled.devices(slice_))
     shapes.check_vocabulary(shared)
     scale = slice_.chips / scale_from if scale_from else 1.0
     made = programs.programs(shared, size, stages, scale)
@@ -78,6 +80,7 @@ def _row(
     "chips": slice_.chips,
     "unit": program.unit,
     "batch": program.batch,
+    "processes": program.copies,
     "remat": program.remat,
     "fits": bool(result and result.fits),
     "reason": _reason(program, result),
@@ -103,7 +106,7 @@ def _ask(
   compiler: Compiler, slice_: Slice, program: Program, batch: int
 ) -> Compiled:
   what = f"{program.stage} on {slice_.name}, {batch} {program.unit}"
-  return compiler(slice_, lambda: program.lower(batch), what)
+  return compiler(slice_, program.devices, lambda: program.lower(batch), what)
 
 
 def _reason(program: Program, result: Compiled | None) -> str:
@@ -118,7 +121,7 @@ def _reason(program: Program, result: Compiled | None) -> str:
 def _steps(program: Program) -> int | None:
   if program.examples is None:
     return None
-  return -(-program.examples // program.batch)
+  return -(-program.examples // (program.batch * program.copies))
 
 
 def _memory(slice_: Slice, result: Compiled | None) -> Row:
@@ -136,7 +139,7 @@ def _memory(slice_: Slice, result: Compiled | None) -> Row:
 
 def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   """FLOPs of a step on all chips, bytes of one device, roofline times."""
-  needed = program.flops(program.batch)
+  needed = program.flops(program.batch) * program.copies
   if result is None or not result.fits:
     unknown = (
       "flops",
@@ -162,7 +165,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   time, steps = seconds[limit], _steps(program)
   hours = None if steps is None else steps * time / 3600
   return {
-    "flops": result.flops * slice_.devices,
+    "flops": result.flops * program.devices * program.copies,
     "flops_analytic": needed,
     "bytes_moved": result.moved,
     "collective_bytes": {c.kind: c.bytes for c in result.collectives},

@@ -1,8 +1,8 @@
 """Stages that run a frozen model over many rows, as programs.
 
 Rows of a run have their natural length; here all are of the greatest one.
-Every function makes the program of its stage kind: `size` is of the data set,
-batches are `scale` times those of the config.
+Every function makes the program of its stage kind; `size` is of the data set.
+A process of a run works by itself, on its own devices, and so does a program.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from prod_jax import kinds, sharding
+from prod_jax import config, kinds, sharding
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data.sizes import Size
@@ -28,7 +28,7 @@ _ROWS = 8
 
 
 def encode(
-  shared: Inputs, name: str, stage: kinds.Encode, size: Size, scale: float
+  shared: Inputs, name: str, stage: kinds.Encode, size: Size
 ) -> Program:
   length = shared.config.data.passage_length
 
@@ -45,41 +45,38 @@ def encode(
     rows=layout.single([_text()], length, batches.SPECIAL),
     longest=length,
     examples=size.passages or None,
-    scale=scale,
   )
 
 
-def score(
-  shared: Inputs, name: str, stage: kinds.Score, size: Size, scale: float
-) -> Program:
-  return _pairs(shared, name, stage, 1, _of_lists(shared, stage, size), scale)
+def score(shared: Inputs, name: str, stage: kinds.Score, size: Size) -> Program:
+  return _pairs(shared, name, stage, 1, _of_lists(shared, stage, size))
 
 
 def darken(
-  shared: Inputs, name: str, stage: kinds.Darken, size: Size, scale: float
+  shared: Inputs, name: str, stage: kinds.Darken, size: Size
 ) -> Program:
   made = stage.strengthened + stage.masked
   queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 1, queries and queries * made, scale)
+  return _pairs(shared, name, stage, 1, queries and queries * made)
 
 
 def compare(
-  shared: Inputs, name: str, stage: kinds.Compare, size: Size, scale: float
+  shared: Inputs, name: str, stage: kinds.Compare, size: Size
 ) -> Program:
   asked = stage.pairs * (2 if stage.both_orders else 1)
   queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 2, queries and queries * asked, scale)
+  return _pairs(shared, name, stage, 2, queries and queries * asked)
 
 
 def evaluate(
-  shared: Inputs, name: str, stage: kinds.Evaluate, size: Size, scale: float
+  shared: Inputs, name: str, stage: kinds.Evaluate, size: Size
 ) -> Program | None:
   """Only what reranks: retrieval is no step of a model."""
   if not stage.rerank:
     return None
   queries = size.queries.get(stage.split)
   count = queries and queries * stage.rerank_depth
-  return _pairs(shared, name, stage, 1, count, scale, source=stage.rerank)
+  return _pairs(shared, name, stage, 1, count, source=stage.rerank)
 
 
 def _of_lists(shared: Inputs, stage: kinds.Score, size: Size) -> int | None:
@@ -103,7 +100,6 @@ def _pairs(
   stage: Any,
   passages: int,
   count: int | None,
-  scale: float,
   source: str = "",
 ) -> Program:
   """A model that reads a query with one passage or two, in rows [R, L]."""
@@ -131,7 +127,6 @@ def _pairs(
     rows=rows,
     longest=longest,
     examples=count,
-    scale=scale,
   )
 
 
@@ -146,11 +141,11 @@ def _forward(
   rows: Any,
   longest: int,
   examples: int | None,
-  scale: float,
 ) -> Program:
   """A frozen model over many rows of a length."""
-  model, mesh = shared.model_of(source), shared.mesh
-  devices = sharding.batch_devices(mesh)
+  model, given = shared.model_of(source), shared.devices
+  own = [d for d in given if d.process_index == given[0].process_index]
+  mesh = sharding.make_mesh(config.Mesh(), own)
 
   def lower(count: int) -> jax.stages.Lowered:
     params = _placed(params_of(model), sharding.replicated(mesh))
@@ -178,9 +173,11 @@ def _forward(
     kind=stage.kind,
     model=shared.config.stages[source].model,
     unit=unit,
-    batch=buckets.rows_of(longest, round(stage.batch_tokens * scale), devices),
-    multiple=devices,
-    grain=devices * _ROWS,
+    batch=buckets.rows_of(longest, stage.batch_tokens, len(own)),
+    multiple=len(own),
+    grain=len(own) * _ROWS,
+    devices=len(own),
+    copies=len(given) // len(own),
     examples=examples,
     remat=False,
     flops=flops,

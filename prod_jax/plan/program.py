@@ -20,6 +20,8 @@ class Program:
     batch: how many of them a step takes.
     multiple: a batch is one of this number.
     grain: a search for a batch goes by this number.
+    devices: that run a step.
+    copies: such steps go on at once, each in a process by itself.
     examples: how many the stage takes in all, None where that is not known.
     remat: each layer's forward pass runs twice.
     flops: by batch, analytic.
@@ -33,6 +35,8 @@ class Program:
   batch: int
   multiple: int
   grain: int
+  devices: int
+  copies: int
   examples: int | None
   remat: bool
   flops: Callable[[int], int]

@@ -27,7 +27,8 @@ def programs(
     shared: with a config of `shapes.known`, and the devices of a slice.
     size: of the data set; splits that are not known are left out.
     only: names of stages; empty is all.
-    scale: batches are so many times those of the config.
+    scale: training batches are so many times those of the config. Others are
+      of one process, whatever the slice.
 
   Raises:
     ConfigError: for a stage that is wrong or not there.
@@ -42,7 +43,7 @@ def programs(
     if stage.kind == "train":
       program = training.program(shared, name, stage, scale)
     elif stage.kind in _FORWARD:
-      program = _FORWARD[stage.kind](shared, name, stage, size, scale)
+      program = _FORWARD[stage.kind](shared, name, stage, size)
     else:
       continue
     if program:

@@ -111,6 +111,10 @@ def _headline(name: str) -> str:
   )
 
 
+def _times(row: Row) -> str:
+  return f"{row['processes']} x " if row["processes"] > 1 else ""
+
+
 def _gib(size: float | None) -> str:
   return _NONE if size is None else f"{size / GIB:.2f}"
 
@@ -154,7 +158,7 @@ def _number(value: Any, form: str) -> str:
 
 _COLUMNS: dict[str, Callable[[Row], str]] = {
   "stage": lambda r: r["stage"],
-  "batch": lambda r: f"{r['batch']} {r['unit']}",
+  "batch": lambda r: f"{_times(r)}{r['batch']} {r['unit']}",
   "fits": lambda r: "yes" if r["fits"] else "no",
   "HBM arguments": lambda r: _gib(r["hbm_bytes"]["arguments"]),
   "temporaries": lambda r: _gib(r["hbm_bytes"]["temporaries"]),

@@ -51,6 +51,8 @@ def program(
     batch=round(stage.batch_size * scale),
     multiple=parts,
     grain=parts,
+    devices=shared.mesh.size,
+    copies=1,
     examples=stage.steps * stage.batch_size,
     remat=student.bert.remat,
     flops=flops,

@@ -12,13 +12,14 @@ from absl import logging
 
 from prod_jax import config, packaged, sharding, strict
 from prod_jax.data import dataset as datasets
-from prod_jax.data import rows, tokens
+from prod_jax.data import tokens
+from prod_jax.group import Group
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models import hf
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.stages import encoders
 
 PARAMS = "params.safetensors"
 # What kind of stage may stand in a role of another one.
@@ -37,16 +38,6 @@ ROLES = {
   "second": ("score",),
   "teacher": ("train",),
 }
-# What a config may say of an encoder's shape, and config.json says too.
-SHAPE = (
-  "width",
-  "depth",
-  "heads",
-  "mlp_width",
-  "vocab_size",
-  "type_vocab",
-  "max_positions",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +46,18 @@ class Inputs:
 
   Attributes:
     config: of the whole run.
-    workdir: of the whole run.
+    group: its processes, and their working folder.
     devices: what the mesh is made of; None is all there are.
   """
 
   config: config.Config
-  workdir: pathlib.Path
+  group: Group
   devices: Sequence[jax.Device] | None = None
+
+  @property
+  def workdir(self) -> pathlib.Path:
+    """The working folder on this machine."""
+    return self.group.local
 
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
@@ -71,13 +67,15 @@ class Inputs:
         "config.data.path is not set: the folder with collection.tsv, "
         "queries.SPLIT.tsv and qrels.SPLIT.tsv"
       )
-    return datasets.open_dataset(
-      data.name,
-      data.path,
-      str(data.data_dir or self.workdir / "data"),
-      on_error=data.on_error,
-      max_queries=data.max_queries,
-      max_passages=data.max_passages,
+    return self.group.first_then_others(
+      lambda: datasets.open_dataset(
+        data.name,
+        data.path,
+        str(data.data_dir or self.workdir / "data"),
+        on_error=data.on_error,
+        max_queries=data.max_queries,
+        max_passages=data.max_passages,
+      )
     )
 
   @functools.cached_property
@@ -91,17 +89,37 @@ class Inputs:
   def tokens(self) -> tokens.TokenisedDataset:
     """Tokens of passages and queries, cut to the configured lengths."""
     data = self.config.data
-    return tokens.tokenise_dataset(
-      self.dataset,
-      self.tokenizer,
-      self.workdir / "tokens",
-      title_join=data.title_join,
-      max_tokens=max(data.passage_length, data.query_length),
+    dataset = self.dataset
+    return self.group.first_then_others(
+      lambda: tokens.tokenise_dataset(
+        dataset,
+        self.tokenizer,
+        self.workdir / "tokens",
+        title_join=data.title_join,
+        max_tokens=max(data.passage_length, data.query_length),
+      )
     )
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
+    """All devices of all processes, to train on."""
     return sharding.make_mesh(self.config.mesh, self.devices)
+
+  @functools.cached_property
+  def own_mesh(self) -> jax.sharding.Mesh:
+    """The devices of this process, for work that is divided in blocks."""
+    return sharding.own_mesh()
+
+  def check_mesh(self, where: str, name: str) -> None:
+    """Raises ConfigError for a model that the mesh cannot be laid over."""
+    model, tensor = self.model(name), self.mesh.shape["tensor"]
+    if model.bert.heads % tensor:
+      raise strict.ConfigError(
+        f"{where}.model: {name} has {model.bert.heads} attention heads, which "
+        f"do not divide by config.mesh.tensor={tensor}"
+      )
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    sharding.shardings(params, self.mesh)
 
   def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
     """Raises ConfigError where an input is of a kind that its role is not."""
@@ -148,7 +166,12 @@ class Inputs:
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self._model_config(name)
-    bert = self._bert(f"config.models.{name}", model)
+    bert = encoders.encoder_of(
+      f"config.models.{name}",
+      model,
+      self.config.data,
+      lambda: self.tokenizer.vocab_size,
+    )
     if model.kind in ("cross", "pairwise"):
       return CrossEncoder(bert=bert, pooling=model.pooling)
     if model.kind == "late":
@@ -175,7 +198,7 @@ class Inputs:
     params = encoder.init(jax.random.key(seed))
     if not model.weights:
       return params
-    folder = _weights(model)
+    folder = encoders.weights_folder(model)
     loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
     drawn = ("head", "projection")
@@ -193,7 +216,7 @@ class Inputs:
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
     model = self._model_config(name)
-    weights = _weights(model) if model.weights else None
+    weights = encoders.weights_folder(model) if model.weights else None
     return {
       "model": strict.plain(model),
       "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
@@ -216,67 +239,3 @@ class Inputs:
       known = ", ".join(self.config.models)
       raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
     return self.config.models[name]
-
-  def _bert(self, where: str, model: config.Model) -> BertConfig:
-    data = self.config.data
-    longest = max(data.query_length, data.passage_length)
-    if model.kind == "cross":
-      longest = rows.pair_length(data)
-    if model.kind == "pairwise":
-      longest = rows.triple_length(data)
-    if model.weights:
-      source = _weights(model)
-      bert = _agreed(where, model, source)
-    else:
-      source = where
-      bert = BertConfig(
-        vocab_size=model.vocab_size or self.tokenizer.vocab_size,
-        width=model.width,
-        depth=model.depth,
-        heads=model.heads,
-        mlp_width=model.mlp_width,
-        max_positions=model.max_positions or longest,
-        type_vocab=model.type_vocab,
-      )
-    # Behind its last position a table would be read at the last one.
-    if longest > bert.max_positions:
-      raise strict.ConfigError(
-        f"{source} has {bert.max_positions} positions, and a model "
-        f"of kind {model.kind} reads {longest} tokens; lower "
-        "config.data.query_length or passage_length"
-      )
-    return dataclasses.replace(
-      bert,
-      dropout=model.dropout,
-      attention_dropout=model.dropout,
-      remat=model.remat,
-      dtype=model.dtype,
-    )
-
-
-def _agreed(
-  where: str, model: config.Model, folder: pathlib.Path
-) -> BertConfig:
-  """The shape in `folder`, cut to the model's layers.
-
-  Raises:
-    ConfigError: the config gives a size too, and it is another one.
-  """
-  bert = hf.read_config(folder)
-  bert = dataclasses.replace(bert, depth=len(model.layers) or bert.depth)
-  for key in SHAPE:
-    given, found = getattr(model, key), getattr(bert, key)
-    # A field's default says nothing.
-    if given not in (found, getattr(config.Model, key)):
-      cut = f" cut to layers {model.layers}" if key == "depth" else ""
-      raise strict.ConfigError(
-        f"{where}.{key} is {given}, but {folder / hf.CONFIG}{cut} says "
-        f"{found}; correct it, or leave it out"
-      )
-  return bert
-
-
-def _weights(model: config.Model) -> pathlib.Path:
-  if model.weights == "packaged":
-    return packaged.model_folder()
-  return pathlib.Path(model.weights)

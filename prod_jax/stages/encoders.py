@@ -41,7 +41,7 @@ def encoder_of(
   """
   longest = _longest(model, data)
   if model.weights:
-    source = weights_folder(model)
+    source = weights_folder(model, f"{where}.weights")
     bert = _agreed(where, model, source)
   else:
     source = where
@@ -70,11 +70,23 @@ def encoder_of(
   )
 
 
-def weights_folder(model: config.Model) -> pathlib.Path:
-  """Where the weights of a model with weights are."""
+def weights_folder(model: config.Model, where: str = "weights") -> pathlib.Path:
+  """Where the weights of a model with weights are.
+
+  Raises:
+    ConfigError: they are not there; `where` is the key.
+  """
   if model.weights == "packaged":
     return packaged.model_folder()
-  return pathlib.Path(model.weights)
+  folder = pathlib.Path(model.weights)
+  missing = [n for n in (hf.CONFIG, hf.WEIGHTS) if not (folder / n).is_file()]
+  if missing:
+    raise strict.ConfigError(
+      f"{where} is {model.weights!r}, and there is no {missing[0]} in it; it "
+      f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
+      "a config that needs one says where it is from"
+    )
+  return folder
 
 
 def _longest(model: config.Model, data: config.Data) -> int:

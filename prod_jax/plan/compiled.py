@@ -77,6 +77,8 @@ def without_a_tpu() -> None:
       "a plan asks the TPU compiler, which is not installed (no TPU is "
       'needed): pip install "prod_jax[tpu]"'
     )
+  # Two plans at once disturb nobody where there is no TPU.
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
   # Else libtpu looks for the host that it is on, and says so at length.
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")

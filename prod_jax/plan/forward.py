@@ -23,9 +23,6 @@ from prod_jax.retrieval import buckets, rerank
 from prod_jax.retrieval import encode as embedding
 from prod_jax.stages.inputs import Inputs
 
-# Many rows make a batch; a search tells so many a device apart.
-_ROWS = 8
-
 
 def encode(
   shared: Inputs, name: str, stage: kinds.Encode, size: Size
@@ -146,13 +143,14 @@ def _forward(
   model, given = shared.model_of(source), shared.devices
   own = [d for d in given if d.process_index == given[0].process_index]
   mesh = sharding.make_mesh(config.Mesh(), own)
+  batch = buckets.rows_of(longest, stage.batch_tokens, len(own))
 
   def lower(count: int) -> jax.stages.Lowered:
     params = _placed(params_of(model), sharding.replicated(mesh))
-    batch = batches.of_size(rows, count)
+    texts = batches.of_size(rows, count)
     with jax.set_mesh(mesh):
       traced = trace(
-        model, params, _placed(batch, sharding.batch_sharding(mesh))
+        model, params, _placed(texts, sharding.batch_sharding(mesh))
       )
       return traced.lower(lowering_platforms=("tpu",))
 
@@ -173,9 +171,9 @@ def _forward(
     kind=stage.kind,
     model=shared.config.stages[source].model,
     unit=unit,
-    batch=buckets.rows_of(longest, stage.batch_tokens, len(own)),
+    batch=batch,
     multiple=len(own),
-    grain=len(own) * _ROWS,
+    grain=batch,
     devices=len(own),
     copies=len(given) // len(own),
     examples=examples,

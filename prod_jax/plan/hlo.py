@@ -7,7 +7,6 @@ length is not a constant of its condition counts once.
 """
 
 import collections
-import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -241,7 +240,6 @@ def _at(window: Mapping[str, str], key: str, i: int, default: str) -> str:
   return window[key].split("x")[i] if key in window else default
 
 
-@functools.cache
 def _taps(
   out: int, size: int, given: int, stride: int, pad: int, left: int, right: int
 ) -> int:
@@ -249,13 +247,21 @@ def _taps(
 
   A product over a batch is written as a convolution with gaps, most of whose
   taps meet none.
+
+  Args:
+    out, size, given: length of the output, the window and the input.
+    stride: of the window.
+    pad: zeros before the input.
+    left, right: one behind the other, elements of the input and taps of the
+      window are so far apart; one of them is 1.
   """
-  end = (given - 1) * left
-  taps = 0
-  for o in range(out):
-    for k in range(size):
-      at = o * stride + k * right - pad
-      taps += 0 <= at <= end and at % left == 0
+  end, taps = (given - 1) * left, 0
+  for first in range(-pad, out * stride - pad, stride):
+    low, high = max(first, 0), min(first + (size - 1) * right, end)
+    if left > 1:
+      taps += max(high // left - -(-low // left) + 1, 0)
+    else:
+      taps += max((high - first) // right - -((first - low) // right) + 1, 0)
   return taps
 
 

@@ -43,43 +43,44 @@ def largest(
     available: bytes.
   """
   first = max(first // grain, 1) * grain
-  low, refused = _bracket(probe, first, grain, available)
-  near = False
-  while (high := min(refused)) - low > grain:
+  low, high, guess = _bracket(probe, first, grain, available)
+  if low < guess < high:
+    low, high = _around(probe, guess, low, high, grain)
+  while high - low > grain:
     middle = (low + high) // 2 // grain * grain
-    guess = low + grain if near else _boundary(refused, grain, available)
-    at = guess if low < guess < high else middle
-    found = probe(at)
-    if found.fits:
-      # Just below the boundary, the next one should be refused.
-      near, low = at == guess and not near, at
-    else:
-      near, refused[at] = False, found.bytes
+    low, high = (middle, high) if probe(middle).fits else (low, middle)
   return Found(low, high)
 
 
 def _bracket(
   probe: Callable[[int], Probe], first: int, grain: int, available: int
-) -> tuple[int, dict[int, int]]:
-  """A batch that fits, or 0, and two that do not with what they need."""
-  low, at, refused = 0, first, {}
-  while not refused:
-    found = probe(at)
-    if found.fits:
-      low = at
-      times = max(2, math.ceil(4 * available / max(found.bytes, 1)))
-      at *= min(times, 64)
-    else:
-      refused[at] = found.bytes
-  other = at + max(at // 4 // grain, 1) * grain
-  refused[other] = probe(other).bytes
-  return low, refused
+) -> tuple[int, int, int]:
+  """A batch that fits, or 0, one that does not, and where to look."""
+  low, high = 0, first
+  while (found := probe(high)).fits:
+    low = high
+    times = math.ceil(4 * available / max(found.bytes, 1))
+    high *= min(max(times, 2), 64)
+  if high - low == grain:
+    return low, high, 0
+  more = high + max(high // 4 // grain, 1) * grain
+  slope = (probe(more).bytes - found.bytes) / (more - high)
+  if not found.bytes or slope <= 0:
+    return low, high, 0
+  guess = high - (found.bytes - available) / slope
+  return low, high, math.floor(guess / grain) * grain
 
 
-def _boundary(refused: dict[int, int], grain: int, available: int) -> int:
-  """Where the line through the two smallest refused batches says."""
-  (a, need_a), (b, need_b) = sorted(refused.items())[:2]
-  if not 0 < need_a < need_b:
-    return 0
-  slope = (need_b - need_a) / (b - a)
-  return int(a - (need_a - available) / slope) // grain * grain
+def _around(
+  probe: Callable[[int], Probe], guess: int, low: int, high: int, grain: int
+) -> tuple[int, int]:
+  """Narrows the bracket from a guess, in steps that double."""
+  fits, step = probe(guess).fits, max(guess // 32 // grain, 1) * grain
+  at = guess
+  while low < at < high and probe(at).fits == fits:
+    low, high = (at, high) if fits else (low, at)
+    at += step if fits else -step
+    step *= 2
+  if low < at < high:
+    return (low, at) if fits else (at, high)
+  return low, high

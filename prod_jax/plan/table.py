@@ -37,7 +37,7 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   what they compute. Retrieval, input, queries of encode stages and checkpoints
   are left out.
 - **Largest batch** compiles, and the next larger one was seen not to. For
-  forward passes it goes in steps of 8 rows a device."""
+  forward passes it is a multiple of the configured one."""
 
 
 def text(rows: Sequence[Row]) -> str:

@@ -272,7 +272,7 @@ def _traffic(
   given = sum(a.bytes for name in op.operands for a in ops[name].result)
   k = _group(op.rest, devices)
   if kind == "collective-permute":
-    return given, given
+    return given, float(given)
   size = given * k if kind == "all-gather" else given
   turns = 2 if kind == "all-reduce" else 1
   return size, turns * size * (k - 1) / k

@@ -6,6 +6,7 @@ up. One that does not fit is refused early, and what it would have needed is
 nearly linear in the batch. So two refusals show where to look.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -42,6 +43,7 @@ def largest(
     grain: batches are multiples of this.
     available: bytes.
   """
+  probe = functools.cache(probe)
   first = max(first // grain, 1) * grain
   low, high, guess = _bracket(probe, first, grain, available)
   if low < guess < high:

@@ -21,6 +21,14 @@ from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
 
 PARAMS = "params.safetensors"
+# Keys of config.data that the fingerprints of set and tokenizer speak for.
+_IN_FINGERPRINTS = (
+  "path",
+  "titles",
+  "max_characters",
+  "data_dir",
+  "tokenizer",
+)
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
@@ -195,7 +203,7 @@ class Inputs:
       "data": {
         k: v
         for k, v in strict.plain(self.config.data).items()
-        if k not in ("path", "data_dir", "tokenizer")
+        if k not in _IN_FINGERPRINTS
       },
     }
 

@@ -148,29 +148,27 @@ def open_dataset(
     on_error: at a malformed line, "raise" or "skip" it.
     max_queries: at most so many queries of a split, always the same ones.
     max_passages: above 0, the labelled passages of these queries and others
-      up to so many, always the same ones.
+      up to so many.
     titles: "rocketqa" for MS MARCO passages with titles.
     max_characters: above 0, of a document of MS MARCO.
     beam: pipeline options of a Beam runner that is to prepare the set.
 
   Raises:
-    DataError: the data is not there or is at fault.
-    ValueError: another name.
+    DataError: the data is not there or is at fault, or there is no such set.
   """
   start = time.monotonic()
   source = _source(name, path, data_dir, on_error, titles, max_characters)
-  passage_builder = layout.prepared(source, "passages", data_dir, beam=beam)
-  known = layout.read_ids(passage_builder, layout.CORPUS)
-  query_builder = layout.prepared(
-    source, "queries", data_dir, known=known, beam=beam
-  )
+  builders = layout.prepared(source, data_dir, beam)
   limits = dict(max_queries or {})
-  queries, numbers = _read_queries(query_builder, limits)
+  queries, numbers = _read_queries(builders["queries"], limits)
   passages, row_of = open_passages(
-    passage_builder, layout.CORPUS, known, queries, max_passages
+    builders["passages"],
+    layout.CORPUS,
+    layout.read_ids(builders["passages"], layout.CORPUS),
+    queries,
+    max_passages,
   )
-  builders = passage_builder, query_builder
-  names = (builder.info.full_name for builder in builders)
+  names = (builder.info.full_name for builder in builders.values())
   dataset = Dataset(
     name=source.name,
     fingerprint=digest(*names, limits, max_passages),
@@ -179,7 +177,7 @@ def open_dataset(
     row_of=row_of,
     negatives={
       split: functools.partial(
-        _open_negatives, read, *builders, split, numbers[split]
+        _open_negatives, read, builders, split, numbers[split]
       )
       for split, read in source.negatives.items()
       if split in numbers
@@ -224,7 +222,7 @@ def _source(
     return msmarco_passage.source(path, downloads, on_error, titles)
   if name == "msmarco_document":
     return msmarco_document.source(path, downloads, on_error, max_characters)
-  raise ValueError(f"dataset {name!r} is unknown; see config.Data.name")
+  raise DataError(f"dataset {name!r} is unknown; see config.Data.name")
 
 
 def _read_queries(
@@ -252,17 +250,15 @@ def _read_queries(
 
 def _open_negatives(
   read: Callable[[], Found],
-  passage_builder: Any,
-  query_builder: Any,
+  builders: Mapping[str, Any],
   split: str,
   numbers: Sequence[int],
 ) -> tuple[Negatives, Sequence[int]]:
-  folder = pathlib.Path(query_builder.data_dir)
-  tables = Tables(
-    queries=(folder, split),
-    passages=(pathlib.Path(passage_builder.data_dir), layout.CORPUS),
+  folder, passages = (
+    pathlib.Path(builders[kind].data_dir) for kind in ("queries", "passages")
   )
-  count = query_builder.info.splits[split].num_examples
+  tables = Tables((folder, split), (passages, layout.CORPUS))
+  count = builders["queries"].info.splits[split].num_examples
   found = prepared(folder / f"negatives-{split}", read(), tables, count)
   return found, numbers
 

@@ -25,7 +25,8 @@ from prod_jax.data.lines import Member, Source
 from prod_jax.data.records import DataError
 
 _ATTEMPTS = 6
-_CHUNK = 1 << 20
+_HASHED = 1 << 20  # bytes at once
+_RECEIVED = 1 << 16  # the same; what a broken connection loses at most
 _TIMEOUT = 60  # seconds without a byte
 _HEADERS = {
   "Accept-Encoding": "identity",  # a .gz stays one
@@ -224,7 +225,7 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
         disable=None,
       ) as bar,
     ):
-      for chunk in response.iter_content(_CHUNK):
+      for chunk in response.iter_content(_RECEIVED):
         file.write(chunk)
         have += len(chunk)
         bar.update(len(chunk))
@@ -281,7 +282,7 @@ def _record_path(path: pathlib.Path) -> pathlib.Path:
 def _digests(path: pathlib.Path) -> dict[str, str]:
   md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
   with open(path, "rb") as file:
-    while chunk := file.read(_CHUNK):
+    while chunk := file.read(_HASHED):
       md5.update(chunk)
       sha256.update(chunk)
   return {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}

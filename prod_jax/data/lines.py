@@ -10,6 +10,7 @@ import codecs
 import collections
 import contextlib
 import gzip
+import io
 import lzma
 import pathlib
 import shutil
@@ -17,7 +18,7 @@ import tarfile
 import uuid
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from absl import logging
 
@@ -129,7 +130,7 @@ class Faults:
 
 
 @contextlib.contextmanager
-def open_bytes(source: Source) -> Iterator[IO[bytes]]:
+def open_bytes(source: Source) -> Iterator[io.BufferedIOBase]:
   """Opens a file for reading, its compression taken off.
 
   Raises:
@@ -216,7 +217,7 @@ def remove_unpacked(folder: pathlib.Path) -> None:
     path.unlink()
 
 
-def _member(archive: tarfile.TarFile, source: Member) -> IO[bytes]:
+def _member(archive: tarfile.TarFile, source: Member) -> io.BufferedIOBase:
   for entry in archive:
     if entry.isfile() and pathlib.PurePosixPath(entry.name).name == source.name:
       return archive.extractfile(entry)

@@ -54,18 +54,19 @@ class Inputs:
   Attributes:
     config: of the whole run.
     workdir: of the whole run.
+    beam: pipeline options of a Beam runner that is to prepare the data.
   """
 
   config: config.Config
   workdir: pathlib.Path
+  beam: tuple[str, ...] = ()
 
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
     data = self.config.data
-    if data.name == "folder" and not data.path:
+    if data.name in ("folder", "beir") and not data.path:
       raise strict.ConfigError(
-        "config.data.path is not set: the folder with collection.tsv, "
-        "queries.SPLIT.tsv and qrels.SPLIT.tsv"
+        f"config.data.path is not set: the folder that {data.name!r} reads"
       )
     return datasets.open_dataset(
       data.name,
@@ -74,6 +75,9 @@ class Inputs:
       on_error=data.on_error,
       max_queries=data.max_queries,
       max_passages=data.max_passages,
+      titles=data.titles,
+      max_characters=data.max_characters,
+      beam=self.beam,
     )
 
   @functools.cached_property

@@ -185,7 +185,7 @@ def test_missing_files_are_named(open_source, source, tmp_path):
     open_source()
   with pytest.raises(DataError, match=r"nowhere: expected a folder"):
     dataset.open_dataset("folder", str(tmp_path / "nowhere"), str(tmp_path))
-  with pytest.raises(ValueError, match="'pydoc' is unknown"):
+  with pytest.raises(DataError, match="'pydoc' is unknown"):
     dataset.open_dataset("pydoc", "", str(tmp_path))
 
 

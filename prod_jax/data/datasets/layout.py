@@ -106,29 +106,39 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
 
 
 def prepared(
-  source: Source,
-  kind: Kind,
-  data_dir: str,
-  *,
-  known: ids.RowOf | None = None,
-  beam: Sequence[str] = (),
-) -> Any:
-  """A builder whose data is on disk, made now unless it is there already.
+  source: Source, data_dir: str, beam: Sequence[str] = ()
+) -> dict[Kind, Any]:
+  """Builders whose data is on disk, made now unless it is there already.
 
   TFDS writes to a folder `incomplete.*` and renames it at the end, so a killed
   run leaves nothing that passes for data. Such a folder may be deleted.
 
   Args:
     source: of the data.
-    kind: which half of it.
     data_dir: where prepared data is kept.
-    known: the passages; only for the queries.
     beam: pipeline options of the Beam runner that is to write the shards;
       without any, processes of this machine do.
   """
-  reads = {"passages": source.passages}
-  if kind == "queries":
-    reads["queries"] = functools.partial(source.queries, known)
+  passages = _prepared(source, "passages", source.passages, data_dir, beam)
+  # Queries are checked against the passages, whose ids are on disk by now.
+  known = read_ids(passages, CORPUS)
+  read = functools.partial(source.queries, known)
+  queries = _prepared(source, "queries", read, data_dir, beam)
+  return {"passages": passages, "queries": queries}
+
+
+def read_ids(builder: Any, split: str) -> ids.RowOf:
+  """The table of a prepared split."""
+  return ids.load(pathlib.Path(builder.data_dir), split)
+
+
+def _prepared(
+  source: Source,
+  kind: Kind,
+  read: Callable[[], Any],
+  data_dir: str,
+  beam: Sequence[str],
+) -> Any:
   make = functools.partial(
     source.builder,
     data_dir=data_dir,
@@ -136,7 +146,7 @@ def prepared(
     config=Config(
       name=source.configs[kind],
       kind=kind,
-      read=reads[kind],
+      read=read,
       answers=source.answers,
     ),
   )
@@ -156,11 +166,6 @@ def prepared(
       raise
   logging.info("%s: prepared in %.1f s", name, time.monotonic() - start)
   return _quietly(make)
-
-
-def read_ids(builder: Any, split: str) -> ids.RowOf:
-  """The table of a prepared split."""
-  return ids.load(pathlib.Path(builder.data_dir), split)
 
 
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig | None:

@@ -36,7 +36,7 @@ def in_order(
     name: of the work, for the progress.
     processes: how many; 0 is one for each core that this process may use.
   """
-  processes = min(processes or len(os.sched_getaffinity(0)), len(tasks))
+  processes = min(processes or _cores(), len(tasks))
   with tqdm.tqdm(
     total=len(tasks), desc=name, unit=" shards", disable=None
   ) as bar:
@@ -71,6 +71,12 @@ def _results(
         yield waiting.popleft().result()
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _cores() -> int:
+  if hasattr(os, "sched_getaffinity"):  # Linux, where a job may have a part
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from prod_jax.data import dataset
+from prod_jax.data import collection, dataset, parallel
 from prod_jax.data.records import DataError, Passage, Query
 from tests.data import published
 
@@ -271,3 +271,49 @@ def test_missing_files_are_named(tmp_path, name):
     dataset.open_dataset(name, str(tmp_path / "nowhere"), str(tmp_path))
   with pytest.raises(DataError, match=r"expected a file \S+ or \S+"):
     dataset.open_dataset(name, str(tmp_path), str(tmp_path))
+
+
+@pytest.fixture
+def three_shards(tmp_path, monkeypatch):
+  """Prepares a set of several shards into a folder of a name.
+
+  Gives the texts, and all files: the records' by their size, since protobuf
+  writes the fields of a record in an order that differs between processes.
+  """
+  monkeypatch.setattr(collection, "_SHARD_LINES", 2)
+  folder = tmp_path / "files"
+  folder.mkdir()
+  published.msmarco_passage(folder)
+
+  def prepare(name: str, **options) -> tuple[list, dict, dict]:
+    data = tmp_path / name
+    found = dataset.open_dataset(
+      "msmarco_passage", str(folder), str(data), titles="rocketqa", **options
+    )
+    files = {
+      str(path.relative_to(data)): path.stat().st_size
+      if "array_record" in path.name
+      else path.read_bytes()
+      for path in data.rglob("*")
+      if path.is_file()
+    }
+    return list(found.passages), found.queries, files
+
+  return prepare
+
+
+def test_processes_write_the_same_files(three_shards, monkeypatch):
+  monkeypatch.setattr(parallel, "_cores", lambda: 2)
+  together = three_shards("together")
+  monkeypatch.setattr(parallel, "_cores", lambda: 1)
+  assert three_shards("alone") == together
+  _, _, files = together
+  assert sum("of-00003" in name for name in files) == 3
+  assert not any("unpacked" in name for name in files)
+
+
+def test_beam_writes_the_same_files(three_shards, monkeypatch):
+  pytest.importorskip("apache_beam", reason="apache-beam is not installed")
+  monkeypatch.setattr(parallel, "_cores", lambda: 1)
+  local = three_shards("local")
+  assert three_shards("beam", beam=["--runner=DirectRunner"]) == local

@@ -90,11 +90,14 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
 
   TFDS by itself writes one shard after the other, unless there is Beam.
   """
+  folder = pathlib.Path(builder.data_dir)
   try:
     if download_config is not None and download_config.beam_runner is not None:
       tfds.core.ShardBasedBuilder._download_and_prepare(
         builder, dl_manager, download_config
       )
+      for path in folder.glob("*.shard_infos.json"):
+        path.unlink()  # TFDS's notes on how it went
       return
     written = [
       _write_split(builder, split, shards)
@@ -102,7 +105,7 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
     ]
     builder.info.set_splits(splits.SplitDict(written))
   finally:
-    lines.remove_unpacked(pathlib.Path(builder.data_dir))
+    lines.remove_unpacked(folder)
 
 
 def prepared(

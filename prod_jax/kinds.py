@@ -95,7 +95,8 @@ class Mine:
   """Retrieve `depth` candidates for each query of `split`.
 
   `limit` above 0 takes that many queries only: what a large teacher is to
-  score costs by the query.
+  score costs by the query. With `relevance` "answers" a passage that contains
+  an answer is a positive too, and the labelled one is the first in its list.
   """
 
   kind: Literal["mine"]
@@ -104,6 +105,7 @@ class Mine:
   limit: int = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
+  relevance: Literal["labels", "answers"] = "labels"
   block_queries: int = 4096
 
 
@@ -218,6 +220,8 @@ class Evaluate:
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
     depth: length of the run.
+    relevance: "answers" counts a passage that contains an answer, and takes
+      metrics of the form hit@k only.
     relevant: lowest grade that counts as relevant in binary metrics.
     indexes: kinds of index to retrieve with; "exact" is always measured.
   """
@@ -228,6 +232,7 @@ class Evaluate:
   rerank: str = ""
   rerank_depth: int = 10
   depth: int = 100
+  relevance: Literal["labels", "answers"] = "labels"
   relevant: int = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
   metrics: tuple[str, ...] = (

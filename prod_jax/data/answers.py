@@ -5,8 +5,6 @@ of letters, digits and marks, or one other character that is neither a
 separator nor a control character. A passage contains an answer where its text,
 without the title, has the answer's tokens side by side. So accents and
 punctuation must agree, and a part of a word is no match.
-
-Which passages are asked about is the callers'.
 """
 
 import functools
@@ -16,8 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 import regex
 
-from prod_jax.data.records import Passage
+from prod_jax.data.lists import Candidates
+from prod_jax.data.records import Passage, Query
 
+_HIT = regex.compile(r"hit(?:@([1-9][0-9]*))?")
 _TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 
 
@@ -62,13 +62,87 @@ def mark(
   return marks
 
 
-def hits(marks: np.ndarray, cut: int | None) -> np.ndarray:
-  """Whether any of the first passages of each list is marked, float [Q].
+def relabel(
+  lists: Candidates,
+  answers: Sequence[Sequence[str]],
+  gold: Sequence[int],
+  passages: Sequence[Passage],
+) -> Candidates:
+  """Takes passages with an answer for positives, as DPR's mining does.
 
-  Its mean is DPR's retrieval accuracy at `cut`, which the PROD paper's tables
-  call R@k.
+  The gold passage of a query comes first in its list, and so is the positive
+  that a step draws; ranks and scores move with their passage.
+
+  Args:
+    lists: as mined, with the gold passage in each.
+    answers: of each list's query.
+    gold: row of the gold passage of each.
+    passages: the collection.
   """
-  return marks[:, :cut].any(axis=1).astype(np.float64)
+  label = lists.label | mark(lists.ids, answers, passages)
+  first = (lists.ids == np.asarray(gold)[:, None]).argmax(axis=1)
+  columns = np.tile(np.arange(label.shape[1]), (len(label), 1))
+  # The gold column sorts before column 0, the others keep their order.
+  columns[np.arange(len(label)), first] = -1
+  order = np.argsort(columns, axis=1)
+  moved = {
+    name: np.take_along_axis(array, order, axis=1)
+    for name, array in (
+      ("ids", lists.ids),
+      ("label", label),
+      ("rank", lists.rank),
+      ("score", lists.score),
+    )
+  }
+  return lists._replace(**moved)
+
+
+def hit_cuts(metrics: Sequence[str]) -> dict[str, int | None]:
+  """Cut-offs of metrics such as "hit@20", the only one that answers decide.
+
+  Raises:
+    ValueError: for another metric: how many passages contain an answer is not
+      known of the whole collection.
+  """
+  cuts = {}
+  for metric in metrics:
+    match = _HIT.fullmatch(metric)
+    if not match:
+      raise ValueError(
+        f"metric {metric!r} needs labels; by answers there is hit@k, such as "
+        "hit@1, hit@20, hit@100"
+      )
+    cuts[metric] = int(match[1]) if match[1] else None
+  return cuts
+
+
+def evaluate(
+  rows: np.ndarray,
+  queries: Sequence[Query],
+  passages: Sequence[Passage],
+  metrics: Sequence[str],
+) -> dict[str, dict[str, float]]:
+  """Measures lists by whether an answer is found, for every query.
+
+  What is printed as R@k for NQ is hit@k here.
+
+  Args:
+    rows: [Q, K], of the passages in ranked order, -1 on padding.
+    queries: with answers.
+    passages: the collection.
+    metrics: as `hit_cuts` takes them.
+
+  Returns:
+    metric to query id to 0 or 1.
+  """
+  marks = mark(rows, [query.answers for query in queries], passages)
+  return {
+    metric: {
+      query.id: float(line[:cut].any())
+      for query, line in zip(queries, marks, strict=True)
+    }
+    for metric, cut in hit_cuts(metrics).items()
+  }
 
 
 @functools.lru_cache(1 << 16)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from prod_jax.data import answers
-from prod_jax.data.records import Passage
+from prod_jax.data.lists import Candidates
+from prod_jax.data.records import Passage, Query
 
 
 @pytest.mark.parametrize(
@@ -55,19 +56,55 @@ def test_contains(text, wanted, found):
   assert answers.contains(text, wanted) == found
 
 
+PASSAGES = [
+  Passage("a", "Noon", "It leaves at dawn."),
+  Passage("b", "", "It leaves at NOON."),
+  Passage("c", "", "Bread keeps a week."),
+]
+
+
 def test_lists_are_marked_by_the_text_alone():
-  passages = [
-    Passage("a", "Noon", "It leaves at dawn."),
-    Passage("b", "", "It leaves at NOON."),
-    Passage("c", "", "Bread keeps a week."),
-  ]
   rows = np.array([[0, 1, 2, -1], [2, -1, -1, -1], [0, 1, -1, -1]])
-  marks = answers.mark(rows, [("noon",), ("noon", "a week"), ("x",)], passages)
+  marks = answers.mark(rows, [("noon",), ("noon", "a week"), ("x",)], PASSAGES)
   assert marks.tolist() == [
     [False, True, False, False],
     [True, False, False, False],
     [False, False, False, False],
   ]
-  assert answers.hits(marks, 1).tolist() == [0, 1, 0]
-  assert answers.hits(marks, 2).tolist() == [1, 1, 0]
-  assert answers.hits(marks, None).mean() == pytest.approx(2 / 3)
+
+
+def test_hits_count_every_query():
+  rows = np.array([[0, 1, 2], [2, -1, -1], [0, 1, -1]])
+  queries = [
+    Query("q", "?", (), ("noon",)),
+    Query("r", "?", (), ("noon", "a week")),
+    Query("s", "?", (), ("x",)),
+  ]
+  values = answers.evaluate(rows, queries, PASSAGES, ["hit@1", "hit@2", "hit"])
+  assert values == {
+    "hit@1": {"q": 0, "r": 1, "s": 0},
+    "hit@2": {"q": 1, "r": 1, "s": 0},
+    "hit": {"q": 1, "r": 1, "s": 0},
+  }
+  for metric in ("mrr@10", "hit@0", "hits"):
+    with pytest.raises(ValueError, match=rf"'{metric}' needs labels.*hit@k"):
+      answers.hit_cuts([metric])
+
+
+def test_passages_with_an_answer_are_positives_behind_the_gold_one():
+  lists = Candidates(
+    query=np.array([5, 6], np.int32),
+    ids=np.array([[1, 2, 0, -1], [0, 1, 2, -1]], np.int32),
+    label=np.array([[0, 0, 1, 0], [1, 0, 0, 0]], bool),
+    rank=np.array([[0, 1, -1, -1], [0, 1, 2, -1]], np.int32),
+    score=np.array([[3, 2, 1, np.nan], [3, 2, 1, np.nan]], np.float32),
+  )
+  found = answers.relabel(lists, [("noon",), ("x",)], [0, 0], PASSAGES)
+  assert found.query.tolist() == [5, 6]
+  assert found.ids.tolist() == [[0, 1, 2, -1], [0, 1, 2, -1]]
+  assert found.label.tolist() == [
+    [True, True, False, False],
+    [True, False, False, False],
+  ]
+  assert found.rank.tolist() == [[-1, 0, 1, -1], [0, 1, 2, -1]]
+  np.testing.assert_array_equal(found.score[0], [1, 3, 2, np.nan])

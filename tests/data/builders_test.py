@@ -189,7 +189,12 @@ def test_nq(opened):
   assert found.queries == {
     "train": [
       Query("train0", "what is tea", tea, answers),
-      Query("train1", "when does the ferry leave", (("3", 1),), ("noon",)),
+      Query(
+        "train1",
+        "when does the ferry leave",
+        (("3", 1),),
+        ("noon", "a week"),
+      ),
     ],
     "dev": [Query("dev0", "what is tea", tea, answers)],
     "test": [

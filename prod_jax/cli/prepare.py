@@ -9,13 +9,13 @@ Apache Beam where it is installed and a runner is named:
 Workers of a runner elsewhere have to see `data.path` and `data.data_dir`.
 """
 
-import pathlib
 import sys
 
 from absl import app, flags, logging
 
-from prod_jax import config_file, strict
+from prod_jax import config_file, storage, strict
 from prod_jax.data.records import DataError
+from prod_jax.group import Group
 from prod_jax.stages.inputs import Inputs
 
 _CONFIG = flags.DEFINE_string("config", None, "As prod_jax.main takes it.")
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
   try:
     shared = Inputs(
       config_file.load(_CONFIG.value),
-      pathlib.Path(_WORKDIR.value),
+      Group(storage.open_path(_WORKDIR.value)),
       tuple(_BEAM.value),
     )
     tokens = shared.tokens

@@ -109,6 +109,10 @@ def prepared(
     try:
       _write(partial, found.pairs(tables, partial), queries)
       partial.rename(path)
+    except OSError:
+      # Another process may have finished first; its data is as good.
+      if not path.exists():
+        raise
     finally:
       shutil.rmtree(partial, ignore_errors=True)
   return Negatives(

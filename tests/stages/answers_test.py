@@ -6,6 +6,7 @@ import pytest
 from prod_jax import config, kinds, strict
 from prod_jax.data.lists import Candidates, load_lists
 from prod_jax.data.records import DataError
+from prod_jax.group import Group
 from prod_jax.retrieval import encode
 from prod_jax.stages import evaluate, mine
 from prod_jax.stages.inputs import Inputs
@@ -24,7 +25,7 @@ def shared(tmp_path) -> Inputs:
       models={},
       stages={"vectors": kinds.Encode(kind="encode", params="student")},
     ),
-    tmp_path,
+    Group(tmp_path),
   )
 
 
@@ -36,7 +37,12 @@ def encoded(tmp_path):
     folder = tmp_path / "vectors"
     vectors = np.eye(6, dtype=np.float32)
     encode.encode_passages(
-      folder / "passages", lambda start, stop: vectors[start:stop], 6, 6, "x"
+      folder / "passages",
+      lambda start, stop: vectors[start:stop],
+      6,
+      6,
+      group=Group(tmp_path),
+      name="x",
     )
     queries = np.zeros((len(ranked), 6), np.float32)
     for query, order in zip(queries, ranked, strict=True):
@@ -114,7 +120,7 @@ def test_sets_without_answers(shared, tmp_path):
       models={},
       stages=shared.config.stages,
     ),
-    tmp_path,
+    Group(tmp_path),
   )
   stage = kinds.Mine(
     kind="mine", encoded="vectors", depth=3, relevance="answers"

@@ -221,7 +221,7 @@ class Evaluate:
       encoder itself.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes
-      metrics of the form hit@k only.
+      the metrics hit and mrr only.
     relevant: lowest grade that counts as relevant in binary metrics.
     indexes: kinds of index to retrieve with; "exact" is always measured.
   """

@@ -17,7 +17,7 @@ import regex
 from prod_jax.data.lists import Candidates
 from prod_jax.data.records import Passage, Query
 
-_HIT = regex.compile(r"hit(?:@([1-9][0-9]*))?")
+_METRIC = regex.compile(r"(hit|mrr)(?:@([1-9][0-9]*))?")
 _TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 
 
@@ -97,23 +97,18 @@ def relabel(
   return lists._replace(**moved)
 
 
-def hit_cuts(metrics: Sequence[str]) -> dict[str, int | None]:
-  """Cut-offs of metrics such as "hit@20", the only one that answers decide.
+def check_metrics(metrics: Sequence[str]) -> None:
+  """Raises ValueError for metrics that answers cannot decide.
 
-  Raises:
-    ValueError: for another metric: how many passages contain an answer is not
-      known of the whole collection.
+  Those need the number of passages that contain an answer, which nobody knows
+  of a whole collection.
   """
-  cuts = {}
   for metric in metrics:
-    match = _HIT.fullmatch(metric)
-    if not match:
+    if not _METRIC.fullmatch(metric):
       raise ValueError(
-        f"metric {metric!r} needs labels; by answers there is hit@k, such as "
-        "hit@1, hit@20, hit@100"
+        f"metric {metric!r} needs labels; by answers there are hit and mrr, "
+        "alone or with a cut-off, as in hit@20"
       )
-    cuts[metric] = int(match[1]) if match[1] else None
-  return cuts
 
 
 def evaluate(
@@ -124,25 +119,31 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
   """Measures lists by whether an answer is found, for every query.
 
-  What is printed as R@k for NQ is hit@k here.
+  What is printed as R@k for NQ is hit@k here; mrr is 1 / rank of the first
+  passage with an answer.
 
   Args:
     rows: [Q, K], of the passages in ranked order, -1 on padding.
     queries: with answers.
     passages: the collection.
-    metrics: as `hit_cuts` takes them.
+    metrics: as `check_metrics` takes them.
 
   Returns:
-    metric to query id to 0 or 1.
+    metric to query id to value.
   """
   marks = mark(rows, [query.answers for query in queries], passages)
-  return {
-    metric: {
-      query.id: float(line[:cut].any())
-      for query, line in zip(queries, marks, strict=True)
+  values = {}
+  for metric in metrics:
+    kind, cut = _METRIC.fullmatch(metric).groups()
+    found = marks[:, : int(cut) if cut else None]
+    by_query = found.any(axis=1).astype(float)
+    if kind == "mrr":
+      by_query /= 1 + found.argmax(axis=1)
+    values[metric] = {
+      query.id: float(value)
+      for query, value in zip(queries, by_query, strict=True)
     }
-    for metric, cut in hit_cuts(metrics).items()
-  }
+  return values
 
 
 @functools.lru_cache(1 << 16)

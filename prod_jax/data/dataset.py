@@ -209,6 +209,10 @@ def _source(
   titles: str,
   max_characters: int,
 ) -> published.Source:
+  if titles and name != "msmarco_passage":
+    raise DataError(f"data.titles is {titles!r}, which {name!r} has no use for")
+  if max_characters and name != "msmarco_document":
+    raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
   downloads = pathlib.Path(data_dir) / "downloads" / name
   if name == "pydocs":
     return pydocs.source()

@@ -165,8 +165,8 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
       part.unlink()
       raise DataError(
         f"{remote.url}: its MD5 is {record['md5']}, expected {remote.md5}; the "
-        "download was deleted. Run again, or fetch the file by hand and name "
-        "its folder as data.path"
+        "download was deleted. Run again, or fetch the files by hand and name "
+        "their folder as data.path"
       )
     part.rename(path)
     _record(path, remote, record)
@@ -185,7 +185,7 @@ def _download(remote: Remote, part: pathlib.Path) -> None:
         raise DataError(
           f"{remote.url}: cannot be downloaded ({error}); what came is in "
           f"{part}, and the next run goes on from there. Or fetch the file by "
-          "hand and name its folder as data.path"
+          f"hand into {part.parent}"
         ) from error
       logging.warning("%s: %s; going on", remote.url, error)
       _pause(2.0**attempt)

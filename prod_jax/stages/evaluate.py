@@ -40,7 +40,7 @@ def check(shared: Inputs, name: str, stage: kinds.Evaluate) -> None:
   try:
     if stage.relevance == "answers":
       shared.dataset.answers(stage.split)
-      answers.hit_cuts(stage.metrics)
+      answers.check_metrics(stage.metrics)
     metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
   except ValueError as error:
     raise strict.ConfigError(f"{where}: {error}") from error

@@ -80,15 +80,15 @@ def test_hits_count_every_query():
     Query("r", "?", (), ("noon", "a week")),
     Query("s", "?", (), ("x",)),
   ]
-  values = answers.evaluate(rows, queries, PASSAGES, ["hit@1", "hit@2", "hit"])
+  values = answers.evaluate(rows, queries, PASSAGES, ["hit@1", "hit@2", "mrr"])
   assert values == {
     "hit@1": {"q": 0, "r": 1, "s": 0},
     "hit@2": {"q": 1, "r": 1, "s": 0},
-    "hit": {"q": 1, "r": 1, "s": 0},
+    "mrr": {"q": 0.5, "r": 1, "s": 0},
   }
-  for metric in ("mrr@10", "hit@0", "hits"):
-    with pytest.raises(ValueError, match=rf"'{metric}' needs labels.*hit@k"):
-      answers.hit_cuts([metric])
+  for metric in ("ndcg@10", "recall@5", "hit@0", "hits"):
+    with pytest.raises(ValueError, match=rf"'{metric}' needs labels.*hit@20"):
+      answers.check_metrics([metric])
 
 
 def test_passages_with_an_answer_are_positives_behind_the_gold_one():

@@ -270,6 +270,15 @@ def test_faults_of_beir(opened, file, text, message):
     opened("beir", replaced(file, text))
 
 
+def test_options_of_other_sets(opened):
+  with pytest.raises(
+    DataError, match=r"data\.titles is 'rocketqa', which 'nq'"
+  ):
+    opened("nq", titles="rocketqa")
+  with pytest.raises(DataError, match="'beir' cuts nothing"):
+    opened("beir", max_characters=5)
+
+
 @pytest.mark.parametrize("name", ["msmarco_passage", "msmarco_document", "nq"])
 def test_missing_files_are_named(tmp_path, name):
   with pytest.raises(DataError, match=r"nowhere: data\.path is no folder"):

@@ -104,7 +104,7 @@ def test_what_answers_cannot_decide(shared):
   stage = kinds.Evaluate(
     kind="evaluate", encoded="vectors", relevance="answers"
   )
-  with pytest.raises(strict.ConfigError, match=r"measured: .*'mrr@10' needs"):
+  with pytest.raises(strict.ConfigError, match=r"measured: .*'ndcg@10' needs"):
     evaluate.check(shared, "measured", stage)
 
 

@@ -9,11 +9,11 @@ the lines mean is formats.py.
 import codecs
 import collections
 import contextlib
+import functools
 import gzip
 import io
 import lzma
 import pathlib
-import shutil
 import tarfile
 import uuid
 import zlib
@@ -22,12 +22,14 @@ from typing import Literal, NamedTuple
 
 from absl import logging
 
+from prod_jax.data import progress
 from prod_jax.data.records import DataError
 
 OnError = Literal["raise", "skip"]
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
 _SCANNED_BYTES = 8 << 20
+_UNPACKED_BYTES = 16 << 20
 _UNPACKED = "unpacked-"
 
 
@@ -196,10 +198,14 @@ def plain(source: Source, folder: pathlib.Path) -> pathlib.Path:
   if not isinstance(source, Member) and source.suffix != ".gz":
     return source
   path = unpacked(folder)
-  logging.info("%s: unpacking", source)
   try:
     with open_bytes(source) as packed, open(path, "wb") as file:
-      shutil.copyfileobj(packed, file, _SCANNED_BYTES)
+      chunks = iter(functools.partial(packed.read, _UNPACKED_BYTES), b"")
+      name = f"unpacking {source.name}"
+      for chunk in progress.shown(
+        chunks, name, f"x {_UNPACKED_BYTES >> 20} MiB"
+      ):
+        file.write(chunk)
   except BaseException:
     path.unlink(missing_ok=True)
     raise

@@ -205,4 +205,5 @@ def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:
   passage = ids.load(*tables.passages).rows(passages)
   for at in np.flatnonzero((passage < 0) & (query >= 0)):
     faults.unknown(numbers[at], "passage", passages[at].decode())
+  faults.log()
   return query, passage

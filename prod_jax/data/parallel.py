@@ -11,8 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-import tqdm
-from absl import logging
+from prod_jax.data import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -37,16 +36,8 @@ def in_order(
     processes: how many; 0 is one for each core that this process may use.
   """
   processes = min(processes or _cores(), len(tasks))
-  with tqdm.tqdm(
-    total=len(tasks), desc=name, unit=" shards", disable=None
-  ) as bar:
-    for done, result in enumerate(_results(work, tasks, processes), 1):
-      yield result
-      bar.update()
-      if bar.disable:
-        logging.log_every_n_seconds(
-          logging.INFO, "%s: %d of %d shards", 60, name, done, len(tasks)
-        )
+  results = _results(work, tasks, processes)
+  yield from progress.shown(results, name, "shards", len(tasks))
 
 
 def _results(

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -324,6 +325,12 @@ def test_processes_write_the_same_files(three_shards, monkeypatch):
   _, _, files = together
   assert sum("of-00003" in name for name in files) == 3
   assert not any("unpacked" in name for name in files)
+
+
+def test_absent_beam_is_named(three_shards, monkeypatch):
+  monkeypatch.setitem(sys.modules, "apache_beam.options", None)
+  with pytest.raises(DataError, match=r"install '\.\[beam\]'"):
+    three_shards("beam", beam=["--runner=DirectRunner"])
 
 
 def test_beam_writes_the_same_files(three_shards, monkeypatch):

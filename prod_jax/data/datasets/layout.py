@@ -27,7 +27,7 @@ from tensorflow_datasets.core import example_serializer, splits, writer
 
 from prod_jax.data import collection, ids, lines, parallel
 from prod_jax.data.datasets.published import Kind, Source
-from prod_jax.data.records import Passage, Query
+from prod_jax.data.records import DataError, Passage, Query
 
 # TFDS reserves the name "all" for the union of the splits.
 CORPUS = "corpus"
@@ -174,8 +174,13 @@ def _prepared(
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig | None:
   if not options:
     return None
-  from apache_beam.options import pipeline_options
-
+  try:
+    from apache_beam.options import pipeline_options
+  except ImportError as error:
+    raise DataError(
+      "apache-beam is not installed here; install the extra: "
+      "pip install '.[beam]', in an environment of its own"
+    ) from error
   parsed = pipeline_options.PipelineOptions(list(options))
   return tfds.download.DownloadConfig(
     beam_runner=parsed.view_as(pipeline_options.StandardOptions).runner

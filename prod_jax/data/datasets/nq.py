@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from prod_jax.data import files, ids, json_list
+from prod_jax.data import files, ids, json_list, progress
 from prod_jax.data.collection import Collection
 from prod_jax.data.datasets import layout, published
 from prod_jax.data.lines import Faults, OnError, Source, read_lines
@@ -126,7 +126,10 @@ def read_examples(path: Source, on_error: OnError) -> Iterator[Example]:
   """
   faults = Faults(path, on_error)
   without = 0
-  for line, item in json_list.read(path):
+  items = progress.shown(
+    json_list.read(path), f"reading {path.name}", "questions"
+  )
+  for line, item in items:
     try:
       example = Example(
         line,

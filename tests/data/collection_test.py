@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from prod_jax.data import collection, formats, lines, parallel
+from prod_jax.data import collection, formats, lines
 from prod_jax.data.records import DataError, Passage
 
 
@@ -158,10 +158,3 @@ def test_titles_of_a_file_of_their_own(tmp_path):
     with pytest.raises(DataError, match=message):
       read(path, titles=own)
     read(path, titles=own, on_error="skip")
-
-
-def test_work_in_two_processes_keeps_its_order():
-  tasks = [3, 1, 2, 5]
-  assert list(parallel.in_order(abs, tasks, name="x", processes=2)) == tasks
-  with pytest.raises(TypeError, match="bad operand"):
-    list(parallel.in_order(abs, [1, "a"], name="x", processes=2))

@@ -12,7 +12,9 @@ the end, or in an archive of theirs:
   para.title.txt                    RocketQA's: passage id TAB title
 
 A folder by hand needs the collection and one split. The grades of the tracks
-are 1 to 3; 0 is kept nowhere, since it is what unjudged passages have.
+are 1 to 3; 0 is kept nowhere, since it is what unjudged passages have. Texts
+stay as published, with characters that were encoded twice (ir_datasets repairs
+these).
 """
 
 import functools

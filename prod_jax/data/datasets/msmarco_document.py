@@ -19,7 +19,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from prod_jax.data import files, formats
+from prod_jax.data import download, files, formats
 from prod_jax.data.collection import Collection
 from prod_jax.data.datasets import layout, published
 from prod_jax.data.lines import Faults, OnError, Source
@@ -34,7 +34,7 @@ _NIST = "https://trec.nist.gov/data/deep"
 # reads in another form: Anserini, docs on MS MARCO documents. They are held
 # against what is downloaded; nothing was downloaded where this was written.
 _REMOTES = tuple(
-  files.Remote(url, md5)
+  download.Remote(url, md5)
   for url, md5 in (
     (f"{_MICROSOFT}/msmarco-docs.tsv.gz", "103b19e21ad324d8a5f1ab562425c0b4"),
     (
@@ -65,7 +65,7 @@ _REMOTES = tuple(
     (f"{_NIST}/2020qrels-docs.txt", "e10f3545583b124a4ed5e7992293e15a"),
   )
 )
-_TOP_100 = files.Remote(
+_TOP_100 = download.Remote(
   f"{_MICROSOFT}/msmarco-doctrain-top100.gz",
   "be32fa12eb71e93014c84775d7465976",
 )
@@ -107,7 +107,7 @@ def source(
   Raises:
     DataError: a file is not there, or cannot be downloaded.
   """
-  folder = files.folder_of(path, downloads, _REMOTES)
+  folder = download.folder_of(path, downloads, _REMOTES)
   texts = files.require(folder, "msmarco-docs.tsv")
   labels = files.labelled(folder, _SPLITS)
   judged = [source for pair in labels.values() for source in pair]
@@ -150,10 +150,10 @@ def _parse(
 
 
 def _negatives(
-  folder: pathlib.Path, remote: files.Remote | None, on_error: OnError
+  folder: pathlib.Path, remote: download.Remote | None, on_error: OnError
 ) -> Found:
   if remote:
-    files.fetch(remote, folder)
+    download.fetch(remote, folder)
   run = files.require(folder, "msmarco-doctrain-top100")
   file = PairFile(run, width=6, query=0, passage=2, on_error=on_error)
   return Found(published.fingerprint([run], on_error), file.pairs)

@@ -22,7 +22,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from prod_jax.data import files, formats
+from prod_jax.data import download, files, formats
 from prod_jax.data.collection import Collection
 from prod_jax.data.datasets import layout, published
 from prod_jax.data.lines import OnError, Source
@@ -33,7 +33,7 @@ _NIST = "https://trec.nist.gov/data/deep"
 # MD5s: ir_datasets, etc/downloads.json at 02a8f21c. They are held against what
 # is downloaded; nothing was downloaded where this was written.
 _REMOTES = tuple(
-  files.Remote(url, md5)
+  download.Remote(url, md5)
   for url, md5 in (
     (
       f"{_MICROSOFT}/collectionandqueries.tar.gz",
@@ -52,12 +52,12 @@ _REMOTES = tuple(
     (f"{_NIST}/2020qrels-pass.txt", "0355ccee7509ac0463e8278186cdd8d1"),
   )
 )
-_TRIPLES = files.Remote(
+_TRIPLES = download.Remote(
   f"{_MICROSOFT}/qidpidtriples.train.full.2.tsv.gz",
   "219083e80a0a751c08b968c2f31a4e0b",
 )
 # RocketQA's corpus; nobody states a checksum of it.
-_TITLES = files.Remote("https://rocketqa.bj.bcebos.com/corpus/marco.tar.gz")
+_TITLES = download.Remote("https://rocketqa.bj.bcebos.com/corpus/marco.tar.gz")
 
 _ARCHIVES = {
   "collection.tar.gz": ("collection.tsv",),
@@ -100,7 +100,7 @@ def source(
     DataError: a file is not there, or cannot be downloaded.
   """
   remotes = [*_REMOTES, _TITLES] if titles else _REMOTES
-  folder = files.folder_of(path, downloads, remotes)
+  folder = download.folder_of(path, downloads, remotes)
   texts = [files.require(folder, "collection.tsv", archives=_ARCHIVES)]
   if titles:
     texts.append(files.require(folder, "para.title.txt", archives=_ARCHIVES))
@@ -128,10 +128,10 @@ def _passages(
 
 
 def _negatives(
-  folder: pathlib.Path, remote: files.Remote | None, on_error: OnError
+  folder: pathlib.Path, remote: download.Remote | None, on_error: OnError
 ) -> Found:
   if remote:
-    files.fetch(remote, folder)
+    download.fetch(remote, folder)
   triples = files.require(folder, "qidpidtriples.train.full.2.tsv")
   file = PairFile(triples, width=3, query=0, passage=2, on_error=on_error)
   return Found(published.fingerprint([triples], on_error), file.pairs)

@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from prod_jax.data import files, ids, json_list, progress
+from prod_jax.data import download, files, ids, json_list, progress
 from prod_jax.data.collection import Collection
 from prod_jax.data.datasets import layout, published
 from prod_jax.data.lines import Faults, OnError, Source, read_lines
@@ -37,19 +37,19 @@ _META = "https://dl.fbaipublicfiles.com/dpr"
 # MD5s: ir_datasets, etc/downloads.json at 02a8f21c; nobody states one of the
 # last. Nothing was downloaded where this was written.
 _REMOTES = (
-  files.Remote(
+  download.Remote(
     f"{_META}/wikipedia_split/psgs_w100.tsv.gz",
     "612fe66e0b6b41ee28f806140226c563",
   ),
-  files.Remote(
+  download.Remote(
     f"{_META}/data/retriever/biencoder-nq-train.json.gz",
     "a1c927b5adae71388eb064329387709f",
   ),
-  files.Remote(
+  download.Remote(
     f"{_META}/data/retriever/biencoder-nq-dev.json.gz",
     "2640483dbe0df7ae29c6da419c551a80",
   ),
-  files.Remote(f"{_META}/data/retriever/nq-test.qa.csv"),
+  download.Remote(f"{_META}/data/retriever/nq-test.qa.csv"),
 )
 _FILES = {
   "train": "biencoder-nq-train.json",
@@ -92,7 +92,7 @@ def source(
   Raises:
     DataError: a file is not there, or cannot be downloaded.
   """
-  folder = files.folder_of(path, downloads, _REMOTES)
+  folder = download.folder_of(path, downloads, _REMOTES)
   texts = files.require(folder, "psgs_w100.tsv")
   found = {
     split: source

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from prod_jax import packaged
-from prod_jax.data import collection, files, ids, lines
+from prod_jax.data import collection, download, files, ids, lines
 from prod_jax.data.negatives import Found
 from prod_jax.data.records import Passage, Query
 
@@ -73,6 +73,9 @@ def fingerprint(sources: Sequence[lines.Source], settings: str) -> str:
   for file in dict.fromkeys(map(files.on_disk, sources)):
     stat = file.stat()
     small = stat.st_size <= _HASHED_BYTES
-    known_by = packaged.sha256(file) if small else stat.st_mtime_ns
+    # A second download is the same file at another time.
+    known_by = download.recorded(file) or (
+      packaged.sha256(file) if small else stat.st_mtime_ns
+    )
     digest.update(f"\n{file.name} {stat.st_size} {known_by}".encode())
   return digest.hexdigest()[:16]

@@ -4,13 +4,15 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import threading
 from typing import ClassVar
 
 import pytest
 
-from prod_jax.data import dataset, files
+from prod_jax.data import dataset, download
 from prod_jax.data.datasets import msmarco_document, msmarco_passage, nq
+from prod_jax.data.datasets import published as sources
 from prod_jax.data.records import DataError
 from tests.data import published
 
@@ -69,7 +71,7 @@ def server(tmp_path, monkeypatch):
   for name, value in (("breaks", 0), ("etag", '"one"'), ("ranges", True)):
     monkeypatch.setattr(Handler, name, value)
   monkeypatch.setattr(Handler, "requests", [])
-  monkeypatch.setattr(files, "_pause", lambda seconds: None)
+  monkeypatch.setattr(download, "_pause", lambda seconds: None)
   served = tmp_path / "served"
   served.mkdir()
   (served / "big.bin").write_bytes(CONTENT)
@@ -87,7 +89,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 def test_interrupted_transfers_go_on(server, tmp_path):
   Handler.breaks = 2
-  path = files.fetch(files.Remote(f"{server}/big.bin", MD5), tmp_path / "d")
+  remote = download.Remote(f"{server}/big.bin", MD5)
+  path = download.fetch(remote, tmp_path / "d")
   assert path == tmp_path / "d" / "big.bin"
   assert path.read_bytes() == CONTENT
   asked = [asked for _, asked in Handler.requests]
@@ -96,79 +99,79 @@ def test_interrupted_transfers_go_on(server, tmp_path):
   assert 0 < int(asked[1][6:-1]) < int(asked[2][6:-1])
   record = json.loads((tmp_path / "d" / "big.bin.json").read_text())
   assert record["md5"] == MD5 and record["size"] == len(CONTENT)
-  files.fetch(files.Remote(f"{server}/big.bin", MD5), tmp_path / "d")
+  download.fetch(remote, tmp_path / "d")
   assert len(Handler.requests) == 3
 
 
 def test_a_later_run_goes_on(server, tmp_path, monkeypatch):
-  remote = files.Remote(f"{server}/big.bin", MD5)
-  monkeypatch.setattr(files, "_ATTEMPTS", 1)
+  remote = download.Remote(f"{server}/big.bin", MD5)
+  monkeypatch.setattr(download, "_ATTEMPTS", 1)
   Handler.breaks = 1
   with pytest.raises(DataError, match=r"big\.bin\.part.* goes on from there"):
-    files.fetch(remote, tmp_path)
+    download.fetch(remote, tmp_path)
   assert 0 < (tmp_path / "big.bin.part").stat().st_size < len(CONTENT)
-  assert files.fetch(remote, tmp_path).read_bytes() == CONTENT
+  assert download.fetch(remote, tmp_path).read_bytes() == CONTENT
   assert Handler.requests[-1][1] != ""
 
 
 def test_other_file_under_the_same_address_starts_again(
   server, tmp_path, monkeypatch
 ):
-  remote = files.Remote(f"{server}/big.bin")
-  monkeypatch.setattr(files, "_ATTEMPTS", 1)
+  remote = download.Remote(f"{server}/big.bin")
+  monkeypatch.setattr(download, "_ATTEMPTS", 1)
   Handler.breaks = 1
   with pytest.raises(DataError):
-    files.fetch(remote, tmp_path)
+    download.fetch(remote, tmp_path)
   other = CONTENT[::-1]
   (tmp_path / "served" / "big.bin").write_bytes(other)
   Handler.etag = '"two"'
-  assert files.fetch(remote, tmp_path).read_bytes() == other
+  assert download.fetch(remote, tmp_path).read_bytes() == other
 
 
 def test_server_without_ranges(server, tmp_path):
   Handler.breaks, Handler.ranges = 1, False
-  remote = files.Remote(f"{server}/big.bin", MD5)
-  assert files.fetch(remote, tmp_path).read_bytes() == CONTENT
+  remote = download.Remote(f"{server}/big.bin", MD5)
+  assert download.fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
 def test_part_that_is_whole_already(server, tmp_path):
   (tmp_path / "big.bin.part").write_bytes(CONTENT)
-  remote = files.Remote(f"{server}/big.bin", MD5)
-  assert files.fetch(remote, tmp_path).read_bytes() == CONTENT
+  remote = download.Remote(f"{server}/big.bin", MD5)
+  assert download.fetch(remote, tmp_path).read_bytes() == CONTENT
   (tmp_path / "big.bin").unlink()
   (tmp_path / "big.bin.part").write_bytes(CONTENT + b"more")
-  assert files.fetch(remote, tmp_path).read_bytes() == CONTENT
+  assert download.fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
 def test_wrong_checksum_is_deleted(server, tmp_path):
-  remote = files.Remote(f"{server}/big.bin", "0" * 32)
+  remote = download.Remote(f"{server}/big.bin", "0" * 32)
   with pytest.raises(DataError, match=f"MD5 is {MD5}, expected 0000"):
-    files.fetch(remote, tmp_path / "d")
+    download.fetch(remote, tmp_path / "d")
   assert [p.name for p in (tmp_path / "d").iterdir()] == [".big.bin.lock"]
 
 
 def test_changed_file_is_noticed_without_a_published_checksum(server, tmp_path):
-  remote = files.Remote(f"{server}/big.bin")
-  path = files.fetch(remote, tmp_path)
+  remote = download.Remote(f"{server}/big.bin")
+  path = download.fetch(remote, tmp_path)
   path.touch()
-  files.fetch(remote, tmp_path)  # of another time, with the same bytes
+  download.fetch(remote, tmp_path)  # of another time, with the same bytes
   path.write_bytes(CONTENT[:-1] + b"x")
   with pytest.raises(
     DataError, match=r"MD5 is .* delete it and big\.bin\.json"
   ):
-    files.fetch(remote, tmp_path)
+    download.fetch(remote, tmp_path)
   assert len(Handler.requests) == 1
 
 
 def test_file_put_there_by_hand_is_checked(server, tmp_path):
   (tmp_path / "big.bin").write_bytes(CONTENT[1:])
   with pytest.raises(DataError, match="MD5 is"):
-    files.fetch(files.Remote(f"{server}/big.bin", MD5), tmp_path)
+    download.fetch(download.Remote(f"{server}/big.bin", MD5), tmp_path)
 
 
 def test_absent_file_is_not_asked_for_twice(server, tmp_path):
   with pytest.raises(DataError, match=r"none\.bin.*404.*by hand"):
-    files.fetch(files.Remote(f"{server}/none.bin"), tmp_path)
+    download.fetch(download.Remote(f"{server}/none.bin"), tmp_path)
   assert len(Handler.requests) == 1
 
 
@@ -180,8 +183,8 @@ def test_set_without_a_path_is_downloaded(server, tmp_path, monkeypatch):
     for path in served.iterdir()
     if path.name not in ("big.bin", "qidpidtriples.train.full.2.tsv.gz")
   ]
-  remotes = [files.Remote(f"{server}/{name}") for name in names]
-  triples = files.Remote(f"{server}/qidpidtriples.train.full.2.tsv.gz")
+  remotes = [download.Remote(f"{server}/{name}") for name in names]
+  triples = download.Remote(f"{server}/qidpidtriples.train.full.2.tsv.gz")
   monkeypatch.setattr(msmarco_passage, "_REMOTES", tuple(remotes))
   monkeypatch.setattr(msmarco_passage, "_TRIPLES", triples)
   Handler.breaks = 1
@@ -191,6 +194,18 @@ def test_set_without_a_path_is_downloaded(server, tmp_path, monkeypatch):
   assert not (downloads / triples.name).exists()  # until it is asked for
   assert found.negative_rows("train").shape == (2, 3)
   assert (downloads / triples.name).exists()
+
+
+def test_second_download_is_the_same_source(server, tmp_path, monkeypatch):
+  monkeypatch.setattr(sources, "_HASHED_BYTES", 0)
+  remote = download.Remote(f"{server}/big.bin", MD5)
+  path = download.fetch(remote, tmp_path)
+  first = sources.fingerprint([path], "")
+  path.unlink()
+  os.utime(download.fetch(remote, tmp_path), (1, 1))
+  assert sources.fingerprint([path], "") != first  # touched since
+  download.fetch(remote, tmp_path)
+  assert sources.fingerprint([path], "") == first
 
 
 @pytest.mark.parametrize("module", [msmarco_document, msmarco_passage, nq])

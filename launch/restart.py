@@ -13,7 +13,7 @@ from launch.cloud import Cloud, CloudError, State
 
 # Exit codes of prod_jax.main.
 DONE, CONFIG, PREEMPTED, PEER_LOST = "0", "2", "75", "76"
-START_AGAIN = {PREEMPTED, PEER_LOST, "lost", "stopped", "none"}
+START_AGAIN = {PREEMPTED, PEER_LOST, "stopped", "none"}
 
 FIRST_PAUSE, LAST_PAUSE = 60, 600  # seconds, doubling in between
 MAX_TROUBLES = 10  # in a row: more than an hour
@@ -32,6 +32,8 @@ def verdict(runs: Mapping[str, str], hosts: int) -> str:
   states = set(runs.values())
   if CONFIG in states:
     return "config"
+  if "lost" in states:
+    return "again"  # a VM went down: what the others ended with is its doing
   if states - START_AGAIN - {DONE, "running"}:
     return "failed"
   if states & START_AGAIN:

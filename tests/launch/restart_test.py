@@ -27,6 +27,7 @@ def ready(stub):
     ("75 running", "again"),
     ("76 76", "again"),
     ("lost 76", "again"),
+    ("lost 134", "again"),  # JAX aborts when the first process is gone
     ("stopped stopped", "again"),
     ("none none", "again"),
     ("1 76", "failed"),  # one broke and took the other with it

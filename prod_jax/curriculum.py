@@ -3,21 +3,24 @@
 A stage leaves its artefacts in `workdir/<nn>-<name>/` and then a DONE file
 with the hash of everything that they depend on. Where that file stands with
 the right hash the stage is skipped. Work that another config left behind is
-moved to `workdir/stale/`, never overwritten. This module knows names, inputs
-and hashes; what a stage does is a function that it is given.
+moved to `workdir/stale/`, never overwritten. Where several processes run, all
+of them run each stage, and the first one keeps the books. This module knows
+names, inputs and hashes; what a stage does is a function that it is given.
 """
 
 import dataclasses
 import hashlib
 import json
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
-from prod_jax import strict
+from prod_jax import storage, strict
+from prod_jax.group import Group
 
 DONE = "DONE.json"
 STARTED = "STARTED.json"
@@ -34,7 +37,8 @@ class Stage:
     inputs: names of the earlier stages that it reads, by role.
     fingerprint: returns what the result depends on besides those, as JSON.
     run: (folders of the inputs by role, own folder) to a summary of scalars.
-      Its entry "results", a list of rows, goes to results.json instead.
+      Its entry "results", a list of rows, goes to results.json instead. The
+      summary of the first process counts.
     about: more for curriculum.json, such as the model that is trained.
   """
 
@@ -58,7 +62,7 @@ class Plan:
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def plan(stages: Sequence[Stage], workdir: pathlib.Path) -> list[Plan]:
+def plan(stages: Sequence[Stage], group: Group) -> list[Plan]:
   """What running `stages` would find done and what it would have to do.
 
   Raises:
@@ -79,8 +83,8 @@ def plan(stages: Sequence[Stage], workdir: pathlib.Path) -> list[Plan]:
         "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
       }
     )
-    folder = workdir / f"{number:02d}-{stage.name}"
-    done = _read(folder / DONE)
+    folder = group.local / f"{number:02d}-{stage.name}"
+    done = _read(group.remote(folder) / DONE)
     plans[stage.name] = (
       Plan(stage, folder, digest, CACHED, done["seconds"], done["summary"])
       if done.get("hash") == digest
@@ -91,7 +95,7 @@ def plan(stages: Sequence[Stage], workdir: pathlib.Path) -> list[Plan]:
 
 def run(
   plans: Sequence[Plan],
-  workdir: pathlib.Path,
+  group: Group,
   only: Sequence[str] = (),
   about: Mapping[str, Any] | None = None,
 ) -> None:
@@ -99,12 +103,15 @@ def run(
 
   Args:
     plans: from `plan`; their status is updated.
-    workdir: where curriculum.json and results.json are written.
+    group: of the run; curriculum.json and results.json are written to its
+      working folder.
     only: names to run; empty is all.
     about: entries of curriculum.json besides its stages.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
+    Preempted: the run has to stop.
+    Apart: the processes of the group do not see the same stages or artefacts.
   """
   by_name = {p.stage.name: p for p in plans}
   for name in only:
@@ -112,13 +119,17 @@ def run(
       raise strict.ConfigError(
         f"--stages: there is no stage {name!r}; known: {', '.join(by_name)}"
       )
-  workdir.mkdir(parents=True, exist_ok=True)
+  group.shared.mkdir(parents=True, exist_ok=True)
+  seen = [(item.stage.name, item.hash, item.status) for item in plans]
+  group.meet(f"stages {_hash(seen)}")
   for item in plans:
     if item.status == CACHED:
       logging.info("%s: cached, nothing to do", item.stage.name)
     elif not only or item.stage.name in only:
-      _run_one(item, by_name, workdir)
-    _record(plans, workdir, about or {})
+      group.leave_if_stopped(f"before {item.stage.name}; what is done is saved")
+      _run_one(item, by_name, group)
+    if group.first:
+      _record(plans, group.shared, about or {})
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -136,9 +147,7 @@ def table(plans: Sequence[Plan]) -> str:
   )
 
 
-def _run_one(
-  item: Plan, by_name: Mapping[str, Plan], workdir: pathlib.Path
-) -> None:
+def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
   read = {role: by_name[name] for role, name in item.stage.inputs.items()}
   for role, source in read.items():
     if source.status == PENDING:
@@ -146,44 +155,63 @@ def _run_one(
         f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
         f"has not run; add it to --stages"
       )
-  _prepare(item, workdir)
+  if group.first:
+    _prepare(item, group)
+  group.meet(f"{item.stage.name}: starts")
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
+  for source in (item, *read.values()):
+    _fetch(source, group)
   folders = {role: source.folder for role, source in read.items()}
   item.summary = item.stage.run(folders, item.folder)
   # Of a resumed stage, only what it took since it was resumed.
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN
-  done = {
-    "hash": item.hash,
-    "seconds": item.seconds,
-    "summary": item.summary,
-  }
-  _write(item.folder / DONE, done)
+  if group.first:
+    group.publish(item.folder)
+    done = {
+      "hash": item.hash,
+      "seconds": item.seconds,
+      "summary": item.summary,
+    }
+    _write(group.remote(item.folder) / DONE, done)
+  group.meet(f"{item.stage.name}: done")
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
-def _prepare(item: Plan, workdir: pathlib.Path) -> None:
+def _prepare(item: Plan, group: Group) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
-  started = _read(item.folder / STARTED).get("hash")
-  if item.folder.exists() and started != item.hash:
+  folder = group.remote(item.folder)
+  started = _read(folder / STARTED).get("hash")
+  if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
-    stale = workdir / "stale" / f"{item.folder.name}-{old}"
+    stale = group.shared / "stale" / f"{folder.name}-{old}"
     copies = len(list(stale.parent.glob(f"{stale.name}*")))
     stale = stale.with_name(f"{stale.name}-{copies}" if copies else stale.name)
     stale.parent.mkdir(exist_ok=True)
-    item.folder.rename(stale)
+    folder.rename(stale)
     logging.info(
       "%s: the config or an input has changed; what was there is now in %s",
       item.stage.name,
       stale,
     )
+  folder.mkdir(parents=True, exist_ok=True)
+  _write(folder / STARTED, {"hash": item.hash})
+
+
+def _fetch(item: Plan, group: Group) -> None:
+  """Brings what is kept elsewhere of a stage to this machine."""
+  if group.remote(item.folder) == item.folder:
+    return
+  if _read(item.folder / STARTED).get("hash") != item.hash:
+    shutil.rmtree(item.folder, ignore_errors=True)  # of another config
   item.folder.mkdir(parents=True, exist_ok=True)
-  _write(item.folder / STARTED, {"hash": item.hash})
+  # Checkpoints are read where they are, and blocks when they are needed.
+  group.fetch(item.folder, but=("checkpoints", "blocks"))
 
 
 def _record(
-  plans: Sequence[Plan], workdir: pathlib.Path, about: Mapping[str, Any]
+  plans: Sequence[Plan], workdir: storage.Path, about: Mapping[str, Any]
 ) -> None:
   rows: list[dict] = []
   stages = []
@@ -211,12 +239,12 @@ def _hash(value: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(path: storage.Path) -> dict[str, Any]:
   """The JSON object in `path`, {} where there is none."""
   return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _write(path: pathlib.Path, value: Any) -> None:
-  part = path.with_name(f"{path.name}.part")
+def _write(path: storage.Path, value: Any) -> None:
+  part = path.with_name(f"{path.name}{storage.PART}")
   part.write_text(json.dumps(value, indent=2))
   part.replace(path)

@@ -1,19 +1,32 @@
 """python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
 
-Runs the stages of a config, or shows what it would run.
+Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
+done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
+saved, and 76 another process of the run was lost: start again after either.
+Where the lost process is the first one, JAX itself ends the others, with 134.
 """
 
 import functools
 import importlib
 import logging as stdlib_logging
+import os
 import pathlib
 import sys
 
 import jax
 from absl import app, flags, logging
 
-from prod_jax import config, config_file, curriculum, kinds, report, strict
+from prod_jax import (
+  config,
+  config_file,
+  curriculum,
+  kinds,
+  report,
+  storage,
+  strict,
+)
 from prod_jax.data.records import DataError
+from prod_jax.group import PREEMPTED, Preempted, run_of
 from prod_jax.stages.inputs import Inputs
 
 _CONFIG = flags.DEFINE_string(
@@ -23,7 +36,10 @@ _CONFIG = flags.DEFINE_string(
   "by commas. Each --strict.section.key=value overrides one more key.",
 )
 _WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder for all artefacts; a second run continues there."
+  "workdir",
+  None,
+  "Folder for all artefacts, on a disk or in a bucket (gs://…); a second run "
+  "continues there. All processes of a run need to see the same.",
 )
 _STAGES = flags.DEFINE_list(
   "stages", [], "Run only these stages; what they read must be done."
@@ -31,6 +47,13 @@ _STAGES = flags.DEFINE_list(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Print the stages and what of them is cached, then stop."
 )
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator",
+  "",
+  "host:port of process 0, where a run has several; on TPU VMs it is found.",
+)
+_PROCESSES = flags.DEFINE_integer("processes", 0, "How many these are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Which one this is.")
 _OVERRIDE = "--config."
 
 
@@ -84,31 +107,55 @@ def main(argv: list[str]) -> None:
   if extra:
     raise app.UsageError(f"unknown arguments: {' '.join(extra)}")
   overrides = [a.removeprefix(_OVERRIDE) for a in argv[1:]]
-  workdir = pathlib.Path(_WORKDIR.value)
   try:
-    shared = Inputs(config_file.load(_CONFIG.value, overrides), workdir)
-    plans = curriculum.plan(build(shared), workdir)
-    check(shared)
-    if _DRY_RUN.value:
-      sys.stdout.write(curriculum.table(plans) + "\n")
-      return
-    _run(shared, plans, workdir)
+    run_config = config_file.load(_CONFIG.value, overrides)
+    with run_of(
+      storage.open_path(_WORKDIR.value),
+      _COORDINATOR.value,
+      _PROCESSES.value,
+      _PROCESS_ID.value,
+    ) as group:
+      shared = Inputs(run_config, group)
+      plans = curriculum.plan(build(shared), group)
+      check(shared)
+      if not _DRY_RUN.value:
+        _run(shared, plans)
+      elif group.first:
+        sys.stdout.write(curriculum.table(plans) + "\n")
   except (strict.ConfigError, DataError) as e:
     logging.error("%s", e)
-    sys.exit(2)
+    _exit(2)
+  except Preempted as e:
+    logging.warning("%s; the same command goes on from there", e)
+    sys.exit(PREEMPTED)
 
 
-def _run(
-  shared: Inputs, plans: list[curriculum.Plan], workdir: pathlib.Path
-) -> None:
+def _exit(code: int) -> None:
+  """Ends with a code; where others have failed, JAX would wait for them."""
+  if jax.process_count() > 1:
+    logging.flush()
+    os._exit(code)
+  sys.exit(code)
+
+
+def _run(shared: Inputs, plans: list[curriculum.Plan]) -> None:
   if not jax.config.jax_compilation_cache_dir:
-    jax.config.update("jax_compilation_cache_dir", str(workdir / "compiled"))
+    cache = str(shared.workdir / "compiled")
+    jax.config.update("jax_compilation_cache_dir", cache)
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   about = {
     "config": strict.plain(shared.config),
     "dataset": shared.dataset.name,
   }
-  curriculum.run(plans, workdir, _STAGES.value, about)
+  curriculum.run(plans, shared.group, _STAGES.value, about)
+  if shared.group.first:
+    _report(shared)
+
+
+def _report(shared: Inputs) -> None:
+  """The table on standard output, and the page in the working folder."""
+  workdir = shared.workdir
+  shared.group.fetch(workdir, but=("checkpoints", "blocks", "passages"))
   sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = shared.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
@@ -127,7 +174,8 @@ def _run(
     passage_text=passage,
     qrels=qrels,
   )
-  logging.info("report: %s", page)
+  shared.group.publish(page)
+  logging.info("report: %s", shared.group.remote(page))
 
 
 def entry() -> None:

@@ -6,6 +6,7 @@ global view; the compiler inserts what the shardings made here imply.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,9 +18,11 @@ from prod_jax import config, strict
 
 PyTree = Any
 
-# (end of a parameter's path, mesh axis of each of its dimensions). Optimizer
-# moments carry the path of their parameter, so the same rules place them.
-RULES = (
+# Part of a model -> (end of a parameter's path in it, mesh axis of each of the
+# parameter's dimensions). Where a part is there, each of its rules matches
+# something. Optimizer moments carry the path of their parameter, so the same
+# rules place them.
+_ENCODER = (
   (r"(word|position|type)/embedding", (None, "fsdp")),
   (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),
   (r"attention/(query|key|value)/bias", ("tensor",)),
@@ -29,20 +32,31 @@ RULES = (
   (r"mlp/down/kernel", ("tensor", "fsdp")),
   (r"(attention/output|mlp/down)/bias", (None,)),
   (r"norm/(scale|bias)", (None,)),
-  (r"head/kernel", (None, None)),
-  (r"head/bias", (None,)),
-  (r"projection/kernel", (None, None)),
 )
+RULES = {
+  "encoder": _ENCODER,
+  "query": _ENCODER,
+  "passage": _ENCODER,
+  "head": ((r"kernel", (None, None)), (r"bias", (None,))),
+  "projection": ((r"kernel", (None, None)),),
+}
 
 
-def make_mesh(shape: config.Mesh) -> Mesh:
-  """A mesh of all devices with the axes data, fsdp and tensor.
+def make_mesh(
+  shape: config.Mesh, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+  """A mesh with the axes data, fsdp and tensor.
+
+  Args:
+    shape: of the mesh.
+    devices: to make it of; None takes those of all processes.
 
   Raises:
     ConfigError: when the axes do not multiply to the number of devices.
   """
   sizes = {"data": shape.data, "fsdp": shape.fsdp, "tensor": shape.tensor}
-  devices = jax.device_count()
+  given = jax.devices() if devices is None else devices
+  devices = len(given)
   fixed = math.prod(n for n in sizes.values() if n != -1)
   free = [name for name, n in sizes.items() if n == -1]
   if len(free) > 1 or fixed < 1 or devices % fixed:
@@ -58,8 +72,18 @@ def make_mesh(shape: config.Mesh) -> Mesh:
       "devices; set one axis to -1 to take them all"
     )
   return jax.make_mesh(
-    tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * 3
+    tuple(sizes.values()),
+    tuple(sizes),
+    axis_types=(AxisType.Auto,) * 3,
+    devices=given,
   )
+
+
+def own_mesh() -> Mesh:
+  """All devices of this process along `data`: for work that is divided between
+  processes, each of which works by itself.
+  """
+  return make_mesh(config.Mesh(), jax.local_devices())
 
 
 def batch_devices(mesh: Mesh) -> int:
@@ -77,13 +101,55 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 
 
-def put_batch(tree: PyTree, mesh: Mesh) -> PyTree:
-  """Moves numpy leaves [B, ...] to the devices, B cut over data and fsdp."""
+def batch_rows(mesh: Mesh, size: int) -> np.ndarray:
+  """The rows of a batch of `size` that this process's devices hold, sorted."""
+  places = batch_sharding(mesh).addressable_devices_indices_map((size,))
+  rows = [np.arange(size)[index] for (index,) in places.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def put_batch(tree: PyTree, mesh: Mesh, size: int | None = None) -> PyTree:
+  """Moves a batch to the devices, its rows cut over data and fsdp.
+
+  Args:
+    tree: numpy arrays [b, ...], where b are the `batch_rows` of this process.
+    mesh: whose devices hold it.
+    size: rows of the whole batch; None where b are all of them.
+  """
   sharding = batch_sharding(mesh)
-  return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
-    tree,
-  )
+  size = size or len(jax.tree.leaves(tree)[0])
+  rows = batch_rows(mesh, size)
+
+  def put(x: np.ndarray) -> jax.Array:
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+      start, stop, _ = index[0].indices(size)
+      return x[slice(*np.searchsorted(rows, (start, stop)))]
+
+    shape = (size, *x.shape[1:])
+    return jax.make_array_from_callback(shape, sharding, part)
+
+  return jax.tree.map(put, tree)
+
+
+def place(tree: PyTree, shardings: PyTree) -> PyTree:
+  """Puts arrays that each process has whole where `shardings` says."""
+
+  def put(x: Any, sharding: NamedSharding) -> jax.Array:
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+  return jax.tree.map(put, tree, shardings)
+
+
+def copied(params: PyTree, mesh: Mesh) -> PyTree:
+  """Parameters with a copy on each device; those that have one stay."""
+  return jax.device_put(params, replicated(mesh))
+
+
+def gathered(tree: PyTree, mesh: Mesh) -> PyTree:
+  """A tree on the devices of all processes as numpy arrays on each of them."""
+  whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+  return jax.device_get(whole)
 
 
 def shardings(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -94,39 +160,49 @@ def shardings(tree: PyTree, mesh: Mesh) -> PyTree:
     mesh: from `make_mesh`.
 
   Raises:
-    ValueError: for a leaf that no rule matches, or whose dimensions a rule's
-      axes do not divide.
+    ConfigError: for a leaf that no rule matches, a rule of one of the tree's
+      parts that matches no leaf, or an axis that does not divide a dimension.
   """
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: NamedSharding(mesh, _spec(path, leaf.shape, mesh)), tree
+  used = set()
+
+  def leaf_sharding(path: tuple, leaf: Any) -> NamedSharding:
+    if not leaf.shape:
+      return replicated(mesh)
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    part, pattern, axes = _rule(name, leaf.shape)
+    used.add((part, pattern))
+    _check_divides(name, leaf.shape, axes, mesh)
+    return NamedSharding(mesh, P(*axes))
+
+  found = jax.tree_util.tree_map_with_path(leaf_sharding, tree)
+  for part in {part for part, _ in used}:
+    idle = [p for p, _ in RULES[part] if (part, p) not in used]
+    if idle:
+      raise strict.ConfigError(
+        f"rules of sharding.RULES[{part!r}] match no parameter: "
+        f"{', '.join(idle)}; correct or remove them"
+      )
+  return found
+
+
+def _rule(name: str, shape: tuple[int, ...]) -> tuple[str, str, tuple]:
+  """(part, pattern, axes) of the rule for a parameter."""
+  at = re.search(rf"(?:^|/)({'|'.join(RULES)})/", name)
+  if at:
+    for pattern, axes in RULES[at[1]]:
+      if re.search(rf"{pattern}$", name[at.end() - 1 :]):
+        return at[1], pattern, axes
+  raise strict.ConfigError(
+    f"no rule of sharding.RULES matches the parameter {name} {shape}; add one"
   )
 
 
-def unused_rules(tree: PyTree) -> list[str]:
-  """The patterns of `RULES` that match no leaf of `tree`."""
-  paths = [_name(path) for path, _ in jax.tree.leaves_with_path(tree)]
-  return [
-    pattern
-    for pattern, _ in RULES
-    if not any(re.search(f"{pattern}$", path) for path in paths)
-  ]
-
-
-def _name(path: tuple) -> str:
-  return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _spec(path: tuple, shape: tuple[int, ...], mesh: Mesh) -> P:
-  if not shape:
-    return P()
-  name = _name(path)
-  axes = next((a for p, a in RULES if re.search(f"{p}$", name)), None)
-  if axes is None:
-    raise ValueError(f"no rule of sharding.RULES matches {name} {shape}")
+def _check_divides(
+  name: str, shape: tuple[int, ...], axes: tuple, mesh: Mesh
+) -> None:
   for size, axis in zip(shape, axes, strict=True):
     if axis and size % mesh.shape[axis]:
-      raise ValueError(
+      raise strict.ConfigError(
         f"{name} {shape}: {size} does not divide by the {mesh.shape[axis]} "
         f"devices of mesh axis {axis!r}; change config.mesh.{axis}"
       )
-  return P(*axes)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from prod_jax import curriculum, strict
+from prod_jax.group import Group
 
 
 class Lab:
@@ -12,6 +13,7 @@ class Lab:
 
   def __init__(self, workdir):
     self.workdir = workdir
+    self.group = Group(workdir)
     self.ran = []
     self.fingerprints = {"a": 1, "b": 1, "c": 1}
     self.fail = None
@@ -39,8 +41,8 @@ class Lab:
 
   def run(self, only=()):
     self.ran = []
-    plans = curriculum.plan(self.stages(), self.workdir)
-    curriculum.run(plans, self.workdir, only, {"dataset": "toy"})
+    plans = curriculum.plan(self.stages(), self.group)
+    curriculum.run(plans, self.group, only, {"dataset": "toy"})
     return self.ran
 
 
@@ -94,12 +96,12 @@ def test_part_of_a_run_needs_its_inputs(lab):
 def test_a_stage_reads_only_earlier_ones(lab):
   stages = lab.stages()[::-1]
   with pytest.raises(strict.ConfigError, match=r"stages\.c\.x is 'a'"):
-    curriculum.plan(stages, lab.workdir)
+    curriculum.plan(stages, lab.group)
 
 
 def test_the_table_shows_what_would_run(lab):
   lab.run(["a"])
-  plans = curriculum.plan(lab.stages(), lab.workdir)
+  plans = curriculum.plan(lab.stages(), lab.group)
   lines = curriculum.table(plans).splitlines()
   assert lines[1].split() == ["a", "toy", "-", "00-a", "cached"]
   assert lines[2].split() == ["b", "toy", "x=a", "01-b", "pending"]

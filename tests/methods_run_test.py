@@ -9,6 +9,7 @@ import pytest
 from prod_jax import config_file, curriculum, main, strict
 from prod_jax.data import dark
 from prod_jax.data.lists import Candidates, Compared, Dark, load_lists
+from prod_jax.group import Group
 from prod_jax.models import hf
 from prod_jax.retrieval import rerank
 from prod_jax.retrieval.rerank import Texts
@@ -65,7 +66,7 @@ def inputs(workdir: pathlib.Path, name: str) -> Inputs:
   """What the stages of a run read, in this process."""
   path = str(REPO / "configs" / f"{name}.py:runlocal")
   data_dir = f"data.data_dir={CACHE / 'data'}"
-  return Inputs(config_file.load(path, [data_dir]), workdir)
+  return Inputs(config_file.load(path, [data_dir]), Group(workdir))
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -221,6 +222,6 @@ def test_what_does_not_go_together_is_refused(
   path = str(REPO / "configs" / f"{name}.py:runlocal")
   overrides = [f"data.data_dir={CACHE / 'data'}", f"stages.{argument}"]
   with pytest.raises(strict.ConfigError, match=message):
-    shared = Inputs(config_file.load(path, overrides), tmp_path)
-    curriculum.plan(main.build(shared), tmp_path)
+    shared = Inputs(config_file.load(path, overrides), Group(tmp_path))
+    curriculum.plan(main.build(shared), shared.group)
     main.check(shared)

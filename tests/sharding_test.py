@@ -47,8 +47,7 @@ def test_a_mesh_that_does_not_fit_is_an_error(shape):
     sharding.make_mesh(shape)
 
 
-def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
-  assert sharding.unused_rules(shapes()) == []
+def test_rules_place_the_parameters_of_every_kind_of_model():
   mesh = sharding.make_mesh(config.Mesh(fsdp=2, tensor=2))
   placed = sharding.shardings(shapes(), mesh)
   kernel = placed["teacher"]["encoder"]["layer_0"]["mlp"]["up"]["kernel"]
@@ -57,12 +56,43 @@ def test_every_parameter_has_a_rule_and_every_rule_a_parameter():
 
 def test_what_no_rule_places_is_an_error():
   mesh = sharding.make_mesh(config.Mesh())
-  with pytest.raises(ValueError, match=r"no rule .* adapter/kernel"):
+  with pytest.raises(strict.ConfigError, match=r"no rule .* adapter/kernel"):
     sharding.shardings({"adapter": {"kernel": np.zeros((2, 2))}}, mesh)
 
 
 def test_a_dimension_that_does_not_divide_is_named():
   mesh = sharding.make_mesh(config.Mesh(tensor=8))
-  odd = {"mlp": {"up": {"bias": np.zeros(12)}}}
-  with pytest.raises(ValueError, match=r"mlp/up/bias .*12 does not divide"):
+  odd = {"encoder": {"mlp": {"up": {"bias": np.zeros(12)}}}}
+  with pytest.raises(
+    strict.ConfigError, match=r"mlp/up/bias .*12 does not divide"
+  ):
     sharding.shardings(odd, mesh)
+
+
+def test_a_rule_that_matches_nothing_is_an_error():
+  mesh = sharding.make_mesh(config.Mesh())
+  with pytest.raises(strict.ConfigError, match=r"RULES\['head'\].*: bias;"):
+    sharding.shardings({"head": {"kernel": np.zeros((2, 1))}}, mesh)
+
+
+def test_a_tower_called_query_is_not_taken_for_an_attention_query():
+  mesh = sharding.make_mesh(config.Mesh(tensor=2, fsdp=2))
+  placed = sharding.shardings(shapes()["student"], mesh)
+  kernel = placed["query"]["layer_0"]["attention"]["query"]["kernel"]
+  table = placed["query"]["word"]["embedding"]
+  assert kernel.shard_shape((16, 16)) == (8, 8)
+  assert table.shard_shape((32, 16)) == (32, 8)
+
+
+@pytest.mark.parametrize("shape", [{}, {"fsdp": 2, "tensor": 2}])
+def test_a_batch_and_a_tree_come_to_the_devices_and_back(shape):
+  mesh = sharding.make_mesh(config.Mesh(**shape))
+  batch = {"x": np.arange(48.0).reshape(16, 3), "y": np.arange(16)}
+  assert sharding.batch_rows(mesh, 16).tolist() == list(range(16))
+  put = sharding.put_batch(batch, mesh)
+  back = sharding.gathered(put, mesh)
+  for key, value in batch.items():
+    np.testing.assert_array_equal(np.asarray(put[key]), value)
+    np.testing.assert_array_equal(back[key], value)
+    parts = sharding.batch_devices(mesh)
+    assert put[key].addressable_shards[0].data.shape[0] == 16 // parts

@@ -53,12 +53,23 @@ class Examples:
 
 
 class Assemble:
-  """Turns the query rows of a batch into the batch."""
+  """Turns the query rows of a batch into the batch, or into a part of it.
 
-  def __init__(self, examples: Examples, negatives: int, draw: draws.Draw):
+  Columns are drawn for all rows, so that a batch does not depend on how it is
+  divided; texts, tokens and embeddings are read for the part alone.
+  """
+
+  def __init__(
+    self,
+    examples: Examples,
+    negatives: int,
+    draw: draws.Draw,
+    part: np.ndarray | None = None,
+  ):
     self._examples = examples
     self._negatives = negatives
     self._draw = draw
+    self._part = slice(None) if part is None else part
     self._most = max(len(examples.positives[row]) for row in examples.rows)
     if examples.candidates is not None:
       query = examples.candidates.query
@@ -71,6 +82,7 @@ class Assemble:
       if x.candidates is None
       else self._from_lists(rows_B, rng)
     )
+    rows_B = rows_B[self._part]
     texts = [x.queries[int(row)] for row in rows_B]
     passages = [x.passages[max(int(i), 0)] for i in ids.reshape(-1)]
     return Batch(
@@ -95,7 +107,7 @@ class Assemble:
     other = rng.integers(len(x.passages), size=(len(rows_B), self._negatives))
     for row, drawn in zip(rows_B, other, strict=True):
       drawn[np.isin(drawn, x.positives[row])] = -1
-    return np.c_[first, other], {}
+    return np.c_[first, other][self._part], {}
 
   def _from_lists(
     self, rows_B: np.ndarray, rng: np.random.Generator
@@ -106,7 +118,8 @@ class Assemble:
     lists = draws.lists_of(
       x.candidates, numbers, x.teacher, self._in_pairs(numbers)
     )
-    columns = self._draw(lists, self._negatives, rng)
+    columns = self._draw(lists, self._negatives, rng)[self._part]
+    numbers, ids = numbers[self._part], lists.ids[self._part]
 
     def take(matrix: np.ndarray, missing: int) -> np.ndarray:
       taken = np.take_along_axis(matrix, np.maximum(columns, 0), axis=1)
@@ -124,7 +137,7 @@ class Assemble:
       cached |= _preferences(x.compared, numbers, columns)
     if x.dark is not None:
       cached |= self._dark(numbers)
-    return take(lists.ids, -1), cached
+    return take(ids, -1), cached
 
   def _in_pairs(self, numbers: np.ndarray) -> np.ndarray | None:
     """bool [B, C]: columns that stand in a stored pair, so as to keep it."""

@@ -1,8 +1,8 @@
 """An endless, repeatable row of batches.
 
-What batch s holds is a function of the seed and of s alone. Grain shuffles,
-counts and prefetches; its iterator goes into the checkpoint. What a batch is
-made of is assemble.py.
+What batch s holds is a function of the seed and of s alone: a run may go on
+at any step, with any number of processes. Grain shuffles and prefetches. What
+a batch is made of is assemble.py.
 """
 
 import grain
@@ -21,6 +21,8 @@ def batches(
   draw: Draw,
   seed: int,
   cluster_Q: np.ndarray | None = None,
+  first: int = 0,
+  part: np.ndarray | None = None,
 ) -> grain.DatasetIterator:
   """An endless iterator of `Batch` in numpy, each epoch in its own order.
 
@@ -36,6 +38,10 @@ def batches(
     cluster_Q: int [Q], the cluster of each training row. With it there are no
       epochs: the rows of a batch are drawn from one cluster, a larger one the
       more often, so that each query is as likely as any other.
+    first: number of the batch to begin with.
+    part: int [b], which rows of each batch to assemble; None is all of them.
+      The rows of the whole batch are chosen, and their columns drawn, whatever
+      the part is.
 
   Raises:
     ConfigError: when there is no query at all, or no teacher's scores for a
@@ -51,25 +57,32 @@ def batches(
       f"sampling by {type(draw).__name__} needs scores of the lists; set "
       "scores to a score stage"
     )
-  if cluster_Q is None:
-    queries = (
-      grain.MapDataset.source(rows)
-      .seed(seed)
-      .shuffle()
-      .repeat()
-      .batch(batch_size, drop_remainder=True)
+  queries = _rows_of_batches(rows, batch_size, seed, cluster_Q)
+  assembled = queries.random_map(Assemble(examples, negatives, draw, part))
+  return iter(
+    assembled[first:].to_iter_dataset(
+      grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     )
-  else:
-    queries = (
+  )
+
+
+def _rows_of_batches(
+  rows: np.ndarray, batch_size: int, seed: int, cluster_Q: np.ndarray | None
+) -> grain.MapDataset:
+  """The query rows of batch s at s, for ever."""
+  if cluster_Q is not None:
+    return (
       grain.MapDataset.source(rows)
       .seed(seed)
       .repeat()
       .random_map(_OneCluster(rows, cluster_Q, batch_size))
     )
-  return iter(
-    queries.random_map(Assemble(examples, negatives, draw)).to_iter_dataset(
-      grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    )
+  return (
+    grain.MapDataset.source(rows)
+    .seed(seed)
+    .shuffle()
+    .repeat()
+    .batch(batch_size, drop_remainder=True)
   )
 
 

@@ -1,20 +1,24 @@
-"""Long work in blocks that survive a kill.
+"""Long work in blocks that survive a kill, divided between processes.
 
-Each block is one file, complete or absent. A second run computes the blocks
-that are missing and reads the others, so nothing done is done again.
+Each block is one folder, complete or absent. A second run computes the blocks
+that are missing and reads the others, so nothing done is done again, whatever
+the number of processes was.
 """
 
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import numpy as np
 import tqdm
 from absl import logging
 
+from prod_jax.group import Group
+
 Block = Mapping[str, np.ndarray]
+
+_WHOLE = ".whole"  # marks a block in a bucket, where folders grow file by file
 
 
 def compute(
@@ -23,39 +27,66 @@ def compute(
   block_rows: int,
   work: Callable[[int, int], Block],
   *,
+  group: Group,
   name: str,
   unit: str,
 ) -> list[pathlib.Path]:
   """Makes every block of `rows` rows that is not there yet.
 
+  Returns when all processes have made their part.
+
   Args:
     folder: one folder a block, named by its first row.
     rows: in total.
     block_rows: of a block; the last one may be shorter.
-    work: (start, stop) to named arrays.
+    work: (start, stop) to named arrays; must not need other processes.
+    group: whose processes divide the blocks.
     name: of the work, for the progress bar and log lines.
     unit: what a row is, in the plural.
 
   Returns:
-    The folders of all blocks in order.
+    The folders of all blocks in order. A block that another process made is
+    there for `gather`.
+
+  Raises:
+    Preempted: between two blocks.
   """
   folder.mkdir(parents=True, exist_ok=True)
   starts = range(0, rows, block_rows)
   paths = [folder / f"{start:09d}" for start in starts]
+  there = _whole(folder, group)
+  missing = [i for i, path in enumerate(paths) if path.name not in there]
+  group.meet(f"{name}: {len(missing)} blocks to make")
+  own = group.own(missing)
+  ends = [min(starts[i] + block_rows, rows) for i in own]
+  total = sum(end - starts[i] for i, end in zip(own, ends, strict=True))
   began, fresh = time.monotonic(), 0
-  quiet = not sys.stderr.isatty() or jax.process_index() != 0
-  bar = tqdm.tqdm(desc=name, total=rows, unit=f" {unit}", disable=quiet)
-  for start, path in zip(starts, paths, strict=True):
-    stop = min(start + block_rows, rows)
-    if not path.exists():
-      _write(path, work(start, stop))
-      fresh += stop - start
+  quiet = not sys.stderr.isatty() or not group.first
+  with tqdm.tqdm(desc=name, total=total, unit=f" {unit}", disable=quiet) as bar:
+    for i, end in zip(own, ends, strict=True):
+      group.leave_if_stopped(
+        f"{name} with {fresh} of {total} {unit} made now and "
+        f"{len(there)} of {len(paths)} blocks made before"
+      )
+      _write(paths[i], work(starts[i], end), group)
+      fresh += end - starts[i]
+      bar.update(end - starts[i])
       if quiet:
         rate = fresh / max(time.monotonic() - began, 1e-9)
-        logging.info("%s: %d of %d %s, %.0f/s", name, stop, rows, unit, rate)
-    bar.update(stop - start)
-  bar.close()
+        logging.info("%s: %d of %d %s, %.0f/s", name, end, rows, unit, rate)
+  group.meet(f"{name}: all blocks")
   return paths
+
+
+def gather(
+  paths: Sequence[pathlib.Path], names: Sequence[str], group: Group
+) -> list[np.ndarray]:
+  """The named arrays of all blocks, each in one piece."""
+  for path in paths:
+    group.fetch(path)
+  return [
+    np.concatenate([read(path, name) for path in paths]) for name in names
+  ]
 
 
 def read(path: pathlib.Path, name: str) -> np.ndarray:
@@ -63,9 +94,23 @@ def read(path: pathlib.Path, name: str) -> np.ndarray:
   return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _write(path: pathlib.Path, block: Block) -> None:
+def _whole(folder: pathlib.Path, group: Group) -> set[str]:
+  """Names of the blocks that are complete."""
+  shared = group.remote(folder)
+  if shared == folder:
+    return {p.name for p in folder.iterdir() if not p.suffix}
+  if not shared.exists():
+    return set()
+  return {p.stem for p in shared.iterdir() if p.suffix == _WHOLE}
+
+
+def _write(path: pathlib.Path, block: Block, group: Group) -> None:
   part = path.with_name(f"{path.name}.part")
   part.mkdir(exist_ok=True)
   for name, array in block.items():
     np.save(part / f"{name}.npy", array)
   part.rename(path)
+  group.publish(path)
+  shared = group.remote(path)
+  if shared != path:
+    shared.with_name(f"{path.name}{_WHOLE}").write_text("")

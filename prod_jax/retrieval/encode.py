@@ -9,10 +9,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import strict
+from prod_jax import sharding, strict
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
+from prod_jax.group import Group
 from prod_jax.models.dual import DualEncoder
 from prod_jax.retrieval import blocks, buckets
 
@@ -89,6 +90,7 @@ def embedder(
   Its result is float32 [stop - start, D].
   """
   lengths = store.lengths() + 2  # [CLS] and [SEP]
+  params = sharding.copied(params, mesh)
 
   def embed(start: int, stop: int) -> np.ndarray:
     return buckets.run(
@@ -111,6 +113,8 @@ def encode_passages(
   embed: Callable[[int, int], np.ndarray],
   rows: int,
   shard_rows: int,
+  *,
+  group: Group,
   name: str,
 ) -> None:
   """Writes all passages as shards, resuming where a run stopped."""
@@ -119,11 +123,13 @@ def encode_passages(
     rows,
     shard_rows,
     lambda start, stop: {"vectors": embed(start, stop)},
+    group=group,
     name=name,
     unit="passages",
   )
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
-  (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+  if group.first:
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
 
 
 def open_shards(folder: pathlib.Path) -> Shards:

@@ -41,6 +41,8 @@ def run(
   Raises:
     ConfigError: with more clusters than queries.
   """
+  if not shared.group.first:
+    return {}
   path = read["encoded"] / "queries-train.npy"
   query_QD = np.load(path, allow_pickle=False)
   if not 1 <= stage.clusters <= len(query_QD):

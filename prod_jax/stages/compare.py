@@ -5,7 +5,6 @@ ever after.
 """
 
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,14 +68,17 @@ def run(
     len(drawn),
     stage.block_queries,
     work,
+    group=shared.group,
     name=name,
     unit="queries",
   )
-  prefer_QJ = np.concatenate([blocks.read(path, "prefer") for path in paths])
+  if not shared.group.first:
+    return {}
+  (prefer_QJ,) = blocks.gather(paths, ["prefer"], shared.group)
   there_QJ = drawn[..., 0] >= 0
   compared = Compared(drawn[..., 0], drawn[..., 1], prefer_QJ)
   save_lists(compared, folder / "compared")
-  shutil.rmtree(folder / "blocks")
+  shared.group.remove(folder / "blocks")
   return {
     "pairs": int(there_QJ.sum()),
     # How often the pairwise model turns the pointwise order around.
@@ -103,7 +105,7 @@ def _asker(
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.mesh,
+      mesh=shared.own_mesh,
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 

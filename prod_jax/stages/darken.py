@@ -6,7 +6,6 @@ texts and the seed alone, and are scored once.
 
 import dataclasses
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +71,7 @@ def run(
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.mesh,
+      mesh=shared.own_mesh,
     )
     return {"ids": ids_QGL, "score": score_QG}
 
@@ -81,15 +80,15 @@ def run(
     len(lists.query),
     stage.block_queries,
     work,
+    group=shared.group,
     name=name,
     unit="queries",
   )
-  ids_QGL, score_QG = (
-    np.concatenate([blocks.read(path, field) for path in paths])
-    for field in Dark._fields
-  )
+  if not shared.group.first:
+    return {}
+  ids_QGL, score_QG = blocks.gather(paths, Dark._fields, shared.group)
   save_lists(Dark(ids_QGL, score_QG), folder / "dark")
-  shutil.rmtree(folder / "blocks")
+  shared.group.remove(folder / "blocks")
   return {"passages": int((~np.isnan(score_QG)).sum())}
 
 

@@ -43,6 +43,8 @@ def run(
   Raises:
     ConfigError: when fewer than `least` queries are left.
   """
+  if not shared.group.first:
+    return {}
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
   student_Q = divide.student_ranks(lists)

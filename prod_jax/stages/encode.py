@@ -5,14 +5,17 @@ Leaves `passages/` with memory-mapped shards and a manifest, and
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.retrieval import encode
+from prod_jax.group import Group
+from prod_jax.retrieval import blocks, encode
 from prod_jax.stages.inputs import Inputs
+
+_BLOCK_QUERIES = 65_536
 
 
 def inputs(stage: kinds.Encode) -> dict[str, str]:
@@ -52,7 +55,7 @@ def run(
       data.special,
       longest=longest,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.mesh,
+      mesh=shared.own_mesh,
     )
 
   encode.encode_passages(
@@ -60,15 +63,41 @@ def run(
     embedder("passage", data.passages, shared.config.data.passage_length),
     len(data.passages),
     stage.shard_rows,
-    name,
+    group=shared.group,
+    name=name,
   )
   splits = [s for s in stage.splits if s in data.queries]
   for split in splits:
     store = data.queries[split]
     embed = embedder("query", store, shared.config.data.query_length)
-    np.save(folder / f"queries-{split}.npy", embed(0, len(store)))
+    _encode_queries(
+      folder / f"queries-{split}", embed, len(store), shared.group, name
+    )
   return {
     "passages": len(data.passages),
     "width": model.bert.width,
     **{f"{split}_queries": len(data.queries[split]) for split in splits},
   }
+
+
+def _encode_queries(
+  path: pathlib.Path,
+  embed: Callable[[int, int], np.ndarray],
+  rows: int,
+  group: Group,
+  name: str,
+) -> None:
+  """Writes the queries of a split in one piece, `path`.npy."""
+  paths = blocks.compute(
+    path,
+    rows,
+    _BLOCK_QUERIES,
+    lambda start, stop: {"vectors": embed(start, stop)},
+    group=group,
+    name=f"{name}, {path.name}",
+    unit="queries",
+  )
+  if group.first:
+    (vectors,) = blocks.gather(paths, ["vectors"], group)
+    np.save(path.with_suffix(".npy"), vectors)
+    group.remove(path)

@@ -50,6 +50,8 @@ def run(
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Measures the dual encoder with each index, or the reranked run."""
+  if not shared.group.first:
+    return {}
   vectors = encode.open_shards(read["encoded"] / "passages")
   query_QD = np.load(
     read["encoded"] / f"queries-{stage.split}.npy", allow_pickle=False
@@ -90,7 +92,7 @@ def _rerank(
     shared.tokens.special,
     lengths=shared.config.data,
     batch_tokens=stage.batch_tokens,
-    mesh=shared.mesh,
+    mesh=shared.own_mesh,
   )
   order = np.argsort(np.where(ids >= 0, -scores, np.inf), axis=1, kind="stable")
   return (

@@ -13,6 +13,7 @@ from absl import logging
 from prod_jax import config, packaged, sharding, strict
 from prod_jax.data import dataset as datasets
 from prod_jax.data import rows, tokens
+from prod_jax.group import Group
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models import hf
 from prod_jax.models.bert import BertConfig
@@ -45,11 +46,16 @@ class Inputs:
 
   Attributes:
     config: of the whole run.
-    workdir: of the whole run.
+    group: its processes, and their working folder.
   """
 
   config: config.Config
-  workdir: pathlib.Path
+  group: Group
+
+  @property
+  def workdir(self) -> pathlib.Path:
+    """The working folder on this machine."""
+    return self.group.local
 
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
@@ -59,13 +65,15 @@ class Inputs:
         "config.data.path is not set: the folder with collection.tsv, "
         "queries.SPLIT.tsv and qrels.SPLIT.tsv"
       )
-    return datasets.open_dataset(
-      data.name,
-      data.path,
-      str(data.data_dir or self.workdir / "data"),
-      on_error=data.on_error,
-      max_queries=data.max_queries,
-      max_passages=data.max_passages,
+    return self.group.first_then_others(
+      lambda: datasets.open_dataset(
+        data.name,
+        data.path,
+        str(data.data_dir or self.workdir / "data"),
+        on_error=data.on_error,
+        max_queries=data.max_queries,
+        max_passages=data.max_passages,
+      )
     )
 
   @functools.cached_property
@@ -79,17 +87,37 @@ class Inputs:
   def tokens(self) -> tokens.TokenisedDataset:
     """Tokens of passages and queries, cut to the configured lengths."""
     data = self.config.data
-    return tokens.tokenise_dataset(
-      self.dataset,
-      self.tokenizer,
-      self.workdir / "tokens",
-      title_join=data.title_join,
-      max_tokens=max(data.passage_length, data.query_length),
+    dataset = self.dataset
+    return self.group.first_then_others(
+      lambda: tokens.tokenise_dataset(
+        dataset,
+        self.tokenizer,
+        self.workdir / "tokens",
+        title_join=data.title_join,
+        max_tokens=max(data.passage_length, data.query_length),
+      )
     )
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
+    """All devices of all processes, to train on."""
     return sharding.make_mesh(self.config.mesh)
+
+  @functools.cached_property
+  def own_mesh(self) -> jax.sharding.Mesh:
+    """The devices of this process, for work that is divided in blocks."""
+    return sharding.own_mesh()
+
+  def check_mesh(self, where: str, name: str) -> None:
+    """Raises ConfigError for a model that the mesh cannot be laid over."""
+    model, tensor = self.model(name), self.mesh.shape["tensor"]
+    if model.bert.heads % tensor:
+      raise strict.ConfigError(
+        f"{where}.model: {name} has {model.bert.heads} attention heads, which "
+        f"do not divide by config.mesh.tensor={tensor}"
+      )
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    sharding.shardings(params, self.mesh)
 
   def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
     """Raises ConfigError where an input is of a kind that its role is not."""

@@ -4,7 +4,6 @@ Leaves `candidates/` as `data.negatives.Candidates` describes it.
 """
 
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,17 +67,15 @@ def run(
     len(rows),
     stage.block_queries,
     work,
+    group=shared.group,
     name=name,
     unit="queries",
   )
-  mined = Candidates(
-    *(
-      np.concatenate([blocks.read(path, field) for path in paths])
-      for field in Candidates._fields
-    )
-  )
+  if not shared.group.first:
+    return {}
+  mined = Candidates(*blocks.gather(paths, Candidates._fields, shared.group))
   save_lists(mined, folder / "candidates")
-  shutil.rmtree(folder / "blocks")
+  shared.group.remove(folder / "blocks")
   ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {

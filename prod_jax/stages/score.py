@@ -5,7 +5,6 @@ raw logits, NaN on padding. A pair is scored once and read ever after.
 """
 
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +61,7 @@ def run(
         data.special,
         lengths=shared.config.data,
         batch_tokens=stage.batch_tokens,
-        mesh=shared.mesh,
+        mesh=shared.own_mesh,
       )
     }
 
@@ -71,12 +70,15 @@ def run(
     len(lists.query),
     stage.block_queries,
     work,
+    group=shared.group,
     name=name,
     unit="queries",
   )
-  scores_QC = np.concatenate([blocks.read(path, "scores") for path in paths])
+  if not shared.group.first:
+    return {}
+  (scores_QC,) = blocks.gather(paths, ["scores"], shared.group)
   np.save(folder / "scores.npy", scores_QC)
-  shutil.rmtree(folder / "blocks")
+  shared.group.remove(folder / "blocks")
   ranks = divide.teacher_ranks(lists, scores_QC)
   return {
     "pairs": int((lists.ids >= 0).sum()),

@@ -77,6 +77,7 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
         f'of {stage.candidates}; they must be the same, or set anchor="start"'
       )
   examples.check(shared, name, stage)
+  shared.check_mesh(where, stage.model)
   parts = sharding.batch_devices(shared.mesh) * stage.accumulation
   if stage.batch_size % parts:
     raise strict.ConfigError(
@@ -108,6 +109,13 @@ def run(
     frozen,
     shared.mesh,
   )
+  checkpoints = Checkpoints(
+    shared.group.remote(folder / "checkpoints"), strict.plain(stage)
+  )
+  first = checkpoints.latest() or 0
+  if first:
+    logging.info("%s: goes on from its checkpoint at step %d", name, first)
+    state = checkpoints.restore(first, state)
   learnt_from = examples.examples(shared, stage, read)
   batches = loader.batches(
     learnt_from,
@@ -116,25 +124,16 @@ def run(
     draw=examples.draw_of(name, stage),
     cluster_Q=examples.clusters(stage, read, learnt_from.rows),
     seed=seed,
+    first=first,
+    part=sharding.batch_rows(shared.mesh, stage.batch_size),
   )
-  checkpoints = Checkpoints(folder / "checkpoints", strict.plain(stage))
-  first = checkpoints.latest() or 0
-  if first:
-    logging.info("%s: goes on from its checkpoint at step %d", name, first)
-    state = checkpoints.restore(first, state, batches)
   began = time.monotonic()
   state = _fit(
-    name,
-    stage,
-    folder,
-    shared.mesh,
-    step_fn,
-    state,
-    frozen,
-    batches,
-    checkpoints,
+    shared, name, stage, folder, step_fn, state, frozen, batches, checkpoints
   )
-  _save(folder, stage, state.params)
+  params = sharding.gathered(state.params, shared.mesh)
+  if shared.group.first:
+    _save(folder, stage, params)
   return {
     "steps": stage.steps,
     "queries": len(learnt_from.rows),
@@ -144,10 +143,10 @@ def run(
 
 
 def _fit(
+  shared: Inputs,
   name: str,
   stage: kinds.Train,
   folder: pathlib.Path,
-  mesh: jax.sharding.Mesh,
   step_fn: Step,
   state: TrainState,
   frozen: dict[str, Any],
@@ -158,11 +157,12 @@ def _fit(
   first = int(state.step)
   monitor = loop.Monitor(
     name,
-    MetricsWriter(folder),
+    MetricsWriter(folder, shared.group),
     first=first,
     steps=stage.steps,
     batch_size=stage.batch_size,
     log_every=stage.log_every,
+    group=shared.group,
   )
   try:
     return loop.fit(
@@ -170,11 +170,14 @@ def _fit(
       state,
       frozen,
       batches,
+      name=name,
       steps=stage.steps,
-      mesh=mesh,
+      batch_size=stage.batch_size,
+      mesh=shared.mesh,
       checkpoints=checkpoints,
       checkpoint_every=stage.checkpoint_every,
       monitor=monitor,
+      group=shared.group,
       first=first,
     )
   finally:
@@ -208,7 +211,6 @@ def _first_trees(
 
 def _save(folder: pathlib.Path, stage: kinds.Train, params: Any) -> None:
   """Writes what was trained; later stages read the student."""
-  params = jax.device_get(params)
   if stage.joint:
     hf.save_params(folder / TEACHER, params["teacher"])
     params = params["student"]

@@ -1,17 +1,17 @@
 """Checkpoints of training state, data position and config, by Orbax.
 
 The only module that speaks Orbax. What is saved at step s is the state after
-s steps together with the iterator that will draw batch s, so that a resumed
-run sees the batches that it would have seen.
+s steps. Which batch comes next is a function of the seed and of s, so that no
+position of the data is saved, and any number of processes can go on.
 """
 
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
+
+from prod_jax import storage
 
 PyTree = Any
 
@@ -20,29 +20,28 @@ class Checkpoints:
   """The checkpoints of one training stage, newest kept, saved asynchronously.
 
   Args:
-    folder: of this stage's checkpoints.
+    folder: of this stage's checkpoints, the same for all processes.
     config: what the stage was started with; stored beside the state.
     keep: how many to keep.
   """
 
   def __init__(
-    self, folder: pathlib.Path, config: Mapping[str, Any], keep: int = 2
+    self, folder: storage.Path, config: Mapping[str, Any], keep: int = 2
   ):
     self._config = dict(config)
     self._manager = ocp.CheckpointManager(
-      folder.resolve(),
+      storage.absolute(folder),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep, enable_async_checkpointing=True
       ),
     )
 
-  def save(self, step: int, state: PyTree, batches: Iterator) -> None:
+  def save(self, step: int, state: PyTree) -> None:
     """Starts to save; returns once the state is copied off the devices."""
     self._manager.save(
       step,
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(state),
-        batches=grain.checkpoint.CheckpointSave(batches),
         config=ocp.args.JsonSave(self._config),
       ),
     )
@@ -51,15 +50,12 @@ class Checkpoints:
     """The step of the newest complete checkpoint."""
     return self._manager.latest_step()
 
-  def restore(self, step: int, state: PyTree, batches: Iterator) -> PyTree:
-    """The state at `step`, placed as `state` is; moves `batches` there."""
+  def restore(self, step: int, state: PyTree) -> PyTree:
+    """The state at `step`, placed as `state` is."""
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
     restored = self._manager.restore(
       step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(shapes),
-        batches=grain.checkpoint.CheckpointRestore(batches),
-      ),
+      args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes)),
     )
     return restored["state"]
 

@@ -1,8 +1,8 @@
 """The loop around a step: checkpoints, logging, progress, a look at the loss.
 
-Its order, in each round: save the old state if it is time, draw the batch,
-step, then look at the metrics of the step before, which the devices have
-finished by now, so that they never wait for the host.
+Its order, in each round: save the old state if it is time, or if the run has
+to stop, draw the batch, step, then look at the metrics of the step before,
+which the devices have finished by now, so that they never wait for the host.
 """
 
 import math
@@ -17,6 +17,7 @@ from absl import logging
 
 from prod_jax import sharding
 from prod_jax.batch import Batch
+from prod_jax.group import Group, Preempted
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.state import TrainState
 from prod_jax.train.step import Step
@@ -41,8 +42,9 @@ class Monitor:
     steps: int,
     batch_size: int,
     log_every: int,
+    group: Group,
   ):
-    self._name, self._writer = name, writer
+    self._name, self._writer, self._group = name, writer, group
     self._steps, self._batch_size = steps, batch_size
     self._log_every = log_every
     self._pending: tuple[int, Mapping[str, jax.Array], np.ndarray] | None = None
@@ -53,7 +55,7 @@ class Monitor:
       total=steps,
       initial=first,
       unit="step",
-      disable=not sys.stderr.isatty() or jax.process_index() != 0,
+      disable=not sys.stderr.isatty() or not group.first,
     )
 
   def push(
@@ -72,7 +74,8 @@ class Monitor:
 
   def saved(self, step: int) -> None:
     """Says where a killed run would go on."""
-    if self._bar.disable and jax.process_index() == 0:
+    self._writer.publish()
+    if self._bar.disable:
       logging.info("%s: checkpoint at step %d", self._name, step)
 
   def close(self) -> None:
@@ -95,13 +98,14 @@ class Monitor:
     done = step + 1
     elapsed = time.monotonic() - self._began
     rate = (done - self._first) * self._batch_size / max(elapsed, 1e-9)
-    if done % self._log_every == 0 or done == self._steps:
+    at_all = self._group.first
+    if at_all and (done % self._log_every == 0 or done == self._steps):
       self._writer.write(done, {**values, "queries_per_second": rate})
     self._bar.set_postfix_str(
       f"loss {values['loss']:.4f}, {rate:.1f} queries/s", refresh=False
     )
     self._bar.update(done - self._bar.n)
-    if self._bar.disable and jax.process_index() == 0:
+    if self._bar.disable:
       self._line(done, values["loss"], rate)
 
   def _line(self, done: int, loss: float, rate: float) -> None:
@@ -127,11 +131,14 @@ def fit(
   frozen: dict,
   batches: Iterator[Batch],
   *,
+  name: str,
   steps: int,
+  batch_size: int,
   mesh: jax.sharding.Mesh,
   checkpoints: Checkpoints,
   checkpoint_every: int,
   monitor: Monitor,
+  group: Group,
   first: int,
 ) -> TrainState:
   """Runs steps `first` to `steps - 1` and returns the last state.
@@ -140,22 +147,32 @@ def fit(
     step_fn: jitted; it donates the state.
     state: after `first` steps.
     frozen: trees that the step reads.
-    batches: whose next batch belongs to step `first`.
+    batches: this process's part of each; the next one belongs to step `first`.
+    name: of the stage.
     steps: of the whole stage.
+    batch_size: queries of a whole batch.
     mesh: that the step was compiled for.
     checkpoints: saved each `checkpoint_every` steps, not after the last one.
     checkpoint_every: steps.
     monitor: raises NonFiniteError; nothing unchecked is ever saved.
+    group: says when to stop.
     first: the step to go on from.
+
+  Raises:
+    Preempted: the run has to stop; the state is saved.
   """
   with jax.set_mesh(mesh):
     for step in range(first, steps):
-      if step % checkpoint_every == 0 and step > first:
+      stops = group.stops_before(name, step)
+      if step > first and (stops or step % checkpoint_every == 0):
         monitor.flush()
-        checkpoints.save(step, state, batches)
+        checkpoints.save(step, state)
         monitor.saved(step)
+      if stops:
+        raise Preempted(f"stopped {name} at step {step} of {steps}, saved")
       batch = next(batches)
-      state, metrics = step_fn(state, frozen, sharding.put_batch(batch, mesh))
+      on_devices = sharding.put_batch(batch, mesh, batch_size)
+      state, metrics = step_fn(state, frozen, on_devices)
       monitor.push(step, metrics, batch.query_id_B)
     monitor.flush()
   return state

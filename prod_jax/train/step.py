@@ -131,6 +131,6 @@ def compile_step(
   )
   return (
     jitted,
-    jax.device_put(state, state_at),
-    jax.device_put(frozen, frozen_at),
+    sharding.place(state, state_at),
+    sharding.place(frozen, frozen_at),
   )

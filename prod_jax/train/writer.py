@@ -5,6 +5,8 @@ import math
 import pathlib
 from collections.abc import Mapping
 
+from prod_jax.group import Group
+
 
 class MetricsWriter:
   """Appends one JSON object a logged step to `metrics.jsonl`.
@@ -13,8 +15,9 @@ class MetricsWriter:
   the same step the later one counts.
   """
 
-  def __init__(self, folder: pathlib.Path):
-    self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+  def __init__(self, folder: pathlib.Path, group: Group):
+    self._path, self._group = folder / "metrics.jsonl", group
+    self._file = self._path.open("a", encoding="utf-8")
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
     """Writes a line and flushes it. Non-finite numbers become null."""
@@ -24,6 +27,11 @@ class MetricsWriter:
     }
     self._file.write(json.dumps({"step": step, **row}) + "\n")
     self._file.flush()
+
+  def publish(self) -> None:
+    """Copies the first process's lines to where the run is kept."""
+    if self._group.first:
+      self._group.publish(self._path)
 
   def close(self) -> None:
     self._file.close()

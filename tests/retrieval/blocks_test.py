@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from prod_jax.group import Group
 from prod_jax.retrieval import blocks
 
 
@@ -16,7 +17,9 @@ def test_only_missing_blocks_are_made(tmp_path):
     return {"x": np.arange(start, stop)}
 
   def run():
-    return blocks.compute(tmp_path, 8, 3, work, name="toy", unit="rows")
+    return blocks.compute(
+      tmp_path, 8, 3, work, group=Group(tmp_path), name="toy", unit="rows"
+    )
 
   with pytest.raises(KeyboardInterrupt):
     run()
@@ -26,6 +29,6 @@ def test_only_missing_blocks_are_made(tmp_path):
   (half / "x.npy").write_bytes(b"torn")
   paths = run()
   assert made == [(0, 3), (3, 6), (6, 8)]
-  found = np.concatenate([blocks.read(path, "x") for path in paths])
+  (found,) = blocks.gather(paths, ["x"], Group(tmp_path))
   np.testing.assert_array_equal(found, np.arange(8))
   assert not list(tmp_path.glob("*.part"))

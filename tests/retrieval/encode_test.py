@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prod_jax import strict
+from prod_jax.group import Group
 from prod_jax.retrieval import encode
 
 
@@ -17,7 +18,9 @@ def written(tmp_path):
     asked.append((start, stop))
     return matrix[start:stop]
 
-  encode.encode_passages(tmp_path / "passages", embed, 10, 4, "toy")
+  encode.encode_passages(
+    tmp_path / "passages", embed, 10, 4, group=Group(tmp_path), name="toy"
+  )
   return tmp_path / "passages", matrix, embed, asked
 
 
@@ -40,7 +43,9 @@ def test_a_second_run_encodes_only_what_is_missing(written):
   folder, matrix, embed, asked = written
   (folder / "000000004" / "vectors.npy").unlink()
   (folder / "000000004").rmdir()
-  encode.encode_passages(folder, embed, 10, 4, "toy")
+  encode.encode_passages(
+    folder, embed, 10, 4, group=Group(folder.parent), name="toy"
+  )
   assert asked[3:] == [(4, 8)]
   np.testing.assert_array_equal(np.asarray(encode.open_shards(folder)), matrix)
 

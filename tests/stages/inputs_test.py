@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from prod_jax import config_file, packaged, strict
+from prod_jax.group import Group
 from prod_jax.stages.inputs import Inputs
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -18,10 +19,10 @@ def quickstart(tmp_path):
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
 
-  def make(query, passage):
+  def make(query, passage, *more):
     lengths = [f"data.query_length={query}", f"data.passage_length={passage}"]
     path = str(REPO / "configs" / "quickstart.py")
-    return Inputs(config_file.load(path, lengths), tmp_path)
+    return Inputs(config_file.load(path, [*lengths, *more]), Group(tmp_path))
 
   return make
 
@@ -39,3 +40,9 @@ def test_texts_longer_than_the_position_table_are_an_error(quickstart):
   assert longer.model("student").bert.max_positions == 512
   with pytest.raises(strict.ConfigError, match=r"512 positions.* 513 tokens"):
     longer.model("ce")
+
+
+def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):
+  shared = quickstart(20, 32, "mesh.tensor=8")
+  with pytest.raises(strict.ConfigError, match=r"12 attention heads.*tensor=8"):
+    shared.check_mesh("config.stages.x", "student")

@@ -11,6 +11,7 @@ import pytest
 
 from prod_jax import config, kinds, sharding
 from prod_jax.batch import Batch
+from prod_jax.group import Group, Preempted
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.optim import make_optimizer
@@ -64,15 +65,14 @@ def make_batch(rows):
   )
 
 
-def batches():
+def batches(first=0):
   return iter(
     grain.MapDataset.range(32)
     .seed(3)
     .shuffle()
     .repeat()
     .batch(16)
-    .map(make_batch)
-    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2))
+    .map(make_batch)[first:]
   )
 
 
@@ -88,33 +88,38 @@ class Run:
       {"scale": np.float32(1.0)},
       self.mesh,
     )
-    self.batches = source or batches()
+    self.source = source
+    self.group = Group(folder)
     self.folder = folder
     self.checkpoints = Checkpoints(folder / "checkpoints", {"a": 1})
 
   def fit(self, steps=6, every=2):
     first = self.checkpoints.latest() or 0
     if first:
-      self.state = self.checkpoints.restore(first, self.state, self.batches)
+      self.state = self.checkpoints.restore(first, self.state)
     monitor = loop.Monitor(
       "toy",
-      MetricsWriter(self.folder),
+      MetricsWriter(self.folder, self.group),
       first=first,
       steps=steps,
       batch_size=16,
       log_every=1,
+      group=self.group,
     )
     try:
       self.state = loop.fit(
         self.step,
         self.state,
         self.frozen,
-        self.batches,
+        self.source or batches(first),
+        name="toy",
         steps=steps,
+        batch_size=16,
         mesh=self.mesh,
         checkpoints=self.checkpoints,
         checkpoint_every=every,
         monitor=monitor,
+        group=self.group,
         first=first,
       )
     finally:
@@ -207,31 +212,27 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
   assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(tmp_path):
+  (tmp_path / "whole").mkdir()
+  (tmp_path / "parts").mkdir()
+  whole = Run(tmp_path / "whole").fit()
+  part = Run(tmp_path / "parts")
+  part.group.stops_before = lambda stage, step: step == 3
+  with pytest.raises(Preempted, match="stopped toy at step 3 of 6, saved"):
+    part.fit()
+  assert Checkpoints(tmp_path / "parts" / "checkpoints", {}).latest() == 3
+  resumed = Run(tmp_path / "parts").fit()
+  assert_trees_close(resumed, whole, rtol=0)
+
+
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
   source = batches()
   drawn = [next(source) for _ in range(6)]
   bad = drawn[3]
   drawn[3] = bad._replace(teacher_BN=bad.teacher_BN * np.float32(np.nan))
-  run = Run(tmp_path, source=_Saved(iter(drawn)))
+  run = Run(tmp_path, source=iter(drawn))
   with pytest.raises(loop.NonFiniteError) as error:
     run.fit(every=1)
   assert "step 3:" in str(error.value)
   assert str(bad.query_id_B.tolist()) in str(error.value)
   assert Checkpoints(tmp_path / "checkpoints", {}).latest() == 3
-
-
-class _Saved(grain.DatasetIterator):
-  """An iterator that can be put into a checkpoint."""
-
-  def __init__(self, source):
-    super().__init__()
-    self._source = source
-
-  def __next__(self):
-    return next(self._source)
-
-  def get_state(self):
-    return {}
-
-  def set_state(self, state):
-    del state

@@ -1,0 +1,139 @@
+"""What processes of a run tell one another: small keys and values, and beats.
+
+JAX's coordination service carries them. It also ends every process when one
+of them dies; the watch here only does so earlier, with the name of the lost
+one and an exit code of its own. Who waits for what is group.py.
+"""
+
+import os
+import pathlib
+import socket
+import threading
+import time
+from typing import Any
+
+import jax
+from absl import logging
+from jax._src import distributed  # the service's client has no public name
+
+LOST = 76  # exit code: another process of the run is gone, start again
+
+_ROOT = "prod_jax"
+_BEAT_SECONDS = 2.0
+LOST_SECONDS = 20.0
+# JAX ends us at once when process 0 dies, and after this for others.
+_SERVICE_SECONDS = 45
+
+
+def connect(coordinator: str, processes: int, process_id: int) -> None:
+  """Joins the processes of a run; must come before any use of a device.
+
+  On TPU VMs all three are found out; elsewhere the arguments say them. A
+  process alone has nothing to join.
+
+  Args:
+    coordinator: "host:port" of process 0, "" on TPU VMs.
+    processes: how many there are, 0 on TPU VMs.
+    process_id: of this one, -1 on TPU VMs.
+  """
+  known = {}
+  if coordinator:
+    known = {
+      "coordinator_address": coordinator,
+      "num_processes": processes,
+      "process_id": process_id,
+    }
+  elif not _on_tpu_vm():
+    return
+  jax.distributed.initialize(
+    heartbeat_timeout_seconds=_SERVICE_SECONDS, **known
+  )
+
+
+def put(key: str, value: str) -> None:
+  """Sets a key; the first value stays."""
+  try:
+    _client().key_value_set(f"{_ROOT}/{key}", value)
+  except jax.errors.JaxRuntimeError as error:
+    if "ALREADY_EXISTS" not in str(error):
+      raise
+
+
+def get(key: str) -> str | None:
+  """The value of a key, None where nobody has set it."""
+  try:
+    return _client().key_value_try_get(f"{_ROOT}/{key}")
+  except jax.errors.JaxRuntimeError as error:
+    if "NOT_FOUND" not in str(error):
+      raise
+    return None
+
+
+def under(folder: str) -> dict[str, str]:
+  """Values of the keys `folder`/NAME, by NAME."""
+  found = _client().key_value_dir_get(f"{_ROOT}/{folder}/")
+  return {key.rpartition("/")[2]: value for key, value in found}
+
+
+def watch(index: int, count: int) -> None:
+  """Ends this process with code `LOST` soon after another one has died."""
+  about = f"{socket.gethostname()} pid {os.getpid()}"
+  logging.info("process %d of %d: %s", index, count, about)
+  threading.Thread(
+    target=_beat, args=(index, count, about), daemon=True
+  ).start()
+
+
+def part(index: int) -> None:
+  """Says good-bye, so that nobody takes the silence for a death."""
+  put(f"gone/{index}", "")
+
+
+def fail(index: int, error: str) -> None:
+  """Tells the others to end, and waits until they have read it."""
+  put(f"failed/{index}", error)
+  time.sleep(2 * _BEAT_SECONDS)
+
+
+def _beat(index: int, count: int, about: str) -> None:
+  """Writes a beat, reads what the others write, until one of them is gone."""
+  last: dict[str, tuple[str, float]] = {}
+  number = 0
+  while True:
+    number += 1
+    _client().key_value_set(
+      f"{_ROOT}/beat/{index}", f"{number} {about}", allow_overwrite=True
+    )
+    for name, error in under("failed").items():
+      if name != str(index):
+        _end(1, f"process {name} of {count} has failed: {error}")
+    gone, now = under("gone"), time.monotonic()
+    for name, beat in under("beat").items():
+      if last.get(name, ("", 0.0))[0] != beat:
+        last[name] = (beat, now)
+      if now - last[name][1] > LOST_SECONDS and name not in gone:
+        _end(
+          LOST,
+          f"process {name} of {count} ({beat.partition(' ')[2]}) has not been "
+          f"heard of for {LOST_SECONDS:.0f} s. Start all of them again: the "
+          "run goes on from what is saved",
+        )
+    time.sleep(_BEAT_SECONDS)
+
+
+def _end(code: int, why: str) -> None:
+  """Ends this process, whose main thread may wait for the lost one for ever."""
+  logging.error("%s; this one ends with code %d", why, code)
+  logging.flush()
+  os._exit(code)
+
+
+def _client() -> Any:
+  return distributed.global_state.client
+
+
+def _on_tpu_vm() -> bool:
+  if jax.config.jax_platforms not in (None, "", "tpu"):
+    return False
+  devices = ("/dev/accel0", "/dev/vfio/0")
+  return any(pathlib.Path(device).exists() for device in devices)

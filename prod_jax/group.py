@@ -1,0 +1,195 @@
+"""The processes of a run: who they are, where they meet, when they stop.
+
+Several processes, one a host of a TPU slice, run the same stages in the same
+order. Training is one program over all their devices. Everything else is
+divided in blocks, each made by one process and left in the shared working
+folder; the first process puts them together while the others wait.
+"""
+
+import contextlib
+import pathlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+import jax
+from absl import logging
+from jax.experimental import multihost_utils
+
+from prod_jax import coordination, storage
+
+PREEMPTED = 75  # exit code: asked to stop, everything is saved, start again
+
+T = TypeVar("T")
+
+
+class Preempted(Exception):
+  """The run was asked to stop; the message says what is saved."""
+
+
+class Apart(RuntimeError):
+  """Processes of a run that do not do the same."""
+
+
+class Group:
+  """The processes of a run, as one of them sees it.
+
+  Attributes:
+    index: number of this process.
+    count: how many there are.
+    shared: the working folder that all of them see.
+    local: the same on this machine, see `storage.twin`.
+  """
+
+  def __init__(self, workdir: storage.Path):
+    self.index, self.count = jax.process_index(), jax.process_count()
+    self.shared, self.local = workdir, storage.twin(workdir)
+    self._stop = threading.Event()
+    self._meetings = self._polls = 0
+
+  @property
+  def first(self) -> bool:
+    """Whether this is the one that writes logs, lists and figures."""
+    return self.index == 0
+
+  def own(self, items: Sequence[T]) -> Sequence[T]:
+    """The items that are this process's part of a divided work."""
+    return items[self.index :: self.count]
+
+  # Meeting.
+
+  def meet(self, what: str) -> None:
+    """Waits until every process has come to the same place.
+
+    Raises:
+      Preempted: one of them has been asked to stop instead.
+      Apart: they came to different places.
+    """
+    if self.count == 1:
+      return
+    place = f"meet/{self._meetings}"
+    self._meetings += 1
+    coordination.put(f"{place}/{self.index}", what)
+    while len(there := coordination.under(place)) < self.count:
+      self.leave_if_stopped(f"while it waited for the others at {what!r}")
+      time.sleep(0.05)
+    if set(there.values()) != {what}:
+      raise Apart(
+        f"the processes are at different places: {there}. Do all run the same "
+        "command, and see the same --workdir and data?"
+      )
+
+  def first_then_others(self, work: Callable[[], T]) -> T:
+    """Calls `work` on the first process, then on the others.
+
+    For what the first one leaves on a disk that the others may share.
+    """
+    if self.first:
+      result = work()
+    self.meet("prepared")
+    return result if self.first else work()
+
+  # Files in the shared folder.
+
+  def remote(self, path: pathlib.Path) -> storage.Path:
+    """Where a local path lies in the shared folder."""
+    return self.shared / str(path.relative_to(self.local))
+
+  def publish(self, path: pathlib.Path) -> None:
+    """Copies a local file or folder to the shared folder."""
+    if self.remote(path) != path:
+      storage.copy(path, self.remote(path))
+
+  def fetch(self, path: pathlib.Path, but: Collection[str] = ()) -> None:
+    """Copies a file or folder of the shared folder to here."""
+    if self.remote(path) != path:
+      storage.copy(self.remote(path), path, but)
+
+  def remove(self, path: pathlib.Path) -> None:
+    """Deletes a folder, here and in the shared folder."""
+    shutil.rmtree(path, ignore_errors=True)
+    if self.remote(path) != path and self.remote(path).exists():
+      self.remote(path).rmtree()
+
+  # Stopping.
+
+  def listen(self) -> None:
+    """Takes SIGTERM, a preemption notice, as a wish to stop soon."""
+
+    def stop(number: int, frame: Any) -> None:
+      del number, frame
+      self._stop.set()
+
+    signal.signal(signal.SIGTERM, stop)
+
+  def stopping(self) -> bool:
+    """Whether any process has been asked to stop."""
+    if self.count > 1:
+      if self._stop.is_set():
+        coordination.put("stop", "")
+      return coordination.get("stop") is not None
+    return self._stop.is_set()
+
+  def leave_if_stopped(self, saved: str) -> None:
+    """Raises Preempted, whose message ends in `saved`, if it is time to."""
+    if self.stopping():
+      raise Preempted(f"stopped {saved}")
+
+  def stops_before(self, stage: str, step: int) -> bool:
+    """Whether training stops before `step`; all processes say the same.
+
+    A process that is asked to stop before step s names step s + 2: no other
+    one can be further, because the loop looks at the metrics of step s, which
+    need everyone, before it begins s + 2. JAX's own notice, which may come
+    another way than by SIGTERM, counts too.
+    """
+    if self.count == 1:
+      return self._stop.is_set()
+    if self._stop.is_set():
+      coordination.put(f"stops/{stage}", str(step + 2))
+      coordination.put("stop", "")
+    agreed = coordination.get(f"stops/{stage}")
+    self._polls += 1
+    notice = multihost_utils.reached_preemption_sync_point(self._polls)
+    return notice or (agreed is not None and step >= int(agreed))
+
+
+@contextlib.contextmanager
+def run_of(
+  workdir: storage.Path, coordinator: str, processes: int, process_id: int
+) -> Iterator[Group]:
+  """The group of this run, from its connection to its end.
+
+  Args:
+    workdir: that all processes see.
+    coordinator, processes, process_id: as of `coordination.connect`.
+  """
+  coordination.connect(coordinator, processes, process_id)
+  group = Group(workdir)
+  group.listen()
+  if group.count > 1:
+    coordination.watch(group.index, group.count)
+  if not group.first:
+    logging.set_verbosity(logging.WARNING)
+  try:
+    yield group
+  except Preempted:
+    raise
+  except Exception as error:
+    if group.count > 1:
+      _tell(group, error)
+    raise
+  finally:
+    if group.count > 1:
+      coordination.part(group.index)
+
+
+def _tell(group: Group, error: Exception) -> None:
+  """Lets the others know, unless the error may be that one of them is gone."""
+  if isinstance(error, jax.errors.JaxRuntimeError):
+    logging.error("a computation failed; is another process gone? %s", error)
+    time.sleep(2 * coordination.LOST_SECONDS)  # the watch knows by then
+  coordination.fail(group.index, f"{type(error).__name__}: {error}")

@@ -55,7 +55,9 @@ def test_from_nothing_to_done(launch, ready):
   assert ready.did() == ["create", "stop", "scp", "mkdir", "start"]
 
 
-def test_a_preempted_slice_is_made_again(launch, ready):
+def test_a_preempted_slice_is_made_again(launch, ready, settings):
+  text = settings.read_text().replace("max_restarts = 2", "max_restarts = 0")
+  settings.write_text(text)
   ready.states("ACTIVE", "SUSPENDING", "SUSPENDED", "absent", "ACTIVE")
   ready.runs("status", RUNNING, ["none", "none"], ["0", "0"])
   assert launch("restart") == 0

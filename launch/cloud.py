@@ -116,7 +116,7 @@ class Cloud:
 
   Attributes:
     settings: which slices, and what runs on them.
-    folder: where the archive of the code is packed, once.
+    folder: where the code is packed.
     dry_run: print each command instead of running it.
   """
 
@@ -197,12 +197,16 @@ class Cloud:
     hosts = sum(len(node["networkEndpoints"]) for node in found)
     return State("ready", f"{about}, {hosts} VMs", hosts)
 
-  def sync(self) -> None:
-    """Copies the code to all VMs and installs what its lock file says."""
+  def pack(self) -> pathlib.Path:
+    """The code as it was when this was first called, in one file."""
     archive = self.folder / ARCHIVE
     if not (self.dry_run or archive.exists()):
       _pack(archive)
-    name = self.settings.name
+    return archive
+
+  def sync(self) -> None:
+    """Copies the code to all VMs and installs what its lock file says."""
+    archive, name = self.pack(), self.settings.name
     self.gcloud(
       *("queued-resources", "scp", str(archive), f"{name}:{ARCHIVE}"),
       *("--node=all", "--worker=all", f"--scp-flag={KEEP_ALIVE}"),

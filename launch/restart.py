@@ -50,6 +50,7 @@ def restart(cloud: Cloud) -> int:
     0 if the run is done, 2 if its config or data are wrong, 1 if it failed
     more than `max_restarts` times or the cloud did not answer.
   """
+  cloud.pack()  # later starts are to run the same code
   failures = troubles = pauses = 0
   while True:
     try:
@@ -59,12 +60,12 @@ def restart(cloud: Cloud) -> int:
       if now == "config":
         logging.error("config or data error, not started again; see the logs")
         return 2
-      if now in ("failed", "refused"):
-        failures += 1
-        if failures > cloud.settings.max_restarts:
-          logging.error("failed %d times, not started again", failures)
-          return 1
+      failed = now in ("failed", "refused")
+      if failed and failures == cloud.settings.max_restarts:
+        logging.error("failed %d times, not started again", failures + 1)
+        return 1
       _act(cloud, now, slices, runs)
+      failures += failed  # one that could not be answered is seen again
       troubles = 0
     except CloudError as error:
       now = "trouble"

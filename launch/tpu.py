@@ -108,8 +108,12 @@ def _ask(cloud: Cloud) -> None:
 
 
 def main(argv: list[str]) -> int:
-  """Returns 0 if done, 1 if gcloud failed or a run was given up, 2 if settings
-  or config are wrong."""
+  """Runs one command.
+
+  Returns:
+    0 if done, 1 if gcloud failed or a run was given up, 2 if settings or config
+    are wrong, 130 if interrupted.
+  """
   logging.basicConfig(
     level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
   )

@@ -2,15 +2,16 @@
 
 import pytest
 
-from launch import restart
+from launch import cloud, restart
 from tests.launch.conftest import nodes, queued
 
 RUNNING = ["running", "running"]
 
 
 @pytest.fixture
-def ready(stub):
+def ready(stub, monkeypatch):
   """A slice of two VMs that is there, and programs that do start."""
+  monkeypatch.setattr(cloud, "_pack", lambda archive: archive.write_text(""))
   stub.states("ACTIVE")
   stub.answer("tpu-vm list", nodes("READY", hosts=2))
   stub.runs("start", RUNNING)
@@ -98,6 +99,28 @@ def test_a_failing_run_is_given_up(launch, ready, caplog):
   assert launch("restart") == 1
   assert ready.did() == ["stop", "start"] * 2  # max_restarts
   assert "failed 3 times" in caplog.text
+
+
+def test_a_failure_is_counted_once_it_is_answered(launch, ready):
+  ready.runs("status", ["1", "76"])
+  no_route = {"code": 255, "err": "no route"}
+  ready.answer("queued-resources ssh stop", no_route, no_route, no_route, {})
+  assert launch("restart") == 1
+  assert ready.did() == ["stop"] * 4 + ["start"] + ["stop", "start"]
+
+
+def test_later_starts_run_the_code_of_the_first(launch, ready, monkeypatch):
+  packed_after = []
+
+  def pack(archive):
+    archive.write_text("")
+    packed_after.append(len(ready.calls()))
+
+  monkeypatch.setattr(cloud, "_pack", pack)
+  ready.runs("status", RUNNING, ["none", "none"], ["none", "none"], ["0", "0"])
+  assert launch("restart") == 0
+  assert ready.did().count("scp") == 2
+  assert packed_after == [0]
 
 
 def test_a_refused_request_is_given_up(launch, ready):

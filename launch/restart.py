@@ -32,8 +32,8 @@ def verdict(runs: Mapping[str, str], hosts: int) -> str:
   states = set(runs.values())
   if CONFIG in states:
     return "config"
-  if "lost" in states:
-    return "again"  # a VM went down: what the others ended with is its doing
+  if states & {PREEMPTED, "lost"}:
+    return "again"  # a VM goes down: what the others ended with is its doing
   if states - START_AGAIN - {DONE, "running"}:
     return "failed"
   if states & START_AGAIN:

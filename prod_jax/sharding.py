@@ -209,6 +209,28 @@ def shardings(tree: PyTree, mesh: Mesh) -> PyTree:
   return found
 
 
+def for_compute(params: PyTree) -> PyTree:
+  """Parameters as a step computes with them: whole along fsdp.
+
+  Inside a jitted function under `jax.set_mesh`. Along fsdp parameters are only
+  stored in parts (ZeRO stage 3): they are gathered before use, and their
+  gradients scattered behind it. Left to itself the compiler cuts activations
+  along the width instead, and copies them whole where that does not fit.
+  """
+  if jax.sharding.get_abstract_mesh().shape.get("fsdp", 1) == 1:
+    return params
+
+  def whole(path: tuple, leaf: jax.Array) -> jax.Array:
+    if not leaf.shape:
+      return leaf
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    axes = _rule(name, leaf.shape)[2]
+    spec = P(*(None if axis == "fsdp" else axis for axis in axes))
+    return jax.lax.with_sharding_constraint(leaf, spec)
+
+  return jax.tree_util.tree_map_with_path(whole, params)
+
+
 def _rule(name: str, shape: tuple[int, ...]) -> tuple[str, str, tuple]:
   """(part, pattern, axes) of the rule for a parameter."""
   at = re.search(rf"(?:^|/)({'|'.join(RULES)})/", name)

@@ -58,7 +58,12 @@ def make_step(
     A pure function. Its metrics are those of the loss, `loss` and `grad_norm`
     (before clipping).
   """
-  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+
+  def loss_of(params: PyTree, frozen: PyTree, *rest: Any):
+    whole = sharding.for_compute((params, frozen))
+    return loss_fn(*whole, *rest)
+
+  grad_fn = jax.value_and_grad(loss_of, has_aux=True)
 
   def step(
     state: TrainState, frozen: PyTree, batch: Batch

@@ -29,6 +29,7 @@ def ready(stub, monkeypatch):
     ("76 76", "again"),
     ("lost 76", "again"),
     ("lost 134", "again"),  # JAX aborts when the first process is gone
+    ("75 134", "again"),
     ("stopped stopped", "again"),
     ("none none", "again"),
     ("1 76", "failed"),  # one broke and took the other with it

@@ -1,0 +1,147 @@
+"""A run in a bucket: copies, blocks that survive, stages that change."""
+
+from typing import ClassVar
+
+import fsspec
+import numpy as np
+import pytest
+from etils import epath
+from fsspec.implementations.memory import MemoryFileSystem
+
+from prod_jax import curriculum, storage
+from prod_jax.group import Group
+from prod_jax.retrieval import blocks
+
+
+class Bucket(MemoryFileSystem):
+  """A bucket without a network; `gs://` paths lead here."""
+
+  protocol = ("gcs", "gs")
+  store: ClassVar = {}
+  pseudo_dirs: ClassVar = [""]
+
+  def __init__(self, *args, finalize_on_close=True, **kwargs):
+    super().__init__(*args, **kwargs)
+
+  @classmethod
+  def _strip_protocol(cls, path):
+    return MemoryFileSystem._strip_protocol(path.replace("gs://", "memory://"))
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+  """The path of an empty folder in a bucket, seen from a new machine."""
+  fsspec.register_implementation("gcs", Bucket, clobber=True)
+  Bucket.store.clear()
+  Bucket.pseudo_dirs[:] = [""]
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
+  return storage.open_path("gs://bucket/run")
+
+
+def machine(monkeypatch, tmp_path, name, path):
+  """The run as another machine sees it, whose disk is empty."""
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / name))
+  return Group(path)
+
+
+def test_a_path_with_a_scheme_is_in_a_bucket(bucket, tmp_path):
+  assert isinstance(bucket, epath.Path)
+  twin = storage.twin(bucket)
+  assert twin.parent == tmp_path / "machine"
+  assert storage.twin(twin) == twin
+  other = storage.open_path("gs://other/run")
+  assert storage.twin(other) != twin
+
+
+def test_a_folder_goes_to_the_bucket_and_comes_to_another_machine(
+  bucket, monkeypatch, tmp_path
+):
+  here = Group(bucket)
+  folder = here.local / "00-a"
+  (folder / "inner").mkdir(parents=True)
+  (folder / "x.npy").write_bytes(b"12")
+  (folder / "inner" / "y").write_bytes(b"3")
+  (folder / "torn.part").write_bytes(b"?")
+  here.publish(folder)
+  there = machine(monkeypatch, tmp_path, "second", bucket)
+  there.fetch(there.local / "00-a", but=("inner",))
+  found = [p.name for p in sorted((there.local / "00-a").iterdir())]
+  assert found == ["x.npy"]
+  there.fetch(there.local / "00-a")
+  assert (there.local / "00-a" / "inner" / "y").read_bytes() == b"3"
+  (folder / "x.npy").write_bytes(b"34")
+  here.publish(folder)
+  there.fetch(there.local / "00-a")
+  assert (there.local / "00-a" / "x.npy").read_bytes() == b"34"
+  here.remove(folder)
+  assert not folder.exists()
+  assert not here.remote(folder).exists()
+
+
+def test_blocks_made_on_a_lost_machine_are_not_made_again(
+  bucket, monkeypatch, tmp_path
+):
+  made = []
+
+  def run(group, until):
+    def work(start, stop):
+      if start >= until:
+        raise KeyboardInterrupt
+      made.append(start)
+      return {"x": np.arange(start, stop)}
+
+    folder = group.local / "00-a" / "blocks"
+    return blocks.compute(
+      folder, 10, 3, work, group=group, name="toy", unit="rows"
+    )
+
+  with pytest.raises(KeyboardInterrupt):
+    run(Group(bucket), 6)
+  # An upload that was cut off: files, and no mark that they are all.
+  torn = bucket / "00-a" / "blocks" / "000000006" / "x.npy"
+  torn.parent.mkdir(parents=True)
+  torn.write_bytes(b"torn")
+  second = machine(monkeypatch, tmp_path, "second", bucket)
+  paths = run(second, 99)
+  assert made == [0, 3, 6, 9]
+  (x,) = blocks.gather(paths, ["x"], second)
+  np.testing.assert_array_equal(x, np.arange(10))
+
+
+def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
+  bucket, monkeypatch, tmp_path
+):
+  ran = []
+
+  def run(group, a=1):
+    def work(name):
+      def write(read, folder):
+        seen = [(path / "made").read_text() for path in read.values()]
+        ran.append((name, *seen))
+        (folder / "made").write_text(f"{name}{a}")
+        return {}
+
+      return write
+
+    stages = [
+      curriculum.Stage("a", "toy", {}, lambda: a, work("a")),
+      curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, work("b")),
+    ]
+    curriculum.run(curriculum.plan(stages, group), group)
+
+  first = Group(bucket)
+  run(first)
+  assert ran == [("a",), ("b", "a1")]
+  ran.clear()
+  second = machine(monkeypatch, tmp_path, "second", bucket)
+  run(second)
+  assert ran == []
+  run(second, a=2)
+  assert ran == [("a",), ("b", "a2")]
+  assert len(list((bucket / "stale").iterdir())) == 2
+  # The first machine still has the old files on its disk.
+  ran.clear()
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
+  (bucket / "01-b" / curriculum.DONE).unlink()
+  run(Group(bucket), a=2)
+  assert ran == [("b", "a2")]

@@ -25,7 +25,7 @@ PARAMS = "params.safetensors"
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
-  "candidates": ("mine",),
+  "candidates": ("mine", "provided"),
   "clusters": ("cluster",),
   "dark": ("darken",),
   "encoded": ("encode",),
@@ -271,4 +271,12 @@ class Inputs:
 def _weights(model: config.Model) -> pathlib.Path:
   if model.weights == "packaged":
     return packaged.model_folder()
-  return pathlib.Path(model.weights)
+  folder = pathlib.Path(model.weights)
+  for name in (hf.CONFIG, hf.WEIGHTS):
+    if not (folder / name).is_file():
+      raise strict.ConfigError(
+        f"there is no {folder / name}: weights={model.weights!r} names a "
+        f"folder with {hf.CONFIG} and {hf.WEIGHTS}; the config's docstring "
+        "says where to get it"
+      )
+  return folder

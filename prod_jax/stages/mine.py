@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.data.lists import Candidates, first_rank, save_lists
+from prod_jax.data.lists import (
+  Candidates,
+  first_rank,
+  keep_negatives,
+  save_lists,
+)
 from prod_jax.retrieval import blocks, encode, search
 from prod_jax.stages.inputs import Inputs
 
@@ -58,9 +63,10 @@ def run(
     missed = _missed(labelled, ids_QK, most)
     vectors_QMD = vectors[np.maximum(missed, 0)]
     scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
-    return _lists(
-      query, labelled, (ids_QK, scores_QK), (missed, scores_QM)
-    )._asdict()
+    lists = _lists(query, labelled, (ids_QK, scores_QK), (missed, scores_QM))
+    if stage.negatives:
+      lists = keep_negatives(lists, stage.negatives, most)
+    return lists._asdict()
 
   paths = blocks.compute(
     folder / "blocks",

@@ -478,9 +478,10 @@ def scored(number: str, params: str) -> dict:
 def shrink(config: ConfigDict) -> None:
   """Docstrings, tiny random encoders, two steps a stage.
 
-  All sizes are the same for every config that calls this, so that what one
-  has compiled is there for the next.
+  All sizes, and the seed, are the same for every config that calls this, so
+  that what one has compiled is there for the next.
   """
+  config.seed = 42
   config.data = dict(
     name="pydocs",
     tokenizer="packaged",
@@ -518,6 +519,8 @@ SMALL = dict(
   encode=dict(batch_tokens=1024),
   mine=dict(depth=32),
   score=dict(batch_tokens=1024),
+  compare=dict(batch_tokens=1024, depth=8, pairs=4),
+  darken=dict(batch_tokens=1024, strengthened=1, masked=1),
   # Encoders that know nothing agree on little: keep whatever is divided.
   divide=dict(rule="nq", teacher_to=14),
   evaluate=dict(depth=20, rerank_depth=8, relevant=1, batch_tokens=1024),

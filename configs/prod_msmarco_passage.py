@@ -485,7 +485,7 @@ def shrink(config: ConfigDict) -> None:
   config.data = dict(
     name="pydocs",
     tokenizer="packaged",
-    title_join=config.data.title_join,
+    title_join="[SEP]",
     query_length=12,
     passage_length=24,
     max_queries=dict(train=64, dev=16, test=16),

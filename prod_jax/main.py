@@ -116,6 +116,7 @@ def main(argv: list[str]) -> None:
       _PROCESS_ID.value,
     ) as group:
       shared = Inputs(run_config, group)
+      shared.check_files()
       plans = curriculum.plan(build(shared), group)
       check(shared)
       if not _DRY_RUN.value:

@@ -48,6 +48,8 @@ def run(
     DataError: the data set has no negatives of its own.
     ConfigError: none of its queries has both.
   """
+  if not shared.group.first:
+    return {}
   positives = shared.dataset.positive_rows(stage.split)
   negatives_QC = shared.dataset.negative_rows(
     stage.split, most=stage.negatives, seed=shared.seed(name)

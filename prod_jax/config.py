@@ -17,13 +17,12 @@ class Data:
   """A collection, its queries, and how they become tokens.
 
   Attributes:
-    name: "pydocs", "folder" for the MS MARCO layout under `path`, or a public
-      set: "msmarco_passage", "msmarco_document", "nq", "beir".
-    path: the folder; of a public set, one with its files downloaded by hand,
-      "" downloads them.
-    titles: "rocketqa" joins the titles of that corpus to MS MARCO passages.
-    max_characters: above 0, texts are cut to so many before they are
-      tokenised.
+    name: which set, one builder each in `data/datasets`; "folder" is the MS
+      MARCO layout and "beir" BEIR's, both of any set.
+    path: the folder of "folder" and "beir"; of the others but "pydocs" a folder
+      with their files as published, where "" downloads them to `data_dir`.
+    titles: "rocketqa" adds that project's page titles to "msmarco_passage".
+    max_characters: above 0, of a passage of "msmarco_document".
     on_error: "raise" at the first malformed line, or "skip" and count.
     max_queries: at most this many queries of a split, the same ones each time.
     max_passages: above 0, the labelled passages of those queries and others up

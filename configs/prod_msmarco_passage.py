@@ -116,12 +116,14 @@ class Collection:
       first is for every model, the others for the last student.
     provided: how many of the set's own negatives the warm-up draws from; 0
       draws from the whole collection.
+    answers: a passage with an answer counts as labelled.
   """
 
   depth: int
   division: Mapping[str, Any]
   evaluations: Mapping[str, Mapping[str, Any]]
   provided: int
+  answers: bool = False
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -342,9 +344,7 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
   return {
     # Whole lists: teacher and student are compared over all that the student
     # retrieved. Their first negatives are the same as those of flash4.
-    "mine_4": dict(
-      kind="mine", encoded=encoded("student_ce_24"), depth=c.depth
-    ),
+    "mine_4": mined(4, "student_ce_24", c)["mine_4"] | dict(negatives=0),
     **scored("4", "ce_24"),
     "divide": dict(
       kind="divide", scores="score_4", candidates="mine_4", **c.division
@@ -458,7 +458,11 @@ def mined(number: int, params: str, c: Collection) -> dict:
   """The README's flash files: the first 100 that are not labelled."""
   return {
     f"mine_{number}": dict(
-      kind="mine", encoded=encoded(params), depth=c.depth, negatives=100
+      kind="mine",
+      encoded=encoded(params),
+      depth=c.depth,
+      negatives=100,
+      answers=c.answers,
     )
   }
 
@@ -517,12 +521,14 @@ HELD_OUT = dict(dev="test", dl19="dev", dl20="dev")
 SMALL = dict(
   train=dict(batch_size=8, accumulation=1, log_every=1),
   encode=dict(batch_tokens=1024),
-  mine=dict(depth=32),
+  mine=dict(depth=32, answers=False),
   score=dict(batch_tokens=1024),
   compare=dict(batch_tokens=1024, depth=8, pairs=4),
   darken=dict(batch_tokens=1024, strengthened=1, masked=1),
   # Encoders that know nothing agree on little: keep whatever is divided.
   divide=dict(rule="nq", teacher_to=14),
-  evaluate=dict(depth=20, rerank_depth=8, relevant=1, batch_tokens=1024),
+  evaluate=dict(
+    depth=20, rerank_depth=8, relevant=1, answers=False, batch_tokens=1024
+  ),
 )
 SMALLER = dict(steps=2, warmup_steps=1, negatives=3)

@@ -99,6 +99,8 @@ class Mine:
       costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
+    answers: a retrieved passage that contains an answer of its query counts
+      as labelled; only for data sets with answers.
   """
 
   kind: Literal["mine"]
@@ -106,6 +108,7 @@ class Mine:
   depth: int
   limit: int = 0
   negatives: int = 0
+  answers: bool = False
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   block_queries: int = 4096
@@ -236,6 +239,9 @@ class Evaluate:
       encoder itself.
     depth: length of the run.
     relevant: lowest grade that counts as relevant in binary metrics.
+    answers: a passage is relevant where it contains an answer of its query,
+      and labels are not read; only for data sets with answers, and for mrr
+      and hit, which need not know all that is relevant.
     indexes: kinds of index to retrieve with; "exact" is always measured.
   """
 
@@ -246,6 +252,7 @@ class Evaluate:
   rerank_depth: int = 10
   depth: int = 100
   relevant: int = 1
+  answers: bool = False
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
   metrics: tuple[str, ...] = (
     "mrr@10",

@@ -14,6 +14,7 @@ import pytest
 from prod_jax import config_file, kinds, main, strict
 from prod_jax.data.lists import Candidates, load_lists
 from prod_jax.group import Group
+from prod_jax.stages import files
 from prod_jax.stages.inputs import Inputs
 from tests.main_test import REPO, run
 
@@ -390,20 +391,27 @@ def test_lists_are_refused_where_ranks_or_scores_are_read(
     main.check(shared)
 
 
-def test_missing_files_are_named_before_any_data_is_opened(tmp_path):
-  shared = Inputs(load("prod_msmarco_passage"), Group(tmp_path))
+def test_missing_files_are_named(tmp_path):
+  whole = load("prod_msmarco_passage")
   message = r"config\.models\.student\.weights is 'models/.* no config\.json"
   with pytest.raises(strict.ConfigError, match=message):
-    shared.check_files()
+    files.check(whole)
   folder = tmp_path / "model"
   folder.mkdir()
-  for file in ("config.json", "model.safetensors"):
-    (folder / file).write_text("{}")
-  overrides = [f"models.{m}.weights={folder}" for m in shared.config.models]
-  there = Inputs(load("prod_msmarco_passage", "", *overrides), Group(tmp_path))
+  (folder / "config.json").touch()
+  overrides = [f"models.{model}.weights={folder}" for model in whole.models]
+  with pytest.raises(strict.ConfigError, match=r"no model\.safetensors in it"):
+    files.check(load("prod_msmarco_passage", "", *overrides))
+  (folder / "model.safetensors").touch()
   with pytest.raises(strict.ConfigError, match=r"config\.data\.tokenizer is"):
-    there.check_files()
-  assert "dataset" not in shared.__dict__ and "dataset" not in there.__dict__
+    files.check(load("prod_msmarco_passage", "", *overrides))
+  files.check(load("prod_msmarco_passage", "runlocal"))
+
+
+def test_the_command_looks_for_files_before_any_data(tmp_path):
+  done = run(tmp_path, config="configs/prod_nq.py", code=2)
+  assert "the docstring of a config that names one" in done.stderr
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

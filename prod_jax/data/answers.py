@@ -64,7 +64,10 @@ def _token() -> re.Pattern[str]:
 def _class(kinds: str) -> str:
   """The inside of a character class: all signs of these Unicode kinds."""
   of_kind = np.array(
-    [unicodedata.category(chr(i))[0] in kinds for i in range(sys.maxunicode + 1)]
+    [
+      unicodedata.category(chr(i))[0] in kinds
+      for i in range(sys.maxunicode + 1)
+    ]
   )
   edges = np.flatnonzero(np.diff(of_kind, prepend=False, append=False))
   return "".join(

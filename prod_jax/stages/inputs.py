@@ -119,21 +119,6 @@ class Inputs:
     params = jax.eval_shape(model.init, jax.random.key(0))
     sharding.shardings(params, self.mesh)
 
-  def check_files(self) -> None:
-    """Raises ConfigError where a model or the tokenizer is not on disk.
-
-    That takes no time, and the data set may have to be downloaded.
-    """
-    for name, model in self.config.models.items():
-      if model.weights:
-        _weights(model, f"config.models.{name}.weights")
-    folder = self.config.data.tokenizer
-    if folder != "packaged" and not pathlib.Path(folder).is_dir():
-      raise strict.ConfigError(
-        f"config.data.tokenizer is {folder!r}, and there is no such folder; "
-        "it takes one with tokenizer.json or vocab.txt"
-      )
-
   def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
     """Raises ConfigError where an input is of a kind that its role is not."""
     for role, source in roles.items():
@@ -283,15 +268,7 @@ class Inputs:
     )
 
 
-def _weights(model: config.Model, where: str = "weights") -> pathlib.Path:
+def _weights(model: config.Model) -> pathlib.Path:
   if model.weights == "packaged":
     return packaged.model_folder()
-  folder = pathlib.Path(model.weights)
-  missing = [n for n in (hf.CONFIG, hf.WEIGHTS) if not (folder / n).is_file()]
-  if missing:
-    raise strict.ConfigError(
-      f"{where} is {model.weights!r}, and there is no {missing[0]} in it; it "
-      f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
-      "a config that needs one says where it is from"
-    )
-  return folder
+  return pathlib.Path(model.weights)

@@ -12,6 +12,8 @@ the teacher is sure come first.
 
 Weights: `models/co-condenser-marco`, made as prod_msmarco_passage.py says.
 
+    python -m prod_jax.cli.prepare --config=configs/adam_msmarco_passage.py \\
+      --workdir=gs://bucket/adam
     python -m prod_jax.cli.plan --config=configs/adam_msmarco_passage.py \\
       --topology=v5e:2x4
     python -m prod_jax.main --config=configs/adam_msmarco_passage.py \\

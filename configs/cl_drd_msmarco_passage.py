@@ -20,6 +20,8 @@ the teacher; and the student's, a DistilBERT, under BERT's names:
 where the first folder is sebastian-hofstaetter/distilbert-dot-tas_b-b256-
 msmarco, made in the same way.
 
+    python -m prod_jax.cli.prepare --config=configs/cl_drd_msmarco_passage.py \\
+      --workdir=gs://bucket/cl_drd
     python -m prod_jax.cli.plan --config=configs/cl_drd_msmarco_passage.py \\
       --topology=v5e:2x4
     python -m prod_jax.main --config=configs/cl_drd_msmarco_passage.py \\

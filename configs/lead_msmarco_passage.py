@@ -21,6 +21,8 @@ student's, DistilBERT, under BERT's names:
     python -m prod_jax.cli.distilbert models/distilbert-base-uncased \\
       models/distilbert-base-uncased-bert
 
+    python -m prod_jax.cli.prepare --config=configs/lead_msmarco_passage.py \\
+      --workdir=gs://bucket/lead
     python -m prod_jax.cli.plan --config=configs/lead_msmarco_passage.py \\
       --topology=v5e:2x4
     python -m prod_jax.main --config=configs/lead_msmarco_passage.py \\

@@ -14,6 +14,8 @@ the student of the first retrieves.
 
 Weights: `models/co-condenser-marco`, made as prod_msmarco_passage.py says.
 
+    python -m prod_jax.cli.prepare --workdir=gs://bucket/pairdistill \\
+      --config=configs/pairdistill_msmarco_passage.py
     python -m prod_jax.cli.plan --topology=v5e:2x4 \\
       --config=configs/pairdistill_msmarco_passage.py
     python -m prod_jax.main --workdir=gs://bucket/pairdistill \\

@@ -15,6 +15,8 @@ what that file does not say:
 Text: url, title and body with a literal "<sep>" in between, which the
 vocabulary splits, the first 10,000 characters [C marco_until.py:202].
 
+    python -m prod_jax.cli.prepare --config=configs/prod_msmarco_doc.py \\
+      --workdir=gs://bucket/prod_doc
     python -m prod_jax.cli.plan --config=configs/prod_msmarco_doc.py \\
       --topology=v5e:2x4
     python -m prod_jax.main --config=configs/prod_msmarco_doc.py \\

@@ -22,8 +22,11 @@ torch, once (a .bin is unpickled there and never here):
     AutoTokenizer.from_pretrained("bert-base-uncased").save_pretrained(
       "models/bert-base-uncased")
 
-Then see what it would take of a slice, and run it:
+Then download and tokenise the data, see what each stage would take of a slice,
+and run them:
 
+    python -m prod_jax.cli.prepare --config=configs/prod_msmarco_passage.py \\
+      --workdir=gs://bucket/prod
     python -m prod_jax.cli.plan --config=configs/prod_msmarco_passage.py \\
       --topology=v5e:2x4
     python -m prod_jax.main --config=configs/prod_msmarco_passage.py \\

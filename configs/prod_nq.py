@@ -17,6 +17,8 @@ is as in prod_msmarco_passage.py, which is our choice.
   official code trains the cross-encoder at 256 [C train_CE_model_nq.py:112].
 - Queries have at most 32 tokens; the official code does not cut them.
 
+    python -m prod_jax.cli.prepare --config=configs/prod_nq.py \\
+      --workdir=gs://bucket/prod_nq
     python -m prod_jax.cli.plan --config=configs/prod_nq.py --topology=v5e:2x4
     python -m prod_jax.main --config=configs/prod_nq.py \\
       --workdir=gs://bucket/prod_nq

@@ -52,7 +52,7 @@ def test_a_passage_with_an_answer_is_relevant_and_titles_are_not_read(shared):
 def test_a_query_without_any_answer_found_counts_as_missed(shared):
   ids_QK = np.array([[2, 3, 0], [1, 0, -1]], np.int32)
   qrels = answered.qrels(shared, "test", ids_QK)
-  run = {"q0": {"p2": 3, "p3": 2, "p0": 1}, "q1": {"p1": 2, "p0": 1}}
+  run = {"q0": {"p2": 3.0, "p3": 2.0, "p0": 1.0}, "q1": {"p1": 2.0}}
   values = metrics.evaluate(run, qrels, ("mrr", "hit@1", "hit@2"))
   assert values == {
     "mrr": {"q0": 0.5, "q1": 0},

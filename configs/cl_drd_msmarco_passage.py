@@ -97,7 +97,8 @@ def stages() -> dict:
       learning_rate=0.0,
     ),
     **passages.measured("tas_b", c, len(c.evaluations)),
-    "mine_1": dict(kind="mine", encoded=passages.encoded("tas_b"), depth=200),
+    # Whole lists: the groups are ranks.
+    **passages.mined(1, "tas_b", c, negatives=0),
     "ce_12": passages.cross_encoder(
       "ce_12", "mine_1", learning_rate=1e-5, warmup_steps=1000
     ),

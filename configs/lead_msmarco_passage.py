@@ -120,12 +120,7 @@ def hard_negatives() -> dict:
     "de_first": alone("de_first", "de_12")["de_first"]
     | dict(candidates="provided"),
     **measured("de_first"),
-    LISTS: dict(
-      kind="mine",
-      encoded=passages.encoded("de_first"),
-      depth=200,  # our choice: enough to have 100 that are not labelled
-      negatives=100,  # README
-    ),
+    **passages.mined(1, "de_first", passages.PASSAGES),
   }
 
 

@@ -141,11 +141,9 @@ def stages(late: bool) -> dict:
 
 def lists(number: int, params: str) -> dict:
   """The first 100, which is what the pointwise teacher ranks [C]."""
-  return {
-    f"mine_{number}": dict(
-      kind="mine", encoded=passages.encoded(params), depth=100
-    )
-  }
+  return passages.mined(
+    number, params, passages.PASSAGES, depth=100, negatives=0
+  )
 
 
 def asked(number: int) -> dict:

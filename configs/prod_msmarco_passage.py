@@ -38,6 +38,10 @@ does, instead of scoring each pair once; `:runlocal` is the same list of stages
 with tiny random encoders on docstrings, where the warm-up draws its negatives
 from the whole collection, because that set has none of its own.
 
+A dual encoder's vectors of 8.8 million passages are 27 GB on disk, and eight
+are measured. `--stages` leaves out what is only measured: the encode stages of
+student_warm, student_base and student_de.
+
 Which is cheaper, `:online` or cached? A stage of 40,000 steps asks a teacher
 in the step about 41 million pairs, and the cache about all 101 of each of
 502,939 queries, 51 million. The cache is resumed by block, is read again by
@@ -347,7 +351,7 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
   return {
     # Whole lists: teacher and student are compared over all that the student
     # retrieved. Their first negatives are the same as those of flash4.
-    "mine_4": mined(4, "student_ce_24", c)["mine_4"] | dict(negatives=0),
+    **mined(4, "student_ce_24", c, negatives=0),
     **scored("4", "ce_24"),
     "divide": dict(
       kind="divide", scores="score_4", candidates="mine_4", **c.division
@@ -457,16 +461,18 @@ def reranked(params: str, retriever: str, c: Collection) -> dict:
   )
 
 
-def mined(number: int, params: str, c: Collection) -> dict:
+def mined(number: int, params: str, c: Collection, **changes) -> dict:
   """The README's flash files: the first 100 that are not labelled."""
   return {
     f"mine_{number}": dict(
       kind="mine",
       encoded=encoded(params),
       depth=c.depth,
-      negatives=100,
+      negatives=100,  # README
       answers=c.answers,
+      block_queries=65_536,  # a block reads all vectors once
     )
+    | changes
   }
 
 

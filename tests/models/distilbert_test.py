@@ -88,10 +88,13 @@ def test_it_is_a_bert_whose_token_types_add_nothing(folder, tmp_path):
     (encoder["layer_1"]["mlp"]["down"]["kernel"], "ffn.lin2"),
   ):
     np.testing.assert_array_equal(ours, stored[f"{layer}{theirs}.weight"].T)
-  np.testing.assert_array_equal(
-    encoder["layer_1"]["attention_norm"]["scale"],
-    stored[f"{layer}sa_layer_norm.weight"],
-  )
+  for ours, theirs in (
+    ("attention_norm", "sa_layer_norm"),
+    ("mlp_norm", "output_layer_norm"),
+  ):
+    np.testing.assert_array_equal(
+      encoder["layer_1"][ours]["scale"], stored[f"{layer}{theirs}.weight"]
+    )
   assert not encoder["type"]["embedding"].any()
   assert (target / "vocab.txt").read_text() == "[PAD]\n"
 

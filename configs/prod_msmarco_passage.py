@@ -123,14 +123,14 @@ class Collection:
       first is for every model, the others for the last student.
     provided: how many of the set's own negatives the warm-up draws from; 0
       draws from the whole collection.
-    answers: a passage with an answer counts as labelled.
+    relevance: of a retrieved passage, see kinds.Mine.
   """
 
   depth: int
   division: Mapping[str, Any]
   evaluations: Mapping[str, Mapping[str, Any]]
   provided: int
-  answers: bool = False
+  relevance: str = "labels"
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -469,7 +469,7 @@ def mined(number: int, params: str, c: Collection, **changes) -> dict:
       encoded=encoded(params),
       depth=c.depth,
       negatives=100,  # README
-      answers=c.answers,
+      relevance=c.relevance,
       block_queries=65_536,  # a block reads all vectors once
     )
     | changes
@@ -530,14 +530,18 @@ HELD_OUT = dict(dev="test", dl19="dev", dl20="dev")
 SMALL = dict(
   train=dict(batch_size=8, accumulation=1, log_every=1),
   encode=dict(batch_tokens=1024),
-  mine=dict(depth=32, answers=False),
+  mine=dict(depth=32, relevance="labels"),
   score=dict(batch_tokens=1024),
   compare=dict(batch_tokens=1024, depth=8, pairs=4),
   darken=dict(batch_tokens=1024, strengthened=1, masked=1),
   # Encoders that know nothing agree on little: keep whatever is divided.
   divide=dict(rule="nq", teacher_to=14),
   evaluate=dict(
-    depth=20, rerank_depth=8, relevant=1, answers=False, batch_tokens=1024
+    depth=20,
+    rerank_depth=8,
+    relevance="labels",
+    relevant=1,
+    batch_tokens=1024,
   ),
 )
 SMALLER = dict(steps=2, warmup_steps=1, negatives=3)

@@ -8,8 +8,8 @@ is as in prod_msmarco_passage.py, which is our choice.
 
 - Lists, and the division, are of the first 100 [C prepare_ce_data_nq.py].
 - A retrieved passage that contains an answer is no negative, and is what the
-  division looks for [C prepare_ce_data_nq.py]. The positive that is trained
-  on is then the best ranked of these; there it is the gold passage.
+  division looks for; the positive that is trained on is the gold passage
+  [C prepare_ce_data_nq.py].
 - The division keeps what the teacher ranks better than the student and within
   its first 15, and what the student misses wholly [C dataset_division_nq.py].
 - The warm-up takes the negatives of DPR's training file, which are BM25's.
@@ -46,11 +46,11 @@ QUESTIONS = dataclasses.replace(
     "": dict(
       split="test",
       depth=100,
-      answers=True,  # [C dpr_utils.py:311]
+      relevance="answers",  # [C dpr_utils.py:311]
       metrics=("hit@1", "hit@5", "hit@20", "hit@100", "mrr@10"),
     )
   },
-  answers=True,  # [C prepare_ce_data_nq.py:43]
+  relevance="answers",  # [C prepare_ce_data_nq.py:43]
 )
 
 

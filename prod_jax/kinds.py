@@ -99,8 +99,8 @@ class Mine:
       costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
-    answers: a retrieved passage that contains an answer of its query counts
-      as labelled; only for data sets with answers.
+    relevance: with "answers" a passage that contains an answer is a positive
+      too, and the labelled one is the first in its list.
   """
 
   kind: Literal["mine"]
@@ -108,9 +108,9 @@ class Mine:
   depth: int
   limit: int = 0
   negatives: int = 0
-  answers: bool = False
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
+  relevance: Literal["labels", "answers"] = "labels"
   block_queries: int = 4096
 
 
@@ -238,10 +238,9 @@ class Evaluate:
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
     depth: length of the run.
+    relevance: "answers" counts a passage that contains an answer, and takes
+      the metrics hit and mrr only.
     relevant: lowest grade that counts as relevant in binary metrics.
-    answers: a passage is relevant where it contains an answer of its query,
-      and labels are not read; only for data sets with answers, and for mrr
-      and hit, which need not know all that is relevant.
     indexes: kinds of index to retrieve with; "exact" is always measured.
   """
 
@@ -251,8 +250,8 @@ class Evaluate:
   rerank: str = ""
   rerank_depth: int = 10
   depth: int = 100
+  relevance: Literal["labels", "answers"] = "labels"
   relevant: int = 1
-  answers: bool = False
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
   metrics: tuple[str, ...] = (
     "mrr@10",

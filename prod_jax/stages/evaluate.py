@@ -13,7 +13,6 @@ from absl import logging
 
 from prod_jax import kinds, metrics, strict
 from prod_jax.retrieval import encode, rerank, runs, search
-from prod_jax.stages import answered
 from prod_jax.stages.inputs import Inputs
 
 EXACT = "exact"
@@ -37,8 +36,6 @@ def check(shared: Inputs, name: str, stage: kinds.Evaluate) -> None:
   shared.check_encoded(name, stage.encoded, stage.split)
   if stage.rerank:
     shared.check_trains(f"{where}.rerank", stage.rerank, ("cross", "late"))
-  if stage.answers:
-    answered.check(shared, name, stage.metrics)
   try:
     metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
   except ValueError as error:
@@ -141,7 +138,7 @@ class _Reporter:
       name_of=passages.id,
     )
     run = runs.read_run(self._folder / file)
-    qrels = self._qrels(ids_QK)
+    qrels = self._shared.dataset.qrels(self._stage.split)
     values = metrics.evaluate(
       run, qrels, self._stage.metrics, relevant=self._stage.relevant
     )
@@ -165,12 +162,6 @@ class _Reporter:
       index,
       ", ".join(f"{m} {metrics.mean(v):.4f}" for m, v in values.items()),
     )
-
-  def _qrels(self, ids_QK: np.ndarray) -> dict[str, dict[str, int]]:
-    split = self._stage.split
-    if self._stage.answers:
-      return answered.qrels(self._shared, split, ids_QK)
-    return self._shared.dataset.qrels(split)
 
   def summary(self) -> dict[str, Any]:
     """The rows, and the figures of the first index as plain entries."""

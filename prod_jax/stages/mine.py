@@ -17,7 +17,6 @@ from prod_jax.data.lists import (
   save_lists,
 )
 from prod_jax.retrieval import blocks, encode, search
-from prod_jax.stages import answered
 from prod_jax.stages.inputs import Inputs
 
 
@@ -32,10 +31,8 @@ def fingerprint(shared: Inputs, name: str, stage: kinds.Mine) -> dict:
 
 
 def check(shared: Inputs, name: str, stage: kinds.Mine) -> None:
-  """Raises ConfigError when its queries are not encoded, or have no answers."""
+  """Raises ConfigError when the queries of its split are not encoded."""
   shared.check_encoded(name, stage.encoded, stage.split)
-  if stage.answers:
-    answered.check(shared, name)
 
 
 def run(
@@ -67,12 +64,8 @@ def run(
     vectors_QMD = vectors[np.maximum(missed, 0)]
     scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
     lists = _lists(query, labelled, (ids_QK, scores_QK), (missed, scores_QM))
-    if stage.answers:
-      found = answered.found_in(shared, stage.split, query, lists.ids)
-      lists = lists._replace(label=lists.label | found)
     if stage.negatives:
-      kept = stage.depth + most if stage.answers else most
-      lists = keep_negatives(lists, stage.negatives, kept)
+      lists = keep_negatives(lists, stage.negatives, most)
     return lists._asdict()
 
   paths = blocks.compute(

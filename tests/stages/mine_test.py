@@ -85,11 +85,11 @@ def test_the_first_negatives_with_the_ranks_of_the_whole_run(mined):
 
 
 def test_a_passage_with_an_answer_is_no_negative(mined):
-  """Of those that were retrieved: nobody looks for others."""
-  assert mined(negatives=2, answers=True) == [
+  """Of those that were retrieved; the gold one comes first."""
+  assert mined(negatives=2, relevance="answers") == [
+    (6, 3, True),
     (9, 0, False),
     (8, 1, True),
     (7, 2, False),
-    (6, 3, True),
     (1, -1, True),
   ]

@@ -59,6 +59,8 @@ ONLY_IN = {
   r"\b(import|from) tokenizers\b": ["data/tokens.py"],
   r"\btensorflow_datasets\b": ["data/datasets/", "data/dataset.py"],
   r"\bimport tensorflow\b(?!_)": [],
+  r"\bapache_beam\b": ["data/datasets/layout.py"],
+  r"\bimport requests\b": ["data/download.py"],
   r"\bepath\b": ["storage.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["retrieval/search.py"],

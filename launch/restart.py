@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from launch.cloud import Cloud, CloudError, State
 
 # Exit codes of prod_jax.main.
-DONE, CONFIG, PREEMPTED, PEER_LOST = "0", "2", "75", "76"
-START_AGAIN = {PREEMPTED, PEER_LOST, "stopped", "none"}
+DONE, CONFIG, PREEMPTED, PEER_LOST, FIRST_LOST = "0", "2", "75", "76", "134"
+START_AGAIN = {PREEMPTED, PEER_LOST, FIRST_LOST, "stopped", "none"}
 
 FIRST_PAUSE, LAST_PAUSE = 60, 600  # seconds, doubling in between
 MAX_TROUBLES = 10  # in a row: more than an hour

@@ -71,7 +71,12 @@ class Model:
     weights: "" draws random ones, "packaged" takes those of the `quickstart`
       extra, anything else is a folder with config.json and model.safetensors.
     layers: indices of the layers to keep; () keeps all.
-    width, depth, heads, mlp_width: the shape, only where `weights` is "".
+    width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
+      shape. All of it where `weights` is ""; with weights, what their
+      config.json must agree with where it is given here, and what a plan
+      compiles on a machine without them. `depth` counts the layers kept.
+      A `vocab_size` of 0 is the tokenizer's, `max_positions` of 0 the longest
+      row that the model reads.
     pooling: "cls" or "mean".
     similarity: "dot" or "cosine", only for kind "dual".
     scale: what a cosine is multiplied by.
@@ -81,6 +86,7 @@ class Model:
     mask_queries: pads queries with [MASK] tokens that take part, only for
       kind "late".
     dropout: rate in hidden layers and attention.
+    remat: recompute each layer in the backward pass instead of storing it.
     dtype: of the computation; masters are float32.
   """
 
@@ -91,6 +97,9 @@ class Model:
   depth: int = 0
   heads: int = 0
   mlp_width: int = 0
+  vocab_size: int = 0
+  type_vocab: int = 2
+  max_positions: int = 0
   pooling: Literal["cls", "mean"] = "cls"
   similarity: Literal["dot", "cosine"] = "dot"
   scale: float = 1.0
@@ -98,6 +107,7 @@ class Model:
   projection: int = 0
   mask_queries: bool = False
   dropout: float = 0.1
+  remat: bool = False
   dtype: Literal["float32", "bfloat16"] = "float32"
 
 

@@ -11,7 +11,12 @@ import numpy as np
 
 from prod_jax import kinds
 from prod_jax.data import answers
-from prod_jax.data.lists import Candidates, first_rank, save_lists
+from prod_jax.data.lists import (
+  Candidates,
+  first_rank,
+  keep_negatives,
+  save_lists,
+)
 from prod_jax.retrieval import blocks, encode, search
 from prod_jax.stages.inputs import Inputs
 
@@ -64,7 +69,7 @@ def run(
     lists = _lists(query, labelled, (ids_QK, scores_QK), (missed, scores_QM))
     if stage.relevance == "answers":
       lists = _with_answers(shared, stage, lists, labelled)
-    return lists._asdict()
+    return _cut(stage, lists, most)._asdict()
 
   paths = blocks.compute(
     folder / "blocks",
@@ -105,6 +110,15 @@ def _with_answers(
     [gold for gold, *_ in labelled],
     shared.dataset.passages,
   )
+
+
+def _cut(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
+  """As many negatives as the stage keeps; every list is of one width."""
+  if not stage.negatives:
+    return lists
+  if stage.relevance == "answers":
+    most += stage.depth  # all that was retrieved can have one
+  return keep_negatives(lists, stage.negatives, most)
 
 
 def _lists(

@@ -29,6 +29,7 @@ LEVELS = {
   "retrieval": 3,
   "methods": 4,
   "stages": 5,
+  "plan": 5,
   "report": 5,
   "curriculum": 6,
   "main": 7,
@@ -41,6 +42,7 @@ NEIGHBOURS = {
   ("sharding", "strict"),
   ("config_file", "strict"),
   ("config_file", "config"),
+  ("plan", "stages"),
   ("group", "coordination"),
   ("group", "storage"),
 }
@@ -64,7 +66,7 @@ ONLY_IN = {
   r"\bepath\b": ["storage.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["retrieval/search.py"],
-  r"\blibtpu\b|\btopologies\b": ["plan.py"],
+  r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -22,6 +22,11 @@ def lengths_of_shapes(longest: int) -> list[int]:
   return sorted({min(-(-q // 8) * 8, longest) for q in quarters})
 
 
+def rows_of(length: int, batch_tokens: int, parts: int) -> int:
+  """Rows of a batch of this length: a multiple of the devices it is cut to."""
+  return max(batch_tokens // length // parts, 1) * parts
+
+
 def run(
   forward: Callable[[Tokens], jax.Array],
   tokens_of: Callable[[np.ndarray, int], Tokens],
@@ -73,7 +78,7 @@ def _batches(
     if length < longest and len(rows) * length < batch_tokens:
       continue  # not worth a compilation: they go with the next length
     rows = rows[np.argsort(lengths[rows], kind="stable")]
-    size = max(batch_tokens // length // parts, 1) * parts
+    size = rows_of(length, batch_tokens, parts)
     for start in range(0, len(rows), size):
       batch = rows[start : start + size]
       # The last row stands in for what is missing of a full batch.

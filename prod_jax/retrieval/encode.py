@@ -70,7 +70,8 @@ class Shards:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _embed(model: DualEncoder, params: Any, rows: Tokens, tower: Tower):
+def embed_rows(model: DualEncoder, params: Any, rows: Tokens, tower: Tower):
+  """Embeddings [R, D] of rows [R, L]."""
   return model.embed(params, rows, tower)[0]
 
 
@@ -94,7 +95,7 @@ def embedder(
 
   def embed(start: int, stop: int) -> np.ndarray:
     return buckets.run(
-      lambda rows: _embed(model, params, rows, tower),
+      lambda rows: embed_rows(model, params, rows, tower),
       lambda rows, length: layout.single(
         [store[start + int(i)] for i in rows], length, special
       ),

@@ -52,14 +52,16 @@ class Texts(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score(model: CrossEncoder, params: Any, rows: Tokens) -> jax.Array:
+def score_rows(model: CrossEncoder, params: Any, rows: Tokens) -> jax.Array:
+  """Logits [R] of rows [R, L]."""
   return model.score(params, rows)[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score_late(
+def score_late_rows(
   model: LateInteraction, params: Any, rows: tuple[Tokens, Tokens]
 ) -> jax.Array:
+  """Scores [R] of queries and passages, [R, L] each."""
   query, _ = model.embed(params, rows[0], "query")
   passage, _ = model.embed(params, rows[1], "passage")
   own_list = (x[:, None] for x in passage)
@@ -119,9 +121,9 @@ def score_texts(
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
-  forward, total, longest = _score, *_row_lengths(query, passages, lengths)
+  forward, total, longest = score_rows, *_row_lengths(query, passages, lengths)
   if isinstance(model, LateInteraction):
-    forward = _score_late
+    forward = score_late_rows
     total, longest = passages[0].lengths() + 2, lengths.passage_length
 
   def rows(numbers: np.ndarray, length: int) -> Any:

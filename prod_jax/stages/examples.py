@@ -105,7 +105,6 @@ def examples(
     rows = np.array(lists.query)
   if stage.queries:
     rows = np.load(read["queries"] / "queries.npy", allow_pickle=False)
-  model_kinds = _model_kinds(shared, stage)
   return Examples(
     queries=shared.tokens.queries["train"],
     passages=shared.tokens.passages,
@@ -113,9 +112,7 @@ def examples(
     positives=positives,
     rows=rows,
     lengths=shared.config.data,
-    passage=bool(model_kinds & {"dual", "late"}),
-    pair="cross" in model_kinds,
-    triple="pairwise" in model_kinds,
+    **carried(shared, stage),
     **_cached(shared, stage, read),
   )
 
@@ -129,12 +126,17 @@ def clusters(
   return np.load(read["clusters"] / "clusters.npy", allow_pickle=False)[rows]
 
 
-def _model_kinds(shared: Inputs, stage: kinds.Train) -> set[str]:
-  """Of the model, and of a teacher in the step."""
+def carried(shared: Inputs, stage: kinds.Train) -> dict[str, bool]:
+  """Which texts a batch carries for the model and a teacher in the step."""
   names = [stage.model]
   if stage.teacher:
     names.append(shared.config.stages[stage.teacher].model)
-  return {shared.config.models[name].kind for name in names}
+  model_kinds = {shared.config.models[name].kind for name in names}
+  return {
+    "passage": bool(model_kinds & {"dual", "late"}),
+    "pair": "cross" in model_kinds,
+    "triple": "pairwise" in model_kinds,
+  }
 
 
 def _cached(

@@ -12,14 +12,14 @@ from absl import logging
 
 from prod_jax import config, packaged, sharding, strict
 from prod_jax.data import dataset as datasets
-from prod_jax.data import rows, tokens
+from prod_jax.data import tokens
 from prod_jax.group import Group
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models import hf
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.stages import encoders
 
 PARAMS = "params.safetensors"
 # Keys of config.data that the fingerprints of set and tokenizer speak for.
@@ -56,11 +56,13 @@ class Inputs:
     config: of the whole run.
     group: its processes, and their working folder.
     beam: pipeline options of a Beam runner that is to prepare the data.
+    devices: what the mesh is made of; None is all there are.
   """
 
   config: config.Config
   group: Group
   beam: tuple[str, ...] = ()
+  devices: Sequence[jax.Device] | None = None
 
   @property
   def workdir(self) -> pathlib.Path:
@@ -113,7 +115,7 @@ class Inputs:
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
     """All devices of all processes, to train on."""
-    return sharding.make_mesh(self.config.mesh)
+    return sharding.make_mesh(self.config.mesh, self.devices)
 
   @functools.cached_property
   def own_mesh(self) -> jax.sharding.Mesh:
@@ -176,7 +178,12 @@ class Inputs:
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self._model_config(name)
-    bert = self._bert(model)
+    bert = encoders.encoder_of(
+      f"config.models.{name}",
+      model,
+      self.config.data,
+      lambda: self.tokenizer.vocab_size,
+    )
     if model.kind in ("cross", "pairwise"):
       return CrossEncoder(bert=bert, pooling=model.pooling)
     if model.kind == "late":
@@ -203,7 +210,7 @@ class Inputs:
     params = encoder.init(jax.random.key(seed))
     if not model.weights:
       return params
-    folder = _weights(model)
+    folder = encoders.weights_folder(model)
     loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
     drawn = ("head", "projection")
@@ -221,7 +228,7 @@ class Inputs:
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
     model = self._model_config(name)
-    weights = _weights(model) if model.weights else None
+    weights = encoders.weights_folder(model) if model.weights else None
     return {
       "model": strict.plain(model),
       "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
@@ -244,43 +251,3 @@ class Inputs:
       known = ", ".join(self.config.models)
       raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
     return self.config.models[name]
-
-  def _bert(self, model: config.Model) -> BertConfig:
-    data = self.config.data
-    longest = max(data.query_length, data.passage_length)
-    if model.kind == "cross":
-      longest = rows.pair_length(data)
-    if model.kind == "pairwise":
-      longest = rows.triple_length(data)
-    if model.weights:
-      bert = hf.read_config(_weights(model))
-      # Behind its last position a table would be read at the last one.
-      if longest > bert.max_positions:
-        raise strict.ConfigError(
-          f"{_weights(model)} has {bert.max_positions} positions, and a model "
-          f"of kind {model.kind} reads {longest} tokens; lower "
-          "config.data.query_length or passage_length"
-        )
-      depth = len(model.layers) or bert.depth
-      bert = dataclasses.replace(bert, depth=depth)
-    else:
-      bert = BertConfig(
-        vocab_size=self.tokenizer.vocab_size,
-        width=model.width,
-        depth=model.depth,
-        heads=model.heads,
-        mlp_width=model.mlp_width,
-        max_positions=longest,
-      )
-    return dataclasses.replace(
-      bert,
-      dropout=model.dropout,
-      attention_dropout=model.dropout,
-      dtype=model.dtype,
-    )
-
-
-def _weights(model: config.Model) -> pathlib.Path:
-  if model.weights == "packaged":
-    return packaged.model_folder()
-  return pathlib.Path(model.weights)

@@ -1,10 +1,11 @@
 """Stage kind `train`: from parameters and queries to trained parameters."""
 
+import functools
 import importlib
 import pathlib
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -97,17 +98,9 @@ def run(
   """Trains, or goes on from the newest checkpoint in `folder`."""
   seed = shared.seed(name)
   params, frozen = _first_trees(shared, name, stage, read)
-  optimizer = make_optimizer(stage)
+  step, first_state = step_of(shared, name, stage)
   step_fn, state, frozen = compile_step(
-    make_step(
-      _loss_fn(shared, name, stage),
-      optimizer,
-      seed=seed,
-      accumulation=stage.accumulation,
-    ),
-    init_state(params, optimizer),
-    frozen,
-    shared.mesh,
+    step, first_state(params), frozen, shared.mesh
   )
   checkpoints = Checkpoints(
     shared.group.remote(folder / "checkpoints"), strict.plain(stage)
@@ -140,6 +133,41 @@ def run(
     "resumed_from": first,
     "train_seconds": round(time.monotonic() - began, 1),
   }
+
+
+def step_of(
+  shared: Inputs, name: str, stage: kinds.Train
+) -> tuple[Step, Callable[[Any], TrainState]]:
+  """The stage's step, not yet compiled, and the state that params begin as."""
+  optimizer = make_optimizer(stage)
+  step = make_step(
+    _loss_fn(shared, name, stage),
+    optimizer,
+    seed=shared.seed(name),
+    accumulation=stage.accumulation,
+  )
+  return step, functools.partial(init_state, optimizer=optimizer)
+
+
+def trees(
+  stage: kinds.Train, params: Any, teacher: Any, copy: Callable[[Any], Any]
+) -> tuple[Any, dict[str, Any]]:
+  """What is trained, as it begins, and what the step only reads.
+
+  Args:
+    stage: says which of these there are.
+    params: of the model.
+    teacher: parameters of a teacher in the step, else None.
+    copy: of a leaf, for an anchor, because the step donates the state.
+  """
+  frozen = {}
+  if stage.anchor == examples.START:
+    frozen["anchor"] = jax.tree.map(copy, params)
+  if stage.joint:
+    return {"student": params, "teacher": teacher}, frozen
+  if stage.teacher:
+    frozen["teacher"] = teacher
+  return params, frozen
 
 
 def _fit(
@@ -197,16 +225,8 @@ def _first_trees(
     if stage.init
     else shared.first_params(stage.model, shared.seed(name))
   )
-  frozen = {}
-  if stage.anchor == examples.START:
-    # A copy: the step donates the state's buffers.
-    frozen["anchor"] = jax.tree.map(np.array, params)
-  if stage.teacher:
-    teacher = shared.trained_params(read["teacher"])
-    if stage.joint:
-      return {"student": params, "teacher": teacher}, frozen
-    frozen["teacher"] = teacher
-  return params, frozen
+  teacher = shared.trained_params(read["teacher"]) if stage.teacher else None
+  return trees(stage, params, teacher, np.array)
 
 
 def _save(folder: pathlib.Path, stage: kinds.Train, params: Any) -> None:

@@ -126,16 +126,22 @@ def compile_step(
   Returns:
     The jitted step, and both trees with their shardings.
   """
+  return (
+    jit_step(step, state, frozen, mesh),
+    sharding.place(state, sharding.shardings(state, mesh)),
+    sharding.place(frozen, sharding.shardings(frozen, mesh)),
+  )
+
+
+def jit_step(
+  step: Step, state: TrainState, frozen: PyTree, mesh: jax.sharding.Mesh
+) -> Step:
+  """Jits the step for trees on the mesh; of both only shapes are read."""
   state_at = sharding.shardings(state, mesh)
   frozen_at = sharding.shardings(frozen, mesh)
-  jitted = jax.jit(
+  return jax.jit(
     step,
     in_shardings=(state_at, frozen_at, sharding.batch_sharding(mesh)),
     out_shardings=(state_at, sharding.replicated(mesh)),
     donate_argnums=0,
-  )
-  return (
-    jitted,
-    sharding.place(state, state_at),
-    sharding.place(frozen, frozen_at),
   )

@@ -42,6 +42,36 @@ def test_texts_longer_than_the_position_table_are_an_error(quickstart):
     longer.model("ce")
 
 
+def test_a_shape_beside_weights_must_be_theirs(quickstart):
+  agreed = ["width=384", "depth=2", "heads=12", "mlp_width=1536"]
+  agreed += ["vocab_size=30522", "max_positions=512", "remat=True"]
+  shared = quickstart(20, 32, *(f"models.student.{x}" for x in agreed))
+  assert shared.model("student").bert.remat
+  for wrong, found in (("depth=6", 2), ("vocab_size=30000", 30522)):
+    shared = quickstart(20, 32, f"models.student.{wrong}")
+    key, given = wrong.split("=")
+    message = rf"models.student.{key} is {given}, .*config.json.* says {found}"
+    with pytest.raises(strict.ConfigError, match=message):
+      shared.model("student")
+
+
+def test_without_weights_the_config_is_the_shape(quickstart):
+  shape = "weights= width=8 heads=2 mlp_width=8 depth=3 vocab_size=50"
+  shape += " type_vocab=4 max_positions=40"
+  shared = quickstart(20, 32, *(f"models.ce.{x}" for x in shape.split()))
+  with pytest.raises(
+    strict.ConfigError, match=r"models.ce has 40 positions.* 52 "
+  ):
+    shared.model("ce")
+  bert = (
+    quickstart(20, 20, *(f"models.ce.{x}" for x in shape.split()))
+    .model("ce")
+    .bert
+  )
+  assert (bert.vocab_size, bert.type_vocab, bert.depth) == (50, 4, 3)
+  assert bert.max_positions == 40
+
+
 def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):
   shared = quickstart(20, 32, "mesh.tensor=8")
   with pytest.raises(strict.ConfigError, match=r"12 attention heads.*tensor=8"):

@@ -1,0 +1,95 @@
+"""The FLOPs that a model needs, counted from its shape.
+
+Matrix products only, a multiply-add being 2. For R rows of L tokens, width D,
+hidden width F and n layers a forward pass takes
+
+    n R L (8 D^2 + 4 D F)    four D x D layers of attention, two of the MLP
+    n R 4 L^2 D              scores of the attention, and its sums of values
+
+and heads, projections and scores of queries against passages come on top. A
+training step takes three forward passes of what is trained (one forward, two
+backward) and one of what is frozen. Padding counts as tokens do. Not counted:
+lookups, softmax, LayerNorm, GELU, dropout, losses, the optimizer, and what is
+computed a second time because of `remat`.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from prod_jax.batch import Batch
+from prod_jax.methods.scoring import Encoder
+from prod_jax.models.bert import BertConfig
+from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.late import LateInteraction
+
+TRAINED, FROZEN = 3, 1  # forward passes of a step
+
+
+def encoder(bert: BertConfig, rows: int, length: int) -> int:
+  """A forward pass over rows of so many tokens."""
+  D, F = bert.width, bert.mlp_width
+  dense = rows * length * (8 * D * D + 4 * D * F)
+  attention = rows * 4 * length**2 * D
+  return bert.depth * (dense + attention)
+
+
+def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
+  """A forward pass over texts [..., L], with the head or projection."""
+  total = 0
+  for *leading, length in shapes:
+    rows = math.prod(leading)
+    total += encoder(model.bert, rows, length)
+    if isinstance(model, CrossEncoder):
+      total += 2 * rows * model.bert.width
+    if isinstance(model, LateInteraction):
+      total += 2 * rows * length * model.bert.width * model.projection
+  return total
+
+
+def scores(model: Encoder, queries: Any, passages: Any, in_batch: bool) -> int:
+  """Queries [B, L] against passages [B, N, L]: of all, or the own N."""
+  if isinstance(model, CrossEncoder):
+    return 0
+  (B, Lq), (_, N, Lp) = queries, passages
+  pairs = B * N * (B if in_batch else 1)
+  if isinstance(model, LateInteraction):
+    width = model.projection or model.bert.width
+    return 2 * pairs * Lq * Lp * width
+  return 2 * pairs * model.bert.width
+
+
+def step(
+  batch: Batch,
+  trained: Iterable[Encoder],
+  frozen: Iterable[Encoder],
+  *,
+  in_batch: bool,
+) -> int:
+  """A training step of one micro-batch.
+
+  Args:
+    batch: of shapes.
+    trained: models that learn.
+    frozen: models that run in the step and do not.
+    in_batch: queries are scored against all passages of the micro-batch.
+  """
+  total = 0
+  for times, models in ((TRAINED, trained), (FROZEN, frozen)):
+    for model in models:
+      total += times * texts(model, read_by(model, batch))
+      if not isinstance(model, CrossEncoder):
+        total += times * scores(
+          model, batch.query.ids.shape, batch.passage.ids.shape, in_batch
+        )
+  return total
+
+
+def read_by(model: Encoder, batch: Batch) -> list[tuple[int, ...]]:
+  """The shapes of the texts of a batch that a model reads."""
+  if isinstance(model, CrossEncoder):
+    # A stage has pairs or triples: no model reads both.
+    read = [batch.pair, batch.triple]
+  else:
+    read = [batch.query, batch.passage, batch.dark]
+  return [tokens.ids.shape for tokens in read if tokens is not None]

@@ -1,0 +1,114 @@
+"""The shape of a stage's batch, with no data on the machine.
+
+The batch is assembled by the code that assembles it in a run, out of a
+handful of texts of one token. Texts are padded to the configured lengths, so
+that shapes are those of a run.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from prod_jax import kinds
+from prod_jax.batch import Batch
+from prod_jax.data.assemble import Assemble, Examples
+from prod_jax.data.lists import Candidates, Compared, Dark
+from prod_jax.data.tokens import Special
+from prod_jax.stages import examples
+from prod_jax.stages.inputs import Inputs
+
+# Any ids do: no text is read.
+SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+QUERIES = 2
+# Stands in for the most labels that a query of the set has. It is an axis of a
+# mask, not of any text.
+LABELS = 8
+
+
+def training(shared: Inputs, name: str, stage: kinds.Train) -> Batch:
+  """The batch of a stage as ShapeDtypeStruct, with `QUERIES` queries."""
+  columns = _columns(shared, stage)
+  lists = _lists(columns) if stage.candidates else None
+  made = Examples(
+    queries=[np.zeros(1, np.int32)] * QUERIES,
+    passages=[np.zeros(1, np.int32)] * (columns + LABELS),
+    special=SPECIAL,
+    positives=[tuple(range(LABELS))] * QUERIES,
+    rows=np.arange(QUERIES),
+    lengths=shared.config.data,
+    **examples.carried(shared, stage),
+    candidates=lists,
+    **_cached(shared, stage, columns),
+  )
+  assemble = Assemble(made, stage.negatives, examples.draw_of(name, stage))
+  batch = assemble(np.arange(QUERIES), np.random.default_rng(0))
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, jax.dtypes.canonicalize_dtype(x.dtype)
+    ),
+    batch,
+  )
+
+
+def of_size(batch: Any, size: int) -> Any:
+  """The same with another leading axis."""
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), batch
+  )
+
+
+def list_columns(stage: kinds.Stage) -> int:
+  """Passages of a list: what is kept of those retrieved, and the positive."""
+  kept = getattr(stage, "negatives", 0) or getattr(stage, "depth", 0)
+  return kept + 1
+
+
+def _columns(shared: Inputs, stage: kinds.Train) -> int:
+  """Enough for any draw."""
+  columns = stage.negatives + 1
+  if stage.candidates:
+    candidates = shared.config.stages[stage.candidates]
+    columns = max(columns, list_columns(candidates))
+  return columns
+
+
+def _lists(columns: int) -> Candidates:
+  shape = (QUERIES, columns)
+  column = np.broadcast_to(np.arange(columns, dtype=np.int32), shape)
+  return Candidates(
+    query=np.arange(QUERIES, dtype=np.int32),
+    ids=column,
+    label=column == 0,
+    rank=column,
+    score=-column.astype(np.float32),
+  )
+
+
+def _cached(shared: Inputs, stage: kinds.Train, columns: int) -> dict[str, Any]:
+  """What other stages would have made, as `Examples` takes it."""
+  stages = shared.config.stages
+  scores = -np.arange(columns, dtype=np.float32)[None].repeat(QUERIES, 0)
+  cached: dict[str, Any] = {}
+  if stage.anchor and stage.anchor != examples.START:
+    cached["anchor"] = scores
+  for source in filter(None, (stage.scores, stage.second)):
+    if isinstance(stages[source], kinds.Score):
+      cached["teacher"] = scores
+    else:
+      width = shared.model_of(stages[source].params).bert.width
+      cached["teacher_query"] = np.zeros((QUERIES, width), np.float32)
+      cached["teacher_passage"] = np.zeros(
+        (columns + LABELS, width), np.float32
+      )
+  if stage.pairs:
+    pairs = np.zeros((QUERIES, stages[stage.pairs].pairs), np.int32)
+    cached["compared"] = Compared(pairs, pairs + 1, pairs.astype(np.float32))
+  if stage.dark:
+    source = stages[stage.dark]
+    shape = (QUERIES, source.strengthened + source.masked)
+    length = shared.config.data.passage_length - 2
+    cached["dark"] = Dark(
+      np.zeros((*shape, length), np.int32), np.zeros(shape, np.float32)
+    )
+  return cached

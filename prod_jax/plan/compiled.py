@@ -1,0 +1,204 @@
+"""A program compiled for a TPU slice that is not there, and what that shows.
+
+Nothing runs: libtpu's compiler is asked, and its answer is kept on disk,
+because a program takes a minute or more. Two stages whose programs differ in
+constants only, such as learning rates, share an answer.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from absl import logging
+from jax.experimental import topologies
+
+from prod_jax import strict
+from prod_jax.plan import hlo
+from prod_jax.plan.chips import Slice
+
+# Where the answers are of another form than those on disk.
+_FORM = 1
+_TOO_LARGE = "CompileTimeHbmOom"
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+  """What the compiler says of a program, for one device.
+
+  Attributes:
+    fits: in the device's memory.
+    said: the compiler's words where it does not fit; then of what follows only
+      `needs` and `seconds` are set.
+    needs: bytes that it would need, without arguments.
+    arguments, temporaries, outputs, code: bytes in HBM; outputs without those
+      that take an argument's place.
+    flops: XLA's count; a loop's body counts as often as it is run.
+    moved: bytes read from and written to HBM.
+    collectives: as in `hlo`.
+    seconds: that it took to compile.
+  """
+
+  fits: bool
+  said: str = ""
+  needs: int = 0
+  arguments: int = 0
+  temporaries: int = 0
+  outputs: int = 0
+  code: int = 0
+  flops: float = 0.0
+  moved: int = 0
+  collectives: tuple[hlo.Collective, ...] = ()
+  seconds: float = 0.0
+
+  @property
+  def peak(self) -> int:
+    """Bytes in HBM in all."""
+    return self.arguments + self.temporaries + self.outputs + self.code
+
+
+def without_a_tpu() -> None:
+  """Makes JAX compile for TPUs and run on the CPU; to be called first of all.
+
+  Raises:
+    ConfigError: libtpu is not installed.
+  """
+  if importlib.util.find_spec("libtpu") is None:
+    raise strict.ConfigError(
+      "a plan asks the TPU compiler, which is not installed (no TPU is "
+      'needed): pip install "prod_jax[tpu]"'
+    )
+  # Two plans at once disturb nobody where there is no TPU.
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  # Else libtpu looks for the host that it is on, and says so at length.
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+  os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
+  jax.config.update("jax_platforms", "cpu")
+
+
+def devices(slice_: Slice) -> list[jax.Device]:
+  """Devices of a slice, to compile for.
+
+  Raises:
+    ConfigError: for a grid that no slice has.
+  """
+  try:
+    found = topologies.get_topology_desc(
+      platform="tpu",
+      topology_name=slice_.name,
+      chip_config_name=slice_.chip.config,
+    ).devices
+  except jax.errors.JaxRuntimeError as error:
+    raise strict.ConfigError(f"--topology={slice_.name}: {error}") from error
+  if len(found) != slice_.devices:
+    raise strict.ConfigError(
+      f"--topology={slice_.name}: libtpu sees {len(found)} devices where "
+      f"{slice_.devices} were expected; this plan was written for libtpu 0.0.52"
+    )
+  return found
+
+
+@dataclasses.dataclass
+class Compiler:
+  """Compiles, or remembers what compiling gave.
+
+  Attributes:
+    folder: where answers are kept.
+    asked: how many programs have been compiled, not remembered.
+  """
+
+  folder: pathlib.Path
+  asked: int = 0
+
+  def __call__(
+    self,
+    slice_: Slice,
+    count: int,
+    lower: Callable[[], jax.stages.Lowered],
+    what: str,
+  ) -> Compiled:
+    """The program that `lower` makes, compiled for the slice.
+
+    Args:
+      slice_: of whose devices it was lowered for some.
+      count: of these devices.
+      lower: makes the program.
+      what: of which stage, for the log.
+    """
+    lowered = lower()
+    path = self.folder / f"{_key(slice_, lowered.as_text())}.json"
+    if path.is_file():
+      return _restore(json.loads(path.read_text()))
+    self.asked += 1
+    logging.info("%s: compiles (number %d)", what, self.asked)
+    result = _compile(lowered, count)
+    logging.info(
+      "%s: %s, %.0f s",
+      what,
+      f"{result.peak / 2**30:.2f} GiB" if result.fits else "does not fit",
+      result.seconds,
+    )
+    self.folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(dataclasses.asdict(result), indent=1))
+    part.replace(path)
+    return result
+
+
+def _key(slice_: Slice, program: str) -> str:
+  """Of programs that differ in constants other than 0 and 1, one key."""
+  program = re.sub(
+    r"dense<(?!0\.0+e\+00>|1\.0+e\+00>)[^>]*>( : tensor<(\d+x)*(f32|ui32)>)",
+    r"dense<_>\1",
+    program,
+  )
+  versions = [
+    importlib.metadata.version(n) for n in ("jax", "jaxlib", "libtpu")
+  ]
+  flags = [os.environ.get(n, "") for n in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
+  text = json.dumps([_FORM, slice_.name, versions, flags, program])
+  return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
+  began = time.monotonic()
+  try:
+    program = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    if _TOO_LARGE not in str(error):
+      raise
+    said = str(error).splitlines()[0].partition(f"{_TOO_LARGE}: ")[2]
+    needs = re.search(r"\(([\d.]+)([KMGT])\)", said)
+    size = float(needs[1]) * _UNITS[needs[2]] if needs else 0
+    return Compiled(False, said, int(size), seconds=time.monotonic() - began)
+  memory = program.memory_analysis()
+  read = hlo.read(program.as_text(), count)
+  # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
+  # its matmuls', are taken to be repeated as those are.
+  again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0
+  return Compiled(
+    fits=True,
+    arguments=memory.argument_size_in_bytes,
+    temporaries=memory.temp_size_in_bytes,
+    outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+    code=memory.generated_code_size_in_bytes,
+    flops=program.cost_analysis().get("flops", 0.0) * again,
+    moved=read.moved,
+    collectives=tuple(read.collectives),
+    seconds=time.monotonic() - began,
+  )
+
+
+def _restore(stored: dict[str, Any]) -> Compiled:
+  parts = tuple(hlo.Collective(*part) for part in stored["collectives"])
+  return Compiled(**{**stored, "collectives": parts})

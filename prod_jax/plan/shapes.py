@@ -1,0 +1,113 @@
+"""A config whose weights and data are elsewhere, made to stand by itself.
+
+With `config.Model`'s shape in the place of weights and published counts in
+the place of a data set, a plan needs neither.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+from prod_jax import config, packaged, strict
+from prod_jax.data import sizes
+from prod_jax.data.records import DataError
+from prod_jax.data.sizes import Size
+from prod_jax.models import hf
+from prod_jax.stages.inputs import Inputs
+
+
+def known(run: config.Config) -> config.Config:
+  """The config, with shapes instead of weights that are not here.
+
+  Raises:
+    ConfigError: the shape is not given, or not whole.
+  """
+  models = {
+    name: model if _here(model) else _without_weights(name, model)
+    for name, model in run.models.items()
+  }
+  return dataclasses.replace(run, models=models)
+
+
+def check_vocabulary(shared: Inputs) -> None:
+  """Raises ConfigError where only an absent tokenizer would know a shape."""
+  for name, model in shared.config.models.items():
+    asked = not model.weights and not model.vocab_size
+    if asked or model.mask_queries:
+      key = "vocab_size" if asked else "mask_queries"
+      try:
+        _ = shared.tokenizer
+      except (DataError, ModuleNotFoundError) as error:
+        raise strict.ConfigError(
+          f"config.models.{name}.{key}={getattr(model, key)} needs the "
+          f"tokenizer, which is not here ({error}); set another {key}, or "
+          "config.data.tokenizer"
+        ) from error
+
+
+def size_of(data: config.Data, passages: int = 0, queries: int = 0) -> Size:
+  """Counts of a data set: given ones, else published ones.
+
+  Args:
+    data: of the config; its limits are applied.
+    passages: of the collection, 0 where it is not given.
+    queries: of each split, 0 where they are not given.
+
+  Returns:
+    Its `passages` is 0, and splits are missing, where nothing is known.
+  """
+  found = sizes.published_size(data.name) or Size(0, {})
+  total = passages or found.passages
+  if data.max_passages:
+    total = min(total or data.max_passages, data.max_passages)
+  splits: dict[str, int] = {**found.queries}
+  if queries:
+    splits = dict.fromkeys({*splits, "train", "dev", "test"}, queries)
+  return Size(total, _at_most(splits, data.max_queries))
+
+
+def _at_most(
+  splits: Mapping[str, int], limits: Mapping[str, int]
+) -> dict[str, int]:
+  # A limit alone is the count too: a set has more than a limit asks for.
+  names = {*splits, *limits}
+  return {
+    name: min(
+      limits.get(name, splits.get(name)), splits.get(name, limits.get(name))
+    )
+    for name in names
+  }
+
+
+def _here(model: config.Model) -> bool:
+  if not model.weights:
+    return True
+  if model.weights != "packaged":
+    return (pathlib.Path(model.weights) / hf.CONFIG).is_file()
+  try:
+    packaged.model_folder()
+  except (ModuleNotFoundError, FileNotFoundError):
+    return False
+  return True
+
+
+def _without_weights(name: str, model: config.Model) -> config.Model:
+  where, kept = f"config.models.{name}", len(model.layers)
+  missing = [
+    key for key in ("width", "heads", "mlp_width") if not getattr(model, key)
+  ]
+  if not model.depth and not kept:
+    missing.append("depth")
+  if missing:
+    raise strict.ConfigError(
+      f"{where}: weights {model.weights!r} are not here; to plan without them "
+      f"give {', '.join(missing)} beside them"
+    )
+  if kept and model.depth not in (0, kept):
+    raise strict.ConfigError(
+      f"{where}.depth is {model.depth}, but {kept} layers are kept: "
+      f"{model.layers}"
+    )
+  return dataclasses.replace(
+    model, weights="", layers=(), depth=kept or model.depth
+  )

@@ -1,0 +1,60 @@
+"""A train stage's step as a program: the step that a run compiles."""
+
+import jax
+
+from prod_jax import kinds, sharding
+from prod_jax.plan import analytic, batches
+from prod_jax.plan.program import Program, params_of
+from prod_jax.stages import examples, train
+from prod_jax.stages.inputs import Inputs
+from prod_jax.train.step import jit_step
+
+
+def program(
+  shared: Inputs, name: str, stage: kinds.Train, scale: float
+) -> Program:
+  """The step, with batches `scale` times those of the config."""
+  student, frozen_models = shared.model(stage.model), []
+  trained_models, teacher = [student], None
+  if stage.anchor == examples.START:
+    frozen_models.append(student)
+  if stage.teacher:
+    model = shared.model_of(stage.teacher)
+    (trained_models if stage.joint else frozen_models).append(model)
+    teacher = params_of(model)
+  params, frozen = train.trees(stage, params_of(student), teacher, lambda x: x)
+  step, first_state = train.step_of(shared, name, stage)
+  state = jax.eval_shape(first_state, params)
+  batch = batches.training(shared, name, stage)
+
+  def lower(count: int) -> jax.stages.Lowered:
+    with jax.set_mesh(shared.mesh):
+      jitted = jit_step(step, state, frozen, shared.mesh)
+      traced = jitted.trace(state, frozen, batches.of_size(batch, count))
+      return traced.lower(lowering_platforms=("tpu",))
+
+  def flops(count: int) -> int:
+    return stage.accumulation * analytic.step(
+      batches.of_size(batch, count // stage.accumulation),
+      trained_models,
+      frozen_models,
+      # A method that does not say is in-batch.
+      in_batch=stage.settings.get("in_batch", True),
+    )
+
+  parts = sharding.batch_devices(shared.mesh) * stage.accumulation
+  return Program(
+    stage=name,
+    kind=stage.kind,
+    model=stage.model,
+    unit="queries",
+    batch=round(stage.batch_size * scale),
+    multiple=parts,
+    grain=parts,
+    devices=shared.mesh.size,
+    copies=1,
+    examples=stage.steps * stage.batch_size,
+    remat=student.bert.remat,
+    flops=flops,
+    lower=lower,
+  )

@@ -9,11 +9,12 @@ what that file does not say:
   documents (its class for embedding them has 512).
 - Lists, and the division, are of the first 100: what the official division
   reads [C dataset_division_marcodoc.py].
-- The warm-up draws its negatives from the whole collection: there are no
-  official triples of documents, and the official code's own are not named.
+- The warm-up draws from the official first 100 of each training query
+  (msmarco-doctrain-top100): there are no triples of documents.
 
 Text: url, title and body with a literal "<sep>" in between, which the
-vocabulary splits, the first 10,000 characters [C marco_until.py:202].
+vocabulary splits, the first 10,000 characters [C marco_until.py:202]; the data
+set makes it so.
 
     python -m prod_jax.cli.prepare --config=configs/prod_msmarco_doc.py \\
       --workdir=gs://bucket/prod_doc
@@ -55,7 +56,7 @@ DOCUMENTS = dataclasses.replace(
       metrics=("ndcg@10", "recall@100"),
     ),
   },
-  provided=0,
+  provided=100,
 )
 
 
@@ -66,7 +67,6 @@ def get_config(variant: str = "") -> ConfigDict:
     passages.data(
       name="msmarco_document",
       titles="",
-      title_join="<sep>",
       max_characters=10_000,
       passage_length=256,
     ),

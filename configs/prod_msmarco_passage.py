@@ -121,8 +121,7 @@ class Collection:
     division: the rule of DPD.
     evaluations: settings of an evaluate stage by what its name ends with; the
       first is for every model, the others for the last student.
-    provided: how many of the set's own negatives the warm-up draws from; 0
-      draws from the whole collection.
+    provided: how many of the set's own negatives the warm-up draws from.
     relevance: of a retrieved passage, see kinds.Mine.
   """
 
@@ -274,14 +273,11 @@ def stages(c: Collection, *, online: bool) -> dict:
 
 def warm_up(c: Collection) -> dict:
   """Labels alone: the set's own negatives, then those of flash1."""
-  first = labelled(steps=40_000, warmup_steps=4000)  # README
+  # README, both.
+  first = labelled(candidates="provided", steps=40_000, warmup_steps=4000)
   again = labelled(candidates="mine_1", steps=10_000, warmup_steps=1000)
-  lists = {}
-  if c.provided:
-    lists = dict(provided=dict(kind="provided", negatives=c.provided))
-    first |= dict(candidates="provided")
   return {
-    **lists,
+    "provided": dict(kind="provided", negatives=c.provided),
     "student_warm": dict(model="student", **first),
     **measured("student_warm", c),
     "teacher_warm": dict(model="teacher_de", **first),

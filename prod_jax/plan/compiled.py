@@ -22,7 +22,7 @@ from absl import logging
 from jax.experimental import topologies
 
 from prod_jax import strict
-from prod_jax.plan import hlo
+from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
 # Where the answers are of another form than those on disk.
@@ -44,7 +44,7 @@ class Compiled:
       that take an argument's place.
     flops: XLA's count; a loop's body counts as often as it is run.
     moved: bytes read from and written to HBM.
-    collectives: as in `hlo`.
+    collectives: as in `cost`.
     seconds: that it took to compile.
   """
 
@@ -57,7 +57,7 @@ class Compiled:
   code: int = 0
   flops: float = 0.0
   moved: int = 0
-  collectives: tuple[hlo.Collective, ...] = ()
+  collectives: tuple[cost.Collective, ...] = ()
   seconds: float = 0.0
 
   @property
@@ -182,7 +182,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     size = float(needs[1]) * _UNITS[needs[2]] if needs else 0
     return Compiled(False, said, int(size), seconds=time.monotonic() - began)
   memory = program.memory_analysis()
-  read = hlo.read(program.as_text(), count)
+  read = cost.read(program.as_text(), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
   again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0
@@ -200,5 +200,5 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
 
 
 def _restore(stored: dict[str, Any]) -> Compiled:
-  parts = tuple(hlo.Collective(*part) for part in stored["collectives"])
+  parts = tuple(cost.Collective(*part) for part in stored["collectives"])
   return Compiled(**{**stored, "collectives": parts})

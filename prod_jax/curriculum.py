@@ -245,6 +245,4 @@ def _read(path: storage.Path) -> dict[str, Any]:
 
 
 def _write(path: storage.Path, value: Any) -> None:
-  part = path.with_name(f"{path.name}{storage.PART}")
-  part.write_text(json.dumps(value, indent=2))
-  part.replace(path)
+  storage.write_text(path, json.dumps(value, indent=2))

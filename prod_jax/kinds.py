@@ -18,8 +18,8 @@ class Train:
     method: module under `prod_jax/methods`, or the dotted name of another one.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
-    candidates: mine stage to draw negatives from; "" draws them from the
-      whole collection.
+    candidates: mine or provided stage to draw negatives from; "" draws them
+      from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
     joint: that teacher goes on learning together with the model, for methods
@@ -94,17 +94,37 @@ class Encode:
 class Mine:
   """Retrieve `depth` candidates for each query of `split`.
 
-  `limit` above 0 takes that many queries only: what a large teacher is to
-  score costs by the query.
+  Attributes:
+    limit: above 0, that many queries only: what a large teacher is to score
+      costs by the query.
+    negatives: above 0, a list keeps that many of its first passages that are
+      not labelled, beside all that are; ranks stay those of the whole run.
+    relevance: with "answers" a passage that contains an answer is a positive
+      too, and the labelled one is the first in its list.
   """
 
   kind: Literal["mine"]
   encoded: str
   depth: int
   limit: int = 0
+  negatives: int = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
+  relevance: Literal["labels", "answers"] = "labels"
   block_queries: int = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Provided:
+  """Lists that came with the data set: at most `negatives` of its own a query.
+
+  Nothing was retrieved: the lists have labels, and neither ranks nor scores.
+  Where a set has more negatives, they are drawn by the stage's seed.
+  """
+
+  kind: Literal["provided"]
+  negatives: int
+  split: str = "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +238,8 @@ class Evaluate:
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
     depth: length of the run.
+    relevance: "answers" counts a passage that contains an answer, and takes
+      the metrics hit and mrr only.
     relevant: lowest grade that counts as relevant in binary metrics.
     indexes: kinds of index to retrieve with; "exact" is always measured.
   """
@@ -228,6 +250,7 @@ class Evaluate:
   rerank: str = ""
   rerank_depth: int = 10
   depth: int = 100
+  relevance: Literal["labels", "answers"] = "labels"
   relevant: int = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
   metrics: tuple[str, ...] = (
@@ -241,5 +264,14 @@ class Evaluate:
 
 
 Stage = (
-  Train | Encode | Mine | Score | Divide | Compare | Darken | Cluster | Evaluate
+  Train
+  | Encode
+  | Mine
+  | Provided
+  | Score
+  | Divide
+  | Compare
+  | Darken
+  | Cluster
+  | Evaluate
 )

@@ -27,6 +27,7 @@ from prod_jax import (
 )
 from prod_jax.data.records import DataError
 from prod_jax.group import PREEMPTED, Preempted, run_of
+from prod_jax.stages import files
 from prod_jax.stages.inputs import Inputs
 
 _CONFIG = flags.DEFINE_string(
@@ -109,6 +110,7 @@ def main(argv: list[str]) -> None:
   overrides = [a.removeprefix(_OVERRIDE) for a in argv[1:]]
   try:
     run_config = config_file.load(_CONFIG.value, overrides)
+    files.check(run_config)
     with run_of(
       storage.open_path(_WORKDIR.value),
       _COORDINATOR.value,

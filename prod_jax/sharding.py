@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -71,12 +72,35 @@ def make_mesh(
       f"config.mesh {sizes} takes {math.prod(sizes.values())} of {devices} "
       "devices; set one axis to -1 to take them all"
     )
+  slices = len({getattr(device, "slice_index", 0) for device in given})
+  if slices > 1:
+    return _over_slices(sizes, given, slices)
   return jax.make_mesh(
     tuple(sizes.values()),
     tuple(sizes),
     axis_types=(AxisType.Auto,) * 3,
     devices=given,
   )
+
+
+def _over_slices(
+  sizes: dict[str, int], devices: Sequence[jax.Device], slices: int
+) -> Mesh:
+  """A mesh whose axis data goes over the slices, first of all.
+
+  Between slices is the network of the data centre, which is quick enough for
+  one gradient a step; fsdp and tensor stay on the links within a slice.
+  """
+  if sizes["data"] % slices:
+    raise strict.ConfigError(
+      f"config.mesh has data={sizes['data']}, not a multiple of the {slices} "
+      "slices; fsdp and tensor stay within a slice"
+    )
+  within = (sizes["data"] // slices, sizes["fsdp"], sizes["tensor"])
+  arranged = mesh_utils.create_hybrid_device_mesh(
+    within, (slices, 1, 1), devices, allow_split_physical_axes=True
+  )
+  return Mesh(arranged, tuple(sizes), axis_types=(AxisType.Auto,) * 3)
 
 
 def own_mesh() -> Mesh:

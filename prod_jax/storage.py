@@ -17,7 +17,7 @@ from etils import epath
 Path = pathlib.Path | epath.Path
 
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
-PART = ".part"  # ends the name of a file that is not whole yet
+_PART = ".part"  # ends the name of a file that is not whole yet
 
 
 def open_path(text: str) -> Path:
@@ -52,17 +52,27 @@ def copy(source: Path, to: Path, but: Collection[str] = ()) -> None:
   """
   if source.is_dir():
     for child in source.iterdir():
-      if child.name not in but and not child.name.endswith(PART):
+      if child.name not in but and not child.name.endswith(_PART):
         copy(child, to / child.name)
   elif source.exists() and not _same(source, to):
     to.parent.mkdir(parents=True, exist_ok=True)
     # An object of a bucket appears whole, a file of a disk does not.
     local = isinstance(to, pathlib.Path)
-    part = to.with_name(f"{to.name}{PART}") if local else to
+    part = to.with_name(f"{to.name}{_PART}") if local else to
     with source.open("rb") as old, part.open("wb") as new:
       shutil.copyfileobj(old, new, 1 << 24)
     if local:
       part.replace(to)
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes a file that is there whole or not at all."""
+  if not isinstance(path, pathlib.Path):
+    path.write_text(text)  # as an object of a bucket is anyway
+    return
+  part = path.with_name(f"{path.name}{_PART}")
+  part.write_text(text, encoding="utf-8")
+  part.replace(path)
 
 
 def _same(source: Path, to: Path) -> bool:

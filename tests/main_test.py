@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from prod_jax import packaged
+from prod_jax.group import PREEMPTED
 
 REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = "configs/quickstart.py:runlocal"
@@ -171,8 +173,10 @@ LONG = (
 )
 
 
-def kill_at(workdir, line, *arguments):
-  """Runs until `line` is logged, then kill -9."""
+def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
+  """Runs until `line` is logged, then sends a signal; returns what was logged
+  behind the line, and the exit code.
+  """
   process = subprocess.Popen(
     command(workdir, *arguments),
     cwd=REPO,
@@ -183,23 +187,37 @@ def kill_at(workdir, line, *arguments):
   )
   for found in process.stderr:
     if line in found:
-      process.send_signal(signal.SIGKILL)
+      process.send_signal(by)
       break
-  process.stderr.close()
-  assert process.wait() == -signal.SIGKILL, f"never logged {line!r}"
+  rest = process.stderr.read()
+  return rest, process.wait()
 
 
-def test_a_killed_run_ends_bit_identical(tmp_path):
+def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   data = f"--config.data.path={write_folder(tmp_path / 'small')}"
   arguments = (*LONG, data)
   run(tmp_path / "whole", *arguments)
-  kill_at(tmp_path / "killed", "mine_1: 24 of 64 queries", *arguments)
+  killed = tmp_path / "killed"
+  _, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  assert code == -signal.SIGKILL
   mined = tmp_path / "killed" / "06-mine_1"
   assert len(list(mined.glob("blocks/*"))) in (3, 4)
-  kill_at(tmp_path / "killed", "student_de: checkpoint at step 15", *arguments)
-  done = run(tmp_path / "killed", *arguments)
+  rest, code = stop_at(
+    killed, "mine_1: 40 of 64 queries", *arguments, by=signal.SIGTERM
+  )
+  assert code == PREEMPTED
+  # The signal may come when the last block is made.
+  assert re.search(r"stopped (mine_1 with \d+ of 40|before student_de)", rest)
+  _, code = stop_at(killed, "student_de: checkpoint at step 15", *arguments)
+  assert code == -signal.SIGKILL
+  rest, code = stop_at(
+    killed, "student_de: checkpoint at step 20", *arguments, by=signal.SIGTERM
+  )
+  assert code == PREEMPTED
+  step = re.search(r"stopped student_de at step (\d+) of 30, saved", rest)[1]
+  done = run(killed, *arguments)
   assert "mine_1: cached" in done.stderr
-  assert "goes on from its checkpoint at step 1" in done.stderr
+  assert f"goes on from its checkpoint at step {step}" in done.stderr
   for name in (
     "06-mine_1/candidates/ids.npy",
     "06-mine_1/candidates/score.npy",

@@ -23,6 +23,8 @@ WHOLE = (
   "--config.mesh.tensor=2",
   "--config.stages.encode_teacher_de.shard_rows=25",
   "--config.stages.mine_1.block_queries=8",
+  # Adam turns gradients of rounding size into whole steps: make these small.
+  "--config.stages.ce_1.learning_rate=1e-5",
   "--config.stages.score_1.block_queries=16",
   "--stages=student_warm,teacher_de,encode_teacher_de,evaluate_teacher_de,"
   "mine_1,student_de,encode_student_de,mine_2_wide,ce_1,mine_2,score_1,"

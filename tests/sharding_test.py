@@ -1,5 +1,7 @@
 """Meshes and the rule table."""
 
+from unittest import mock
+
 import jax
 import numpy as np
 import pytest
@@ -45,6 +47,24 @@ def test_a_mesh_takes_all_devices():
 def test_a_mesh_that_does_not_fit_is_an_error(shape):
   with pytest.raises(strict.ConfigError, match="8"):
     sharding.make_mesh(shape)
+
+
+def chip(index: int, slice_index: int) -> jax.Device:
+  """Stands for a device of a multislice."""
+  found = mock.Mock(spec=jax.Device)
+  found.configure_mock(id=index, slice_index=slice_index, platform="cpu")
+  return found
+
+
+def test_data_goes_over_slices_and_the_other_axes_stay_within():
+  # Two slices of eight, told in any order.
+  chips = [chip(i, i % 2) for i in range(16)]
+  mesh = sharding.make_mesh(config.Mesh(data=-1, fsdp=2, tensor=2), chips)
+  assert dict(mesh.shape) == {"data": 4, "fsdp": 2, "tensor": 2}
+  slices = [{c.slice_index for c in row.flat} for row in mesh.devices]
+  assert slices == [{0}, {0}, {1}, {1}]
+  with pytest.raises(strict.ConfigError, match="data=1, not a multiple of"):
+    sharding.make_mesh(config.Mesh(data=1, fsdp=-1), chips)
 
 
 def test_rules_place_the_parameters_of_every_kind_of_model():

@@ -1,5 +1,7 @@
 """A run in a bucket: copies, blocks that survive, stages that change."""
 
+from typing import ClassVar
+
 import fsspec
 import numpy as np
 import pytest
@@ -15,8 +17,8 @@ class Bucket(MemoryFileSystem):
   """A bucket without a network; `gs://` paths lead here."""
 
   protocol = ("gcs", "gs")
-  store = {}
-  pseudo_dirs = [""]
+  store: ClassVar = {}
+  pseudo_dirs: ClassVar = [""]
 
   def __init__(self, *args, finalize_on_close=True, **kwargs):
     super().__init__(*args, **kwargs)

@@ -5,84 +5,39 @@ disk and are read by row; ids are memory-mapped. How records are stored is
 datasets/, turning texts into tokens is tokens.py.
 """
 
-import collections
 import dataclasses
-import hashlib
-import operator
+import functools
+import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
 
-from prod_jax.data.datasets import folder, layout, pydocs
-from prod_jax.data.formats import OnError
-from prod_jax.data.records import DataError, Passage, Query
+from prod_jax.data import sizes
+from prod_jax.data.datasets import (
+  beir,
+  folder,
+  layout,
+  msmarco_document,
+  msmarco_passage,
+  nq,
+  published,
+  pydocs,
+)
+from prod_jax.data.lines import OnError
+from prod_jax.data.negatives import Found, Negatives, Tables, choose, prepared
+from prod_jax.data.passages import (
+  Passages,
+  digest,
+  open_passages,
+  smallest_hashes,
+  stream,
+)
+from prod_jax.data.records import DataError, Query
 
-_CHUNK = 1024  # records read at once; threads decompress them
-
-
-class Passages(collections.abc.Sequence):
-  """The collection by row; a text is read when it is asked for.
-
-  Attributes:
-    fingerprint: changes whenever a passage or a row could.
-  """
-
-  def __init__(
-    self,
-    source: Any,
-    rows: Sequence[int] | np.ndarray,
-    ids: np.ndarray,
-    fingerprint: str,
-  ):
-    self.fingerprint = fingerprint
-    self._source = source
-    self._rows = rows  # of the source
-    self._ids = ids
-
-  def __len__(self) -> int:
-    return len(self._ids)
-
-  def __getitem__(self, row: SupportsIndex) -> Passage:
-    return _passage(self._source[int(self._rows[self._row(row)])])
-
-  def __iter__(self) -> Iterator[Passage]:
-    return map(_passage, _stream(self._source, self._rows))
-
-  def id(self, row: SupportsIndex) -> str:
-    """The passage's id alone, without reading its text."""
-    return self._ids[self._row(row)].decode()
-
-  def _row(self, row: SupportsIndex) -> int:
-    row = operator.index(row)
-    if not 0 <= row < len(self):
-      raise IndexError(f"row {row} of a collection of {len(self)} passages")
-    return row
-
-
-class RowOf(collections.abc.Mapping):
-  """Passage id -> row, by bisection in memory-mapped tables."""
-
-  def __init__(self, ids: np.ndarray, order: np.ndarray):
-    self._ids = ids
-    self._order = order
-
-  def __len__(self) -> int:
-    return len(self._ids)
-
-  def __iter__(self) -> Iterator[str]:
-    return (name.decode() for name in self._ids)
-
-  def __getitem__(self, name: str) -> int:
-    key = name.encode()
-    # A longer key would make numpy copy the whole table to its width.
-    if len(key) <= self._ids.itemsize:
-      at = np.searchsorted(self._ids, key, sorter=self._order)
-      if at < len(self) and self._ids[self._order[at]] == key:
-        return int(self._order[at])
-    raise KeyError(name)
+SPLITS = ("train", "dev", "test", "dl19", "dl20")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,11 +45,14 @@ class Dataset:
   """A retrieval set.
 
   Attributes:
-    name: "pydocs", or the folder's own name.
+    name: of the set, or the folder's own name.
     fingerprint: changes whenever any content of this object could.
     passages: by row.
     queries: by split; a query's position in its split is its row.
     row_of: passage id -> row.
+    negatives: by split, opens the negatives that came with the set, in rows of
+      the whole collection, and gives the rows that the queries have in the
+      whole split.
   """
 
   name: str
@@ -102,6 +60,9 @@ class Dataset:
   passages: Passages
   queries: Mapping[str, Sequence[Query]]
   row_of: Mapping[str, int]
+  negatives: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
+    dataclasses.field(default_factory=dict)
+  )
 
   def positive_rows(self, split: str) -> list[tuple[int, ...]]:
     """Rows of the labelled positives of each query of a split."""
@@ -114,6 +75,58 @@ class Dataset:
     """{query id: {passage id: grade}}, of grades above 0."""
     return {query.id: dict(query.positives) for query in self.queries[split]}
 
+  def answers(self, split: str) -> list[tuple[str, ...]]:
+    """Answers of each query of a split.
+
+    Raises:
+      DataError: there are none.
+    """
+    answers = [query.answers for query in self.queries[split]]
+    if not all(answers):
+      raise DataError(
+        f"{self.name} has queries of split {split!r} without answers; of the "
+        "sets here, only 'nq' has them"
+      )
+    return answers
+
+  def negative_rows(
+    self, split: str, most: int = 0, seed: int = 0
+  ) -> np.ndarray:
+    """Rows of the negatives that came with the set; written at first use.
+
+    Args:
+      split: of the queries.
+      most: above 0, a random choice of so many a query, by seed and query.
+      seed: of that choice.
+
+    Returns:
+      int32 [Q, C], no labelled positives among them, -1 padded.
+
+    Raises:
+      DataError: there are none.
+    """
+    if split not in self.negatives:
+      known = ", ".join(self.negatives) or "none of its splits"
+      raise DataError(
+        f"{self.name} comes without negatives for split {split!r}; it has some "
+        f"for {known}. Mine them instead"
+      )
+    found, numbers = self.negatives[split]()
+    whole = self.passages.rows
+
+    def lists() -> Iterator[np.ndarray]:
+      for number in numbers:
+        rows = found.of(number)
+        if not isinstance(whole, range):
+          at = np.searchsorted(whole, rows)
+          at = at[whole[np.minimum(at, len(whole) - 1)] == rows]
+          rows = at
+        yield rows
+
+    return choose(
+      lists(), self.positive_rows(split), numbers, most=most, seed=seed
+    )
+
 
 def open_dataset(
   name: str,
@@ -122,118 +135,141 @@ def open_dataset(
   on_error: OnError = "raise",
   max_queries: Mapping[str, int] | None = None,
   max_passages: int = 0,
+  titles: str = "",
+  max_characters: int = 0,
+  beam: Sequence[str] = (),
 ) -> Dataset:
   """Opens a retrieval set, prepared now unless it was before.
 
   Args:
-    name: "pydocs" for docstrings of installed packages, or "folder".
-    path: the folder in the MS MARCO layout; only for "folder".
-    data_dir: where prepared data is kept.
-    on_error: at a malformed line of a folder, "raise" or "skip" it.
+    name: which set, one builder each in datasets/.
+    path: the folder with its files; "" downloads them where that is possible.
+    data_dir: where prepared data is kept, and downloads.
+    on_error: at a malformed line, "raise" or "skip" it.
     max_queries: at most so many queries of a split, always the same ones.
     max_passages: above 0, the labelled passages of these queries and others
-      up to so many, always the same ones.
+      up to so many.
+    titles: "rocketqa" for MS MARCO passages with titles.
+    max_characters: above 0, of a document of MS MARCO.
+    beam: pipeline options of a Beam runner that is to prepare the set.
 
   Raises:
-    DataError: the data is not there or is at fault.
-    ValueError: another name.
+    DataError: the data is not there or is at fault, or there is no such set.
   """
   start = time.monotonic()
-  if name == "pydocs":
-    makers = pydocs.builders(data_dir)
-  elif name == "folder":
-    makers = folder.builders(path, data_dir, on_error)
-    name = folder.base_name(path)
-  else:
-    raise ValueError(f"dataset {name!r} is neither 'pydocs' nor 'folder'")
-  builders = {kind: layout.prepared(make) for kind, make in makers.items()}
+  source = _source(name, path, data_dir, on_error, titles, max_characters)
+  builders = layout.prepared(source, data_dir, beam)
   limits = dict(max_queries or {})
-  queries = _read_queries(builders["queries"], limits)
-  passages, row_of = _read_passages(builders["passages"], queries, max_passages)
-  names = (b.info.full_name for b in builders.values())
+  queries, numbers = _read_queries(builders["queries"], limits)
+  passages, row_of = open_passages(
+    builders["passages"],
+    layout.CORPUS,
+    layout.read_ids(builders["passages"], layout.CORPUS),
+    queries,
+    max_passages,
+  )
+  names = (builder.info.full_name for builder in builders.values())
   dataset = Dataset(
-    name=name,
-    fingerprint=_hash(*names, limits, max_passages),
+    name=source.name,
+    fingerprint=digest(*names, limits, max_passages),
     passages=passages,
     queries=queries,
     row_of=row_of,
+    negatives={
+      split: functools.partial(
+        _open_negatives, read, builders, split, numbers[split]
+      )
+      for split, read in source.negatives.items()
+      if split in numbers
+    },
   )
+  size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
+  if not limits and not max_passages:
+    sizes.check(source.name, size)
+  _log(source.name, size, time.monotonic() - start)
+  return dataset
+
+
+def _log(name: str, size: sizes.Size, took: float) -> None:
+  queries = ", ".join(f"{split} {n}" for split, n in size.queries.items())
   logging.info(
     "%s: %d passages, queries %s; opened in %.1f s",
     name,
-    len(passages),
-    ", ".join(f"{k} {len(v)}" for k, v in dataset.queries.items()),
-    time.monotonic() - start,
+    size.passages,
+    queries,
+    took,
   )
-  return dataset
+
+
+def _source(
+  name: str,
+  path: str,
+  data_dir: str,
+  on_error: OnError,
+  titles: str,
+  max_characters: int,
+) -> published.Source:
+  if titles and name != "msmarco_passage":
+    raise DataError(f"data.titles is {titles!r}, which {name!r} has no use for")
+  if max_characters and name != "msmarco_document":
+    raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
+  downloads = pathlib.Path(data_dir) / "downloads" / name
+  if name == "pydocs":
+    return pydocs.source()
+  if name == "folder":
+    return folder.source(path, on_error)
+  if name == "beir":
+    return beir.source(path, on_error)
+  if name == "nq":
+    return nq.source(path, downloads, on_error)
+  if name == "msmarco_passage":
+    return msmarco_passage.source(path, downloads, on_error, titles)
+  if name == "msmarco_document":
+    return msmarco_document.source(path, downloads, on_error, max_characters)
+  raise DataError(f"dataset {name!r} is unknown; see config.Data.name")
 
 
 def _read_queries(
   builder: Any, limits: Mapping[str, int]
-) -> dict[str, list[Query]]:
-  splits = [s for s in ("train", "dev", "test") if s in builder.info.splits]
+) -> tuple[dict[str, list[Query]], dict[str, Sequence[int]]]:
+  """The queries kept, and their rows among all of their split."""
+  splits = [split for split in SPLITS if split in builder.info.splits]
   for split, most in limits.items():
     if split not in splits or most < 1:
       raise DataError(
         f"max_queries asks for {most} queries of {split!r}; there are the "
         f"splits {', '.join(splits)}, and it takes 1 or more"
       )
-  queries = {}
+  queries, numbers = {}, {}
   for split in splits:
     rows = range(builder.info.splits[split].num_examples)
     if split in limits:
-      ids, _ = layout.read_ids(builder, split)
-      # The smallest hashes: a choice that neither order nor growth disturbs.
-      chosen = sorted(rows, key=lambda row, ids=ids: _hash(ids[row].decode()))
-      rows = sorted(chosen[: limits[split]])
+      names = layout.read_ids(builder, split).ids
+      rows = smallest_hashes(names, rows, limits[split])
     source = builder.as_data_source(split=split)
-    queries[split] = [_query(record) for record in _stream(source, rows)]
-  return queries
+    queries[split] = [_query(record) for record in stream(source, rows)]
+    numbers[split] = rows
+  return queries, numbers
 
 
-def _read_passages(
-  builder: Any, queries: Mapping[str, Sequence[Query]], most: int
-) -> tuple[Passages, RowOf]:
-  ids, order = layout.read_ids(builder, layout.CORPUS)
-  row_of = RowOf(ids, order)
-  rows = range(len(ids))
-  key = [builder.info.full_name]
-  if 0 < most < len(ids):
-    labelled = {
-      row_of[name]
-      for split in queries.values()
-      for query in split
-      for name, _ in query.positives
-    }
-    if most < len(labelled):
-      raise DataError(
-        f"max_passages is {most}, but {len(labelled)} passages are labelled "
-        "for the queries; raise it or lower max_queries"
-      )
-    others = sorted(
-      set(rows) - labelled, key=lambda row: _hash(ids[row].decode())
-    )
-    rows = np.array(sorted(labelled.union(others[: most - len(labelled)])))
-    ids = ids[rows]
-    row_of = RowOf(ids, np.argsort(ids, kind="stable"))
-    key += [_hash(*(name.decode() for name in ids))]
-  source = builder.as_data_source(split=layout.CORPUS)
-  return Passages(source, rows, ids, _hash(*key)), row_of
-
-
-def _stream(
-  source: Any, rows: Sequence[int] | np.ndarray
-) -> Iterator[Mapping[str, Any]]:
-  for start in range(0, len(rows), _CHUNK):
-    yield from source.__getitems__([*map(int, rows[start : start + _CHUNK])])
-
-
-def _passage(record: Mapping[str, Any]) -> Passage:
-  return Passage(*(record[field].decode() for field in Passage._fields))
+def _open_negatives(
+  read: Callable[[], Found],
+  builders: Mapping[str, Any],
+  split: str,
+  numbers: Sequence[int],
+) -> tuple[Negatives, Sequence[int]]:
+  folder, passages = (
+    pathlib.Path(builders[kind].data_dir) for kind in ("queries", "passages")
+  )
+  tables = Tables((folder, split), (passages, layout.CORPUS))
+  count = builders["queries"].info.splits[split].num_examples
+  found = prepared(folder / f"negatives-{split}", read(), tables, count)
+  return found, numbers
 
 
 def _query(record: Mapping[str, Any]) -> Query:
   positives = record["positives"]
+  answers = record.get("answers", ())
   return Query(
     record["id"].decode(),
     record["text"].decode(),
@@ -241,9 +277,5 @@ def _query(record: Mapping[str, Any]) -> Query:
       (name.decode(), int(grade))
       for name, grade in zip(positives["id"], positives["grade"], strict=True)
     ),
+    tuple(answer.decode() for answer in answers),
   )
-
-
-def _hash(*parts: Any) -> str:
-  """The first 64 bits of a digest of what the parts look like."""
-  return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -7,28 +7,27 @@ A folder holds, each plain or with `.gz` at the end of its name,
   qrels.SPLIT.tsv      query id, 0, passage id, grade; or query id, passage id
 
 with SPLIT one of train, dev, test. Qrels are divided by any white space, so
-that TREC's own files are read too. Files are streamed line by line. A byte
-order mark, Windows line ends and wholly empty lines are passed over; anything
-else that is odd raises `DataError` with file and line, or is counted.
+that TREC's own files are read too. Files are streamed line by line; what
+counts as a line, and what becomes of one that is at fault, is lines.py.
 
 What is kept on disk after reading, and how, is datasets/.
 """
 
-import codecs
 import collections
-import gzip
 import pathlib
-import zlib
-from collections.abc import Collection, Iterator
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
 
-from prod_jax.data.records import DataError, Passage
+from prod_jax.data.lines import Faults, OnError, Source, read_lines
+from prod_jax.data.records import DataError, Passage, Query
 
 SPLITS = ("train", "dev", "test")
 
-OnError = Literal["raise", "skip"]
+# Columns of query, passage and grade, by how many there are.
+_PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
+_JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
+_HEADED = {3: (0, 1, 2)}
 
 
 def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
@@ -66,44 +65,52 @@ def find_splits(folder: pathlib.Path) -> list[str]:
   return found
 
 
-def read_collection(
-  path: pathlib.Path,
+def passage_width(source: Source) -> int:
+  """Columns of a collection's first line that has 2 or 3, or 0.
+
+  One file, one layout: a mix would hide lost columns.
+  """
+  for _, line in read_lines(source, Faults(source, "skip")):
+    width = line.count("\t") + 1
+    if width in (2, 3):
+      return width
+  return 0
+
+
+def parse_passage(
+  number: int, line: str, faults: Faults, *, width: int
+) -> Passage | None:
+  """A line of a collection of so many columns; None where it is at fault."""
+  columns = line.split("\t")
+  if len(columns) != width:
+    wanted = "passage id TAB title TAB text (or passage id TAB text) throughout"
+    faults.columns(number, len(columns), wanted)
+    return None
+  name, text = columns[0], columns[-1].strip()
+  if faults.in_text(number, name, text):
+    return None
+  return Passage(name, columns[1].strip() if width == 3 else "", text)
+
+
+def read_queries(
+  source: Source,
   *,
   on_error: OnError = "raise",
   skipped: collections.Counter[str] | None = None,
-) -> Iterator[Passage]:
-  """Streams the passages of a collection file.
+) -> Iterator[tuple[str, str]]:
+  """Streams (query id, text).
 
   Args:
-    path: of the file.
-    on_error: what to do with a line that is no passage.
+    source: the file.
+    on_error: what to do with a line that is no query.
     skipped: is filled with the number of skipped lines by reason.
 
   Raises:
     DataError: the file cannot be read, or a line is at fault.
   """
-  faults = _Faults(path, on_error, skipped)
-  yield from _collection(path, faults)
-  faults.log()
-
-
-def read_passage_ids(
-  path: pathlib.Path, *, on_error: OnError = "raise"
-) -> list[str]:
-  """Ids of what `read_collection` yields; leaves the logging to it."""
-  return [row.id for row in _collection(path, _Faults(path, on_error, None))]
-
-
-def read_queries(
-  path: pathlib.Path,
-  *,
-  on_error: OnError = "raise",
-  skipped: collections.Counter[str] | None = None,
-) -> Iterator[tuple[str, str]]:
-  """Streams (query id, text). Arguments and errors as `read_collection`."""
-  faults = _Faults(path, on_error, skipped)
+  faults = Faults(source, on_error, skipped)
   seen = set()
-  for number, line in _lines(path, faults):
+  for number, line in read_lines(source, faults):
     columns = line.split("\t")
     if len(columns) != 2:
       faults.columns(number, len(columns), "query id TAB text")
@@ -117,10 +124,11 @@ def read_queries(
 
 
 def read_qrels(
-  path: pathlib.Path,
+  source: Source,
   *,
   queries: Collection[str] | None = None,
   passages: Collection[str] | None = None,
+  header: str = "",
   on_error: OnError = "raise",
   skipped: collections.Counter[str] | None = None,
 ) -> dict[str, dict[str, int]]:
@@ -129,9 +137,10 @@ def read_qrels(
   Grades are kept as they are, 0 and below included; two columns mean grade 1.
 
   Args:
-    path: of the file.
+    source: the file.
     queries: the known query ids; None takes any.
     passages: the known passage ids; None takes any.
+    header: of a file that begins with one, and then has three columns.
     on_error: what to do with a line that is no judgement, or is of an unknown
       query or passage.
     skipped: is filled with the number of skipped lines by reason.
@@ -139,20 +148,23 @@ def read_qrels(
   Raises:
     DataError: the file cannot be read, or a line is at fault.
   """
-  path = pathlib.Path(path)
-  faults = _Faults(path, on_error, skipped)
+  faults = Faults(source, on_error, skipped)
+  numbered = read_lines(source, faults)
+  if header:
+    check_header(source, next(numbered, (1, ""))[1], header)
+  layouts = _HEADED if header else _PLAIN
   qrels: dict[str, dict[str, int]] = {}
   width = None
-  for number, line in _lines(path, faults):
+  for number, line in numbered:
     columns = line.split()
-    if width is None and len(columns) in (2, 4):
+    if width is None and len(columns) in layouts:
       width = len(columns)
     if len(columns) != width:
-      wanted = "query id, 0, passage id, grade (or query id, passage id)"
-      faults.columns(number, len(columns), wanted)
+      faults.columns(number, len(columns), header or _JUDGEMENT)
       continue
-    query, passage = columns[0], columns[1 if width == 2 else 2]
-    grade = "1" if width == 2 else columns[3]
+    query, passage, grade = (
+      "1" if at is None else columns[at] for at in layouts[width]
+    )
     if not grade.removeprefix("-").isdecimal():
       faults.add(
         number,
@@ -172,114 +184,76 @@ def read_qrels(
   return qrels
 
 
-class _Faults:
-  """Faults in the lines of one file: the first raises, or all are counted."""
-
-  def __init__(
-    self,
-    path: pathlib.Path,
-    on_error: OnError,
-    skipped: collections.Counter[str] | None,
-  ):
-    if on_error not in ("raise", "skip"):
-      raise ValueError(f"on_error is {on_error!r}; it takes 'raise' or 'skip'")
-    self._path = path
-    self._raises = on_error == "raise"
-    self._skipped = collections.Counter() if skipped is None else skipped
-
-  def add(self, number: int, reason: str, what: str, remedy: str) -> None:
-    if self._raises:
-      raise DataError(
-        f"{self._path}:{number}: {what}; {remedy}, or let such lines be left "
-        "out with on_error='skip'"
-      )
-    self._skipped[reason] += 1
-
-  def columns(self, number: int, found: int, wanted: str) -> None:
-    self.add(
-      number,
-      "wrong number of columns",
-      f"{found} columns, expected {wanted}",
-      "take out tabs and line breaks inside a text and any header line",
-    )
-
-  def duplicate(self, number: int, name: str) -> None:
-    self.add(
-      number, "duplicate id", f"{name} occurs again", "keep one of the lines"
-    )
-
-  def unknown(self, number: int, kind: str, name: str) -> None:
-    home = "queries" if kind == "query" else "collection"
-    self.add(
-      number,
-      f"unknown {kind}",
-      f"{kind} {name} is not in the {home} file",
-      "add it there or remove this line",
-    )
-
-  def in_text(
-    self, number: int, name: str, text: str, seen: Collection[str]
-  ) -> bool:
-    """Whether a line of an id and a text has a fault."""
-    if name.split() != [name]:
-      what = f"id {name!r} is empty or has white space in it"
-      self.add(number, "bad id", what, "rename it")
-    elif not text:
-      self.add(
-        number, "empty text", f"{name} has no text", "give it one or remove it"
-      )
-    elif name in seen:
-      self.duplicate(number, name)
-    else:
-      return False
-    return True
-
-  def log(self) -> None:
-    """One line about all that was skipped, if anything was."""
-    if self._skipped:
-      reasons = ", ".join(f"{n} {r}" for r, n in self._skipped.most_common())
-      total = self._skipped.total()
-      logging.warning("%s: skipped %d lines: %s", self._path, total, reasons)
-
-
-def _collection(path: pathlib.Path, faults: _Faults) -> Iterator[Passage]:
-  seen = set()
-  width = None
-  for number, line in _lines(path, faults):
-    columns = line.split("\t")
-    if width is None and len(columns) in (2, 3):
-      width = len(columns)  # one file, one layout: a mix hides lost columns
-    if len(columns) != width:
-      wanted = (
-        "passage id TAB title TAB text (or passage id TAB text) throughout"
-      )
-      faults.columns(number, len(columns), wanted)
-      continue
-    name, text = columns[0], columns[-1].strip()
-    if faults.in_text(number, name, text, seen):
-      continue
-    seen.add(name)
-    yield Passage(name, columns[1].strip() if width == 3 else "", text)
-
-
-def _lines(path: pathlib.Path, faults: _Faults) -> Iterator[tuple[int, str]]:
-  """Yields (line number from 1, line) of a UTF-8 file, plain or gzipped."""
-  opened = gzip.open if path.suffix == ".gz" else open
-  try:
-    with opened(path, "rb") as file:
-      for number, raw in enumerate(file, 1):
-        if number == 1:
-          raw = raw.removeprefix(codecs.BOM_UTF8)
-        try:
-          line = raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-          what = f"byte {error.start} of the line is not UTF-8"
-          faults.add(number, "not UTF-8", what, "convert the file with iconv")
-          continue
-        if line:
-          yield number, line
-  except (OSError, EOFError, zlib.error) as error:
+def check_header(source: Source, line: str, header: str) -> None:
+  """Raises DataError unless a file's first line is its header."""
+  if line != header:
     raise DataError(
-      f"{path}: cannot be read ({error}); expected a text file in UTF-8"
-      + (", compressed by gzip" if path.suffix == ".gz" else "")
-    ) from error
+      f"{source}:1: begins with {line[:40]!r}, expected the header {header!r}"
+    )
+
+
+def read_splits(
+  files: Mapping[str, tuple[Source, Source]],
+  on_error: OnError,
+  passages: Collection[str],
+) -> dict[str, list[Query]]:
+  """Reads files of queries and of judgements, by split, as `read_labelled`."""
+  return {
+    split: read_labelled(queries, labels, passages, on_error)
+    for split, (queries, labels) in files.items()
+  }
+
+
+def read_labelled(
+  queries: Source,
+  labels: Source,
+  passages: Collection[str],
+  on_error: OnError = "raise",
+  *,
+  header: str = "",
+) -> list[Query]:
+  """Reads queries that have a passage of grade > 0, in order of their file.
+
+  Args:
+    queries, labels: the files.
+    passages: the known passage ids.
+    on_error: as in `read_queries` and `read_qrels`.
+    header: of the labels.
+
+  Raises:
+    DataError: a file is at fault, or there is no such query.
+  """
+  texts = dict(read_queries(queries, on_error=on_error))
+  return label(texts, queries, labels, passages, on_error, header=header)
+
+
+def label(
+  texts: Mapping[str, str],
+  queries: Source,
+  labels: Source,
+  passages: Collection[str],
+  on_error: OnError = "raise",
+  *,
+  header: str = "",
+) -> list[Query]:
+  """The same where the queries' texts, by id, have been read already."""
+  qrels = read_qrels(
+    labels, queries=texts, passages=passages, on_error=on_error, header=header
+  )
+  rows = []
+  for name, text in texts.items():
+    judged = qrels.get(name, {}).items()
+    positives = tuple(
+      (passage, grade) for passage, grade in judged if grade > 0
+    )
+    if positives:
+      rows.append(Query(name, text, positives))
+  without = len(texts) - len(rows)
+  if not rows:
+    raise DataError(
+      f"{queries}: none of its {without} queries has a passage of grade > 0 in "
+      f"{labels.name}; remove both files or label some"
+    )
+  if without:
+    logging.info("%s: left out %d queries without a positive", queries, without)
+  return rows

@@ -4,7 +4,7 @@ Which of their columns a step takes is draws.py.
 """
 
 import pathlib
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -74,6 +74,38 @@ def load_lists(cls: type[T], folder: pathlib.Path) -> T:
       np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
       for name in cls._fields
     )
+  )
+
+
+def keep_negatives(lists: Candidates, negatives: int, most: int) -> Candidates:
+  """The lists with only the first `negatives` of their unlabelled passages.
+
+  Order and ranks stay; what is dropped leaves no gap.
+
+  Args:
+    lists: of at most `most` labelled passages each.
+    negatives: 1 or more.
+    most: decides the width, so that blocks of lists fit together.
+
+  Returns:
+    Lists of `negatives + most` columns, or of as many as before if fewer.
+  """
+  negative = ~lists.label & (lists.ids >= 0)
+  there = lists.label | (negative & (negative.cumsum(axis=1) <= negatives))
+  width = min(lists.ids.shape[1], negatives + most)
+  order = np.argsort(~there, axis=1, kind="stable")[:, :width]
+  there = np.take_along_axis(there, order, axis=1)
+
+  def take(values: np.ndarray, missing: Any) -> np.ndarray:
+    taken = np.take_along_axis(values, order, axis=1)
+    return np.where(there, taken, np.asarray(missing, values.dtype))
+
+  return Candidates(
+    query=lists.query,
+    ids=take(lists.ids, -1),
+    label=take(lists.label, False),
+    rank=take(lists.rank, -1),
+    score=take(lists.score, np.nan),
   )
 
 

@@ -31,10 +31,13 @@ class Query(NamedTuple):
   Attributes:
     id: name of the query, without white space; unique in its split.
     text: never empty.
-    positives: (passage id, grade) with grade > 0, at least one, in the order
-      of the qrels.
+    positives: (passage id, grade) with grade > 0, in the order of the qrels;
+      at least one, unless there are answers.
+    answers: short texts of which a relevant passage contains one; most sets
+      have none.
   """
 
   id: str
   text: str
   positives: tuple[tuple[str, int], ...]
+  answers: tuple[str, ...] = ()

@@ -27,8 +27,18 @@ def fingerprint(shared: Inputs, name: str, stage: kinds.Divide) -> dict:
 
 
 def check(shared: Inputs, name: str, stage: kinds.Divide) -> None:
-  """Raises ConfigError when the scores are not of the candidates."""
+  """Raises ConfigError when the scores are not of the candidates.
+
+  Nor are ranks before and after the teacher those of one run where lists were
+  not retrieved, or keep only some of it.
+  """
   shared.check_scored(name, stage.scores, stage.candidates)
+  lists = shared.config.stages[stage.candidates]
+  if not isinstance(lists, kinds.Mine) or lists.negatives:
+    raise strict.ConfigError(
+      f"config.stages.{name}.candidates is {stage.candidates!r}; it takes the "
+      "whole lists of a mine stage, with negatives=0"
+    )
 
 
 def run(

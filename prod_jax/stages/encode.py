@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds
+from prod_jax import kinds, strict
 from prod_jax.group import Group
 from prod_jax.retrieval import blocks, encode
 from prod_jax.stages.inputs import Inputs
@@ -29,9 +29,16 @@ def fingerprint(shared: Inputs, name: str, stage: kinds.Encode) -> dict:
 
 
 def check(shared: Inputs, name: str, stage: kinds.Encode) -> None:
-  """Raises ConfigError unless `params` names a trained dual encoder."""
-  where = f"config.stages.{name}.params"
-  shared.check_trains(where, stage.params, ("dual",))
+  """Raises ConfigError for another model, or splits that the set has not."""
+  where = f"config.stages.{name}"
+  shared.check_trains(f"{where}.params", stage.params, ("dual",))
+  there = list(shared.dataset.queries)
+  for split in stage.splits:
+    if split not in there:
+      raise strict.ConfigError(
+        f"{where}.splits asks for {split!r}, and {shared.dataset.name} has "
+        f"{', '.join(there)}; add its files, or leave the split out"
+      )
 
 
 def run(

@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, metrics, strict
+from prod_jax.data import answers
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.stages.inputs import Inputs
 
@@ -37,6 +38,9 @@ def check(shared: Inputs, name: str, stage: kinds.Evaluate) -> None:
   if stage.rerank:
     shared.check_trains(f"{where}.rerank", stage.rerank, ("cross", "late"))
   try:
+    if stage.relevance == "answers":
+      shared.dataset.answers(stage.split)
+      answers.check_metrics(stage.metrics)
     metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
   except ValueError as error:
     raise strict.ConfigError(f"{where}: {error}") from error
@@ -137,11 +141,16 @@ class _Reporter:
       tag=self._model_stage,
       name_of=passages.id,
     )
-    run = runs.read_run(self._folder / file)
-    qrels = self._shared.dataset.qrels(self._stage.split)
-    values = metrics.evaluate(
-      run, qrels, self._stage.metrics, relevant=self._stage.relevant
-    )
+    if self._stage.relevance == "answers":
+      values = answers.evaluate(
+        ids_QK, self._queries, passages, self._stage.metrics
+      )
+    else:
+      run = runs.read_run(self._folder / file)
+      qrels = self._shared.dataset.qrels(self._stage.split)
+      values = metrics.evaluate(
+        run, qrels, self._stage.metrics, relevant=self._stage.relevant
+      )
     for metric, by_query in values.items():
       self._rows.append(
         {

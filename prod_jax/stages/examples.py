@@ -42,6 +42,13 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
     raise strict.ConfigError(
       f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
     )
+  if stage.sampling == "simans" and isinstance(
+    stages.get(stage.candidates), kinds.Provided
+  ):
+    raise strict.ConfigError(
+      f"{where}.sampling='simans' draws by the retriever's scores, and lists "
+      "that came with the data set have none; set candidates to a mine stage"
+    )
   by_list = [stage.second, stage.pairs, stage.dark]
   if isinstance(stages.get(stage.scores), kinds.Score):
     by_list.append(stage.scores)

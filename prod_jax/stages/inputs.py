@@ -22,10 +22,18 @@ from prod_jax.models.late import LateInteraction
 from prod_jax.stages import encoders
 
 PARAMS = "params.safetensors"
+# Keys of config.data that the fingerprints of set and tokenizer speak for.
+_IN_FINGERPRINTS = (
+  "path",
+  "titles",
+  "max_characters",
+  "data_dir",
+  "tokenizer",
+)
 # What kind of stage may stand in a role of another one.
 ROLES = {
   "anchor": ("mine",),
-  "candidates": ("mine",),
+  "candidates": ("mine", "provided"),
   "clusters": ("cluster",),
   "dark": ("darken",),
   "encoded": ("encode",),
@@ -47,11 +55,13 @@ class Inputs:
   Attributes:
     config: of the whole run.
     group: its processes, and their working folder.
+    beam: pipeline options of a Beam runner that is to prepare the data.
     devices: what the mesh is made of; None is all there are.
   """
 
   config: config.Config
   group: Group
+  beam: tuple[str, ...] = ()
   devices: Sequence[jax.Device] | None = None
 
   @property
@@ -62,10 +72,9 @@ class Inputs:
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
     data = self.config.data
-    if data.name == "folder" and not data.path:
+    if data.name in ("folder", "beir") and not data.path:
       raise strict.ConfigError(
-        "config.data.path is not set: the folder with collection.tsv, "
-        "queries.SPLIT.tsv and qrels.SPLIT.tsv"
+        f"config.data.path is not set: the folder that {data.name!r} reads"
       )
     return self.group.first_then_others(
       lambda: datasets.open_dataset(
@@ -75,6 +84,9 @@ class Inputs:
         on_error=data.on_error,
         max_queries=data.max_queries,
         max_passages=data.max_passages,
+        titles=data.titles,
+        max_characters=data.max_characters,
+        beam=self.beam,
       )
     )
 
@@ -230,7 +242,7 @@ class Inputs:
       "data": {
         k: v
         for k, v in strict.plain(self.config.data).items()
-        if k not in ("path", "data_dir", "tokenizer")
+        if k not in _IN_FINGERPRINTS
       },
     }
 

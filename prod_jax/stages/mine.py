@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.data.lists import Candidates, first_rank, save_lists
+from prod_jax.data import answers
+from prod_jax.data.lists import (
+  Candidates,
+  first_rank,
+  keep_negatives,
+  save_lists,
+)
 from prod_jax.retrieval import blocks, encode, search
 from prod_jax.stages.inputs import Inputs
 
@@ -26,8 +32,10 @@ def fingerprint(shared: Inputs, name: str, stage: kinds.Mine) -> dict:
 
 
 def check(shared: Inputs, name: str, stage: kinds.Mine) -> None:
-  """Raises ConfigError when the queries of its split are not encoded."""
+  """Raises when the queries of its split are not encoded or have no answers."""
   shared.check_encoded(name, stage.encoded, stage.split)
+  if stage.relevance == "answers":
+    shared.dataset.answers(stage.split)
 
 
 def run(
@@ -58,9 +66,10 @@ def run(
     missed = _missed(labelled, ids_QK, most)
     vectors_QMD = vectors[np.maximum(missed, 0)]
     scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
-    return _lists(
-      query, labelled, (ids_QK, scores_QK), (missed, scores_QM)
-    )._asdict()
+    lists = _lists(query, labelled, (ids_QK, scores_QK), (missed, scores_QM))
+    if stage.relevance == "answers":
+      lists = _with_answers(shared, stage, lists, labelled)
+    return _cut(stage, lists, most)._asdict()
 
   paths = blocks.compute(
     folder / "blocks",
@@ -86,6 +95,30 @@ def run(
     "first": round(float((ranks == 0).mean()), 4),
     "negatives_a_query": round(float(negatives.mean()), 2),
   }
+
+
+def _with_answers(
+  shared: Inputs,
+  stage: kinds.Mine,
+  lists: Candidates,
+  labelled: list[tuple[int, ...]],
+) -> Candidates:
+  known = shared.dataset.answers(stage.split)
+  return answers.relabel(
+    lists,
+    [known[row] for row in lists.query],
+    [gold for gold, *_ in labelled],
+    shared.dataset.passages,
+  )
+
+
+def _cut(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
+  """As many negatives as the stage keeps; every list is of one width."""
+  if not stage.negatives:
+    return lists
+  if stage.relevance == "answers":
+    most += stage.depth  # all that was retrieved can have one
+  return keep_negatives(lists, stage.negatives, most)
 
 
 def _lists(

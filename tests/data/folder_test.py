@@ -8,6 +8,7 @@ import pytest
 
 from prod_jax.data import dataset
 from prod_jax.data.datasets import folder as folder_builder
+from prod_jax.data.datasets import published
 from prod_jax.data.records import DataError, Passage, Query
 
 FILES = {
@@ -95,12 +96,12 @@ def test_changed_qrels_leave_the_collection_alone(open_source, source):
 
 
 def test_large_files_are_known_by_size_and_time(source, monkeypatch):
-  monkeypatch.setattr(folder_builder, "_HASHED_BYTES", 0)
+  monkeypatch.setattr(published, "_HASHED_BYTES", 0)
   file = source / "collection.tsv"
-  before = folder_builder._fingerprint([file], "raise")
-  assert folder_builder._fingerprint([file], "raise") == before
+  before = published.fingerprint([file], "raise")
+  assert published.fingerprint([file], "raise") == before
   file.write_text(FILES["collection.tsv"] + "d4\tT\tmore\n")
-  assert folder_builder._fingerprint([file], "raise") != before
+  assert published.fingerprint([file], "raise") != before
 
 
 def test_max_queries_is_the_same_choice_each_time(open_source, source):
@@ -184,7 +185,7 @@ def test_missing_files_are_named(open_source, source, tmp_path):
     open_source()
   with pytest.raises(DataError, match=r"nowhere: expected a folder"):
     dataset.open_dataset("folder", str(tmp_path / "nowhere"), str(tmp_path))
-  with pytest.raises(ValueError, match="'pydoc' is neither"):
+  with pytest.raises(DataError, match="'pydoc' is unknown"):
     dataset.open_dataset("pydoc", "", str(tmp_path))
 
 

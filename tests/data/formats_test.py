@@ -1,13 +1,14 @@
-"""Readers of the MS MARCO layout: what they take, refuse and count."""
+"""Readers of queries and labels: what they take, refuse and count."""
 
 import collections
+import functools
 import gzip
 import pathlib
 
 import pytest
 
-from prod_jax.data import formats
-from prod_jax.data.records import DataError, Passage
+from prod_jax.data import collection, formats
+from prod_jax.data.records import DataError
 
 
 def write(path: pathlib.Path, content: bytes) -> pathlib.Path:
@@ -15,39 +16,9 @@ def write(path: pathlib.Path, content: bytes) -> pathlib.Path:
   return path
 
 
-@pytest.mark.parametrize("name", ["collection.tsv", "collection.tsv.gz"])
-def test_collection_with_titles(tmp_path, name):
-  path = write(tmp_path / name, "p1\tA title\tSome téxt\np2\t\tMore\n".encode())
-  assert list(formats.read_collection(path)) == [
-    Passage("p1", "A title", "Some téxt"),
-    Passage("p2", "", "More"),
-  ]
-  assert formats.read_passage_ids(path) == ["p1", "p2"]
-
-
-def test_collection_without_titles(tmp_path):
-  path = write(tmp_path / "collection.tsv", b"p1\tSome text\np2\tMore")
-  assert list(formats.read_collection(path)) == [
-    Passage("p1", "", "Some text"),
-    Passage("p2", "", "More"),
-  ]
-
-
 def test_windows_file_with_byte_order_mark_and_empty_lines(tmp_path):
   path = write(tmp_path / "q.tsv", b"\xef\xbb\xbfq1\tone\r\n\r\nq2\ttwo\r\n\n")
   assert list(formats.read_queries(path)) == [("q1", "one"), ("q2", "two")]
-
-
-def test_collection_is_streamed(tmp_path):
-  path = write(tmp_path / "collection.tsv", b"p1\tfine\np2\n")
-  passages = formats.read_collection(path)
-  assert next(passages).id == "p1"
-  with pytest.raises(DataError):
-    next(passages)
-
-
-def collection(path, **options):
-  return [row.id for row in formats.read_collection(path, **options)]
 
 
 def queries(path, **options):
@@ -64,43 +35,6 @@ def qrels(path, **options):
 @pytest.mark.parametrize(
   ("reader", "content", "line", "reason", "message", "kept"),
   [
-    (
-      collection,
-      b"a\tt\nb\nc\tt\n",
-      2,
-      "wrong number of columns",
-      "1 columns",
-      "ac",
-    ),
-    (
-      collection,
-      b"a\tt\nb\tT\tt\n",
-      2,
-      "wrong number of columns",
-      "3 columns",
-      "a",
-    ),
-    (
-      collection,
-      b"a\tT\tt\nb\tt\n",
-      2,
-      "wrong number of columns",
-      "2 columns",
-      "a",
-    ),
-    (
-      collection,
-      b"a b\nc\tt\n",
-      1,
-      "wrong number of columns",
-      "1 columns",
-      "c",
-    ),
-    (collection, b"a\tt\na\tu\n", 2, "duplicate id", "a occurs again", "a"),
-    (collection, b"a\tT\t \nb\tT\tt", 1, "empty text", "a has no text", "b"),
-    (collection, b"a\tt\nb\t\xff\n", 2, "not UTF-8", "byte 2 ", "a"),
-    (collection, b"a b\tt\nc\tt\n", 1, "bad id", "'a b'", "c"),
-    (collection, b"\tt\nc\tt\n", 1, "bad id", "''", "c"),
     (
       queries,
       b"a\tt\nb\tt\tu\n",
@@ -150,18 +84,6 @@ def test_fault_is_named_or_counted(
   assert skipped == {reason: 1}
 
 
-def test_skipped_lines_are_logged_once(tmp_path, caplog):
-  path = write(tmp_path / "file.tsv", b"a\nb\tt\nb\tt\nc\n")
-  with caplog.at_level("WARNING", logger="absl"):
-    formats.read_passage_ids(path, on_error="skip")
-    assert collection(path, on_error="skip") == ["b"]
-    good = write(tmp_path / "good.tsv", b"a\tt\n")
-    assert collection(good, on_error="skip") == ["a"]
-  assert [record.getMessage() for record in caplog.records] == [
-    f"{path}: skipped 3 lines: 2 wrong number of columns, 1 duplicate id"
-  ]
-
-
 def test_qrels_keep_every_grade(tmp_path):
   path = write(
     tmp_path / "q.txt", b"1 Q0 a 0\n1 Q0 b -2\n1\t0\tc\t3\n2 0 a 1\n"
@@ -177,22 +99,21 @@ def test_qrels_of_two_columns_have_grade_one(tmp_path):
   assert formats.read_qrels(path) == {"1": {"a": 1, "b": 1}}
 
 
-def test_absent_and_damaged_files_are_named(tmp_path):
-  with pytest.raises(DataError, match=r"none\.tsv: cannot be read .* UTF-8"):
-    list(formats.read_collection(tmp_path / "none.tsv"))
-  path = tmp_path / "collection.tsv.gz"
-  path.write_bytes(gzip.compress(b"p1\ttext\n" * 99)[:-9])
-  with pytest.raises(DataError, match="compressed by gzip"):
-    list(formats.read_collection(path, on_error="skip"))
-  path.write_bytes(b"p1\ttext\n")
-  with pytest.raises(DataError, match="compressed by gzip"):
-    list(formats.read_collection(path))
-
-
 def test_unknown_treatment_of_errors(tmp_path):
   path = write(tmp_path / "file.tsv", b"a\tt\n")
   with pytest.raises(Exception, match="ignore"):
-    collection(path, on_error="ignore")
+    queries(path, on_error="ignore")
+
+
+def test_qrels_with_a_header(tmp_path):
+  header = "query-id\tcorpus-id\tscore"
+  path = write(tmp_path / "q.tsv", f"{header}\n1\ta\t2\n".encode())
+  assert formats.read_qrels(path, header=header) == {"1": {"a": 2}}
+  with pytest.raises(DataError, match=r"q\.tsv:1: 3 columns"):
+    formats.read_qrels(path)
+  path = write(tmp_path / "q.tsv", b"1\ta\t2\n")
+  with pytest.raises(DataError, match=r"q\.tsv:1: .* expected the header"):
+    formats.read_qrels(path, header=header)
 
 
 def test_files_are_found_plain_or_compressed(tmp_path):
@@ -221,9 +142,13 @@ def test_trec_files(shared, name, topics, judgements):
   assert set(grades) == {0, 1, 2, 3}
 
 
-def test_real_set_has_its_published_size(shared):
+def test_real_set_has_its_published_size(shared, tmp_path):
   folder = shared / "data/medquad"
-  ids = set(formats.read_passage_ids(formats.find_file(folder, "collection")))
+  path = formats.find_file(folder, "collection")
+  parse = functools.partial(
+    formats.parse_passage, width=formats.passage_width(path)
+  )
+  ids = collection.index(collection.Collection(path, parse), tmp_path).row_of
   assert len(ids) == 15_800
   sizes = {}
   for split in formats.find_splits(folder):

@@ -8,6 +8,7 @@ from prod_jax.data.lists import (
   Compared,
   Dark,
   first_rank,
+  keep_negatives,
   load_lists,
   save_lists,
 )
@@ -28,6 +29,29 @@ def lists():
 
 def test_first_rank(lists):
   assert first_rank(lists.rank, lists.label).tolist() == [2, -1]
+
+
+def test_the_first_negatives_are_kept_and_every_positive():
+  """A found positive keeps its rank, a missed one its place behind."""
+  nan = np.nan
+  lists = Candidates(
+    query=np.array([4, 9], np.int32),
+    ids=np.array([[5, 6, 7, 8, -1, -1], [1, 2, 3, 0, 9, -1]], np.int32),
+    label=np.array([[0, 0, 0, 1, 0, 0], [0, 1, 0, 0, 1, 0]], bool),
+    rank=np.array([[0, 1, 2, 3, -1, -1], [0, 1, 2, 3, -1, -1]], np.int32),
+    score=np.array([[9, 8, 7, 6, nan, nan], [9, 8, 7, 6, 1, nan]], np.float32),
+  )
+  kept = keep_negatives(lists, 2, 2)
+  assert kept.query.tolist() == [4, 9]
+  assert kept.ids.tolist() == [[5, 6, 8, -1], [1, 2, 3, 9]]
+  assert kept.label.tolist() == [[0, 0, 1, 0], [0, 1, 0, 1]]
+  assert kept.rank.tolist() == [[0, 1, 3, -1], [0, 1, 2, -1]]
+  np.testing.assert_array_equal(
+    kept.score, [[9, 8, 6, nan], [9, 8, 7, 1]], strict=False
+  )
+  assert [x.dtype for x in kept] == [x.dtype for x in lists]
+  for ours, theirs in zip(keep_negatives(lists, 9, 2), lists, strict=True):
+    np.testing.assert_array_equal(ours, theirs)
 
 
 COMPARED = Compared(

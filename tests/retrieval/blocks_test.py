@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prod_jax.group import Group
+from prod_jax.group import Group, Preempted
 from prod_jax.retrieval import blocks
 
 
@@ -32,3 +32,39 @@ def test_only_missing_blocks_are_made(tmp_path):
   (found,) = blocks.gather(paths, ["x"], Group(tmp_path))
   np.testing.assert_array_equal(found, np.arange(8))
   assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
+  group, made = Group(tmp_path), []
+
+  def work(start, stop):
+    made.append(start)
+    return {"x": np.arange(start, stop)}
+
+  def run():
+    return blocks.compute(
+      tmp_path, 8, 3, work, group=group, name="toy", unit="rows"
+    )
+
+  group.stopping = lambda: len(made) == 2
+  with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made now"):
+    run()
+  group.stopping = lambda: False
+  assert len(run()) == 3
+  assert made == [0, 3, 6]
+
+
+def test_processes_divide_what_is_missing(tmp_path):
+  (tmp_path / "000000002").mkdir()
+  made = []
+  group = Group(tmp_path)
+  group.index, group.count, group.meet = 1, 2, lambda what: None
+  group.stopping = lambda: False
+
+  def work(start, stop):
+    made.append((start, stop))
+    return {"x": np.arange(start, stop)}
+
+  blocks.compute(tmp_path, 9, 2, work, group=group, name="toy", unit="rows")
+  # Missing are 0, 4, 6, 8; every second of them is ours.
+  assert made == [(4, 6), (8, 9)]

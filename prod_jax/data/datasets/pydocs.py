@@ -14,7 +14,6 @@ more, and rests of fewer than eight words.
 
 import ast
 import collections
-import dataclasses
 import functools
 import gc
 import hashlib
@@ -26,13 +25,13 @@ import sys
 import sysconfig
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from prod_jax.data.datasets import layout
+from prod_jax.data.datasets import layout, published
 from prod_jax.data.records import DataError, Passage, Query
 
 PACKAGES = ("numpy", "scipy", "jax", "optax", "flax")
@@ -46,29 +45,13 @@ _SENTENCE_BREAK = re.compile(r"[.!?][\"')`]*\s+[^a-z]")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-@dataclasses.dataclass(eq=False)
-class PydocsConfig(tfds.core.BuilderConfig):
-  """Attributes: kind, "passages" or "queries"."""
-
-  kind: layout.Kind = "passages"
-
-
 class Pydocs(tfds.core.ShardBasedBuilder):
   """Passages (split `corpus`) and queries (train, dev, test)."""
 
   VERSION = tfds.core.Version("1.0.0")
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return layout.dataset_info(self, self.builder_config.kind)
-
-  def _shard_iterators_per_split(
-    self, dl_manager: Any
-  ) -> Mapping[str, list[Callable]]:
-    docs = extract()
-    if self.builder_config.kind == "passages":
-      ids = [passage.id for passage in docs.passages]
-      return layout.write_passages(self, ids, docs.passages)
-    return layout.write_queries(self, docs.queries)
+  _info = layout.info
+  _shard_iterators_per_split = layout.shard_iterators
+  _download_and_prepare = layout.write
 
 
 class Docs(NamedTuple):
@@ -87,18 +70,16 @@ class Pair(NamedTuple):
   text: str
 
 
-def builders(data_dir: str) -> dict[layout.Kind, Callable[[], Pydocs]]:
-  """Constructors of the two builders for what is installed now."""
+def source() -> published.Source:
+  """The set of what is installed now."""
   fingerprint = _fingerprint()
-  return {
-    kind: functools.partial(
-      Pydocs,
-      data_dir=data_dir,
-      file_format="array_record",
-      config=PydocsConfig(name=f"{kind}-{fingerprint}", kind=kind),
-    )
-    for kind in ("passages", "queries")
-  }
+  return published.Source(
+    name="pydocs",
+    builder=Pydocs,
+    configs={kind: f"{kind}-{fingerprint}" for kind in ("passages", "queries")},
+    passages=lambda: extract().passages,
+    queries=lambda known: extract().queries,
+  )
 
 
 @functools.cache

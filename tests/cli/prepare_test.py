@@ -1,0 +1,61 @@
+"""The command that prepares data, as a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.data import published
+
+CONFIG = """
+import ml_collections
+
+def get_config(variant=""):
+  return ml_collections.ConfigDict(dict(
+    seed=0,
+    data=dict(name="beir", path={path!r}, tokenizer={tokenizer!r}),
+    mesh=dict(), models=dict(), stages=dict(),
+  ))
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+  """Runs the command on a tiny set; takes further arguments."""
+  (tmp_path / "tiny").mkdir()
+  published.beir(tmp_path / "tiny")
+  words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "tea", "boats"]
+  (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+  config = tmp_path / "config.py"
+  config.write_text(
+    CONFIG.format(path=str(tmp_path / "tiny"), tokenizer=str(tmp_path))
+  )
+
+  def run(*more: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "prod_jax.cli.prepare"]
+    return subprocess.run(
+      [*command, f"--config={config}", f"--workdir={tmp_path / 'run'}", *more],
+      capture_output=True,
+      text=True,
+    )
+
+  return run
+
+
+def test_counts_go_to_standard_output(command, tmp_path):
+  done = command()
+  assert done.returncode == 0, done.stderr
+  rows = [line.split("\t") for line in done.stdout.splitlines()]
+  assert [row[:3] for row in rows] == [
+    ["tiny", "passages", "6"],
+    ["tiny", "train", "1"],
+    ["tiny", "test", "1"],
+  ]
+  assert [row[3] for row in rows[1:]] == ["1", "1"]  # tokens
+  assert "preparing" in done.stderr
+  # A fault is a line, not a traceback.
+  (tmp_path / "tiny" / "corpus.jsonl").write_text("{\n")
+  failed = command()
+  assert failed.returncode == 2
+  assert "corpus.jsonl:1: no JSON" in failed.stderr
+  assert "Traceback" not in failed.stderr

@@ -1,0 +1,95 @@
+"""What of a run is kept as a list."""
+
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from prod_jax import config_file, kinds
+from prod_jax.data.lists import Candidates, load_lists
+from prod_jax.data.records import Passage
+from prod_jax.group import Group
+from prod_jax.retrieval import encode
+from prod_jax.stages import mine
+from prod_jax.stages.inputs import Inputs
+
+REPO = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def mined(tmp_path):
+  """A function that mines for one query, whose rank k is passage 9 - k.
+
+  Passages 6 and 1 are labelled; 8 and 2 contain its answer.
+  """
+  encoded = tmp_path / "encoded"
+  scores = np.arange(10, dtype=np.float32)[:, None]
+  group = Group(tmp_path)
+  encode.encode_passages(
+    encoded / "passages",
+    lambda start, stop: scores[start:stop],
+    10,
+    10,
+    group=group,
+    name="toy",
+  )
+  np.save(encoded / "queries-train.npy", np.ones((1, 1), np.float32))
+  config = config_file.load(str(REPO / "configs" / "quickstart.py"))
+  inputs = Inputs(config, group)
+  texts = ["yes" if row in (8, 2) else "no" for row in range(10)]
+  inputs.__dict__["dataset"] = types.SimpleNamespace(
+    positive_rows=lambda split: [(6, 1)],
+    answers=lambda split: [("Yes",)],
+    passages=[Passage(str(i), "", text) for i, text in enumerate(texts)],
+  )
+
+  def run(**settings):
+    stage = kinds.Mine(kind="mine", encoded="encoded", depth=6, **settings)
+    folder = tmp_path / "mined"
+    mine.run(inputs, "mined", stage, {"encoded": encoded}, folder)
+    lists = load_lists(Candidates, folder / "candidates")
+    there = lists.ids[0] >= 0
+    return [
+      (int(i), int(rank), bool(label))
+      for i, rank, label in zip(
+        lists.ids[0][there],
+        lists.rank[0][there],
+        lists.label[0][there],
+        strict=True,
+      )
+    ]
+
+  return run
+
+
+def test_the_whole_run_and_the_positive_that_it_missed(mined):
+  assert mined() == [
+    (9, 0, False),
+    (8, 1, False),
+    (7, 2, False),
+    (6, 3, True),
+    (5, 4, False),
+    (4, 5, False),
+    (1, -1, True),
+  ]
+
+
+def test_the_first_negatives_with_the_ranks_of_the_whole_run(mined):
+  assert mined(negatives=2) == [
+    (9, 0, False),
+    (8, 1, False),
+    (6, 3, True),
+    (1, -1, True),
+  ]
+
+
+def test_a_passage_with_an_answer_is_no_negative(mined):
+  """Of those that were retrieved; the gold one comes first."""
+  assert mined(negatives=2, relevance="answers") == [
+    (6, 3, True),
+    (9, 0, False),
+    (8, 1, True),
+    (7, 2, False),
+    (1, -1, True),
+  ]

@@ -1,0 +1,87 @@
+"""Lists of the negatives that came with a data set."""
+
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from prod_jax import config_file, kinds, strict
+from prod_jax.data import draws
+from prod_jax.data.lists import Candidates, load_lists
+from prod_jax.group import Group
+from prod_jax.stages import provided
+from prod_jax.stages.inputs import Inputs
+
+REPO = pathlib.Path(__file__).parents[2]
+STAGE = kinds.Provided(kind="provided", negatives=3)
+POSITIVES = [(7,), (), (4, 2), (1,)]
+# Query 1 has no positive and query 3 no negative; 2 is labelled for query 2.
+NEGATIVES = [[5, 6, -1], [8, 9, 3], [9, 2, 8], [-1, -1, -1]]
+
+
+def shared(folder, positives=POSITIVES, negatives=NEGATIVES):
+  """A run whose data set holds these rows."""
+  asked = []
+
+  def negative_rows(split, *, most, seed):
+    asked.append((split, most, seed))
+    return np.array(negatives, np.int32)
+
+  config = config_file.load(str(REPO / "configs" / "quickstart.py"))
+  inputs = Inputs(config, Group(folder))
+  inputs.__dict__["dataset"] = types.SimpleNamespace(
+    fingerprint="f",
+    positive_rows=lambda split: positives,
+    negative_rows=negative_rows,
+  )
+  return inputs, asked
+
+
+def run(folder, **rows):
+  inputs, asked = shared(folder, **rows)
+  summary = provided.run(inputs, "own", STAGE, {}, folder)
+  assert asked == [("train", 3, inputs.seed("own"))]
+  return summary, load_lists(Candidates, folder / "candidates")
+
+
+def test_negatives_come_in_order_and_positives_behind_them(tmp_path):
+  summary, lists = run(tmp_path)
+  assert lists.query.tolist() == [0, 2]
+  assert lists.ids.tolist() == [[5, 6, -1, 7, -1], [9, -1, 8, 4, 2]]
+  assert lists.label.tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
+  assert (lists.rank == -1).all() and np.isnan(lists.score).all()
+  assert lists.ids.dtype == lists.rank.dtype == lists.query.dtype == np.int32
+  assert summary == {"queries": 2, "left_out": 1, "negatives_a_query": 2.0}
+
+
+def test_training_draws_from_them(tmp_path):
+  _, candidates = run(tmp_path)
+  lists = draws.lists_of(candidates, np.array([0, 1]), None, None)
+  rng = np.random.default_rng(0)
+  columns = draws.Descend()(lists, 2, rng)
+  ids = np.take_along_axis(lists.ids, columns, axis=1)
+  assert ids.tolist() == [[7, 5, 6], [4, 9, 8]]
+  drawn = np.take_along_axis(
+    lists.ids, draws.Random()(lists, 2, rng), axis=1
+  ).tolist()
+  assert [sorted(line) for line in drawn] == [[5, 6, 7], [4, 8, 9]]
+
+
+def test_a_set_with_no_such_query_is_an_error(tmp_path):
+  with pytest.raises(strict.ConfigError, match="stage own: no query of split"):
+    run(tmp_path, positives=[(), (), (), (1,)])
+
+
+def test_another_seed_or_set_makes_other_lists(tmp_path):
+  inputs, _ = shared(tmp_path)
+  first = provided.fingerprint(inputs, "own", STAGE)
+  assert first == {"dataset": "f", "seed": inputs.seed("own")}
+  assert first != provided.fingerprint(inputs, "other", STAGE)
+
+
+def test_a_stage_that_asks_for_no_negative_is_refused(tmp_path):
+  inputs, _ = shared(tmp_path)
+  none = kinds.Provided(kind="provided", negatives=0)
+  with pytest.raises(strict.ConfigError, match=r"own\.negatives is 0"):
+    provided.check(inputs, "own", none)

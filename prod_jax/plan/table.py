@@ -115,7 +115,7 @@ def _times(row: Row) -> str:
   return f"{row['processes']} x " if row["processes"] > 1 else ""
 
 
-def _gib(size: float | None) -> str:
+def _gib(size: int | None) -> str:
   return _NONE if size is None else f"{size / GIB:.2f}"
 
 

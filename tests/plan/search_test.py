@@ -51,6 +51,20 @@ def test_a_line_that_is_off_costs_more_and_is_not_believed(bent):
   assert found == (2264, 2272)
 
 
+def test_a_guess_that_is_far_off_is_left_in_doubling_steps():
+  memory = Memory(100, 1, available=100_000, bent=1.0)
+  found = search.largest(memory, 8, grain=8, available=100_000)
+  assert found == (99_896, 99_904)
+  assert len(memory.asked) <= 26
+
+
+def test_a_batch_that_is_the_largest_is_soon_known_to_be():
+  memory = Memory(100, 7, available=16_000)
+  found = search.largest(memory, 2264, grain=8, available=16_000)
+  assert found == (2264, 2272)
+  assert len(memory.asked) == 4
+
+
 def test_none_may_fit():
   found = search.largest(Memory(2000, 1, 1000), 64, grain=8, available=1000)
   assert found == (0, 8)

@@ -1,6 +1,7 @@
 # make quickstart   the whole curriculum on real text, into runs/quickstart
 # make test         the tests
 # make lint         format and lint checks
+# make test-beam    the tests of data sets made on Apache Beam
 # Each makes .venv first, from the versions in requirements.lock.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test test-beam lint format clean
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -25,6 +26,14 @@ quickstart: $(READY)
 
 test: $(READY)
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Beam's pins are not those of the lock: it has an environment of its own.
+test-beam: $(READY)
+	$(PYTHON) -m venv --clear $(VENV)-beam
+	$(VENV)-beam/bin/pip install --quiet --no-deps -r requirements.lock
+	$(VENV)-beam/bin/pip install --quiet apache-beam
+	JAX_PLATFORMS=cpu $(VENV)-beam/bin/python -m pytest -k beam \
+	  tests/data/builders_test.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,9 +1,11 @@
 """Every command of the README runs, on small data where it takes data."""
 
+import importlib.util
 import os
 import pathlib
 import re
 import shlex
+import socket
 import subprocess
 import sys
 
@@ -25,7 +27,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_its_commands():
   assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 4
+  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 7
 
 
 @pytest.mark.parametrize(
@@ -70,8 +72,52 @@ def test_python_commands_run(line, tmp_path):
       "--stages=student_warm",
     ]
     run(made)
+  if "--coordinator" in line:
+    assert "student_warm" in as_two(line, tmp_path)
+    return
+  if "cli.plan" in line:
+    if importlib.util.find_spec("libtpu") is None:
+      pytest.skip("the TPU compiler is not installed: pip install '.[tpu]'")
+    # The real models take the compiler half an hour.
+    line = line.replace("prod_msmarco_passage.py", "quickstart.py:runlocal")
+    line += f" --stage=student_warm --nolargest --cache_dir={tmp_path}"
+  if "launch.tpu" in line:
+    example = (REPO / "launch" / "v5e-8.toml").read_text()
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+      example.replace('project = ""', 'project = "p"').replace(
+        'workdir = ""', 'workdir = "gs://b/run"'
+      )
+    )
+    line = line.replace("launch/mine.toml", str(mine)) + " --dry_run"
+  line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
   done = run([sys.executable, *shlex.split(line)[1:]])
-  assert "student_warm" in done.stdout
+  said = {"cli.prepare": "passages\t", "launch.tpu": "queued-resources create"}
+  wanted = next((v for k, v in said.items() if k in line), "student_warm")
+  assert wanted in done.stdout
+
+
+def as_two(line: str, tmp_path: pathlib.Path) -> str:
+  """Both processes of the command, up to the plan; what the first one says."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    here = f"127.0.0.1:{free.getsockname()[1]}"
+  line = line.replace("10.0.0.1:8476", here).replace("/shared", str(tmp_path))
+  line += " --dry_run"
+  other = subprocess.Popen(
+    [
+      sys.executable,
+      *shlex.split(line.replace("process_id=0", "process_id=1"))[1:],
+    ],
+    cwd=REPO,
+    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  done = run([sys.executable, *shlex.split(line)[1:]])
+  assert other.communicate() == ("", None)
+  assert other.returncode == 0
+  return done.stdout
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess:

@@ -1,8 +1,7 @@
 """python -m prod_jax.cli.plan --config=FILE --topology=v5e:2x4[,v5p:2x2x2]
 
-What each stage of a config takes of a TPU slice: memory, FLOPs, traffic, time
-at the roofline and the largest batch. No TPU is needed, nor weights or data
-whose shape and size the config says.
+What each stage takes of a TPU slice: memory, FLOPs, traffic, time at the
+roofline, the largest batch. No TPU is needed, and neither weights nor data.
 """
 
 import json
@@ -24,16 +23,16 @@ _LARGEST = flags.DEFINE_bool("largest", True, "Search the largest batch.")
 _SCALE = flags.DEFINE_integer(
   "scale_batch", 0, "The config's batches are for so many chips; scale them."
 )
-_PASSAGES = flags.DEFINE_integer("passages", 0, "Of the collection.")
-_QUERIES = flags.DEFINE_integer("queries", 0, "Of each split.")
+_PASSAGES = flags.DEFINE_integer("passages", 0, "How many there are.")
+_QUERIES = flags.DEFINE_integer("queries", 0, "The same, of each split.")
 _CACHE = flags.DEFINE_string(
   "cache_dir", "~/.cache/prod_jax/plan", "What was compiled before."
 )
 
 
 def main(argv: list[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  if argv[1:]:
+    raise app.UsageError(f"unknown: {argv[1:]}")
   try:
     run = config_file.load(_CONFIG.value)
     rows = estimate.plan(
@@ -49,11 +48,11 @@ def main(argv: list[str]) -> None:
     logging.error("%s", error)
     sys.exit(2)
   if _JSON.value:
-    sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(rows, indent=1))
   elif _MARKDOWN.value:
-    sys.stdout.write(table.markdown(rows, _CONFIG.value, _SCALE.value))
+    print(table.markdown(rows, _CONFIG.value, _SCALE.value), end="")
   else:
-    sys.stdout.write(table.text(rows))
+    print(table.text(rows), end="")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from absl import logging
 from jax.experimental import topologies
 
 from prod_jax import strict
-from prod_jax.plan import hlo
+from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
 # Where the answers are of another form than those on disk.
@@ -44,7 +44,7 @@ class Compiled:
       that take an argument's place.
     flops: XLA's count; a loop's body counts as often as it is run.
     moved: bytes read from and written to HBM.
-    collectives: as in `hlo`.
+    collectives: as in `cost`.
     seconds: that it took to compile.
   """
 
@@ -57,7 +57,7 @@ class Compiled:
   code: int = 0
   flops: float = 0.0
   moved: int = 0
-  collectives: tuple[hlo.Collective, ...] = ()
+  collectives: tuple[cost.Collective, ...] = ()
   seconds: float = 0.0
 
   @property
@@ -84,6 +84,8 @@ def without_a_tpu() -> None:
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
   os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
   jax.config.update("jax_platforms", "cpu")
+  # JAX cannot read back what it keeps of a program for absent devices.
+  jax.config.update("jax_enable_compilation_cache", False)
 
 
 def devices(slice_: Slice) -> list[jax.Device]:
@@ -155,13 +157,17 @@ class Compiler:
     return result
 
 
+# Learning rates, seeds and weights of terms; the numbers of steps are integers
+# too. 0 and 1 may decide what is left out. Shapes are no constants.
+_CONSTANT = re.compile(
+  r"dense<(?!(?:[01]|[01]\.0+e\+00)>)[^>]*>"
+  r"( : tensor<(?:(?:\d+x)*(?:f32|ui32)|i32)>)"
+)
+
+
 def _key(slice_: Slice, program: str) -> str:
-  """Of programs that differ in constants other than 0 and 1, one key."""
-  program = re.sub(
-    r"dense<(?!0\.0+e\+00>|1\.0+e\+00>)[^>]*>( : tensor<(\d+x)*(f32|ui32)>)",
-    r"dense<_>\1",
-    program,
-  )
+  """One for all programs that differ in such constants only."""
+  program = _CONSTANT.sub(r"dense<_>\1", program)
   versions = [
     importlib.metadata.version(n) for n in ("jax", "jaxlib", "libtpu")
   ]
@@ -182,7 +188,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     size = float(needs[1]) * _UNITS[needs[2]] if needs else 0
     return Compiled(False, said, int(size), seconds=time.monotonic() - began)
   memory = program.memory_analysis()
-  read = hlo.read(program.as_text(), count)
+  read = cost.read(program.as_text(), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
   again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0
@@ -200,5 +206,5 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
 
 
 def _restore(stored: dict[str, Any]) -> Compiled:
-  parts = tuple(hlo.Collective(*part) for part in stored["collectives"])
+  parts = tuple(cost.Collective(*part) for part in stored["collectives"])
   return Compiled(**{**stored, "collectives": parts})

@@ -54,7 +54,7 @@ def plan(
   run, group = shapes.known(run), Group(pathlib.Path())
   rows = []
   for slice_ in map(slice_of, topologies):
-    shared = Inputs(run, group, compiled.devices(slice_))
+    shared = Inputs(run, group, devices=compiled.devices(slice_))
     shapes.check_vocabulary(shared)
     scale = slice_.chips / scale_from if scale_from else 1.0
     made = programs.programs(shared, size, stages, scale)

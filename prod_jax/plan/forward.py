@@ -38,6 +38,7 @@ def encode(
     stage,
     program,
     source=stage.params,
+    reads=("dual",),
     unit="passages",
     rows=layout.single([_text()], length, batches.SPECIAL),
     longest=length,
@@ -120,6 +121,7 @@ def _pairs(
     stage,
     jitted.trace,
     source=source,
+    reads=("cross", "late") if passages == 1 else ("pairwise",),
     unit="pairs" if passages == 1 else "triples",
     rows=rows,
     longest=longest,
@@ -134,12 +136,14 @@ def _forward(
   trace: Callable[..., jax.stages.Traced],
   *,
   source: str,
+  reads: tuple[str, ...],
   unit: str,
   rows: Any,
   longest: int,
   examples: int | None,
 ) -> Program:
-  """A frozen model over many rows of a length."""
+  """A frozen model, of a kind that `reads` such rows, over many of them."""
+  shared.check_trains(f"config.stages.{name}", source, reads)
   model, given = shared.model_of(source), shared.devices
   own = [d for d in given if d.process_index == given[0].process_index]
   mesh = sharding.make_mesh(config.Mesh(), own)

@@ -7,6 +7,7 @@ from prod_jax import kinds, strict
 from prod_jax.data.sizes import Size
 from prod_jax.plan import forward, training
 from prod_jax.plan.program import Program
+from prod_jax.stages import train
 from prod_jax.stages.inputs import Inputs
 
 _FORWARD: Mapping[str, Callable[..., Program | None]] = {
@@ -41,22 +42,30 @@ def programs(
   for name in only or stages:
     stage = stages[name]
     if stage.kind == "train":
-      program = training.program(shared, name, stage, scale)
+      made.append(_training(shared, name, stage, scale))
     elif stage.kind in _FORWARD:
-      program = _FORWARD[stage.kind](shared, name, stage, size)
-    else:
-      continue
-    if program:
-      _check(shared, name, stage, program)
-      made.append(program)
-  return made
+      _check_inputs(shared, name, stage)
+      made.append(_FORWARD[stage.kind](shared, name, stage, size))
+  return [program for program in made if program]
 
 
-def _check(
-  shared: Inputs, name: str, stage: kinds.Stage, program: Program
-) -> None:
-  """What a run would check, but for a batch that does not divide."""
-  module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
-  shared.check_roles(name, module.inputs(stage))
+def _training(
+  shared: Inputs, name: str, stage: kinds.Train, scale: float
+) -> Program:
+  _check_inputs(shared, name, stage)
+  program = training.program(shared, name, stage, scale)
   if program.divides:
-    module.check(shared, name, stage)
+    train.check(shared, name, stage)
+  return program
+
+
+def _check_inputs(shared: Inputs, name: str, stage: kinds.Stage) -> None:
+  """Of what a run would check, what can be seen without data."""
+  module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
+  roles = module.inputs(stage)
+  for role, source in roles.items():
+    if source not in shared.config.stages:
+      raise strict.ConfigError(
+        f"config.stages.{name}.{role} is {source!r}, which is no stage"
+      )
+  shared.check_roles(name, roles)

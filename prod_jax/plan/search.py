@@ -46,8 +46,8 @@ def largest(
   probe = functools.cache(probe)
   first = max(first // grain, 1) * grain
   low, high, guess = _bracket(probe, first, grain, available)
-  if low < guess < high:
-    low, high = _around(probe, guess, low, high, grain)
+  if guess and guess < high:
+    low, high = _around(probe, max(guess, low + grain), low, high, grain)
   while high - low > grain:
     middle = (low + high) // 2 // grain * grain
     low, high = (middle, high) if probe(middle).fits else (low, middle)

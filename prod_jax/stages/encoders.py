@@ -84,7 +84,7 @@ def weights_folder(model: config.Model, where: str = "weights") -> pathlib.Path:
     raise strict.ConfigError(
       f"{where} is {model.weights!r}, and there is no {missing[0]} in it; it "
       f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
-      "a config that needs one says where it is from"
+      "a config that names one says how to make it"
     )
   return folder
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from prod_jax.data import collection, dataset, parallel
+from prod_jax.data import collection, dataset, negatives, parallel
 from prod_jax.data.records import DataError, Passage, Query
 from tests.data import published
 
@@ -67,7 +67,10 @@ def test_titles_of_rocketqa(opened):
     )
 
 
-def test_official_triples(opened):
+@pytest.mark.parametrize("block", [2, 100])
+def test_official_triples(opened, monkeypatch, block):
+  monkeypatch.setattr(negatives, "_BLOCK_LINES", block)
+  monkeypatch.setattr(parallel, "_cores", lambda: 1)
   found = opened("msmarco_passage")
   # Query 10 has a triple whose negative is its positive: left out.
   assert found.negative_rows("train").tolist() == [[2, -1, -1], [0, 4, 2]]
@@ -84,20 +87,19 @@ def test_official_triples(opened):
 
 
 def test_negatives_of_a_part(opened):
-  # Kept: query 11, its passage 1 and two others, in new rows.
-  found = opened("msmarco_passage", max_queries={"train": 1}, max_passages=5)
-  whole = opened("msmarco_passage")
-  kept = found.queries["train"][0].id
-  part = opened("msmarco_passage", max_queries={"train": 1}, max_passages=4)
-  for some in (found, part):
-    names = {some.passages.id(row) for row in some.negative_rows("train")[0]}
-    row = [q.id for q in whole.queries["train"]].index(kept)
-    all_names = {
-      whole.passages.id(row)
-      for row in whole.negative_rows("train")[row]
-      if row >= 0
-    }
-    assert names == all_names & set(some.row_of)
+  def change(folder):
+    (folder / "qrels.dev.small.tsv").unlink()
+    (folder / "2019qrels-pass.txt").unlink()
+
+  # The labelled passages 1 and 3, and one of 0, 2, 4: what is left of the
+  # negatives has new rows.
+  found = opened("msmarco_passage", change, max_passages=3)
+  (kept,) = {"0", "2", "4"} & set(found.row_of)
+  row = found.row_of[kept]
+  first = row if kept == "2" else -1
+  assert found.negative_rows("train").tolist() == [[first], [row]]
+  one = opened("msmarco_passage", max_queries={"train": 1}, max_passages=3)
+  assert one.negative_rows("train").shape[0] == 1
 
 
 @pytest.mark.parametrize(

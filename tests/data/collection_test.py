@@ -55,6 +55,7 @@ def test_file_in_an_archive(tmp_path):
   content = write(tmp_path / "c.tsv", b"p1\tSome text\np2\n")
   archive = tmp_path / "c.tar.gz"
   with tarfile.open(archive, "w:gz") as packed:
+    packed.add(tmp_path, "c.tsv", recursive=False)  # a folder of that name
     packed.add(content, "../folder/c.tsv")
   with pytest.raises(DataError, match=r"c\.tar\.gz/c\.tsv:2: 1 columns"):
     read(lines.Member(archive, "c.tsv"))
@@ -141,13 +142,16 @@ def test_absent_and_damaged_files_are_named(tmp_path):
 
 
 def test_titles_of_a_file_of_their_own(tmp_path):
-  path = write(tmp_path / "c.tsv", b"p3\tx\np1\ty\np2\tz\n")
-  own = write(tmp_path / "t.tsv.gz", "p1\tÖne\np3\tThree \r\n".encode())
+  path = write(tmp_path / "c.tsv", b"p3\tx\np1\ty\np2\tz\np5\tv\np4\tw\n")
+  titles = "p1\tÖne\np3\tThree \r\np4\tFour\np5\tFive"
+  own = write(tmp_path / "t.tsv.gz", titles.encode())
   for size in (1, 100):
     assert read(path, titles=own, shard_lines=size) == [
       Passage("p3", "Three", "x"),
       Passage("p1", "Öne", "y"),
       Passage("p2", "", "z"),
+      Passage("p5", "Five", "v"),
+      Passage("p4", "Four", "w"),
     ]
   for content, message in [
     (b"p1\tt\n\np9\tt\n", "3: passage p9 is not in the collection"),

@@ -16,6 +16,21 @@ def test_order_and_errors():
     list(parallel.in_order(abs, [1, "a"], name="x", processes=2))
 
 
+def test_few_tasks_are_taken_ahead():
+  taken = []
+
+  class Tasks(list):
+    def __iter__(self):
+      for task in range(len(self)):
+        taken.append(task)
+        yield self[task]
+
+  found = parallel.in_order(abs, Tasks(range(50)), name="x", processes=2)
+  next(found)
+  assert len(taken) < 10
+  found.close()
+
+
 def test_workers_end_with_a_killed_parent():
   program = """
 import multiprocessing, time, threading

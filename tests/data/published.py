@@ -131,7 +131,7 @@ def nq(folder: pathlib.Path) -> None:
       "dataset": "nq_train_psgs_w100",
       "question": "what is tea",
       "answers": ["dried leaf", "a leaf"],
-      "positive_ctxs": contexts("4", "1"),
+      "positive_ctxs": contexts("4", "1", "4"),
       "negative_ctxs": contexts("3"),
       "hard_negative_ctxs": contexts("2", "5", "2"),
     },

@@ -23,7 +23,7 @@ def inputs_of(name, *overrides):
   stated = [f"models.{m}.vocab_size=50" for m in models]
   stated += [f"models.{m}.mask_queries=False" for m in models]
   run = config_file.load(path, [*stated, "data.tokenizer=nowhere", *overrides])
-  return Inputs(shapes.known(run), Group(pathlib.Path()), jax.devices())
+  return Inputs(shapes.known(run), Group(pathlib.Path()), devices=jax.devices())
 
 
 def made(shared, *names, **kwargs):
@@ -90,6 +90,12 @@ def test_what_a_run_would_refuse_is_refused():
   shared = inputs_of("quickstart", "stages.student_de.settings.soft=x")
   with pytest.raises(strict.ConfigError, match=r"student_de.settings.soft"):
     made(shared)
+  shared = inputs_of("quickstart", "stages.encode_teacher_de.params=ce_1")
+  with pytest.raises(strict.ConfigError, match=r"model of kind cross"):
+    made(shared, "encode_teacher_de")
+  shared = inputs_of("quickstart", "stages.score_1.params=cee")
+  with pytest.raises(strict.ConfigError, match=r"score_1.params is 'cee'"):
+    made(shared, "score_1")
 
 
 def test_without_a_tokenizer_the_key_that_needs_it_is_named():

@@ -414,7 +414,7 @@ def test_missing_files_are_named(tmp_path):
 
 def test_the_command_looks_for_files_before_any_data(tmp_path):
   done = run(tmp_path, config="configs/prod_nq.py", code=2)
-  assert "there is no config.json in it" in done.stderr
+  assert "the docstring of a config that names one" in done.stderr
   assert not list(tmp_path.iterdir())
 
 

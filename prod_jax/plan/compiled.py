@@ -157,6 +157,11 @@ class Compiler:
     return result
 
 
+# jaxlib 0.10.2 cannot print a program that uses a SparseCore ("async-update
+# instruction should have 1 operands"). This keeps the look-up of tables off it,
+# which is all that v5p and v6e use it for here; tpu7x has other uses.
+_OPTIONS = {"xla_tpu_offload_gather_to_sparsecore": "false"}
+
 # Learning rates, seeds and weights of terms; the numbers of steps are integers
 # too. 0 and 1 may decide what is left out. Shapes are no constants.
 _CONSTANT = re.compile(
@@ -179,7 +184,7 @@ def _key(slice_: Slice, program: str) -> str:
 def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
   began = time.monotonic()
   try:
-    program = lowered.compile()
+    program = lowered.compile(compiler_options=_OPTIONS)
   except jax.errors.JaxRuntimeError as error:
     if _TOO_LARGE not in str(error):
       raise
@@ -188,7 +193,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     size = float(needs[1]) * _UNITS[needs[2]] if needs else 0
     return Compiled(False, said, int(size), seconds=time.monotonic() - began)
   memory = program.memory_analysis()
-  read = cost.read(program.as_text(), count)
+  read = cost.read(_text(program), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
   again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0
@@ -203,6 +208,23 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     collectives=tuple(read.collectives),
     seconds=time.monotonic() - began,
   )
+
+
+def _text(program: jax.stages.Compiled) -> str:
+  """The compiled program, to be read.
+
+  Raises:
+    ConfigError: it uses a SparseCore.
+  """
+  try:
+    return program.as_text()
+  except jax.errors.JaxRuntimeError as error:
+    if "async-update" not in str(error):
+      raise
+    raise strict.ConfigError(
+      "the program uses a SparseCore, which this jaxlib cannot print; plan for "
+      "a chip that compiles without (v4, v5e, v5p, v6e)"
+    ) from error
 
 
 def _restore(stored: dict[str, Any]) -> Compiled:

@@ -16,6 +16,8 @@ import jax
 from absl import logging
 from jax._src import distributed  # the service's client has no public name
 
+from prod_jax import strict
+
 LOST = 76  # exit code: another process of the run is gone, start again
 
 _ROOT = "prod_jax"
@@ -35,19 +37,29 @@ def connect(coordinator: str, processes: int, process_id: int) -> None:
     coordinator: "host:port" of process 0, "" on TPU VMs.
     processes: how many there are, 0 on TPU VMs.
     process_id: of this one, -1 on TPU VMs.
+
+  Raises:
+    ConfigError: only some of the three are given, or they do not fit.
   """
-  known = {}
-  if coordinator:
-    known = {
-      "coordinator_address": coordinator,
-      "num_processes": processes,
-      "process_id": process_id,
-    }
-  elif not _on_tpu_vm():
-    return
-  jax.distributed.initialize(
-    heartbeat_timeout_seconds=_SERVICE_SECONDS, **known
-  )
+  given = (bool(coordinator), processes > 0, process_id >= 0)
+  if any(given) and not (all(given) and process_id < processes):
+    raise strict.ConfigError(
+      f"--coordinator={coordinator} --processes={processes} "
+      f"--process_id={process_id}: a run of several processes needs all three, "
+      "and numbers its processes from 0; a run of one needs none"
+    )
+  if any(given):
+    jax.distributed.initialize(
+      coordinator,
+      processes,
+      process_id,
+      heartbeat_timeout_seconds=_SERVICE_SECONDS,
+    )
+  elif _has_tpu():
+    try:
+      jax.distributed.initialize(heartbeat_timeout_seconds=_SERVICE_SECONDS)
+    except ValueError as error:
+      logging.info("one process: no others were found (%s)", error)
 
 
 def put(key: str, value: str) -> None:
@@ -89,9 +101,9 @@ def part(index: int) -> None:
   put(f"gone/{index}", "")
 
 
-def fail(index: int, error: str) -> None:
-  """Tells the others to end, and waits until they have read it."""
-  put(f"failed/{index}", error)
+def fail(index: int, code: int, error: str) -> None:
+  """Tells the others to end with this code; returns when they have read it."""
+  put(f"failed/{index}", f"{code} {error}")
   time.sleep(2 * _BEAT_SECONDS)
 
 
@@ -101,14 +113,23 @@ def _beat(index: int, count: int, about: str) -> None:
   number = 0
   while True:
     number += 1
-    _client().key_value_set(
-      f"{_ROOT}/beat/{index}", f"{number} {about}", allow_overwrite=True
-    )
-    for name, error in under("failed").items():
-      if name != str(index):
-        _end(1, f"process {name} of {count} has failed: {error}")
-    gone, now = under("gone"), time.monotonic()
-    for name, beat in under("beat").items():
+    try:
+      _client().key_value_set(
+        f"{_ROOT}/beat/{index}", f"{number} {about}", allow_overwrite=True
+      )
+      failed, gone, beats = under("failed"), under("gone"), under("beat")
+    except jax.errors.JaxRuntimeError as error:
+      # JAX's own watch sees to a service that stays away.
+      logging.warning("the coordination service did not answer: %s", error)
+      time.sleep(_BEAT_SECONDS)
+      continue
+    if str(index) in failed:
+      return  # this process ends by itself
+    for name, error in failed.items():
+      code, _, said = error.partition(" ")
+      _end(int(code), f"process {name} of {count} has failed: {said}")
+    now = time.monotonic()
+    for name, beat in beats.items():
       if last.get(name, ("", 0.0))[0] != beat:
         last[name] = (beat, now)
       if now - last[name][1] > LOST_SECONDS and name not in gone:
@@ -132,7 +153,7 @@ def _client() -> Any:
   return distributed.global_state.client
 
 
-def _on_tpu_vm() -> bool:
+def _has_tpu() -> bool:
   if jax.config.jax_platforms not in (None, "", "tpu"):
     return False
   devices = ("/dev/accel0", "/dev/vfio/0")

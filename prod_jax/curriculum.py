@@ -14,6 +14,7 @@ import json
 import pathlib
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,11 @@ from absl import logging
 from prod_jax import storage, strict
 from prod_jax.group import Group
 
+BLOCKS = "blocks"  # folder of what a stage needs until it is done
 DONE = "DONE.json"
 STARTED = "STARTED.json"
+# Checkpoints are read where they are, and blocks when they are needed.
+_ELSEWHERE = ("checkpoints", BLOCKS)
 PENDING, CACHED, RAN = "pending", "cached", "done"
 
 
@@ -120,6 +124,7 @@ def run(
         f"--stages: there is no stage {name!r}; known: {', '.join(by_name)}"
       )
   group.shared.mkdir(parents=True, exist_ok=True)
+  group.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
   group.meet(f"stages {_hash(seen)}")
   for item in plans:
@@ -160,7 +165,8 @@ def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
   group.meet(f"{item.stage.name}: starts")
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
-  for source in (item, *read.values()):
+  _begin(item, group)
+  for source in read.values():
     _fetch(source, group)
   folders = {role: source.folder for role, source in read.items()}
   item.summary = item.stage.run(folders, item.folder)
@@ -168,14 +174,9 @@ def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN
   if group.first:
-    group.publish(item.folder)
-    done = {
-      "hash": item.hash,
-      "seconds": item.seconds,
-      "summary": item.summary,
-    }
-    _write(group.remote(item.folder) / DONE, done)
+    _finish(item, group)
   group.meet(f"{item.stage.name}: done")
+  shutil.rmtree(item.folder / BLOCKS, ignore_errors=True)
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
@@ -196,18 +197,41 @@ def _prepare(item: Plan, group: Group) -> None:
       stale,
     )
   folder.mkdir(parents=True, exist_ok=True)
-  _write(folder / STARTED, {"hash": item.hash})
+  if not (folder / STARTED).exists():
+    _write(folder / STARTED, {"hash": item.hash, "id": uuid.uuid4().hex})
+
+
+def _begin(item: Plan, group: Group) -> None:
+  """Leaves this machine's twin of the folder empty, or of this very start."""
+  started = _read(group.remote(item.folder) / STARTED)
+  if _read(item.folder / STARTED) != started:
+    shutil.rmtree(item.folder, ignore_errors=True)
+    item.folder.mkdir(parents=True)
+    _write(item.folder / STARTED, started)
+
+
+def _finish(item: Plan, group: Group) -> None:
+  """Makes the artefacts last, then says so, then drops what led to them."""
+  # What processes made in common is there already.
+  group.publish(item.folder, but=(*_ELSEWHERE, "passages"))
+  done = {
+    "hash": item.hash,
+    "seconds": item.seconds,
+    "summary": item.summary,
+    "id": uuid.uuid4().hex,
+  }
+  for folder in {item.folder, group.remote(item.folder)}:
+    _write(folder / DONE, done)
+  group.remove(item.folder / BLOCKS)
 
 
 def _fetch(item: Plan, group: Group) -> None:
-  """Brings what is kept elsewhere of a stage to this machine."""
+  """Brings a finished stage's artefacts to this machine."""
   if group.remote(item.folder) == item.folder:
     return
-  if _read(item.folder / STARTED).get("hash") != item.hash:
-    shutil.rmtree(item.folder, ignore_errors=True)  # of another config
-  item.folder.mkdir(parents=True, exist_ok=True)
-  # Checkpoints are read where they are, and blocks when they are needed.
-  group.fetch(item.folder, but=("checkpoints", "blocks"))
+  if _read(item.folder / DONE) != _read(group.remote(item.folder) / DONE):
+    shutil.rmtree(item.folder, ignore_errors=True)  # of another run of it
+  group.fetch(item.folder, but=_ELSEWHERE)
 
 
 def _record(

@@ -7,11 +7,14 @@ folder; the first process puts them together while the others wait.
 """
 
 import contextlib
+import os
 import pathlib
 import shutil
 import signal
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -48,7 +51,7 @@ class Group:
     self.index, self.count = jax.process_index(), jax.process_count()
     self.shared, self.local = workdir, storage.twin(workdir)
     self._stop = threading.Event()
-    self._meetings = self._polls = 0
+    self._meetings = 0
 
   @property
   def first(self) -> bool:
@@ -70,12 +73,21 @@ class Group:
     """
     if self.count == 1:
       return
-    place = f"meet/{self._meetings}"
+    number = self._meetings
     self._meetings += 1
-    coordination.put(f"{place}/{self.index}", what)
-    while len(there := coordination.under(place)) < self.count:
-      self.leave_if_stopped(f"while it waited for the others at {what!r}")
+    coordination.put(f"meet/{number}/{self.index}", what)
+    while True:
+      there = coordination.under(f"meet/{number}")
+      outcome = "go" if len(there) == self.count else ""
+      if self.stopping():
+        outcome = "stop"
+      if outcome:
+        break
       time.sleep(0.05)
+    # Somebody may have seen it otherwise: the first word counts for all.
+    coordination.put(f"outcome/{number}", outcome)
+    if coordination.get(f"outcome/{number}") == "stop":
+      raise Preempted(f"stopped where the processes meet ({what})")
     if set(there.values()) != {what}:
       raise Apart(
         f"the processes are at different places: {there}. Do all run the same "
@@ -98,10 +110,34 @@ class Group:
     """Where a local path lies in the shared folder."""
     return self.shared / str(path.relative_to(self.local))
 
-  def publish(self, path: pathlib.Path) -> None:
-    """Copies a local file or folder to the shared folder."""
+  def see_one_folder(self) -> None:
+    """Checks that what the first process writes is what the others read.
+
+    Raises:
+      Apart: this process sees another working folder.
+    """
+    if self.count == 1:
+      return
+    mark = self.shared / "MEETING.txt"
+    if self.first:
+      token = uuid.uuid4().hex
+      storage.write_text(mark, token)
+      coordination.put("meeting", token)
+    self.meet("working folder")
+    token, deadline = coordination.get("meeting"), time.monotonic() + 10
+    while not (mark.exists() and mark.read_text() == token):
+      if time.monotonic() > deadline:
+        raise Apart(
+          f"process {self.index} does not see what process 0 writes to "
+          f"{self.shared}; --workdir has to be one folder for all, on a shared "
+          "disk or in a bucket"
+        )
+      time.sleep(0.5)
+
+  def publish(self, path: pathlib.Path, but: Collection[str] = ()) -> None:
+    """Copies a local file or folder to the shared folder, whatever is there."""
     if self.remote(path) != path:
-      storage.copy(path, self.remote(path))
+      storage.copy(path, self.remote(path), but, anew=True)
 
   def fetch(self, path: pathlib.Path, but: Collection[str] = ()) -> None:
     """Copies a file or folder of the shared folder to here."""
@@ -117,11 +153,15 @@ class Group:
   # Stopping.
 
   def listen(self) -> None:
-    """Takes SIGTERM, a preemption notice, as a wish to stop soon."""
+    """Takes SIGTERM, a preemption notice, as a wish to stop soon.
+
+    A second one ends the process as ever.
+    """
 
     def stop(number: int, frame: Any) -> None:
-      del number, frame
+      del frame
       self._stop.set()
+      signal.signal(number, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, stop)
 
@@ -143,8 +183,8 @@ class Group:
 
     A process that is asked to stop before step s names step s + 2: no other
     one can be further, because the loop looks at the metrics of step s, which
-    need everyone, before it begins s + 2. JAX's own notice, which may come
-    another way than by SIGTERM, counts too.
+    need everyone, before it begins s + 2. The notice of JAX's own preemption
+    service, which Orbax asks with the same steps, counts too.
     """
     if self.count == 1:
       return self._stop.is_set()
@@ -152,9 +192,15 @@ class Group:
       coordination.put(f"stops/{stage}", str(step + 2))
       coordination.put("stop", "")
     agreed = coordination.get(f"stops/{stage}")
-    self._polls += 1
-    notice = multihost_utils.reached_preemption_sync_point(self._polls)
+    notice = multihost_utils.reached_preemption_sync_point(step)
     return notice or (agreed is not None and step >= int(agreed))
+
+  # Leaving.
+
+  def part(self) -> None:
+    """Says good-bye, so that nobody takes the silence for a death."""
+    if self.count > 1:
+      coordination.part(self.index)
 
 
 @contextlib.contextmanager
@@ -174,22 +220,22 @@ def run_of(
     coordination.watch(group.index, group.count)
   if not group.first:
     logging.set_verbosity(logging.WARNING)
-  try:
-    yield group
-  except Preempted:
-    raise
-  except Exception as error:
-    if group.count > 1:
-      _tell(group, error)
-    raise
-  finally:
-    if group.count > 1:
-      coordination.part(group.index)
+  yield group
+  group.part()
 
 
-def _tell(group: Group, error: Exception) -> None:
-  """Lets the others know, unless the error may be that one of them is gone."""
+def leave(code: int, error: BaseException) -> None:
+  """Ends this process with a code, and the others of its run with the same.
+
+  A failed computation may mean that another process is gone: then the watch
+  ends this one, with the name of the other.
+  """
+  if not jax.distributed.is_initialized():
+    sys.exit(code)
   if isinstance(error, jax.errors.JaxRuntimeError):
-    logging.error("a computation failed; is another process gone? %s", error)
-    time.sleep(2 * coordination.LOST_SECONDS)  # the watch knows by then
-  coordination.fail(group.index, f"{type(error).__name__}: {error}")
+    logging.error("a computation failed; is another process gone?")
+    time.sleep(2 * coordination.LOST_SECONDS)
+  said = " ".join(f"{type(error).__name__}: {error}".split())
+  coordination.fail(jax.process_index(), code, said)
+  logging.flush()
+  os._exit(code)  # at a usual end JAX waits for processes that are gone

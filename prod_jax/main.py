@@ -4,12 +4,13 @@ Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
 done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
 saved, and 76 another process of the run was lost: start again after either.
 Where the lost process is the first one, JAX itself ends the others, with 134.
+1 is any other failure; the other processes end with the code of the first one
+that failed.
 """
 
 import functools
 import importlib
 import logging as stdlib_logging
-import os
 import pathlib
 import sys
 
@@ -26,7 +27,7 @@ from prod_jax import (
   strict,
 )
 from prod_jax.data.records import DataError
-from prod_jax.group import PREEMPTED, Preempted, run_of
+from prod_jax.group import PREEMPTED, Preempted, leave, run_of
 from prod_jax.stages import files
 from prod_jax.stages.inputs import Inputs
 
@@ -109,35 +110,34 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unknown arguments: {' '.join(extra)}")
   overrides = [a.removeprefix(_OVERRIDE) for a in argv[1:]]
   try:
-    run_config = config_file.load(_CONFIG.value, overrides)
-    files.check(run_config)
-    with run_of(
-      storage.open_path(_WORKDIR.value),
-      _COORDINATOR.value,
-      _PROCESSES.value,
-      _PROCESS_ID.value,
-    ) as group:
-      shared = Inputs(run_config, group)
-      plans = curriculum.plan(build(shared), group)
-      check(shared)
-      if not _DRY_RUN.value:
-        _run(shared, plans)
-      elif group.first:
-        sys.stdout.write(curriculum.table(plans) + "\n")
-  except (strict.ConfigError, DataError) as e:
-    logging.error("%s", e)
-    _exit(2)
-  except Preempted as e:
-    logging.warning("%s; the same command goes on from there", e)
+    _go(config_file.load(_CONFIG.value, overrides))
+  except (strict.ConfigError, DataError) as error:
+    logging.error("%s", error)
+    leave(2, error)
+  except Preempted as stopped:
+    logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
+  except (Exception, KeyboardInterrupt) as error:
+    logging.exception("the run has failed")
+    leave(1, error)
 
 
-def _exit(code: int) -> None:
-  """Ends with a code; where others have failed, JAX would wait for them."""
-  if jax.process_count() > 1:
-    logging.flush()
-    os._exit(code)
-  sys.exit(code)
+def _go(run_config: config.Config) -> None:
+  """Plans the run, and does or shows what is pending."""
+  with run_of(
+    storage.open_path(_WORKDIR.value),
+    _COORDINATOR.value,
+    _PROCESSES.value,
+    _PROCESS_ID.value,
+  ) as group:
+    shared = Inputs(run_config, group)
+    files.check(run_config)
+    plans = curriculum.plan(build(shared), group)
+    check(shared)
+    if not _DRY_RUN.value:
+      _run(shared, plans)
+    elif group.first:
+      sys.stdout.write(curriculum.table(plans) + "\n")
 
 
 def _run(shared: Inputs, plans: list[curriculum.Plan]) -> None:
@@ -157,7 +157,8 @@ def _run(shared: Inputs, plans: list[curriculum.Plan]) -> None:
 def _report(shared: Inputs) -> None:
   """The table on standard output, and the page in the working folder."""
   workdir = shared.workdir
-  shared.group.fetch(workdir, but=("checkpoints", "blocks", "passages"))
+  large = ("stale", "checkpoints", "blocks", "passages")
+  shared.group.fetch(workdir, but=large)
   sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = shared.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}

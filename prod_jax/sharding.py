@@ -166,7 +166,7 @@ def place(tree: PyTree, shardings: PyTree) -> PyTree:
 
 
 def copied(params: PyTree, mesh: Mesh) -> PyTree:
-  """Parameters with a copy on each device; those that have one stay."""
+  """Parameters with a copy on each device of a mesh."""
   return jax.device_put(params, replicated(mesh))
 
 

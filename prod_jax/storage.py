@@ -39,7 +39,9 @@ def absolute(path: Path) -> Path:
   return path.resolve() if isinstance(path, pathlib.Path) else path
 
 
-def copy(source: Path, to: Path, but: Collection[str] = ()) -> None:
+def copy(
+  source: Path, to: Path, but: Collection[str] = (), *, anew: bool = False
+) -> None:
   """Copies a file, or what is new in a folder.
 
   A large file whose size is the same is taken for the same: artefacts are
@@ -49,12 +51,13 @@ def copy(source: Path, to: Path, but: Collection[str] = ()) -> None:
     source: a file or a folder; nothing happens where it is not there.
     to: its copy. A file appears there whole.
     but: names in a folder to leave out.
+    anew: copies large files too, whatever is there.
   """
   if source.is_dir():
     for child in source.iterdir():
       if child.name not in but and not child.name.endswith(_PART):
-        copy(child, to / child.name)
-  elif source.exists() and not _same(source, to):
+        copy(child, to / child.name, anew=anew)
+  elif source.exists() and (anew or not _same(source, to)):
     to.parent.mkdir(parents=True, exist_ok=True)
     # An object of a bucket appears whole, a file of a disk does not.
     local = isinstance(to, pathlib.Path)

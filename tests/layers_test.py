@@ -43,6 +43,7 @@ NEIGHBOURS = {
   ("config_file", "strict"),
   ("config_file", "config"),
   ("plan", "stages"),
+  ("coordination", "strict"),
   ("group", "coordination"),
   ("group", "storage"),
 }

@@ -152,6 +152,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     ("--config.mesh.data=3", "does not fit 1 devices"),
     ("--config.data.passage_lenght=3", "did you mean config.data.passage_len"),
     ("--config.data.name=folder", "config.data.path"),
+    ("--processes=2", "needs all three"),
     ("--stage=a", "stage"),
   ],
 )

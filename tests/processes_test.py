@@ -44,8 +44,8 @@ def data(tmp_path_factory):
   return ("--config.data.name=folder", f"--config.data.path={folder}")
 
 
-def start(workdir, count, *arguments):
-  """Starts the processes of a run; stderr of each is read by the caller."""
+def start(workdir, count, *arguments, devices=DEVICES):
+  """Starts the processes of a run over so many devices in all."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -59,7 +59,7 @@ def start(workdir, count, *arguments):
       cwd=REPO,
       env={
         **environment(fast=True),
-        "JAX_NUM_CPU_DEVICES": str(DEVICES // count),
+        "JAX_NUM_CPU_DEVICES": str(devices // count),
       },
       stdout=subprocess.DEVNULL,
       stderr=(workdir.parent / f"{workdir.name}-{i}.err").open("w"),
@@ -161,6 +161,21 @@ def test_lists_scores_and_figures_are_those_of_one_process(runs):
       assert a == b
 
 
+def test_a_stage_of_the_first_process_alone_needs_no_other(runs, data):
+  """The others help it to what it reads, also where nothing else runs."""
+  _, two = runs
+  arguments = [*WHOLE[:-1], "--stages=evaluate_ce_1", *data]
+  end(two, start(two, 2, *arguments), 0, 0)
+  figures = json.loads((two / "results.json").read_text())
+  assert "rerank" in {row["index"] for row in figures}
+
+
+def test_a_wrong_argument_ends_both_with_its_code(tmp_path, data):
+  work = tmp_path / "work"
+  end(work, start(work, 2, "--stages=nope", *data), 2, 2)
+  assert "there is no stage 'nope'" in said(work, 0)
+
+
 def test_one_process_keeps_the_log_and_both_do_the_work(runs):
   _, two = runs
   first, second = said(two, 0), said(two, 1)
@@ -179,7 +194,7 @@ def test_a_killed_peer_ends_the_other_and_the_run_goes_on(tmp_path, data, long):
   assert time.monotonic() - began < 60
   assert re.search(r"process 1 of 2 \(.* pid \d+\) has not been", said(work, 0))
   # With another number of processes and devices, too.
-  end(work, start(work, 1, *LONG, *data), 0)
+  end(work, start(work, 1, *LONG, *data, devices=4), 0)
   assert re.search(
     r"goes on from its checkpoint at step (4|8|12)", said(work, 0)
   )
@@ -187,12 +202,13 @@ def test_a_killed_peer_ends_the_other_and_the_run_goes_on(tmp_path, data, long):
 
 
 def test_sigterm_to_one_process_saves_and_ends_both(tmp_path, data, long):
+  """With parameters that lie in parts on both."""
   work = tmp_path / "work"
-  running = start(work, 2, *LONG, *data)
+  running = start(work, 2, *LONG, *data, "--config.mesh.fsdp=8")
   when(work, 0, "checkpoint at step 4")
   running[1].send_signal(signal.SIGTERM)
   end(work, running, PREEMPTED, PREEMPTED)
   step = re.search(r"stopped student_warm at step (\d+) of 24", said(work, 0))
-  end(work, start(work, 2, *LONG, *data), 0, 0)
+  end(work, start(work, 2, *LONG, *data, "--config.mesh.fsdp=8"), 0, 0)
   assert f"its checkpoint at step {step[1]}" in said(work, 0)
   assert_close(trained(work, "00-student_warm"), long)

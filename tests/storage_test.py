@@ -78,9 +78,11 @@ def test_a_folder_goes_to_the_bucket_and_comes_to_another_machine(
   assert not here.remote(folder).exists()
 
 
-def test_blocks_made_on_a_lost_machine_are_not_made_again(
-  bucket, monkeypatch, tmp_path
+@pytest.mark.parametrize("name", ["machine", "second"])
+def test_blocks_of_a_killed_run_are_not_made_again(
+  bucket, monkeypatch, tmp_path, name
 ):
+  """On the machine where it was killed, and on a new one."""
   made = []
 
   def run(group, until):
@@ -98,13 +100,16 @@ def test_blocks_made_on_a_lost_machine_are_not_made_again(
   with pytest.raises(KeyboardInterrupt):
     run(Group(bucket), 6)
   # An upload that was cut off: files, and no mark that they are all.
-  torn = bucket / "00-a" / "blocks" / "000000006" / "x.npy"
+  torn = bucket / "00-a" / "blocks" / "000000006-000000009" / "x.npy"
   torn.parent.mkdir(parents=True)
   torn.write_bytes(b"torn")
-  second = machine(monkeypatch, tmp_path, "second", bucket)
-  paths = run(second, 99)
+  here = Group(bucket).local / "00-a" / "blocks" / "000000006-000000009"
+  here.mkdir()
+  (here / "x.npy").write_bytes(b"torn")
+  group = machine(monkeypatch, tmp_path, name, bucket)
+  paths = run(group, 99)
   assert made == [0, 3, 6, 9]
-  (x,) = blocks.gather(paths, ["x"], second)
+  (x,) = blocks.gather(paths, ["x"], group)
   np.testing.assert_array_equal(x, np.arange(10))
 
 

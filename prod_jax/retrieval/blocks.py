@@ -6,6 +6,7 @@ the number of processes was.
 """
 
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ def compute(
   Returns when all processes have made their part.
 
   Args:
-    folder: one folder a block, named by its first row.
+    folder: one folder a block, named by its rows.
     rows: in total.
     block_rows: of a block; the last one may be shorter.
     work: (start, stop) to named arrays; must not need other processes.
@@ -53,29 +54,43 @@ def compute(
   """
   folder.mkdir(parents=True, exist_ok=True)
   starts = range(0, rows, block_rows)
-  paths = [folder / f"{start:09d}" for start in starts]
+  spans = [(start, min(start + block_rows, rows)) for start in starts]
+  # Blocks of another size have other names.
+  paths = [folder / f"{start:09d}-{stop:09d}" for start, stop in spans]
   there = _whole(folder, group)
   missing = [i for i, path in enumerate(paths) if path.name not in there]
   group.meet(f"{name}: {len(missing)} blocks to make")
-  own = group.own(missing)
-  ends = [min(starts[i] + block_rows, rows) for i in own]
-  total = sum(end - starts[i] for i, end in zip(own, ends, strict=True))
+  own = [(paths[i], *spans[i]) for i in group.own(missing)]
+  _make(own, work, group, name=name, unit=unit, rows=rows)
+  group.meet(f"{name}: all blocks")
+  return paths
+
+
+def _make(
+  own: Sequence[tuple[pathlib.Path, int, int]],
+  work: Callable[[int, int], Block],
+  group: Group,
+  *,
+  name: str,
+  unit: str,
+  rows: int,
+) -> None:
+  """Makes the blocks (path, start, stop) of this process, with progress."""
+  total = sum(stop - start for _, start, stop in own)
   began, fresh = time.monotonic(), 0
   quiet = not sys.stderr.isatty() or not group.first
   with tqdm.tqdm(desc=name, total=total, unit=f" {unit}", disable=quiet) as bar:
-    for i, end in zip(own, ends, strict=True):
+    for path, start, stop in own:
       group.leave_if_stopped(
-        f"{name} with {fresh} of {total} {unit} made now and "
-        f"{len(there)} of {len(paths)} blocks made before"
+        f"{name} with {fresh} of {total} {unit} made now; all blocks that are "
+        "made are saved"
       )
-      _write(paths[i], work(starts[i], end), group)
-      fresh += end - starts[i]
-      bar.update(end - starts[i])
+      _write(path, work(start, stop), group)
+      fresh += stop - start
+      bar.update(stop - start)
       if quiet:
         rate = fresh / max(time.monotonic() - began, 1e-9)
-        logging.info("%s: %d of %d %s, %.0f/s", name, end, rows, unit, rate)
-  group.meet(f"{name}: all blocks")
-  return paths
+        logging.info("%s: %d of %d %s, %.0f/s", name, stop, rows, unit, rate)
 
 
 def gather(
@@ -109,6 +124,7 @@ def _write(path: pathlib.Path, block: Block, group: Group) -> None:
   part.mkdir(exist_ok=True)
   for name, array in block.items():
     np.save(part / f"{name}.npy", array)
+  shutil.rmtree(path, ignore_errors=True)  # made here, and not published
   part.rename(path)
   group.publish(path)
   shared = group.remote(path)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import sharding, strict
+from prod_jax import strict
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
@@ -91,7 +91,6 @@ def embedder(
   Its result is float32 [stop - start, D].
   """
   lengths = store.lengths() + 2  # [CLS] and [SEP]
-  params = sharding.copied(params, mesh)
 
   def embed(start: int, stop: int) -> np.ndarray:
     return buckets.run(
@@ -131,6 +130,7 @@ def encode_passages(
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
   if group.first:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    group.publish(folder / "manifest.json")
 
 
 def open_shards(folder: pathlib.Path) -> Shards:

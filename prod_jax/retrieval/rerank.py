@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from prod_jax import config, sharding
+from prod_jax import config
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
@@ -139,7 +139,6 @@ def score_texts(
       *texts, lengths.query_length, lengths.passage_length, length, special
     )
 
-  params = sharding.copied(params, mesh)
   return buckets.run(
     lambda batch: forward(model, params, batch),
     rows,

@@ -1,7 +1,7 @@
 """Stage kind `compare`: a pairwise model's preferences within lists.
 
-Leaves `compared/`, see `data.compared`. A pair is asked about once and read
-ever after.
+Leaves `compared/`, see `data.lists.Compared`. A pair is asked about once and
+read ever after.
 """
 
 import pathlib
@@ -49,7 +49,7 @@ def run(
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
   drawn = _draw(shared.seed(name), stage, _trained_on(lists, scores_QC))
-  ask = _asker(shared, stage, shared.trained_params(read["params"]), lists)
+  ask = _asker(shared, stage, shared.copied_params(read["params"]), lists)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     block_QJ2 = drawn[start:stop]
@@ -78,7 +78,6 @@ def run(
   there_QJ = drawn[..., 0] >= 0
   compared = Compared(drawn[..., 0], drawn[..., 1], prefer_QJ)
   save_lists(compared, folder / "compared")
-  shared.group.remove(folder / "blocks")
   return {
     "pairs": int(there_QJ.sum()),
     # How often the pairwise model turns the pointwise order around.

@@ -52,7 +52,7 @@ def run(
 ) -> dict[str, Any]:
   """Makes and scores the dark examples that are not there yet."""
   model = shared.model_of(stage.params)
-  params = shared.trained_params(read["params"])
+  params = shared.copied_params(read["params"])
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   queries = shared.tokens.queries[shared.config.stages[stage.candidates].split]
 
@@ -88,7 +88,6 @@ def run(
     return {}
   ids_QGL, score_QG = blocks.gather(paths, Dark._fields, shared.group)
   save_lists(Dark(ids_QGL, score_QG), folder / "dark")
-  shared.group.remove(folder / "blocks")
   return {"passages": int((~np.isnan(score_QG)).sum())}
 
 

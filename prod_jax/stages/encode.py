@@ -50,7 +50,7 @@ def run(
 ) -> dict[str, Any]:
   """Embeds what is not embedded yet."""
   model = shared.model_of(stage.params)
-  params = shared.trained_params(read["params"])
+  params = shared.copied_params(read["params"])
   data = shared.tokens
 
   def embedder(tower, store, longest):
@@ -77,9 +77,7 @@ def run(
   for split in splits:
     store = data.queries[split]
     embed = embedder("query", store, shared.config.data.query_length)
-    _encode_queries(
-      folder / f"queries-{split}", embed, len(store), shared.group, name
-    )
+    _encode_queries(folder, split, embed, len(store), shared.group, name)
   return {
     "passages": len(data.passages),
     "width": model.bert.width,
@@ -88,23 +86,23 @@ def run(
 
 
 def _encode_queries(
-  path: pathlib.Path,
+  folder: pathlib.Path,
+  split: str,
   embed: Callable[[int, int], np.ndarray],
   rows: int,
   group: Group,
   name: str,
 ) -> None:
-  """Writes the queries of a split in one piece, `path`.npy."""
+  """Writes the queries of a split in one piece."""
   paths = blocks.compute(
-    path,
+    folder / "blocks" / split,
     rows,
     _BLOCK_QUERIES,
     lambda start, stop: {"vectors": embed(start, stop)},
     group=group,
-    name=f"{name}, {path.name}",
+    name=f"{name}, {split}",
     unit="queries",
   )
   if group.first:
     (vectors,) = blocks.gather(paths, ["vectors"], group)
-    np.save(path.with_suffix(".npy"), vectors)
-    group.remove(path)
+    np.save(folder / f"queries-{split}.npy", vectors)

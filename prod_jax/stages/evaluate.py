@@ -13,6 +13,7 @@ from absl import logging
 
 from prod_jax import kinds, metrics, strict
 from prod_jax.data import answers
+from prod_jax.data.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.stages.inputs import Inputs
 
@@ -54,6 +55,8 @@ def run(
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Measures the dual encoder with each index, or the reranked run."""
+  # Made by all processes together, so not behind the next line.
+  texts = shared.tokens if stage.rerank else None
   if not shared.group.first:
     return {}
   vectors = encode.open_shards(read["encoded"] / "passages")
@@ -65,7 +68,7 @@ def run(
   )
   report = _Reporter(shared, name, stage, folder)
   if stage.rerank:
-    ids, scores = _rerank(shared, stage, read, exact_QK)
+    ids, scores = _rerank(shared, stage, read, texts, exact_QK)
     report.add(RERANK, ids, scores, None)
     return report.summary()
   report.add(EXACT, exact_QK, scores_QK, 1.0)
@@ -82,18 +85,19 @@ def _rerank(
   shared: Inputs,
   stage: kinds.Evaluate,
   read: Mapping[str, pathlib.Path],
+  texts: TokenisedDataset,
   ids_QK: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
   """The first `rerank_depth` of a run in the reranker's order."""
   ids = ids_QK[:, : stage.rerank_depth]
   scores = rerank.score_lists(
     shared.model_of(stage.rerank),
-    shared.trained_params(read["rerank"]),
-    shared.tokens.queries[stage.split],
-    shared.tokens.passages,
+    shared.copied_params(read["rerank"]),
+    texts.queries[stage.split],
+    texts.passages,
     np.arange(len(ids)),
     ids,
-    shared.tokens.special,
+    texts.special,
     lengths=shared.config.data,
     batch_tokens=stage.batch_tokens,
     mesh=shared.own_mesh,

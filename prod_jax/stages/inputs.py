@@ -220,6 +220,10 @@ class Inputs:
     """The weights that a train stage left in its folder."""
     return hf.load_params(folder / PARAMS)
 
+  def copied_params(self, folder: pathlib.Path) -> Any:
+    """The same on each device of this process, for `own_mesh`."""
+    return sharding.copied(self.trained_params(folder), self.own_mesh)
+
   def seed(self, name: str) -> int:
     """A seed of its own for each stage, from the run's."""
     text = f"{self.config.seed}/{name}".encode()

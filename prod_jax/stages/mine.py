@@ -1,6 +1,6 @@
 """Stage kind `mine`: candidate lists for training queries.
 
-Leaves `candidates/` as `data.negatives.Candidates` describes it.
+Leaves `candidates/` as `data.lists.Candidates` describes it.
 """
 
 import pathlib
@@ -84,7 +84,6 @@ def run(
     return {}
   mined = Candidates(*blocks.gather(paths, Candidates._fields, shared.group))
   save_lists(mined, folder / "candidates")
-  shared.group.remove(folder / "blocks")
   ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {

@@ -44,7 +44,7 @@ def run(
 ) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
   model = shared.model_of(stage.params)
-  params = shared.trained_params(read["params"])
+  params = shared.copied_params(read["params"])
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   split = shared.config.stages[stage.candidates].split
   data = shared.tokens
@@ -78,7 +78,6 @@ def run(
     return {}
   (scores_QC,) = blocks.gather(paths, ["scores"], shared.group)
   np.save(folder / "scores.npy", scores_QC)
-  shared.group.remove(folder / "blocks")
   ranks = divide.teacher_ranks(lists, scores_QC)
   return {
     "pairs": int((lists.ids >= 0).sum()),

@@ -106,6 +106,7 @@ def run(
     shared.group.remote(folder / "checkpoints"), strict.plain(stage)
   )
   first = checkpoints.latest() or 0
+  shared.group.meet(f"{name}: goes on from step {first}")
   if first:
     logging.info("%s: goes on from its checkpoint at step %d", name, first)
     state = checkpoints.restore(first, state)

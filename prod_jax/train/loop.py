@@ -91,9 +91,10 @@ class Monitor:
     ):
       raise NonFiniteError(
         f"stage {self._name}, step {step}: loss {values['loss']}, gradient "
-        f"norm {values['grad_norm']}. The batch held the query rows "
-        f"{query_ids.tolist()}. The last checkpoint is from before this step; "
-        "lower learning_rate, set clip, or look at these queries"
+        f"norm {values['grad_norm']}. This process's part of the batch held "
+        f"the query rows {query_ids.tolist()}. The last checkpoint is from "
+        "before this step; lower learning_rate, set clip, or look at these "
+        "queries"
       )
     done = step + 1
     elapsed = time.monotonic() - self._began
@@ -169,7 +170,8 @@ def fit(
         checkpoints.save(step, state)
         monitor.saved(step)
       if stops:
-        raise Preempted(f"stopped {name} at step {step} of {steps}, saved")
+        saved = "saved" if step else "before anything was learnt"
+        raise Preempted(f"stopped {name} at step {step} of {steps}, {saved}")
       batch = next(batches)
       on_devices = sharding.put_batch(batch, mesh, batch_size)
       state, metrics = step_fn(state, frozen, on_devices)

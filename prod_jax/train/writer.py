@@ -17,6 +17,7 @@ class MetricsWriter:
 
   def __init__(self, folder: pathlib.Path, group: Group):
     self._path, self._group = folder / "metrics.jsonl", group
+    group.fetch(self._path)
     self._file = self._path.open("a", encoding="utf-8")
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -24,7 +24,7 @@ def test_only_missing_blocks_are_made(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     run()
   kill.clear()
-  half = tmp_path / "000000006.part"
+  half = tmp_path / "000000006-000000008.part"
   half.mkdir()
   (half / "x.npy").write_bytes(b"torn")
   paths = run()
@@ -55,7 +55,7 @@ def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
 
 
 def test_processes_divide_what_is_missing(tmp_path):
-  (tmp_path / "000000002").mkdir()
+  (tmp_path / "000000002-000000004").mkdir()
   made = []
   group = Group(tmp_path)
   group.index, group.count, group.meet = 1, 2, lambda what: None
@@ -68,3 +68,20 @@ def test_processes_divide_what_is_missing(tmp_path):
   blocks.compute(tmp_path, 9, 2, work, group=group, name="toy", unit="rows")
   # Missing are 0, 4, 6, 8; every second of them is ours.
   assert made == [(4, 6), (8, 9)]
+
+
+def test_blocks_of_another_size_are_not_mixed_in(tmp_path):
+  def run(size):
+    return blocks.compute(
+      tmp_path,
+      8,
+      size,
+      lambda start, stop: {"x": np.arange(start, stop)},
+      group=Group(tmp_path),
+      name="toy",
+      unit="rows",
+    )
+
+  run(4)
+  (x,) = blocks.gather(run(3), ["x"], Group(tmp_path))
+  np.testing.assert_array_equal(x, np.arange(8))

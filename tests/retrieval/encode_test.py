@@ -41,8 +41,8 @@ def test_shards_are_the_matrix(written):
 
 def test_a_second_run_encodes_only_what_is_missing(written):
   folder, matrix, embed, asked = written
-  (folder / "000000004" / "vectors.npy").unlink()
-  (folder / "000000004").rmdir()
+  (folder / "000000004-000000008" / "vectors.npy").unlink()
+  (folder / "000000004-000000008").rmdir()
   encode.encode_passages(
     folder, embed, 10, 4, group=Group(folder.parent), name="toy"
   )
@@ -52,7 +52,9 @@ def test_a_second_run_encodes_only_what_is_missing(written):
 
 def test_shards_that_do_not_fit_their_manifest_are_an_error(written):
   folder, *_ = written
-  np.save(folder / "000000008" / "vectors.npy", np.zeros((1, 3), np.float32))
+  np.save(
+    folder / "000000008-000000010" / "vectors.npy", np.zeros((1, 3), np.float32)
+  )
   with pytest.raises(
     strict.ConfigError, match=r"9 rows, manifest.json says\n?"
   ):

@@ -1,5 +1,6 @@
 """The stages of a config as programs to compile, in their order."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -53,7 +54,10 @@ def _training(
   shared: Inputs, name: str, stage: kinds.Train, scale: float
 ) -> Program:
   _check_inputs(shared, name, stage)
-  program = training.program(shared, name, stage, scale)
+  queries = stage.steps * stage.batch_size
+  size = round(stage.batch_size * scale)
+  stage = dataclasses.replace(stage, batch_size=size)
+  program = training.program(shared, name, stage, queries)
   if program.divides:
     train.check(shared, name, stage)
   return program

@@ -11,9 +11,9 @@ from prod_jax.train.step import jit_step
 
 
 def program(
-  shared: Inputs, name: str, stage: kinds.Train, scale: float
+  shared: Inputs, name: str, stage: kinds.Train, queries: int
 ) -> Program:
-  """The step, with batches `scale` times those of the config."""
+  """The step of a stage that goes over so many queries in all."""
   student, frozen_models = shared.model(stage.model), []
   trained_models, teacher = [student], None
   if stage.anchor == examples.START:
@@ -48,12 +48,12 @@ def program(
     kind=stage.kind,
     model=stage.model,
     unit="queries",
-    batch=round(stage.batch_size * scale),
+    batch=stage.batch_size,
     multiple=parts,
     grain=parts,
     devices=shared.mesh.size,
     copies=1,
-    examples=stage.steps * stage.batch_size,
+    examples=queries,
     remat=student.bert.remat,
     flops=flops,
     lower=lower,

@@ -77,6 +77,11 @@ def test_batches_in_proportion_to_the_slice():
   shared = inputs_of("quickstart")
   found = made(shared, "student_warm", "encode_student_warm", scale=4.0)
   assert found["student_warm"].batch == 4 * 8
+  # As many queries in all.
+  assert found["student_warm"].examples == 3 * 8
+  # What divides only then is no error.
+  small = inputs_of("quickstart", "stages.student_warm.batch_size=2")
+  assert made(small, "student_warm", scale=4.0)["student_warm"].divides
   # One process embeds by itself, however many there are.
   plain = made(shared, "encode_student_warm")
   assert (

@@ -26,7 +26,7 @@ from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
 # Where the answers are of another form than those on disk.
-_FORM = 1
+_FORM = 2
 _TOO_LARGE = "CompileTimeHbmOom"
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -42,7 +42,9 @@ class Compiled:
     needs: bytes that it would need, without arguments.
     arguments, temporaries, outputs, code: bytes in HBM; outputs without those
       that take an argument's place.
-    flops: XLA's count; a loop's body counts as often as it is run.
+    flops: XLA's count, elementwise work and random numbers among it; a loop's
+      body counts as often as it is run.
+    matmuls: of these, those of matrix products.
     moved: bytes read from and written to HBM.
     collectives: as in `cost`.
     seconds: that it took to compile.
@@ -56,6 +58,7 @@ class Compiled:
   outputs: int = 0
   code: int = 0
   flops: float = 0.0
+  matmuls: float = 0.0
   moved: int = 0
   collectives: tuple[cost.Collective, ...] = ()
   seconds: float = 0.0
@@ -204,6 +207,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
     flops=program.cost_analysis().get("flops", 0.0) * again,
+    matmuls=read.matmuls,
     moved=read.moved,
     collectives=tuple(read.collectives),
     seconds=time.monotonic() - began,

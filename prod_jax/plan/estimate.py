@@ -143,6 +143,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   if result is None or not result.fits:
     unknown = (
       "flops",
+      "flops_matmul",
       "bytes_moved",
       "collective_bytes",
       "collective_counts",
@@ -157,7 +158,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   chip, devices = slice_.chip, slice_.chip.devices
   sent = sum(c.sent for c in result.collectives)
   seconds = {
-    "compute": result.flops * devices / chip.flops,
+    "compute": result.matmuls * devices / chip.flops,
     "hbm": result.moved * devices / chip.bandwidth,
     "interconnect": sent * devices / slice_.interconnect if sent else 0.0,
   }
@@ -166,6 +167,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   hours = None if steps is None else steps * time / 3600
   return {
     "flops": result.flops * program.devices * program.copies,
+    "flops_matmul": result.matmuls * program.devices * program.copies,
     "flops_analytic": needed,
     "bytes_moved": result.moved,
     "collective_bytes": {c.kind: c.bytes for c in result.collectives},

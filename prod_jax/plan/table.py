@@ -19,11 +19,13 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   temporaries, and all of it with outputs and code, which must stay below what
   the compiler says is available. A stage that does not fit was refused by the
   compiler.
-- **FLOPs** are XLA's count of the compiled step, on all chips. The model's own
-  are counted from its shape (`prod_jax/plan/analytic.py`): three forward
-  passes of what is trained, one of what is frozen, matmuls only. A ratio above
-  1.02 says that something is computed twice: layers under `remat`, or what the
-  compiler drops to make a program fit.
+- **FLOPs** are XLA's count of the compiled step, on all chips, with elementwise
+  work and the random numbers of dropout. The model's own are counted from its
+  shape (`prod_jax/plan/analytic.py`): three forward passes of what is trained,
+  one of what is frozen, matmuls only. **Matmuls** are the matrix products of
+  the compiled step against these. A ratio above 1.02 says that something is
+  computed twice: layers under `remat`, or what the compiler drops to make a
+  program fit.
 - **Moved** is what the instructions of the compiled step read from HBM and
   write to it, on one device; arrays that stay in the core's memory do not
   count.
@@ -146,10 +148,10 @@ def _hours(row: Row, chips: bool = False) -> str:
   return f"{row['hours']:.2f}{both}"
 
 
-def _over(row: Row) -> str:
-  if row["flops"] is None:
+def _over(row: Row, kind: str) -> str:
+  if row[kind] is None:
     return _NONE
-  return f"{row['flops'] / row['flops_analytic']:.3f}"
+  return f"{row[kind] / row['flops_analytic']:.3f}"
 
 
 def _number(value: Any, form: str) -> str:
@@ -164,7 +166,8 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
   "temporaries": lambda r: _gib(r["hbm_bytes"]["temporaries"]),
   "all": lambda r: _gib(r["hbm_bytes"]["peak"]),
   "TFLOPs": lambda r: _number(r["flops"] and r["flops"] / 1e12, ".2f"),
-  "of the model's": _over,
+  "of the model's": lambda r: _over(r, "flops"),
+  "matmuls": lambda r: _over(r, "flops_matmul"),
   "moved, GB": lambda r: _number(
     r["bytes_moved"] and r["bytes_moved"] / 1e9, ".2f"
   ),

@@ -14,9 +14,9 @@ from prod_jax.train.state import TrainState
 PyTree = Any
 Metrics = dict[str, jax.Array]
 
-# Small gains over threefry in compiling and running dropout on a CPU; see
-# docs/DECISIONS.md.
-PRNG = "rbg"
+# Each device makes its own part of the random numbers, and the same ones on any
+# number of devices; `rbg` does neither, see docs/DECISIONS.md.
+PRNG = "threefry2x32"
 
 
 class Rng(NamedTuple):

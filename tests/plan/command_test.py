@@ -113,6 +113,7 @@ def test_compiled_flops_are_the_models(rows):
   for row in rows.values():
     # Layers as narrow as these have more beside matmuls than a BERT's.
     assert 1.0 < row["flops"] / row["flops_analytic"] < 1.04, row["stage"]
+    assert 0.98 < row["flops_matmul"] / row["flops_analytic"] < 1.02
 
 
 def test_the_largest_batch_compiles_and_the_next_does_not(done, rows):

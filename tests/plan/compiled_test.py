@@ -56,7 +56,7 @@ def test_others_do_not(tmp_path, asked, change):
 
 
 def failing(monkeypatch, message):
-  def compile_(self):
+  def compile_(self, compiler_options=None):
     raise jax.errors.JaxRuntimeError(message)
 
   monkeypatch.setattr(jax.stages.Lowered, "compile", compile_)

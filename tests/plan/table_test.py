@@ -20,6 +20,7 @@ def row(stage, topology="v5e:2x4", **changes):
       arguments=2**30, temporaries=2**31, peak=7 * 2**29, available=2**34
     ),
     "flops": 2.02e12,
+    "flops_matmul": 2e12,
     "flops_analytic": 2e12,
     "bytes_moved": 5e9,
     "collective_bytes": {"all-reduce": 3_000_000},
@@ -40,6 +41,7 @@ REFUSED = dict(
   **dict.fromkeys(
     (
       "flops",
+      "flops_matmul",
       "bytes_moved",
       "collective_bytes",
       "roofline_seconds",

@@ -27,6 +27,7 @@ def ready(stub, monkeypatch):
     ("75 75", "again"),
     ("75 running", "again"),
     ("76 76", "again"),
+    ("134 76", "again"),  # the first process was lost
     ("lost 76", "again"),
     ("lost 134", "again"),  # JAX aborts when the first process is gone
     ("75 134", "again"),

@@ -110,6 +110,11 @@ def own_mesh() -> Mesh:
   return make_mesh(config.Mesh(), jax.local_devices())
 
 
+def is_tpu(mesh: Mesh) -> bool:
+  """Whether its devices are TPU cores."""
+  return mesh.devices.flat[0].platform == "tpu"
+
+
 def batch_devices(mesh: Mesh) -> int:
   """Into how many parts the leading axis of a batch is cut."""
   return mesh.shape["data"] * mesh.shape["fsdp"]

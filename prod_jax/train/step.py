@@ -14,9 +14,10 @@ from prod_jax.train.state import TrainState
 PyTree = Any
 Metrics = dict[str, jax.Array]
 
-# Each device makes its own part of the random numbers, and the same ones on any
-# number of devices; `rbg` does neither, see docs/DECISIONS.md.
-PRNG = "threefry2x32"
+# The TPU's own generator for dropout, and that each chip draws its own part of a
+# batch's numbers; without the option each draws all. See docs/DECISIONS.md.
+PRNG = "rbg"
+_TPU_OPTIONS = {"xla_tpu_spmd_rng_bit_generator_unsafe": "true"}
 
 
 class Rng(NamedTuple):
@@ -144,4 +145,5 @@ def jit_step(
     in_shardings=(state_at, frozen_at, sharding.batch_sharding(mesh)),
     out_shardings=(state_at, sharding.replicated(mesh)),
     donate_argnums=0,
+    compiler_options=_TPU_OPTIONS if sharding.is_tpu(mesh) else None,
   )

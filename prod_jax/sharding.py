@@ -7,7 +7,7 @@ global view; the compiler inserts what the shardings made here imply.
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -103,13 +103,6 @@ def _over_slices(
   return Mesh(arranged, tuple(sizes), axis_types=(AxisType.Auto,) * 3)
 
 
-def own_mesh() -> Mesh:
-  """All devices of this process along `data`: for work that is divided between
-  processes, each of which works by itself.
-  """
-  return make_mesh(config.Mesh(), jax.local_devices())
-
-
 def is_tpu(mesh: Mesh) -> bool:
   """Whether its devices are TPU cores."""
   return mesh.devices.flat[0].platform == "tpu"
@@ -170,9 +163,21 @@ def place(tree: PyTree, shardings: PyTree) -> PyTree:
   return jax.tree.map(put, tree, shardings)
 
 
-def copied(params: PyTree, mesh: Mesh) -> PyTree:
-  """Parameters with a copy on each device of a mesh."""
-  return jax.device_put(params, replicated(mesh))
+class Copies(NamedTuple):
+  """Parameters whole on each of some devices, which work by themselves.
+
+  For work that is divided in blocks. One program over the devices of a process
+  is refused by the compiler where they are a part of a slice of v5e or v6e.
+  """
+
+  devices: Sequence[jax.Device]
+  params: Sequence[PyTree]
+
+
+def copies(params: PyTree) -> Copies:
+  """Parameters on each device of this process."""
+  devices = jax.local_devices()
+  return Copies(devices, [jax.device_put(params, d) for d in devices])
 
 
 def gathered(tree: PyTree, mesh: Mesh) -> PyTree:

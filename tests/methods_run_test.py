@@ -143,13 +143,12 @@ def test_preferences_are_the_models_in_both_orders(workdir):
   def sigmoid(a, b):
     logits = rerank.score_texts(
       shared.model("duo"),
-      hf.load_params(folder(work, "duo") / "params.safetensors"),
+      shared.copies(folder(work, "duo")),
       Texts(shared.tokens.queries["train"], lists.query[line]),
       [Texts(shared.tokens.passages, lists.ids[line, x]) for x in (a, b)],
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=1024,
-      mesh=shared.mesh,
     )
     return 1 / (1 + np.exp(-logits))
 

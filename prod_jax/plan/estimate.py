@@ -80,7 +80,7 @@ def _row(
     "chips": slice_.chips,
     "unit": program.unit,
     "batch": program.batch,
-    "processes": program.copies,
+    "copies": program.copies,
     "remat": program.remat,
     "fits": bool(result and result.fits),
     "reason": _reason(program, result),

@@ -2,7 +2,7 @@
 
 Rows of a run have their natural length; here all are of the greatest one.
 Every function makes the program of its stage kind; `size` is of the data set.
-A process of a run works by itself, on its own devices, and so does a program.
+Each device works at batches of its own, and so does a program.
 """
 
 from collections.abc import Callable
@@ -145,9 +145,8 @@ def _forward(
   """A frozen model, of a kind that `reads` such rows, over many of them."""
   shared.check_trains(f"config.stages.{name}", source, reads)
   model, given = shared.model_of(source), shared.devices
-  own = [d for d in given if d.process_index == given[0].process_index]
-  mesh = sharding.make_mesh(config.Mesh(), own)
-  batch = buckets.rows_of(longest, stage.batch_tokens, len(own))
+  mesh = sharding.make_mesh(config.Mesh(), given[:1])
+  batch = buckets.rows_of(longest, stage.batch_tokens)
 
   def lower(count: int) -> jax.stages.Lowered:
     params = _placed(params_of(model), sharding.replicated(mesh))
@@ -176,10 +175,10 @@ def _forward(
     model=shared.config.stages[source].model,
     unit=unit,
     batch=batch,
-    multiple=len(own),
+    multiple=1,
     grain=batch,
-    devices=len(own),
-    copies=len(given) // len(own),
+    devices=1,
+    copies=len(given),
     examples=examples,
     remat=False,
     flops=flops,

@@ -21,7 +21,7 @@ class Program:
     multiple: a batch is one of this number.
     grain: a search for a batch goes by this number.
     devices: that run a step.
-    copies: such steps go on at once, each in a process by itself.
+    copies: such steps go on at once, each by itself.
     examples: how many the stage takes in all, None where that is not known.
     remat: each layer's forward pass runs twice.
     flops: by batch, analytic.

@@ -114,7 +114,7 @@ def _headline(name: str) -> str:
 
 
 def _times(row: Row) -> str:
-  return f"{row['processes']} x " if row["processes"] > 1 else ""
+  return f"{row['copies']} x " if row["copies"] > 1 else ""
 
 
 def _gib(size: int | None) -> str:

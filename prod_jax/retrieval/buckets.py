@@ -5,7 +5,10 @@ tokens, each padded to one of at most four lengths, so that a corpus costs few
 compilations and little padding. Results come back in the order of the rows.
 """
 
-from collections.abc import Callable, Sequence
+import collections
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,30 +25,31 @@ def lengths_of_shapes(longest: int) -> list[int]:
   return sorted({min(-(-q // 8) * 8, longest) for q in quarters})
 
 
-def rows_of(length: int, batch_tokens: int, parts: int) -> int:
-  """Rows of a batch of this length: a multiple of the devices it is cut to."""
-  return max(batch_tokens // length // parts, 1) * parts
+def rows_of(length: int, batch_tokens: int) -> int:
+  """Rows of a batch of this length."""
+  return max(batch_tokens // length, 1)
 
 
 def run(
-  forward: Callable[[Tokens], jax.Array],
+  forward: Callable[[Any, Tokens], jax.Array],
   tokens_of: Callable[[np.ndarray, int], Tokens],
   lengths: Sequence[int] | np.ndarray,
   *,
   longest: int,
   batch_tokens: int,
-  mesh: jax.sharding.Mesh,
+  copies: sharding.Copies,
   width: int | None,
 ) -> np.ndarray:
-  """Applies `forward` to rows 0 … n-1.
+  """Applies `forward` to rows 0 … n-1, the batches on each device in turn.
 
   Args:
-    forward: jitted, Tokens [R, L] to float32 [R, width], or [R] for None.
+    forward: jitted, (parameters, Tokens [R, L]) to float32 [R, width], or [R]
+      for None.
     tokens_of: (row numbers [R], L) to Tokens [R, L].
     lengths: tokens of each row, special ones included; may exceed `longest`.
     longest: rows are cut there.
-    batch_tokens: about how many tokens a batch holds.
-    mesh: rows of a batch are cut over its data and fsdp axes.
+    batch_tokens: about how many tokens a batch holds; it is one device's.
+    copies: devices, and the parameters on each.
     width: of a result row.
 
   Returns:
@@ -53,32 +57,38 @@ def run(
   """
   lengths = np.minimum(np.asarray(lengths), longest)
   out = np.empty((len(lengths), *([width] if width else [])), np.float32)
-  pending: tuple[np.ndarray, jax.Array] | None = None
-  with jax.set_mesh(mesh):
-    for rows, length in _batches(lengths, longest, batch_tokens, mesh):
-      result = forward(sharding.put_batch(tokens_of(rows, length), mesh))
-      if pending:
-        out[pending[0]] = np.asarray(pending[1])
-      pending = (rows, result)
-    if pending:
-      out[pending[0]] = np.asarray(pending[1])
+  pending: collections.deque = collections.deque()
+
+  def settle() -> None:
+    done, result = pending.popleft()
+    out[done] = np.asarray(result)
+
+  turns = itertools.cycle(zip(*copies, strict=True))
+  batches = _batches(lengths, longest, batch_tokens)
+  # Every device has one batch to work at and one to go on with.
+  for (rows, length), (device, params) in zip(batches, turns, strict=False):
+    batch = jax.device_put(tokens_of(rows, length), device)
+    pending.append((rows, forward(params, batch)))
+    if len(pending) > 2 * len(copies.devices):
+      settle()
+  while pending:
+    settle()
   return out
 
 
 def _batches(
-  lengths: np.ndarray, longest: int, batch_tokens: int, mesh: jax.sharding.Mesh
-):
+  lengths: np.ndarray, longest: int, batch_tokens: int
+) -> Iterator[tuple[np.ndarray, int]]:
   """Yields (rows, length) with as many rows for a length as fit."""
   shapes = np.array(lengths_of_shapes(longest))
   shape_of = np.searchsorted(shapes, lengths)
-  parts = sharding.batch_devices(mesh)
   rows = np.empty(0, np.int64)
   for i, length in enumerate(shapes.tolist()):
     rows = np.concatenate([rows, np.flatnonzero(shape_of == i)])
     if length < longest and len(rows) * length < batch_tokens:
       continue  # not worth a compilation: they go with the next length
     rows = rows[np.argsort(lengths[rows], kind="stable")]
-    size = rows_of(length, batch_tokens, parts)
+    size = rows_of(length, batch_tokens)
     for start in range(0, len(rows), size):
       batch = rows[start : start + size]
       # The last row stands in for what is missing of a full batch.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import strict
+from prod_jax import sharding, strict
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
@@ -77,14 +77,13 @@ def embed_rows(model: DualEncoder, params: Any, rows: Tokens, tower: Tower):
 
 def embedder(
   model: DualEncoder,
-  params: Any,
+  copies: sharding.Copies,
   tower: Tower,
   store: tokens.TokenStore,
   special: tokens.Special,
   *,
   longest: int,
   batch_tokens: int,
-  mesh: jax.sharding.Mesh,
 ) -> Callable[[int, int], np.ndarray]:
   """A function of (start, stop) that embeds those rows of `store`.
 
@@ -94,14 +93,14 @@ def embedder(
 
   def embed(start: int, stop: int) -> np.ndarray:
     return buckets.run(
-      lambda rows: embed_rows(model, params, rows, tower),
+      lambda params, rows: embed_rows(model, params, rows, tower),
       lambda rows, length: layout.single(
         [store[start + int(i)] for i in rows], length, special
       ),
       lengths[start:stop],
       longest=longest,
       batch_tokens=batch_tokens,
-      mesh=mesh,
+      copies=copies,
       width=model.bert.width,
     )
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from prod_jax import config
+from prod_jax import config, sharding
 from prod_jax.batch import Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
@@ -70,7 +70,7 @@ def score_late_rows(
 
 def score_lists(
   model: CrossEncoder | LateInteraction,
-  params: Any,
+  copies: sharding.Copies,
   queries: Store,
   passages: Store,
   query_rows: np.ndarray,
@@ -79,7 +79,6 @@ def score_lists(
   *,
   lengths: config.Data,
   batch_tokens: int,
-  mesh: jax.sharding.Mesh,
 ) -> np.ndarray:
   """Scores each query with each passage of its list.
 
@@ -94,27 +93,25 @@ def score_lists(
   out = np.full(ids_QC.shape, np.nan, np.float32)
   out[line, column] = score_texts(
     model,
-    params,
+    copies,
     Texts(queries, query_rows[line]),
     [Texts(passages, ids_QC[line, column])],
     special,
     lengths=lengths,
     batch_tokens=batch_tokens,
-    mesh=mesh,
   )
   return out
 
 
 def score_texts(
   model: CrossEncoder | LateInteraction,
-  params: Any,
+  copies: sharding.Copies,
   query: Texts,
   passages: Sequence[Texts],
   special: tokens.Special,
   *,
   lengths: config.Data,
   batch_tokens: int,
-  mesh: jax.sharding.Mesh,
 ) -> np.ndarray:
   """Scores query i with passage i, or passages i for a pairwise model.
 
@@ -140,12 +137,12 @@ def score_texts(
     )
 
   return buckets.run(
-    lambda batch: forward(model, params, batch),
+    lambda params, batch: forward(model, params, batch),
     rows,
     total,
     longest=longest,
     batch_tokens=batch_tokens,
-    mesh=mesh,
+    copies=copies,
     width=None,
   )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds
+from prod_jax import kinds, sharding
 from prod_jax.data.lists import Candidates, Compared, load_lists, save_lists
 from prod_jax.retrieval import blocks, pairs, rerank
 from prod_jax.retrieval.rerank import Texts
@@ -49,7 +49,7 @@ def run(
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
   drawn = _draw(shared.seed(name), stage, _trained_on(lists, scores_QC))
-  ask = _asker(shared, stage, shared.copied_params(read["params"]), lists)
+  ask = _asker(shared, stage, shared.copies(read["params"]), lists)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     block_QJ2 = drawn[start:stop]
@@ -86,7 +86,10 @@ def run(
 
 
 def _asker(
-  shared: Inputs, stage: kinds.Compare, params: Any, lists: Candidates
+  shared: Inputs,
+  stage: kinds.Compare,
+  copies: sharding.Copies,
+  lists: Candidates,
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
   """(lists, columns, columns) to the probability that the first is better."""
   model = shared.model_of(stage.params)
@@ -95,7 +98,7 @@ def _asker(
   def ask(line, first, second):
     logits = rerank.score_texts(
       model,
-      params,
+      copies,
       Texts(queries, lists.query[line]),
       [
         Texts(shared.tokens.passages, lists.ids[line, column])
@@ -104,7 +107,6 @@ def _asker(
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.own_mesh,
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 

@@ -52,7 +52,7 @@ def run(
 ) -> dict[str, Any]:
   """Makes and scores the dark examples that are not there yet."""
   model = shared.model_of(stage.params)
-  params = shared.copied_params(read["params"])
+  copies = shared.copies(read["params"])
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   queries = shared.tokens.queries[shared.config.stages[stage.candidates].split]
 
@@ -65,13 +65,12 @@ def run(
     score_QG = np.full(ids_QGL.shape[:2], np.nan, np.float32)
     score_QG[line, place] = rerank.score_texts(
       model,
-      params,
+      copies,
       Texts(queries, lists.query[start + line]),
       [Texts(_Made(made), np.arange(len(made)))],
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.own_mesh,
     )
     return {"ids": ids_QGL, "score": score_QG}
 

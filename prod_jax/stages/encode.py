@@ -50,19 +50,18 @@ def run(
 ) -> dict[str, Any]:
   """Embeds what is not embedded yet."""
   model = shared.model_of(stage.params)
-  params = shared.copied_params(read["params"])
+  copies = shared.copies(read["params"])
   data = shared.tokens
 
   def embedder(tower, store, longest):
     return encode.embedder(
       model,
-      params,
+      copies,
       tower,
       store,
       data.special,
       longest=longest,
       batch_tokens=stage.batch_tokens,
-      mesh=shared.own_mesh,
     )
 
   encode.encode_passages(

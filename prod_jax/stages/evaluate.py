@@ -92,7 +92,7 @@ def _rerank(
   ids = ids_QK[:, : stage.rerank_depth]
   scores = rerank.score_lists(
     shared.model_of(stage.rerank),
-    shared.copied_params(read["rerank"]),
+    shared.copies(read["rerank"]),
     texts.queries[stage.split],
     texts.passages,
     np.arange(len(ids)),
@@ -100,7 +100,6 @@ def _rerank(
     texts.special,
     lengths=shared.config.data,
     batch_tokens=stage.batch_tokens,
-    mesh=shared.own_mesh,
   )
   order = np.argsort(np.where(ids >= 0, -scores, np.inf), axis=1, kind="stable")
   return (

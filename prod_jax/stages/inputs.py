@@ -117,11 +117,6 @@ class Inputs:
     """All devices of all processes, to train on."""
     return sharding.make_mesh(self.config.mesh, self.devices)
 
-  @functools.cached_property
-  def own_mesh(self) -> jax.sharding.Mesh:
-    """The devices of this process, for work that is divided in blocks."""
-    return sharding.own_mesh()
-
   def check_mesh(self, where: str, name: str) -> None:
     """Raises ConfigError for a model that the mesh cannot be laid over."""
     model, tensor = self.model(name), self.mesh.shape["tensor"]
@@ -220,9 +215,9 @@ class Inputs:
     """The weights that a train stage left in its folder."""
     return hf.load_params(folder / PARAMS)
 
-  def copied_params(self, folder: pathlib.Path) -> Any:
-    """The same on each device of this process, for `own_mesh`."""
-    return sharding.copied(self.trained_params(folder), self.own_mesh)
+  def copies(self, folder: pathlib.Path) -> sharding.Copies:
+    """The same on each device of this process."""
+    return sharding.copies(self.trained_params(folder))
 
   def seed(self, name: str) -> int:
     """A seed of its own for each stage, from the run's."""

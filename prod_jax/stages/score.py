@@ -44,7 +44,7 @@ def run(
 ) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
   model = shared.model_of(stage.params)
-  params = shared.copied_params(read["params"])
+  copies = shared.copies(read["params"])
   lists = load_lists(Candidates, read["candidates"] / "candidates")
   split = shared.config.stages[stage.candidates].split
   data = shared.tokens
@@ -53,7 +53,7 @@ def run(
     return {
       "scores": rerank.score_lists(
         model,
-        params,
+        copies,
         data.queries[split],
         data.passages,
         lists.query[start:stop],
@@ -61,7 +61,6 @@ def run(
         data.special,
         lengths=shared.config.data,
         batch_tokens=stage.batch_tokens,
-        mesh=shared.own_mesh,
       )
     }
 

@@ -14,8 +14,8 @@ from prod_jax.train.state import TrainState
 PyTree = Any
 Metrics = dict[str, jax.Array]
 
-# The TPU's own generator for dropout, and that each chip draws its own part of a
-# batch's numbers; without the option each draws all. See docs/DECISIONS.md.
+# The TPU's own generator for dropout, and that each chip draws its own part of
+# a batch's numbers; without the option each draws all. See docs/DECISIONS.md.
 PRNG = "rbg"
 _TPU_OPTIONS = {"xla_tpu_spmd_rng_bit_generator_unsafe": "true"}
 

@@ -103,10 +103,10 @@ def test_a_row_says_all_that_is_promised(rows):
   assert 0 < row["mfu"] < 1
   assert row["hours"] == pytest.approx(10 * row["roofline_seconds"] / 3600)
   assert row["chip_hours"] == pytest.approx(8 * row["hours"])
-  # Each of two processes scores by itself, on its 4 chips.
+  # Each chip scores by itself.
   row = rows["score"]
-  assert (row["processes"], row["batch"], row["collective_bytes"]) == (2, 4, {})
-  assert row["steps"] == -(-100 * 9 // (2 * 4))
+  assert (row["copies"], row["batch"], row["collective_bytes"]) == (8, 4, {})
+  assert row["steps"] == -(-100 * 9 // (8 * 4))
 
 
 def test_compiled_flops_are_the_models(rows):

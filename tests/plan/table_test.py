@@ -13,7 +13,7 @@ def row(stage, topology="v5e:2x4", **changes):
     "chips": chips,
     "unit": "queries",
     "batch": 64,
-    "processes": 1,
+    "copies": 1,
     "fits": True,
     "reason": "",
     "hbm_bytes": dict(

@@ -4,21 +4,25 @@ import jax
 import numpy as np
 import pytest
 
-from prod_jax import config, sharding
+from prod_jax import sharding
 from prod_jax.batch import Tokens
 from prod_jax.retrieval import buckets
 
 
-@pytest.mark.parametrize("fsdp", [1, 2])
-def test_results_are_in_order_and_shapes_are_few(fsdp):
-  mesh = sharding.make_mesh(config.Mesh(fsdp=fsdp))
+def test_results_are_in_order_and_shapes_are_few():
+  copies = sharding.copies(np.float32(1))
   lengths = np.random.default_rng(0).integers(3, 70, 101)
-  shapes = set()
+  shapes, devices = set(), set()
 
   @jax.jit
-  def forward(rows):
+  def total(weight, rows):
     shapes.add(rows.ids.shape)
-    return rows.ids.sum(axis=1).astype(np.float32)
+    return weight * rows.ids.sum(axis=1)
+
+  def forward(weight, rows):
+    result = total(weight, rows)
+    devices.update(result.devices())
+    return result
 
   def tokens_of(rows, length):
     assert (np.minimum(lengths[rows], 64) <= length).all()
@@ -32,12 +36,13 @@ def test_results_are_in_order_and_shapes_are_few(fsdp):
     lengths,
     longest=64,
     batch_tokens=256,
-    mesh=mesh,
+    copies=copies,
     width=None,
   )
   np.testing.assert_array_equal(out, np.arange(101))
   assert len(shapes) == 4
-  assert all(rows % 8 == 0 for rows, _ in shapes)
+  # Each device works at batches of its own.
+  assert devices == {*jax.local_devices()}
 
 
 @pytest.mark.parametrize(
@@ -48,9 +53,6 @@ def test_lengths_of_shapes(longest, expected):
 
 
 def test_few_rows_of_a_length_do_not_cost_a_compilation():
-  mesh = sharding.make_mesh(config.Mesh())
-  shapes = [
-    length
-    for _, length in buckets._batches(np.array([5, 9, 60]), 64, 512, mesh)
-  ]
+  batches = buckets._batches(np.array([5, 9, 60]), 64, 512)
+  shapes = [length for _, length in batches]
   assert shapes == [64]

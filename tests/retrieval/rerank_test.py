@@ -5,7 +5,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from prod_jax import config, sharding
 from prod_jax.data import rows
@@ -55,15 +54,10 @@ IDS_QC = np.array([[0, 1, 2, -1], [3, 4, 5, 6], [7, 8, -1, -1]])
 ROWS = np.array([1, 0, 3])
 
 
-@pytest.fixture(scope="module")
-def mesh():
-  return sharding.make_mesh(config.Mesh())
-
-
-def score_lists(model, params, mesh):
+def score_lists(model, params):
   return rerank.score_lists(
     model,
-    params,
+    sharding.copies(params),
     QUERIES,
     PASSAGES,
     ROWS,
@@ -71,7 +65,6 @@ def score_lists(model, params, mesh):
     SPECIAL,
     lengths=LENGTHS,
     batch_tokens=64,
-    mesh=mesh,
   )
 
 
@@ -84,9 +77,9 @@ def random_params(model, seed=0):
   )
 
 
-def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to(mesh):
+def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to():
   params = random_params(CROSS)
-  found = score_lists(CROSS, params, mesh)
+  found = score_lists(CROSS, params)
   assert np.isnan(found[IDS_QC < 0]).all()
   line, column = np.nonzero(IDS_QC >= 0)
   pairs = rows.pair(
@@ -101,9 +94,9 @@ def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to(mesh):
   assert np.std(wanted) > 0.05
 
 
-def test_late_interaction_scores_a_list_as_in_a_step(mesh):
+def test_late_interaction_scores_a_list_as_in_a_step():
   params = random_params(LATE)
-  found = score_lists(LATE, params, mesh)
+  found = score_lists(LATE, params)
   assert np.isnan(found[IDS_QC < 0]).all()
   query = rows.single([QUERIES[i] for i in ROWS], 5, SPECIAL)
   passage = rows.single(PASSAGES.texts, 9, SPECIAL)
@@ -121,20 +114,19 @@ def test_late_interaction_scores_a_list_as_in_a_step(mesh):
   )
 
 
-def test_a_pairwise_model_reads_both_passages_in_the_order_asked(mesh):
+def test_a_pairwise_model_reads_both_passages_in_the_order_asked():
   params = random_params(CROSS)
   first, second = np.array([0, 1, 4]), np.array([1, 2, 1])
 
   def ask(first, second):
     return rerank.score_texts(
       CROSS,
-      params,
+      sharding.copies(params),
       Texts(QUERIES, ROWS),
       [Texts(PASSAGES, first), Texts(PASSAGES, second)],
       SPECIAL,
       lengths=LENGTHS,
       batch_tokens=64,
-      mesh=mesh,
     )
 
   triples = rows.triple(

@@ -62,7 +62,7 @@ def start(workdir, count, *arguments, devices=DEVICES):
         "JAX_NUM_CPU_DEVICES": str(devices // count),
       },
       stdout=subprocess.DEVNULL,
-      stderr=(workdir.parent / f"{workdir.name}-{i}.err").open("w"),
+      stderr=(workdir.parent / f"{workdir.name}-{i}.err").open("a"),
       text=True,
     )
     for i in range(count)

@@ -72,7 +72,7 @@ def markdown(rows: Sequence[Row], config: str, scale_from: int = 0) -> str:
   if len(_by_slice(rows)) > 1:
     parts += ["## Hours (chip-hours) at the roofline", _piped(_compared(rows))]
   for name, own in _by_slice(rows).items():
-    parts += [f"## {name}", _headline(name).capitalize() + "."]
+    parts += [f"## {name}", f"{_headline(name)}."]
     parts.append(_piped([[*_COLUMNS], *(_cells(row) for row in own)]))
     reasons = [f"- {r['stage']}: {r['reason']}" for r in own if r["reason"]]
     if reasons:
@@ -141,7 +141,8 @@ def _collectives(row: Row) -> str:
 
 def _hours(row: Row, chips: bool = False) -> str:
   if not row["fits"]:
-    return "does not fit"
+    compiled = row["hbm_bytes"]["peak"] is not None
+    return "does not fit" if compiled else "does not divide"
   if row["hours"] is None:
     return _UNKNOWN
   both = f" ({row['chip_hours']:.1f})" if chips else ""

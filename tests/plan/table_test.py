@@ -82,7 +82,7 @@ def test_slices_stand_side_by_side_with_sums_of_what_is_known():
   rows = [row(s, t) for t in ("v5e:2x4", "v5e:16x16") for s in ("de", "ce")]
   rows[-1] |= REFUSED
   page = table.markdown(rows, "some.py")
-  assert "| ce | 0.40 (3.2) | does not fit |" in page
+  assert "| ce | 0.40 (3.2) | does not divide |" in page
   assert "| all | 0.80 (6.4) | - |" in page
   rows[0] |= dict(hours=None, chip_hours=None, steps=None)
   assert "| de | unknown | 0.40 (102.4) |" in table.markdown(rows, "some.py")

@@ -1,6 +1,7 @@
 # make quickstart   the whole curriculum on real text, into runs/quickstart
 # make test         the tests
 # make lint         format and lint checks
+# make tpu-plan     docs/TPU_PLAN.md
 # make test-beam    the tests of data sets made on Apache Beam
 # Each makes .venv first, from the versions in requirements.lock.
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: quickstart test test-beam lint format clean
+.PHONY: quickstart test test-beam tpu-plan lint format clean
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,6 +35,21 @@ test-beam: $(READY)
 	$(VENV)-beam/bin/pip install --quiet apache-beam
 	JAX_PLATFORMS=cpu $(VENV)-beam/bin/python -m pytest -k beam \
 	  tests/data/builders_test.py
+
+# An hour on two cores; what was compiled before is kept in ~/.cache/prod_jax.
+PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \
+  --config=configs/prod_msmarco_passage.py
+IN_PROPORTION := student_warm,student_de,student_ce_12,student_ce_24,$\
+  teacher_warm,encode_student_warm,score_2,score_3
+
+tpu-plan: $(READY)
+	$(BIN)/pip install --quiet --no-build-isolation -e ".[tpu]"
+	$(PLAN) --topology=v5e:2x4,v5e:4x4,v5e:16x16,v5p:2x2x2 > docs/TPU_PLAN.md
+	echo >> docs/TPU_PLAN.md
+	$(PLAN) --topology=v5e:2x4,v5e:16x16 --scale_batch=8 \
+	  --stage=$(IN_PROPORTION) >> docs/TPU_PLAN.md
+	$(PLAN):online --topology=v5e:2x4 --stage=student_ce_12,student_ce_24 \
+	  > docs/TPU_PLAN_ONLINE.md
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -116,3 +116,14 @@ def test_a_batch_and_a_tree_come_to_the_devices_and_back(shape):
     np.testing.assert_array_equal(back[key], value)
     parts = sharding.batch_devices(mesh)
     assert put[key].addressable_shards[0].data.shape[0] == 16 // parts
+
+
+def test_a_step_computes_with_parameters_whole_along_fsdp():
+  mesh = sharding.make_mesh(config.Mesh(fsdp=2, tensor=2))
+  params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes())
+  placed = sharding.place(params, sharding.shardings(params, mesh))
+  with jax.set_mesh(mesh):
+    whole = jax.jit(sharding.for_compute)(placed)
+  kernel = whole["teacher"]["encoder"]["layer_0"]["mlp"]["up"]["kernel"]
+  # Tensor parallelism stays.
+  assert kernel.sharding.shard_shape((16, 32)) == (16, 16)

@@ -150,3 +150,35 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
   (bucket / "01-b" / curriculum.DONE).unlink()
   run(Group(bucket), a=2)
   assert ran == [("b", "a2")]
+
+
+def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
+  """By another run of the stage that made them, as sizes say nothing."""
+
+  def run(group, letter):
+    def write(read, folder):
+      (folder / "made").write_bytes(letter * (2 << 20))
+      return {}
+
+    def check(read, folder):
+      seen.append((read["x"] / "made").read_bytes()[:1])
+      return {}
+
+    stages = [
+      curriculum.Stage("a", "toy", {}, lambda: 1, write),
+      curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, check),
+    ]
+    curriculum.run(curriculum.plan(stages, group), group)
+
+  seen = []
+  run(Group(bucket), b"1")
+  run(machine(monkeypatch, tmp_path, "second", bucket), b"1")
+  second = machine(monkeypatch, tmp_path, "second", bucket)
+  second.fetch(second.local / "00-a")
+  # Killed before it was done, and made again by the first machine.
+  for stage in ("00-a", "01-b"):
+    (bucket / stage / curriculum.DONE).unlink()
+  run(machine(monkeypatch, tmp_path, "machine", bucket), b"2")
+  (bucket / "01-b" / curriculum.DONE).unlink()
+  run(machine(monkeypatch, tmp_path, "second", bucket), b"2")
+  assert seen == [b"1", b"2", b"2"]

@@ -78,8 +78,8 @@ def models() -> dict:
     student=dict(kind="dual", **passages.bert(DISTILBERT) | dict(depth=6)),
     de_12=dict(kind="dual", **base),
     cb_12=base | late,
-    ce_12=base | dict(kind="cross", remat=True),
-    cb_24=passages.bert_large() | late | dict(remat=True),
+    ce_12=base | dict(kind="cross", remat="layers"),
+    cb_24=passages.bert_large() | late | dict(remat="layers"),
   )
 
 

@@ -79,12 +79,12 @@ def models() -> dict:
   base = passages.bert("models/co-condenser-marco")
   return dict(
     # 32 queries of 64 passages are many on 8 chips: layers are computed twice.
-    student=dict(kind="dual", tied=False, remat=True, **base),
+    student=dict(kind="dual", tied=False, remat="layers", **base),
     colbert=dict(
       kind="late",
       projection=128,  # [C train.py]
       mask_queries=True,
-      remat=True,
+      remat="layers",
       **base,
     ),
     ce_12=dict(kind="cross", **base),

@@ -205,7 +205,7 @@ def models(student_layers: int) -> dict:
     student=student(student_layers),
     teacher_de=dict(kind="dual", tied=False, **bert()),
     ce_12=dict(kind="cross", **bert()),
-    ce_24=dict(kind="cross", **bert_large(), remat=True),
+    ce_24=dict(kind="cross", **bert_large(), remat="layers"),
   )
 
 
@@ -502,7 +502,7 @@ def shrink(config: ConfigDict) -> None:
   )
   for model in config.models.values():
     model.update(weights="", width=32, depth=1, heads=2, mlp_width=32)
-    model.update(layers=(), dtype="float32", remat=False)
+    model.update(layers=(), dtype="float32", remat="")
   # That set has no negatives of its own: any passage is one.
   gone = [n for n, stage in config.stages.items() if stage.kind == "provided"]
   for name in gone:

@@ -8,6 +8,7 @@ Every array in the project is named, or annotated, with these letters:
   L  tokens                      H  attention heads
   D  width                       K  cut-off of a ranking
   G  generated passages          J  pairs of passages of one query
+  R  rows of tokens              S  texts of a row, at most
 
 `q_BD` is a matrix of B query embeddings of width D. Einsum strings use the
 same letters. This module holds only containers: no arithmetic, no jax, so
@@ -38,11 +39,36 @@ class Tokens(NamedTuple):
   type: Array
 
 
+class Packed(NamedTuple):
+  """Texts that share rows, so that little of a batch is padding.
+
+  The texts of B queries stand in G groups, B / G queries in each. As a batch
+  is made, there is a group for each device, micro-batch and chunk, in the order
+  of `data.packing.Cut`; cut down to the chunk that is read, there is one for
+  each device, and group g holds the g-th run of B / G queries.
+
+  Attributes:
+    tokens: Tokens [G, R, L].
+    start_GRS: int32, where in its row the text of segment s + 1 begins; 0 where
+      there is none. S is the most texts that a row may hold.
+    place: int32 [B, ...], number r * S + s of each text in its query's group.
+  """
+
+  tokens: Tokens
+  start_GRS: Array
+  place: Array
+
+
+Texts = Tokens | Packed  # one text a row, or several
+
+
 class Batch(NamedTuple):
   """B queries with N candidates each; column 0 is the labelled positive.
 
   A field that a step has no use for is None, and is then no part of the
   compiled program. `P = B * N` where all passages serve all queries.
+
+  Texts are Tokens of these shapes or, with the leading axes of these, Packed.
 
   Attributes:
     query: Tokens [B, Lq].
@@ -70,9 +96,9 @@ class Batch(NamedTuple):
     where_BG: bool, False where fewer were generated.
   """
 
-  query: Tokens
-  passage: Tokens | None
-  pair: Tokens | None
+  query: Texts
+  passage: Texts | None
+  pair: Texts | None
   where_BN: Array
   query_id_B: Array
   passage_id_BN: Array
@@ -82,11 +108,11 @@ class Batch(NamedTuple):
   teacher_query_BD: Array | None = None
   teacher_passage_BND: Array | None = None
   group_BN: Array | None = None
-  triple: Tokens | None = None
+  triple: Texts | None = None
   where_BJ: Array | None = None
   first_BJ: Array | None = None
   second_BJ: Array | None = None
   prefer_BJ: Array | None = None
-  dark: Tokens | None = None
+  dark: Texts | None = None
   dark_teacher_BG: Array | None = None
   where_BG: Array | None = None

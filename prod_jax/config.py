@@ -32,6 +32,10 @@ class Data:
     title_join: text between title and passage, or "[SEP]" for that token.
     query_length: tokens of a query with [CLS] and [SEP].
     passage_length: the same of a passage.
+    packed: several texts share a row, so that little is padding; False pads
+      each to the length above, as models of kind "late" always do.
+    row_length: tokens of a packed row; 0 takes the shortest with which less
+      than a twentieth is padding.
     data_dir: where prepared data goes; "" is `data` under the workdir.
   """
 
@@ -48,6 +52,8 @@ class Data:
   title_join: str = ". "
   query_length: int = 32
   passage_length: int = 144
+  packed: bool = True
+  row_length: int = 0
   data_dir: str = ""
 
 
@@ -86,7 +92,9 @@ class Model:
     mask_queries: pads queries with [MASK] tokens that take part, only for
       kind "late".
     dropout: rate in hidden layers and attention.
-    remat: recompute each layer in the backward pass instead of storing it.
+    remat: what the backward pass computes again instead of storing it: "" is
+      nothing, "layers" all within each layer, "matmuls" all but the outputs
+      of dense layers.
     dtype: of the computation; masters are float32.
   """
 
@@ -107,7 +115,7 @@ class Model:
   projection: int = 0
   mask_queries: bool = False
   dropout: float = 0.1
-  remat: bool = False
+  remat: Literal["", "layers", "matmuls"] = ""
   dtype: Literal["float32", "bfloat16"] = "float32"
 
 

@@ -41,6 +41,9 @@ class Train:
       "groups" by the teacher's cached scores.
     draw: what that way of drawing asks for.
     accumulation: micro-batches a step; batch_size counts all of them.
+    chunks: parts in which a (micro-)batch is embedded, each computed again in
+      the backward pass (gradient caching): memory is that of one part, the
+      gradient that of the whole, in-batch passages included.
     clip: largest global norm of a gradient; 0 is no clipping. A gradient is
       that of the whole batch. PROD's code and LEAD's get 1 / W of it on W
       devices where they gather passages, so that their clip of 2 acts as one
@@ -75,6 +78,7 @@ class Train:
   weight_decay: float = 0.0
   clip: float = 0.0
   accumulation: int = 1
+  chunks: int = 1
   checkpoint_every: int = 1000
   log_every: int = 10
 

@@ -134,20 +134,23 @@ def put_batch(tree: PyTree, mesh: Mesh, size: int | None = None) -> PyTree:
   """Moves a batch to the devices, its rows cut over data and fsdp.
 
   Args:
-    tree: numpy arrays [b, ...], where b are the `batch_rows` of this process.
+    tree: numpy arrays [b, ...] of the `batch_rows` of this process, or the
+      same share of an axis that is cut like them, such as groups of rows.
     mesh: whose devices hold it.
-    size: rows of the whole batch; None where b are all of them.
+    size: rows of the whole batch; None where all of them are here.
   """
   sharding = batch_sharding(mesh)
-  size = size or len(jax.tree.leaves(tree)[0])
-  rows = batch_rows(mesh, size)
+  own = len(batch_rows(mesh, size)) if size else 1
 
   def put(x: np.ndarray) -> jax.Array:
+    whole = len(x) * (size or 1) // own
+    rows = batch_rows(mesh, whole)
+
     def part(index: tuple[slice, ...]) -> np.ndarray:
-      start, stop, _ = index[0].indices(size)
+      start, stop, _ = index[0].indices(whole)
       return x[slice(*np.searchsorted(rows, (start, stop)))]
 
-    shape = (size, *x.shape[1:])
+    shape = (whole, *x.shape[1:])
     return jax.make_array_from_callback(shape, sharding, part)
 
   return jax.tree.map(put, tree)

@@ -1,13 +1,14 @@
-"""From query rows, lists and tokens to one batch."""
+"""From the texts that were chosen to one batch of them, padded or packed."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from prod_jax import config
-from prod_jax.batch import Batch, Tokens
-from prod_jax.data import draws, rows, tokens
+from prod_jax.batch import Batch, Texts, Tokens
+from prod_jax.data import draws, packing, rows, tokens
+from prod_jax.data.choose import Anywhere, Chosen, FromLists, taken
 from prod_jax.data.lists import Candidates, Compared, Dark
 
 Store = tokens.TokenStore | Sequence[np.ndarray]
@@ -52,102 +53,96 @@ class Examples:
   dark: Dark | None = None
 
 
-class Assemble:
-  """Turns the query rows of a batch into the batch, or into a part of it.
+def choose(
+  examples: Examples, negatives: int, draw: draws.Draw
+) -> Anywhere | FromLists:
+  """What says which texts the batch of some query rows is made of."""
+  x = examples
+  if x.candidates is None:
+    return Anywhere(x.positives, len(x.passages), negatives)
+  return FromLists(x.candidates, x.teacher, x.compared, draw, negatives)
 
-  Columns are drawn for all rows, so that a batch does not depend on how it is
-  divided; texts, tokens and embeddings are read for the part alone.
+
+class Assemble:
+  """Reads the chosen texts of a batch, or of a part of it.
+
+  Args:
+    examples: what they were chosen from.
+    draw: that chose the columns.
+    part: int [b], the queries of the batch to read for; None is all.
+    packed: how texts share rows; None gives each a row of its own.
   """
 
   def __init__(
     self,
     examples: Examples,
-    negatives: int,
     draw: draws.Draw,
     part: np.ndarray | None = None,
+    packed: packing.Packing | None = None,
   ):
-    self._examples = examples
-    self._negatives = negatives
-    self._draw = draw
-    self._part = slice(None) if part is None else part
+    self._examples, self._draw = examples, draw
+    self._part, self._packed = part, packed
     self._most = max(len(examples.positives[row]) for row in examples.rows)
-    if examples.candidates is not None:
-      query = examples.candidates.query
-      self._list_of = {int(row): i for i, row in enumerate(query)}
 
-  def __call__(self, rows_B: np.ndarray, rng: np.random.Generator) -> Batch:
-    x = self._examples
-    ids, cached = (
-      self._anywhere(rows_B, rng)
-      if x.candidates is None
-      else self._from_lists(rows_B, rng)
-    )
-    rows_B = rows_B[self._part]
-    texts = [x.queries[int(row)] for row in rows_B]
-    passages = [x.passages[max(int(i), 0)] for i in ids.reshape(-1)]
+  def __call__(self, chosen: Chosen) -> Batch:
+    x, whole = self._examples, chosen
+    part = np.arange(len(chosen.row_B)) if self._part is None else self._part
+    chosen = Chosen(*(None if c is None else c[part] for c in chosen))
+    ids = chosen.ids_BN
+    texts = [x.queries[int(row)] for row in chosen.row_B]
+    nothing = np.zeros(0, np.int32)
+    passages = [
+      x.passages[i] if i >= 0 else nothing for i in ids.reshape(-1).tolist()
+    ]
+    made = {
+      "query": rows.single(texts, x.lengths.query_length, x.special),
+      "passage": self._passages(passages, ids.shape) if x.passage else None,
+      "pair": self._pairs(texts, passages, ids.shape) if x.pair else None,
+    }
+    cached = self._cached(chosen)
+    if x.triple:
+      made["triple"] = self._triples(texts, passages, ids)
+      cached["where_BJ"] = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
+    if x.dark is not None:
+      made["dark"], dark = self._dark(chosen.list_B)
+      cached |= dark
     return Batch(
-      query=rows.single(texts, x.lengths.query_length, x.special),
-      passage=self._passages(passages, ids.shape) if x.passage else None,
-      pair=self._pairs(texts, passages, ids.shape) if x.pair else None,
+      **self._laid(made, part, whole),
       where_BN=ids >= 0,
-      query_id_B=rows_B.astype(np.int32),
+      query_id_B=chosen.row_B.astype(np.int32),
       passage_id_BN=ids.astype(np.int32),
-      positive_id_BM=self._positives(rows_B),
+      positive_id_BM=self._positives(chosen.row_B),
       **cached,
-      **self._embeddings(rows_B, ids),
-      **(self._triples(texts, passages, ids) if x.triple else {}),
     )
 
-  def _anywhere(
-    self, rows_B: np.ndarray, rng: np.random.Generator
-  ) -> tuple[np.ndarray, dict]:
-    """The first positive and negatives from anywhere in the collection."""
-    x = self._examples
-    first = np.array([x.positives[row][0] for row in rows_B])
-    other = rng.integers(len(x.passages), size=(len(rows_B), self._negatives))
-    for row, drawn in zip(rows_B, other, strict=True):
-      drawn[np.isin(drawn, x.positives[row])] = -1
-    return np.c_[first, other][self._part], {}
+  def _laid(
+    self, made: Mapping[str, Tokens | None], part: np.ndarray, whole: Chosen
+  ) -> dict[str, Texts | None]:
+    """Texts in the rows that they share, where they do."""
+    if self._packed is None:
+      return dict(made)
+    cut, shapes = self._packed
+    lengths = lengths_of(self._examples, whole)
+    return {
+      field: texts
+      and packing.pack(texts, part, lengths[field], cut, shapes[field])
+      for field, texts in made.items()
+    }
 
-  def _from_lists(
-    self, rows_B: np.ndarray, rng: np.random.Generator
-  ) -> tuple[np.ndarray, dict]:
-    """Columns of the stored lists, and what is known about them."""
-    x = self._examples
-    numbers = np.array([self._list_of[int(row)] for row in rows_B])
-    lists = draws.lists_of(
-      x.candidates, numbers, x.teacher, self._in_pairs(numbers)
-    )
-    columns = self._draw(lists, self._negatives, rng)[self._part]
-    numbers, ids = numbers[self._part], lists.ids[self._part]
-
-    def take(matrix: np.ndarray, missing: int) -> np.ndarray:
-      taken = np.take_along_axis(matrix, np.maximum(columns, 0), axis=1)
-      return np.where(columns >= 0, taken, missing)
-
+  def _cached(self, chosen: Chosen) -> dict[str, np.ndarray]:
+    """What other stages know of the texts."""
+    x, list_B, column_BN = self._examples, chosen.list_B, chosen.column_BN
     cached = {
-      name: take(matrix[numbers], 0).astype(np.float32)
+      name: taken(matrix[list_B], column_BN, 0).astype(np.float32)
       for name, matrix in (("teacher_BN", x.teacher), ("anchor_BN", x.anchor))
       if matrix is not None
     }
     if isinstance(self._draw, draws.Groups):
-      shape = columns.shape
+      shape = column_BN.shape
       cached["group_BN"] = np.broadcast_to(self._draw.group_N, shape).copy()
     if x.compared is not None:
-      cached |= _preferences(x.compared, numbers, columns)
-    if x.dark is not None:
-      cached |= self._dark(numbers)
-    return take(ids, -1), cached
-
-  def _in_pairs(self, numbers: np.ndarray) -> np.ndarray | None:
-    """bool [B, C]: columns that stand in a stored pair, so as to keep it."""
-    x = self._examples
-    if x.compared is None:
-      return None
-    out = np.zeros((len(numbers), x.candidates.ids.shape[1] + 1), bool)
-    for side in (x.compared.first, x.compared.second):
-      np.put_along_axis(out, side[numbers].astype(np.int64), True, axis=1)
-    return out[:, :-1]  # padding, -1, went to the column behind the list
+      cached |= _preferences(x.compared, list_B, column_BN)
+    return cached | self._embeddings(chosen.row_B, chosen.ids_BN)
 
   def _embeddings(self, rows_B: np.ndarray, ids: np.ndarray) -> dict:
     x = self._examples
@@ -174,7 +169,7 @@ class Assemble:
     )
     return _fold(made, shape)
 
-  def _triples(self, texts: list, passages: list, ids: np.ndarray) -> dict:
+  def _triples(self, texts: list, passages: list, ids: np.ndarray) -> Tokens:
     """The positive against each other column, in both orders."""
     x = self._examples
     B, N = ids.shape
@@ -194,18 +189,17 @@ class Assemble:
       rows.triple_length(x.lengths),
       x.special,
     )
-    where_BJ = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
-    return {"triple": _fold(made, (B, N - 1, 2)), "where_BJ": where_BJ}
+    return _fold(made, (B, N - 1, 2))
 
-  def _dark(self, numbers: np.ndarray) -> dict:
+  def _dark(self, numbers: np.ndarray) -> tuple[Tokens, dict]:
     x = self._examples
     score_BG = x.dark.score[numbers]
     padded = x.dark.ids[numbers].reshape(score_BG.size, -1)
     made = [ids[ids >= 0] for ids in padded]
     where_BG = ~np.isnan(score_BG)
-    return {
-      "dark": self._passages(made, score_BG.shape),
-      "dark_teacher_BG": np.where(where_BG, score_BG, 0).astype(np.float32),
+    scores_BG = np.where(where_BG, score_BG, 0).astype(np.float32)
+    return self._passages(made, score_BG.shape), {
+      "dark_teacher_BG": scores_BG,
       "where_BG": where_BG,
     }
 
@@ -215,6 +209,51 @@ class Assemble:
       positives = self._examples.positives[row]
       line[: len(positives)] = positives
     return out
+
+
+def lengths_of(examples: Examples, chosen: Chosen) -> dict[str, np.ndarray]:
+  """Tokens of the texts of a batch, by their field in it.
+
+  Read off the stores' offsets: no text is read.
+  """
+  x, limits = examples, examples.lengths
+  query_B = x.queries.lengths()[chosen.row_B]
+  there_BN = chosen.ids_BN >= 0
+  passage_BN = x.passages.lengths()[np.maximum(chosen.ids_BN, 0)] * there_BN
+  found = {"query": rows.single_tokens(query_B, limits.query_length)}
+  if x.passage:
+    found["passage"] = rows.single_tokens(passage_BN, limits.passage_length)
+  if x.pair:
+    found["pair"] = rows.pair_tokens(
+      query_B[:, None],
+      passage_BN,
+      limits.query_length,
+      rows.pair_length(limits),
+    )
+  if x.triple:
+    one_BJ = rows.triple_tokens(
+      query_B[:, None],
+      passage_BN[:, :1],
+      passage_BN[:, 1:],
+      limits.query_length,
+      limits.passage_length,
+    )
+    found["triple"] = np.stack([one_BJ, one_BJ], axis=-1)
+  if x.dark is not None:
+    dark_BG = (x.dark.ids[chosen.list_B] >= 0).sum(axis=-1)
+    found["dark"] = rows.single_tokens(dark_BG, limits.passage_length)
+  return found
+
+
+def longest_of(limits: config.Data) -> dict[str, int]:
+  """Tokens of the longest text that each field of a batch may hold."""
+  return {
+    "query": limits.query_length,
+    "passage": limits.passage_length,
+    "pair": rows.pair_length(limits),
+    "triple": rows.triple_length(limits),
+    "dark": limits.passage_length,
+  }
 
 
 def _preferences(

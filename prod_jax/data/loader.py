@@ -5,12 +5,22 @@ at any step, with any number of processes. Grain shuffles and prefetches. What
 a batch is made of is assemble.py.
 """
 
+from collections.abc import Sequence
+
 import grain
 import numpy as np
+from absl import logging
 
 from prod_jax import strict
+from prod_jax.data import assemble, packing
 from prod_jax.data.assemble import Assemble, Examples
+from prod_jax.data.choose import Chosen
 from prod_jax.data.draws import Draw
+
+# Packed rows are made for the fullest of the first batches: of so many at
+# most, and of no more than so many passages in all.
+_SAMPLED_BATCHES = 256
+_SAMPLED_PASSAGES = 400_000
 
 
 def batches(
@@ -23,6 +33,8 @@ def batches(
   cluster_Q: np.ndarray | None = None,
   first: int = 0,
   part: np.ndarray | None = None,
+  cut: packing.Cut | None = None,
+  steps: int = _SAMPLED_BATCHES,
 ) -> grain.DatasetIterator:
   """An endless iterator of `Batch` in numpy, each epoch in its own order.
 
@@ -42,6 +54,10 @@ def batches(
     part: int [b], which rows of each batch to assemble; None is all of them.
       The rows of the whole batch are chosen, and their columns drawn, whatever
       the part is.
+    cut: how a batch is divided, for texts that share rows; None gives each
+      text a row of its own.
+    steps: batches that will be asked for, all of which packed rows fit where
+      they are few.
 
   Raises:
     ConfigError: when there is no query at all, or no teacher's scores for a
@@ -58,12 +74,45 @@ def batches(
       "scores to a score stage"
     )
   queries = _rows_of_batches(rows, batch_size, seed, cluster_Q)
-  assembled = queries.random_map(Assemble(examples, negatives, draw, part))
+  chosen = queries.random_map(assemble.choose(examples, negatives, draw))
+  packed = _packing(examples, chosen, steps, cut) if cut else None
+  assembled = chosen.map(Assemble(examples, draw, part, packed))
   return iter(
     assembled[first:].to_iter_dataset(
       grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     )
   )
+
+
+def _packing(
+  examples: Examples, chosen: Sequence[Chosen], steps: int, cut: packing.Cut
+) -> packing.Packing:
+  """Rows for the fullest of the first batches; the same on every process."""
+  most = max(_SAMPLED_PASSAGES // chosen[0].ids_BN.size, 8)
+  lengths = [
+    assemble.lengths_of(examples, chosen[step])
+    for step in range(min(steps, _SAMPLED_BATCHES, most))
+  ]
+  longest = assemble.longest_of(examples.lengths)
+  shapes = {}
+  for field in lengths[0]:
+    row_length = examples.lengths.row_length
+    packing.check_row_length(row_length, longest[field], f"a {field}")
+    texts = [found[field] for found in lengths]
+    shapes[field], padding = packing.shape_for(
+      texts, cut, longest[field], row_length
+    )
+    logging.info(
+      "%s: %d texts a batch in %d x %d rows of %d tokens, %.1f%% of it padding "
+      "(each in a row of its own: %.1f%%)",
+      field,
+      texts[0].size,
+      cut.groups,
+      *shapes[field],
+      100 * padding,
+      100 * (1 - np.mean(texts) / longest[field]),
+    )
+  return packing.Packing(cut, shapes)
 
 
 def _rows_of_batches(

@@ -109,6 +109,30 @@ def triple_length(lengths: config.Data) -> int:
   return lengths.query_length + 2 * (lengths.passage_length - 1)
 
 
+def single_tokens(content: np.ndarray, length: int) -> np.ndarray:
+  """Tokens of the texts of `single` that have so many content ids."""
+  return np.minimum(content + 2, length)
+
+
+def pair_tokens(
+  query: np.ndarray, passage: np.ndarray, query_length: int, length: int
+) -> np.ndarray:
+  """The same of `pair`."""
+  return np.minimum(single_tokens(query, query_length) + passage + 1, length)
+
+
+def triple_tokens(
+  query: np.ndarray,
+  first: np.ndarray,
+  second: np.ndarray,
+  query_length: int,
+  passage_length: int,
+) -> np.ndarray:
+  """The same of `triple`."""
+  passages = (np.minimum(n + 1, passage_length - 1) for n in (first, second))
+  return single_tokens(query, query_length) + sum(passages)
+
+
 def _cut(rows: Rows, most: int) -> np.ndarray:
   """How many ids of each row are kept, int64 [n]."""
   return np.array([min(len(row), most) for row in rows], np.int64)

@@ -5,6 +5,7 @@ manifest that says what they were made of. It is written in one pass with
 bounded memory and read through memory maps. What an id means is tokens.py.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -51,6 +52,10 @@ class TokenStore:
 
   def lengths(self) -> np.ndarray:
     """int64 [rows], tokens in each row."""
+    return self._lengths
+
+  @functools.cached_property
+  def _lengths(self) -> np.ndarray:
     return np.diff(self._offsets)
 
 

@@ -76,13 +76,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
     del frozen
-    s_BX = scoring.score(
-      student,
-      params,
-      with_dark(batch),
-      in_batch=False,
-      dropout_key=rng.dropout,
-    )
+    s_BX = score_with_dark(student, params, batch, rng.dropout)
     N = batch.where_BN.shape[1]
     z_BX = jnp.concatenate([batch.teacher_BN, batch.dark_teacher_BG], axis=1)
     where_BX = jnp.concatenate([batch.where_BN, batch.where_BG], axis=1)
@@ -115,12 +109,22 @@ def make(settings: Settings, student: Encoder, sources: Sources):
   return loss_fn
 
 
-def with_dark(batch: Batch) -> Batch:
-  """The batch with its dark examples behind the N passages of each query."""
-  passage = jax.tree.map(
-    lambda *x: jnp.concatenate(x, axis=1), batch.passage, batch.dark
+def score_with_dark(
+  student: Encoder,
+  params: Any,
+  batch: Batch,
+  dropout_key: jax.Array | None = None,
+) -> jax.Array:
+  """Scores [B, N + G] of the lists, dark examples behind the N passages."""
+  keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
+  query, passage, _ = scoring.embed(student, params, batch, keys[0])
+  dark, _ = student.embed(params, batch.dark, "passage", dropout_key=keys[1])
+  return jnp.concatenate(
+    [
+      scoring.compare(query, texts, in_batch=False) for texts in (passage, dark)
+    ],
+    axis=1,
   )
-  return batch._replace(passage=passage)
 
 
 def confidence(teacher_BN: jax.Array, where_BN: jax.Array) -> jax.Array:

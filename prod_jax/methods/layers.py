@@ -16,8 +16,6 @@ from prod_jax.batch import Batch
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateEmbedding
 
 
 class LayerScores(NamedTuple):
@@ -44,40 +42,19 @@ def score_layers(
   """One forward pass, and whatever scores are asked of it."""
   if isinstance(model, CrossEncoder):
     last_BN, out = model.score(params, batch.pair, dropout_key=dropout_key)
-    segment = jnp.asarray(batch.pair.segment)
-    of_layers = jnp.stack(
-      [model.logit(params, hidden, segment) for hidden in out["layers"]]
-    )
+    of_layers = jnp.stack(out["layers"])
     return LayerScores(last_BN, lambda layer_K: of_layers[layer_K])
   query, passage, outs = scoring.embed(model, params, batch, dropout_key)
-  query_of, passage_of = (
-    _embedding_of(model, params, out["layers"], tokens.segment, last, tower)
-    for out, tokens, last, tower in (
-      (outs[0], batch.query, query, "query"),
-      (outs[1], batch.passage, passage, "passage"),
-    )
+  queries, passages = (
+    jax.tree.map(lambda *x: jnp.stack(x), *out["layers"]) for out in outs
   )
 
   def at(layer_K: jax.Array) -> jax.Array:
     # One layer after the other: late interaction has B * P * L * L products.
-    return jax.lax.map(
-      lambda layer: scoring.compare(
-        query_of(layer), passage_of(layer), in_batch=in_batch
-      ),
-      layer_K,
-    )
+    def scores(layer: jax.Array) -> jax.Array:
+      of_layer = jax.tree.map(lambda x: x[layer], (queries, passages))
+      return scoring.compare(*of_layer, in_batch=in_batch)
+
+    return jax.lax.map(scores, layer_K)
 
   return LayerScores(scoring.compare(query, passage, in_batch=in_batch), at)
-
-
-def _embedding_of(model, params, layers, segment, last, tower):
-  """A function from a layer's index to the embedding that it makes."""
-  if isinstance(model, DualEncoder):
-    vectors = jnp.stack(
-      [model.vector(hidden, jnp.asarray(segment), tower) for hidden in layers]
-    )
-    return lambda layer: vectors[layer]
-  stacked = jnp.stack(layers)
-  return lambda layer: LateEmbedding(
-    model.project(params, stacked[layer]), last.where
-  )

@@ -1,8 +1,9 @@
-"""BERT in Linen: tokens to hidden states, and hidden states to one vector.
+"""BERT in Linen: tokens to hidden states.
 
 The network of Devlin et al. (arXiv 1810.04805): learned positions, blocks
-with LayerNorm behind each residual, exact GELU. What the vectors are used for
-stands in dual.py and cross.py, the names of weights on disk in hf.py. There
+with LayerNorm behind each residual, exact GELU. How hidden states become
+a vector of each text stands in texts.py, what that is used for in dual.py and
+cross.py, the names of weights on disk in hf.py. There
 is no pooler (a dense layer with tanh on [CLS]): dense retrievers leave it
 out, and the official PROD code only multiplies it by zero.
 
@@ -21,15 +22,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prod_jax.batch import Tokens
 
 PyTree = Any
-Out = dict[str, tuple[Array, ...]]
+Out = dict[str, tuple[Any, ...]]
 
 DTYPES = ("float32", "bfloat16")
-POOLINGS = ("cls", "mean")
+REMATS = ("", "layers", "matmuls")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,10 @@ class BertConfig:
     dropout: rate behind embeddings and before each residual.
     attention_dropout: rate on attention weights.
     layer_norm_eps: added to the variance.
-    remat: recompute each layer in the backward pass instead of storing it.
+    remat: what the backward pass computes again instead of storing it: "" is
+      nothing, "layers" all within each layer, "matmuls" all but the outputs
+      of dense layers.
+    chunks: texts are encoded in so many parts, see `texts.in_chunks`.
     dtype: of the computation, "float32" or "bfloat16". Parameters are always
       float32.
   """
@@ -62,11 +66,13 @@ class BertConfig:
   dropout: float = 0.1
   attention_dropout: float = 0.1
   layer_norm_eps: float = 1e-12
-  remat: bool = False
+  remat: str = ""
+  chunks: int = 1
   dtype: str = "float32"
 
   def __post_init__(self):
     check_known("dtype", self.dtype, DTYPES)
+    check_known("remat", self.remat, REMATS)
     if self.width % self.heads:
       raise ValueError(
         f"width {self.width} does not divide by {self.heads} heads"
@@ -182,7 +188,7 @@ class Bert(nn.Module):
     # Within the own text, and never to padding.
     s_RL = jnp.asarray(tokens.segment)
     mask_RLM = (s_RL[:, :, None] == s_RL[:, None, :]) & (s_RL != 0)[:, None, :]
-    layer = nn.remat(Layer, static_argnums=(3,)) if c.remat else Layer
+    layer = _rematerialised(c)
     layers = []
     for i in range(c.depth):
       x_TD = layer(c, name=f"layer_{i}")(x_TD, mask_RLM[:, None], deterministic)
@@ -236,27 +242,6 @@ def encode(
   )
 
 
-def pool(
-  hidden: Float[Array, "... L D"],
-  segment: Int[Array, "... L"],
-  pooling: str,
-) -> Float[Array, "... D"]:
-  """One float32 vector of the text in segment 1 of each row.
-
-  Args:
-    hidden: of any layer.
-    segment: as in Tokens.
-    pooling: "cls" takes the row's first token; "mean" averages all tokens of
-      the segment, [CLS] and [SEP] among them as in sentence-transformers, and
-      is 0 for a row of padding.
-  """
-  if pooling == "cls":
-    return hidden[..., 0, :].astype(jnp.float32)
-  where = (segment == 1)[..., None]
-  total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
-  return total / jnp.maximum(where.sum(axis=-2), 1)
-
-
 def gelu(x: Float[Array, "*S"]) -> Float[Array, "*S"]:
   """x P(N(0, 1) <= x), with erf: jax.nn.gelu takes erfc, slower on a CPU."""
   return 0.5 * x * (1 + jax.lax.erf(x * 0.5**0.5))
@@ -282,6 +267,17 @@ def check_known(name: str, value: str, known: Collection[str]) -> None:
   """Raises ValueError for a value outside of `known`."""
   if value not in known:
     raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
+
+
+def _rematerialised(config: BertConfig) -> type[Layer]:
+  """The layer, as much of it stored for the backward pass as is asked for."""
+  if not config.remat:
+    return Layer
+  keep = jax.checkpoint_policies.nothing_saveable
+  if config.remat == "matmuls":
+    # Attention's products have a batch axis, and are as large as L x L.
+    keep = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+  return nn.remat(Layer, static_argnums=(3,), policy=keep)
 
 
 def _dense(config: BertConfig, width: int, name: str) -> nn.Dense:

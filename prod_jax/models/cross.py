@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from prod_jax.batch import Tokens
+from prod_jax.batch import Texts
 from prod_jax.models import bert
 from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
 
 PyTree = Any
 
@@ -24,7 +25,7 @@ class CrossEncoder:
 
   Attributes:
     bert: shape of the encoder.
-    pooling: "cls" or "mean", see `bert.pool`.
+    pooling: "cls" or "mean", see `texts.pool`.
 
   Raises:
     ValueError: for an unknown pooling.
@@ -34,7 +35,7 @@ class CrossEncoder:
   pooling: str
 
   def __post_init__(self):
-    bert.check_known("pooling", self.pooling, bert.POOLINGS)
+    bert.check_known("pooling", self.pooling, POOLINGS)
 
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters {"encoder", "head"}; the head's bias is 0."""
@@ -48,31 +49,31 @@ class CrossEncoder:
   def score(
     self,
     params: PyTree,
-    pair: Tokens,
+    pair: Texts,
     *,
     dropout_key: PRNGKeyArray | None = None,
   ) -> tuple[Float[Array, "..."], Out]:
-    """Raw logits of pairs [..., L] that share a segment.
+    """Raw logits of pairs that share a segment.
 
     Args:
       params: as of `init`.
-      pair: query and passage, or query and two passages for a pairwise model.
+      pair: query and passage, or query and two passages for a pairwise model:
+        Tokens [..., L], one pair a row, or Packed.
       dropout_key: without it there is no dropout.
 
     Returns:
-      float32 logits, and the hidden states [..., L, D] of every layer in
+      float32 logits, and those that the head makes of every layer in
       `out["layers"]`.
     """
-    hidden, out = bert.encode(self.bert, params["encoder"], pair, dropout_key)
-    return self.logit(params, hidden, jnp.asarray(pair.segment)), out
-
-  def logit(
-    self,
-    params: PyTree,
-    hidden: Float[Array, "... L D"],
-    segment: Int[Array, "... L"],
-  ) -> Float[Array, "..."]:
-    """The head on hidden states: of the last layer, or of any."""
-    pooled = bert.pool(hidden, segment, self.pooling)
     head = params["head"]
-    return jnp.squeeze(pooled @ head["kernel"], -1) + head["bias"][0]
+
+    def score(pair: Texts, key: PRNGKeyArray | None):
+      tokens = tokens_of(pair)
+      _, out = bert.encode(self.bert, params["encoder"], tokens, key)
+      pooled = [pool(x, pair, self.pooling) for x in out["layers"]]
+      return tuple(
+        jnp.squeeze(x @ head["kernel"], -1) + head["bias"][0] for x in pooled
+      )
+
+    layers = in_chunks(score, pair, dropout_key, self.bert.chunks)
+    return layers[-1], {"layers": layers}

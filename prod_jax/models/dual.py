@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from prod_jax.batch import Tokens
+from prod_jax.batch import Texts
 from prod_jax.models import bert
 from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
 
 PyTree = Any
 
@@ -28,7 +29,7 @@ class DualEncoder:
   Attributes:
     bert: shape of each tower.
     tied: one set of weights for queries and passages.
-    pooling: "cls" or "mean", see `bert.pool`.
+    pooling: "cls" or "mean", see `texts.pool`.
     similarity: "dot" leaves vectors as they are, "cosine" makes them unit
       vectors.
     scale: a cosine is multiplied by it (the inverse of a temperature); 1 with
@@ -45,7 +46,7 @@ class DualEncoder:
   scale: float = 1.0
 
   def __post_init__(self):
-    bert.check_known("pooling", self.pooling, bert.POOLINGS)
+    bert.check_known("pooling", self.pooling, POOLINGS)
     bert.check_known("similarity", self.similarity, SIMILARITIES)
     if self.similarity == "dot" and self.scale != 1:
       raise ValueError(
@@ -66,7 +67,7 @@ class DualEncoder:
   def embed(
     self,
     params: PyTree,
-    tokens: Tokens,
+    texts: Texts,
     tower: Literal["query", "passage"],
     *,
     dropout_key: PRNGKeyArray | None = None,
@@ -75,27 +76,29 @@ class DualEncoder:
 
     Args:
       params: as of `init`.
-      tokens: [..., L], one text a row.
+      texts: Tokens [..., L], one text a row, or Packed.
       tower: whose weights to take. With "cosine" the query's vector carries
         `scale`, the passage's has length 1.
       dropout_key: without it there is no dropout.
 
     Returns:
-      float32 embeddings, and the hidden states [..., L, D] of every layer in
+      float32 embeddings, and those that every layer would make in
       `out["layers"]`.
     """
     weights = params["encoder" if self.tied else tower]
-    hidden, out = bert.encode(self.bert, weights, tokens, dropout_key)
-    return self.vector(hidden, jnp.asarray(tokens.segment), tower), out
 
-  def vector(
-    self,
-    hidden: Float[Array, "... L D"],
-    segment: Int[Array, "... L"],
-    tower: Literal["query", "passage"],
+    def embed(texts: Texts, key: PRNGKeyArray | None):
+      _, out = bert.encode(self.bert, weights, tokens_of(texts), key)
+      return tuple(self._vector(x, texts, tower) for x in out["layers"])
+
+    layers = in_chunks(embed, texts, dropout_key, self.bert.chunks)
+    return layers[-1], {"layers": layers}
+
+  def _vector(
+    self, hidden: Float[Array, "... L D"], texts: Texts, tower: str
   ) -> Float[Array, "... D"]:
-    """The embedding that hidden states make: of the last layer, or of any."""
-    vector = bert.pool(hidden, segment, self.pooling)
+    """The embedding that hidden states of a layer make."""
+    vector = pool(hidden, texts, self.pooling)
     if self.similarity == "dot":
       return vector
     return unit(vector) * (self.scale if tower == "query" else 1.0)

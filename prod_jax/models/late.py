@@ -16,6 +16,7 @@ from prod_jax.batch import Tokens
 from prod_jax.models import bert
 from prod_jax.models.bert import BertConfig, Out
 from prod_jax.models.dual import unit
+from prod_jax.models.texts import in_chunks
 
 PyTree = Any
 
@@ -86,20 +87,25 @@ class LateInteraction:
       dropout_key: without it there is no dropout.
 
     Returns:
-      The embedding, and the hidden states [..., L, D] of every layer in
-      `out["layers"]`.
+      The embedding, and those that every layer would make in `out["layers"]`.
     """
     if tower == "query" and self.mask_id is not None:
       tokens = _augmented(tokens, self.mask_id)
     weights = params["encoder" if self.tied else tower]
-    hidden, out = bert.encode(self.bert, weights, tokens, dropout_key)
-    where = jnp.asarray(tokens.segment) != 0
-    return LateEmbedding(self.project(params, hidden), where), out
 
-  def project(
+    def embed(tokens: Tokens, key: PRNGKeyArray | None):
+      _, out = bert.encode(self.bert, weights, tokens, key)
+      where = jnp.asarray(tokens.segment) != 0
+      vectors = (self._project(params, x) for x in out["layers"])
+      return tuple(LateEmbedding(x, where) for x in vectors)
+
+    layers = in_chunks(embed, tokens, dropout_key, self.bert.chunks)
+    return layers[-1], {"layers": layers}
+
+  def _project(
     self, params: PyTree, hidden: Float[Array, "... L D"]
   ) -> Float[Array, "... L E"]:
-    """Unit vectors from hidden states: of the last layer, or of any."""
+    """Unit vectors from hidden states of a layer."""
     hidden = hidden.astype(jnp.float32)
     if self.projection:
       hidden = hidden @ params["projection"]["kernel"]

@@ -180,7 +180,7 @@ def _forward(
     devices=1,
     copies=len(given),
     examples=examples,
-    remat=False,
+    remat="",
     flops=flops,
     lower=lower,
   )

@@ -23,7 +23,7 @@ class Program:
     devices: that run a step.
     copies: such steps go on at once, each by itself.
     examples: how many the stage takes in all, None where that is not known.
-    remat: each layer's forward pass runs twice.
+    remat: what the backward pass computes again, as of the model.
     flops: by batch, analytic.
     lower: by batch.
   """
@@ -38,7 +38,7 @@ class Program:
   devices: int
   copies: int
   examples: int | None
-  remat: bool
+  remat: str
   flops: Callable[[int], int]
   lower: Callable[[int], jax.stages.Lowered]
 

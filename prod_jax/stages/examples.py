@@ -4,17 +4,19 @@ Turns the names of other stages in its config into the loader's examples, and
 tells its method what there is.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds, strict
+from prod_jax import kinds, sharding, strict
 from prod_jax.data import draws
 from prod_jax.data.assemble import Examples
 from prod_jax.data.lists import Candidates, Compared, Dark, load_lists
-from prod_jax.methods.scoring import Sources
+from prod_jax.data.packing import Cut
+from prod_jax.methods.scoring import Encoder, Sources
 from prod_jax.retrieval import encode
 from prod_jax.stages.inputs import Inputs
 
@@ -73,7 +75,9 @@ def sources(shared: Inputs, name: str, stage: kinds.Train) -> Sources:
   draw = draw_of(name, stage)
   return Sources(
     teacher=teacher,
-    model=shared.model_of(stage.teacher) if stage.teacher else None,
+    model=_chunked(shared.model_of(stage.teacher), stage)
+    if stage.teacher
+    else None,
     anchor=bool(stage.anchor),
     second=bool(stage.second),
     joint=stage.joint,
@@ -126,12 +130,38 @@ def clusters(
   return np.load(read["clusters"] / "clusters.npy", allow_pickle=False)[rows]
 
 
-def carried(shared: Inputs, stage: kinds.Train) -> dict[str, bool]:
-  """Which texts a batch carries for the model and a teacher in the step."""
+def model(shared: Inputs, stage: kinds.Train) -> Encoder:
+  """The encoder that the stage trains, as it trains it."""
+  return _chunked(shared.model(stage.model), stage)
+
+
+def _chunked(model: Encoder, stage: kinds.Train) -> Encoder:
+  bert = dataclasses.replace(model.bert, chunks=stage.chunks)
+  return dataclasses.replace(model, bert=bert)
+
+
+def cut(shared: Inputs, stage: kinds.Train) -> Cut:
+  """How a batch is divided, over devices and then on each of them."""
+  devices = sharding.batch_devices(shared.mesh)
+  return Cut(devices, stage.accumulation * stage.chunks)
+
+
+def packs(shared: Inputs, stage: kinds.Train) -> bool:
+  """Whether texts share rows: late interaction compares padded ones."""
+  return shared.config.data.packed and "late" not in _model_kinds(shared, stage)
+
+
+def _model_kinds(shared: Inputs, stage: kinds.Train) -> set[str]:
+  """Of the models that read the batch."""
   names = [stage.model]
   if stage.teacher:
     names.append(shared.config.stages[stage.teacher].model)
-  model_kinds = {shared.config.models[name].kind for name in names}
+  return {shared.config.models[name].kind for name in names}
+
+
+def carried(shared: Inputs, stage: kinds.Train) -> dict[str, bool]:
+  """Which texts a batch carries for the model and a teacher in the step."""
+  model_kinds = _model_kinds(shared, stage)
   return {
     "passage": bool(model_kinds & {"dual", "late"}),
     "pair": "cross" in model_kinds,

@@ -79,11 +79,11 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
       )
   examples.check(shared, name, stage)
   shared.check_mesh(where, stage.model)
-  parts = sharding.batch_devices(shared.mesh) * stage.accumulation
+  parts = examples.cut(shared, stage).groups
   if stage.batch_size % parts:
     raise strict.ConfigError(
       f"{where}.batch_size is {stage.batch_size}; it must be a multiple of "
-      f"{parts}: devices along data and fsdp times accumulation"
+      f"{parts}: devices along data and fsdp times accumulation times chunks"
     )
   _loss_fn(shared, name, stage)
 
@@ -120,6 +120,8 @@ def run(
     seed=seed,
     first=first,
     part=sharding.batch_rows(shared.mesh, stage.batch_size),
+    cut=examples.cut(shared, stage) if examples.packs(shared, stage) else None,
+    steps=stage.steps,
   )
   began = time.monotonic()
   state = _fit(
@@ -256,7 +258,7 @@ def _loss_fn(shared: Inputs, name: str, stage: kinds.Train):
         f"config.stages.{name}: method {stage.method} has no use for the "
         f"stage's {field}; it reads {', '.join(method.READS) or 'labels'}"
       )
-  return method.make(settings, shared.model(stage.model), sources)
+  return method.make(settings, examples.model(shared, stage), sources)
 
 
 def _method(name: str, stage: kinds.Train) -> types.ModuleType:

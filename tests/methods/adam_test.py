@@ -7,7 +7,7 @@ import pytest
 
 from prod_jax import strict
 from prod_jax.losses import listwise
-from prod_jax.methods import adam, scoring
+from prod_jax.methods import adam
 from prod_jax.methods.scoring import Sources
 from tests.methods import batches
 from tests.methods.batches import B, G, N, batch, no_dropout, rng
@@ -90,9 +90,9 @@ def test_the_loss_is_the_written_formula():
   loss_fn = adam.make(set_up, DUAL, OFFERED)
   loss, metrics = jax.jit(loss_fn)(params, {}, data, rng())
   s_BX = np.array(
-    jax.jit(
-      lambda x: scoring.score(DUAL, params, adam.with_dark(x), in_batch=False)
-    )(data)
+    jax.jit(lambda x, key: adam.score_with_dark(DUAL, params, x, key))(
+      data, rng().dropout
+    )
   )
   assert s_BX.shape == (B, N + G)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.models import bert
+from prod_jax.models import texts
 from prod_jax.models.cross import CrossEncoder
 
 
@@ -25,14 +25,14 @@ def trees(params):
   return {"encoder": params, "head": head}
 
 
-@pytest.mark.parametrize("pooling", bert.POOLINGS)
+@pytest.mark.parametrize("pooling", texts.POOLINGS)
 def test_score_is_linear_in_the_pooled_state(
   config, params, trees, rows, encode, score, pooling
 ):
   pair = rows(4, 6)
   found = score(CrossEncoder(config, pooling), trees, pair)
   hidden, _ = encode(config, params, pair, None)
-  pooled = bert.pool(hidden, jnp.asarray(pair.segment), pooling)
+  pooled = texts.pool(hidden, pair, pooling)
   expected = np.asarray(pooled) @ np.linspace(-1, 1, 8) + 0.25
   np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 
 from prod_jax.batch import Tokens
-from prod_jax.models import bert, hf
+from prod_jax.models import hf, texts
 from prod_jax.models.dual import DualEncoder
 
 
@@ -47,7 +47,7 @@ def test_each_tower_reads_its_own_weights(dual, params, rows, embed):
     np.testing.assert_allclose(found, tied, atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", bert.POOLINGS)
+@pytest.mark.parametrize("pooling", texts.POOLINGS)
 def test_dot_leaves_the_pooled_state_as_it_is(
   dual, config, params, rows, encode, embed, pooling
 ):
@@ -81,7 +81,7 @@ def test_leading_axes(dual, config, params, rows, embed):
   tokens = Tokens(*(x.reshape(2, 1, 7) for x in flat))
   found, out = embed(dual(), trees, tokens, "query")
   assert found.shape == (2, 1, config.width)
-  assert out["layers"][0].shape == (2, 1, 7, config.width)
+  assert out["layers"][0].shape == (2, 1, config.width)
   np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
   one = Tokens(*(x[0] for x in flat))
   single, _ = embed(dual(), trees, one, "query")
@@ -142,14 +142,14 @@ def minilm() -> pathlib.Path:
 
 
 def test_real_weights_know_what_a_sentence_means(minilm):
-  texts = (
+  sentences = (
     "How do I sort a list in Python?",
     "Ordering the elements of an array with the standard library.",
     "The cat slept on the warm window sill all afternoon.",
   )
   tokenizer = tokenizers.Tokenizer.from_file(str(minilm / "tokenizer.json"))
   tokenizer.enable_padding(length=24)
-  encoded = tokenizer.encode_batch(list(texts))
+  encoded = tokenizer.encode_batch(list(sentences))
   ids, segment = (
     np.array([getattr(e, f) for e in encoded], np.int32)
     for f in ("ids", "attention_mask")

@@ -44,7 +44,7 @@ def test_texts_longer_than_the_position_table_are_an_error(quickstart):
 
 def test_a_shape_beside_weights_must_be_theirs(quickstart):
   agreed = ["width=384", "depth=2", "heads=12", "mlp_width=1536"]
-  agreed += ["vocab_size=30522", "max_positions=512", "remat=True"]
+  agreed += ["vocab_size=30522", "max_positions=512", "remat=layers"]
   shared = quickstart(20, 32, *(f"models.student.{x}" for x in agreed))
   assert shared.model("student").bert.remat
   for wrong, found in (("depth=6", 2), ("vocab_size=30000", 30522)):

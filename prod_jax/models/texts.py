@@ -1,0 +1,120 @@
+"""From rows of hidden states to texts: one vector of each, in any layout.
+
+A text has a row of its own or shares one, and a batch is embedded at once or
+chunk by chunk; nobody behind this file sees a difference. The letters are
+those of batch.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from prod_jax.batch import Packed, Texts, Tokens
+
+PyTree = Any
+
+POOLINGS = ("cls", "mean")
+
+
+def tokens_of(texts: Texts) -> Tokens:
+  """The rows of texts, [..., L]."""
+  return texts.tokens if isinstance(texts, Packed) else texts
+
+
+def pool(
+  hidden: Float[Array, "... L D"], texts: Texts, pooling: str
+) -> Float[Array, "... D"]:
+  """One float32 vector of each text.
+
+  Args:
+    hidden: of any layer, for `tokens_of(texts)`.
+    texts: Tokens [..., L], of whose rows the text in segment 1 is taken, or
+      Packed.
+    pooling: "cls" takes the text's first token; "mean" averages all its
+      tokens, [CLS] and [SEP] among them as in sentence-transformers, and is 0
+      for a row of padding.
+  """
+  if isinstance(texts, Packed):
+    pooled_GRSD = _pool_packed(hidden, texts, pooling)
+    return _in_place(pooled_GRSD, jnp.asarray(texts.place))
+  if pooling == "cls":
+    return hidden[..., 0, :].astype(jnp.float32)
+  where = (jnp.asarray(texts.segment) == 1)[..., None]
+  total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
+  return total / jnp.maximum(where.sum(axis=-2), 1)
+
+
+def _pool_packed(
+  hidden_GRLD: Float[Array, "G R L D"], texts: Packed, pooling: str
+) -> Float[Array, "G R S D"]:
+  """One float32 vector for each place of each row."""
+  start_GRS = jnp.asarray(texts.start_GRS)
+  if pooling == "cls":
+    first = jnp.take_along_axis(hidden_GRLD, start_GRS[..., None], axis=2)
+    return first.astype(jnp.float32)
+  segment_GRL = jnp.asarray(texts.tokens.segment)
+  number_11S1 = 1 + jnp.arange(start_GRS.shape[-1])[None, None, :, None]
+  is_of_GRSL = segment_GRL[:, :, None] == number_11S1
+  # A sum over chosen tokens is a product with zeros and ones: a matmul, where
+  # a TPU would take the numbers of a segment sum one after the other.
+  total_GRSD = jnp.einsum(
+    "GRSL,GRLD->GRSD",
+    is_of_GRSL.astype(hidden_GRLD.dtype),
+    hidden_GRLD,
+    preferred_element_type=jnp.float32,
+    precision="highest",
+  )
+  count_GRS1 = is_of_GRSL.sum(axis=-1)[..., None]
+  return total_GRSD / jnp.maximum(count_GRS1, 1)
+
+
+def _in_place(
+  x_GRSD: Float[Array, "G R S D"], place: Int[Array, "B ..."]
+) -> Float[Array, "B ... D"]:
+  """Of each text the vector of its place, looked up in its own group."""
+  G, D = x_GRSD.shape[0], x_GRSD.shape[-1]
+  place_GX1 = place.reshape(G, -1, 1)
+  found = jnp.take_along_axis(x_GRSD.reshape(G, -1, D), place_GX1, axis=1)
+  return found.reshape(*place.shape, D)
+
+
+def in_chunks(
+  embed: Callable[[Texts, PRNGKeyArray | None], PyTree],
+  texts: Texts,
+  dropout_key: PRNGKeyArray | None,
+  chunks: int,
+) -> PyTree:
+  """embed(texts, dropout_key), a chunk of the batch after the other.
+
+  Gradient caching (Gao et al., arXiv 2101.06983), for any loss: nothing of a
+  chunk is kept but what `embed` returns, and the backward pass computes each
+  chunk again, with the same dropout, when the gradient of its results is
+  known. Memory is that of one chunk and of all embeddings; the gradient is
+  that of the whole batch.
+
+  Args:
+    embed: its results have the leading axis of the batch, [B, ...].
+    texts: arrays with leading axes that are multiples of `chunks`. Chunk c
+      takes each `chunks`-th row from c on, so that every device keeps its own.
+    dropout_key: split between chunks; None is no dropout.
+    chunks: 1 is a plain call.
+  """
+  if chunks == 1:
+    return embed(texts, dropout_key)
+  keys = None if dropout_key is None else jax.random.split(dropout_key, chunks)
+  parts = jax.tree.map(
+    lambda x: x.reshape(-1, chunks, *x.shape[1:]).swapaxes(0, 1), texts
+  )
+
+  def body(_: None, part: tuple) -> tuple[None, PyTree]:
+    return None, embed(*part)
+
+  # Loop bodies are not merged with their repetition: nothing to prevent.
+  again = jax.checkpoint(body, prevent_cse=False)
+  _, embedded = jax.lax.scan(again, None, (parts, keys))
+  return jax.tree.map(
+    lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), embedded
+  )

@@ -1,0 +1,133 @@
+"""Packed rows: each token where its text says, and little wasted."""
+
+import numpy as np
+import pytest
+
+from prod_jax import strict
+from prod_jax.batch import Tokens
+from prod_jax.data import packing
+
+
+def lengths(n, seed=0, longest=40):
+  return np.random.default_rng(seed).integers(2, longest + 1, n)
+
+
+def padded(lengths, width):
+  """Texts whose ids tell text and position."""
+  position = np.broadcast_to(np.arange(width), (*lengths.shape, width))
+  segment = position < lengths[..., None]
+  number = np.arange(lengths.size).reshape(*lengths.shape, 1)
+  return Tokens(
+    *(
+      np.where(segment, x, 0).astype(np.int32)
+      for x in (1000 * number + position, 1, position, number % 2)
+    )
+  )
+
+
+@pytest.mark.parametrize("row_length", [40, 64, 160])
+def test_texts_never_overlap_and_never_leave_their_row(row_length):
+  found = lengths(200)
+  places = packing.fit(found, row_length)
+  taken = np.zeros((places.rows, row_length), int)
+  for row, start, length in zip(places.row, places.start, found, strict=True):
+    assert start + length <= row_length
+    taken[row, start : start + length] += 1
+  assert taken.max() == 1
+  assert taken.sum() == found.sum()
+  slots = places.row * 1000 + places.segment
+  assert len(np.unique(slots)) == len(found)
+  assert places.segment.max() < packing.texts_a_row(row_length)
+
+
+def test_best_fit_of_long_and_short_texts():
+  places = packing.fit(np.array([24, 80, 48, 56, 32]), 80)
+  # 80 | 56 and 24 | 48 and 32
+  assert places.rows == 3
+  assert places.row.tolist() == [1, 0, 2, 1, 2]
+  assert places.segment.tolist() == [1, 0, 0, 0, 1]
+  assert places.start.tolist() == [56, 0, 0, 0, 48]
+
+
+def test_a_row_holds_at_most_so_many_texts():
+  assert packing.fit(np.full(9, 2), 32).rows == 3  # 4 places of 8 tokens
+  assert packing.fit(np.zeros(0, int), 32).rows == 0
+
+
+def test_natural_lengths_leave_less_than_a_twentieth_empty():
+  """Like passages of MS MARCO: 77 tokens in the mean, 144 at most."""
+  rng = np.random.default_rng(1)
+  texts = np.clip(rng.gamma(6, 77 / 6, (8, 64, 16)), 4, 144).astype(int)
+  cut = packing.Cut(devices=2, splits=1)
+  shape, padding = packing.shape_for(list(texts), cut, 144, 0)
+  assert padding < 0.05
+  assert shape.row_length < 2 * 144
+  for batch in texts:
+    for group in cut.queries(64):
+      places = packing.fit(batch[group].reshape(-1), shape.row_length)
+      assert places.rows <= shape.rows
+
+
+def test_texts_that_fill_no_row_get_longer_rows():
+  """Of 100 of 144 tokens one fits, so that a third would be wasted."""
+  sample = [np.full((16, 8), 96)]
+  shape, padding = packing.shape_for(sample, packing.Cut(1, 1), 144, 0)
+  assert (shape.row_length, padding) == (192, 0.0)
+  fixed, padding = packing.shape_for(sample, packing.Cut(1, 1), 144, 144)
+  assert fixed == (128, 144)
+  assert padding == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("part", [range(12), range(6, 12), range(3)])
+def test_every_text_is_found_at_its_place(part):
+  """4 devices with 3 queries each; a process holds some of them."""
+  cut, part = packing.Cut(devices=4, splits=3), np.array(part)
+  whole = lengths(24, longest=20).reshape(12, 2)
+  tokens = padded(whole, 20)
+  own = Tokens(*(x[part] for x in tokens))
+  packed = packing.pack(own, part, whole, cut, packing.Shape(1, 40))
+  G, _, L = packed.tokens.ids.shape
+  assert (len(part), 40) == (G, L)
+  start_GX = packed.start_GRS.reshape(G, -1)
+  S = packed.start_GRS.shape[-1]
+  for b, query in enumerate(part):
+    # Query 3 d + r of device d is alone in group 3 d + r.
+    for n, place in enumerate(packed.place[b]):
+      row, start = place // S, start_GX[b, place]
+      here = slice(start, start + whole[query, n])
+      for field, values in zip(packed.tokens, tokens, strict=True):
+        wanted = values[query, n, : whole[query, n]]
+        if field is packed.tokens.segment:
+          wanted = wanted * (place % S + 1)
+        np.testing.assert_array_equal(field[b, row, here], wanted)
+  real = packed.tokens.segment > 0
+  assert real.sum() == whole[part].sum()
+
+
+def test_a_device_takes_each_of_its_queries_in_turn():
+  order = packing.Cut(devices=2, splits=2).queries(8)
+  assert order.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
+
+
+def test_all_processes_get_the_rows_of_the_fullest_group():
+  whole = np.full((4, 3), 4)
+  whole[3] = 16
+  cut = packing.Cut(devices=2, splits=1)
+  tokens = Tokens(*(x[:2] for x in padded(whole, 16)))
+  packed = packing.pack(tokens, np.arange(2), whole, cut, packing.Shape(2, 16))
+  needed = packing.fit(whole[2:].reshape(-1), 16).rows
+  assert needed == 4
+  assert packed.tokens.ids.shape == (1, packing.grown(2, needed), 16)
+
+
+def test_rows_grow_by_tenths():
+  assert packing.grown(100, 90) == 100
+  assert packing.grown(100, 101) == 110
+  assert packing.grown(100, 115) == 121  # 110, and a tenth of it
+
+
+def test_a_row_too_short_for_the_longest_text():
+  with pytest.raises(strict.ConfigError, match=r"row_length is 64.* 144 tok"):
+    packing.check_row_length(64, 144, "a passage")
+  packing.check_row_length(0, 144, "a passage")
+  packing.check_row_length(144, 144, "a passage")

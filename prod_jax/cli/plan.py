@@ -25,6 +25,12 @@ _SCALE = flags.DEFINE_integer(
 )
 _PASSAGES = flags.DEFINE_integer("passages", 0, "How many there are.")
 _QUERIES = flags.DEFINE_integer("queries", 0, "The same, of each split.")
+_QUERY_TOKENS = flags.DEFINE_integer(
+  "query_tokens",
+  0,
+  "Of a query in the mean; 0: all are as long as may be.",
+)
+_PASSAGE_TOKENS = flags.DEFINE_integer("passage_tokens", 0, "The same.")
 _CACHE = flags.DEFINE_string(
   "cache_dir", "~/.cache/prod_jax/plan", "What was compiled before."
 )
@@ -39,7 +45,13 @@ def main(argv: list[str]) -> None:
       run,
       _TOPOLOGY.value,
       Compiler(pathlib.Path(_CACHE.value).expanduser()),
-      shapes.size_of(run.data, _PASSAGES.value, _QUERIES.value),
+      shapes.size_of(
+        run.data,
+        _PASSAGES.value,
+        _QUERIES.value,
+        _QUERY_TOKENS.value,
+        _PASSAGE_TOKENS.value,
+      ),
       stages=_STAGE.value,
       scale_from=_SCALE.value,
       find_largest=_LARGEST.value,

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import strict
 from prod_jax.batch import Packed, Tokens
 
 # A row of L tokens has room for L / 8 texts: queries are about that long.
@@ -19,7 +18,7 @@ _TOKENS_A_TEXT, _LEAST = 8, 4
 # Rows as long as so many of the longest texts are tried, shortest first, until
 # less than this share of a batch is padding. Attention costs by row length.
 _LENGTHS = (1, 4 / 3, 3 / 2, 2, 3, 4)
-_PADDING = 0.05
+PADDING = 0.05
 
 
 class Places(NamedTuple):
@@ -214,7 +213,7 @@ def shape_for(
     padding = 1 - float(tokens) / (cut.groups * rows * length)
     if padding < least:
       best, least = Shape(rows, length), padding
-    if padding < _PADDING:
+    if padding < PADDING:
       break
   return best, least
 
@@ -222,12 +221,3 @@ def shape_for(
 def row_lengths(longest: int) -> list[int]:
   """The lengths of row that are tried, multiples of 8, shortest first."""
   return sorted({-(-math.ceil(longest * x) // 8) * 8 for x in _LENGTHS})
-
-
-def check_row_length(row_length: int, longest: int, what: str) -> None:
-  """Raises ConfigError for rows in which the longest text does not fit."""
-  if row_length and row_length < longest:
-    raise strict.ConfigError(
-      f"config.data.row_length is {row_length}, and {what} may have {longest} "
-      "tokens; make it longer, or 0 to have it chosen"
-    )

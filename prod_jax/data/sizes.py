@@ -11,10 +11,19 @@ from absl import logging
 
 
 class Size(NamedTuple):
-  """Attributes: passages, queries by split (those with a label or answer)."""
+  """How much text there is in a set.
+
+  Attributes:
+    passages: in the collection.
+    queries: by split, those with a label or an answer.
+    query_tokens, passage_tokens: of a text in the mean, with [CLS] and [SEP];
+      0 where that is not known.
+  """
 
   passages: int
   queries: Mapping[str, int]
+  query_tokens: int = 0
+  passage_tokens: int = 0
 
 
 # MS MARCO: microsoft.github.io/msmarco (collections; 532,761 judgements of

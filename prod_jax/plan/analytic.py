@@ -8,20 +8,22 @@ hidden width F and n layers a forward pass takes
 
 and heads, projections and scores of queries against passages come on top. A
 training step takes three forward passes of what is trained (one forward, two
-backward) and one of what is frozen. Padding counts as tokens do. Not counted:
-lookups, softmax, LayerNorm, GELU, dropout, losses, the optimizer, and what is
-computed a second time because of `remat`.
+backward) and one of what is frozen. Padding counts as tokens do, and
+the tokens of a row as if all attended to each other. Not counted: lookups,
+softmax, LayerNorm, GELU, dropout, losses, the optimizer, and what is computed
+a second time because of `remat` or `chunks`.
 """
 
 import math
 from collections.abc import Iterable
 from typing import Any
 
-from prod_jax.batch import Batch
+from prod_jax.batch import Batch, Packed
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.texts import tokens_of
 
 TRAINED, FROZEN = 3, 1  # forward passes of a step
 
@@ -79,17 +81,26 @@ def step(
     for model in models:
       total += times * texts(model, read_by(model, batch))
       if not isinstance(model, CrossEncoder):
-        total += times * scores(
-          model, batch.query.ids.shape, batch.passage.ids.shape, in_batch
-        )
+        total += times * scores(model, *compared(batch), in_batch)
   return total
 
 
 def read_by(model: Encoder, batch: Batch) -> list[tuple[int, ...]]:
-  """The shapes of the texts of a batch that a model reads."""
+  """The shapes of the rows of a batch that a model reads."""
   if isinstance(model, CrossEncoder):
     # A stage has pairs or triples: no model reads both.
     read = [batch.pair, batch.triple]
   else:
     read = [batch.query, batch.passage, batch.dark]
-  return [tokens.ids.shape for tokens in read if tokens is not None]
+  return [tokens_of(texts).ids.shape for texts in read if texts is not None]
+
+
+def compared(batch: Batch) -> tuple[tuple[int, ...], tuple[int, ...]]:
+  """[B, L] and [B, N, L] of queries and passages that meet in a score."""
+  query, passage = (
+    texts.place.shape + tokens_of(texts).ids.shape[-1:]
+    if isinstance(texts, Packed)
+    else texts.ids.shape
+    for texts in (batch.query, batch.passage)
+  )
+  return query, passage

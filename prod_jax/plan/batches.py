@@ -1,19 +1,22 @@
 """The shape of a stage's batch, with no data on the machine.
 
 The batch is assembled by the code that assembles it in a run, out of a
-handful of texts of one token. Texts are padded to the configured lengths, so
-that shapes are those of a run.
+handful of texts of one token, padded to the configured lengths. Rows that
+texts share in a run are as many as texts of the mean length fill.
 """
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from prod_jax import kinds
-from prod_jax.batch import Batch
-from prod_jax.data.assemble import Assemble, Examples
+from prod_jax import config, kinds
+from prod_jax.batch import Batch, Packed, Tokens
+from prod_jax.data import packing
+from prod_jax.data.assemble import Assemble, Examples, choose, longest_of
 from prod_jax.data.lists import Candidates, Compared, Dark
+from prod_jax.data.sizes import Size
 from prod_jax.data.tokens import Special
 from prod_jax.stages import examples
 from prod_jax.stages.inputs import Inputs
@@ -41,8 +44,11 @@ def training(shared: Inputs, name: str, stage: kinds.Train) -> Batch:
     candidates=lists,
     **_cached(shared, stage, columns),
   )
-  assemble = Assemble(made, stage.negatives, examples.draw_of(name, stage))
-  batch = assemble(np.arange(QUERIES), np.random.default_rng(0))
+  draw = examples.draw_of(name, stage)
+  chosen = choose(made, stage.negatives, draw)(
+    np.arange(QUERIES), np.random.default_rng(0)
+  )
+  batch = Assemble(made, draw)(chosen)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, jax.dtypes.canonicalize_dtype(x.dtype)
@@ -55,6 +61,80 @@ def of_size(batch: Any, size: int) -> Any:
   """The same with another leading axis."""
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), batch
+  )
+
+
+class Means(NamedTuple):
+  """Tokens of a text in the mean, by its field in a batch."""
+
+  query: int
+  passage: int
+  pair: int
+  triple: int
+  dark: int
+
+
+def means(data: config.Data, size: Size) -> Means:
+  """Of a data set; where they are not known, those of its longest texts."""
+  query, passage = size.query_tokens, size.passage_tokens
+  if not query or not passage:
+    return Means(**longest_of(data))
+  one_more = passage - 1  # they share the [CLS]
+  return Means(query, passage, query + one_more, query + 2 * one_more, passage)
+
+
+def rows_of(texts: int, mean: int, row_length: int) -> int:
+  """Rows that so many texts fill, as full as rows of a run are at the least."""
+  return math.ceil(texts * mean / _filled(mean, row_length))
+
+
+def texts_of(rows: int, mean: int, row_length: int) -> int:
+  """Texts that are in so many rows: the most with which `rows_of` is `rows`."""
+  return max(int(rows * _filled(mean, row_length) / mean), 1)
+
+
+def _filled(mean: int, row_length: int) -> float:
+  """Tokens of a row that are of texts; one as long as the row fills it."""
+  full = mean == row_length
+  return row_length * (1.0 if full else 1 - packing.PADDING)
+
+
+def packed(batch: Batch, groups: int, row_length: int, mean: Means) -> Batch:
+  """A batch of padded texts as one in which they share rows.
+
+  Args:
+    batch: of shapes.
+    groups: G, into which it is cut.
+    row_length: tokens of a row; 0 is that of the longest text.
+    mean: tokens of the texts.
+  """
+
+  def rows(field: str) -> Packed | None:
+    texts = getattr(batch, field)
+    if texts is None:
+      return None
+    *leading, longest = texts.ids.shape
+    L = row_length or longest
+    R = rows_of(math.prod(leading) // groups, getattr(mean, field), L)
+    return packed_shape(tuple(leading), groups, R, L)
+
+  return batch._replace(**{field: rows(field) for field in Means._fields})
+
+
+def packed_shape(
+  leading: tuple[int, ...], groups: int, rows: int, row_length: int
+) -> Packed:
+  """Texts of such leading axes in so many rows of each group."""
+
+  def array(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, np.int32)
+
+  tokens = array(groups, rows, row_length)
+  places = packing.texts_a_row(row_length)
+  return Packed(
+    Tokens(tokens, tokens, tokens, tokens),
+    array(groups, rows, places),
+    array(*leading),
   )
 
 

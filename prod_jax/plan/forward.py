@@ -1,10 +1,11 @@
 """Stages that run a frozen model over many rows, as programs.
 
-Rows of a run have their natural length; here all are of the greatest one.
+Texts are of the mean length where that is known, else of the greatest.
 Every function makes the program of its stage kind; `size` is of the data set.
 Each device works at batches of its own, and so does a program.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,13 @@ import jax
 import numpy as np
 
 from prod_jax import config, kinds, sharding
-from prod_jax.batch import Tokens
+from prod_jax.batch import Packed, Texts, Tokens
+from prod_jax.data import packing
 from prod_jax.data import rows as layout
 from prod_jax.data.sizes import Size
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.texts import tokens_of
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program, params_of
 from prod_jax.retrieval import buckets, rerank
@@ -29,8 +32,8 @@ def encode(
 ) -> Program:
   length = shared.config.data.passage_length
 
-  def program(model: Encoder, params: Any, rows: Tokens):
-    return embedding.embed_rows.trace(model, params, rows, "passage")
+  def program(model: Encoder, params: Any, texts: Texts):
+    return embedding.embed_texts.trace(model, params, texts, "passage")
 
   return _forward(
     shared,
@@ -42,12 +45,13 @@ def encode(
     unit="passages",
     rows=layout.single([_text()], length, batches.SPECIAL),
     longest=length,
+    mean=batches.means(shared.config.data, size).passage,
     examples=size.passages or None,
   )
 
 
 def score(shared: Inputs, name: str, stage: kinds.Score, size: Size) -> Program:
-  return _pairs(shared, name, stage, 1, _of_lists(shared, stage, size))
+  return _pairs(shared, name, stage, 1, _of_lists(shared, stage, size), size)
 
 
 def darken(
@@ -55,7 +59,7 @@ def darken(
 ) -> Program:
   made = stage.strengthened + stage.masked
   queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 1, queries and queries * made)
+  return _pairs(shared, name, stage, 1, queries and queries * made, size)
 
 
 def compare(
@@ -63,7 +67,7 @@ def compare(
 ) -> Program:
   asked = stage.pairs * (2 if stage.both_orders else 1)
   queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 2, queries and queries * asked)
+  return _pairs(shared, name, stage, 2, queries and queries * asked, size)
 
 
 def evaluate(
@@ -74,7 +78,7 @@ def evaluate(
     return None
   queries = size.queries.get(stage.split)
   count = queries and queries * stage.rerank_depth
-  return _pairs(shared, name, stage, 1, count, source=stage.rerank)
+  return _pairs(shared, name, stage, 1, count, size, source=stage.rerank)
 
 
 def _of_lists(shared: Inputs, stage: kinds.Score, size: Size) -> int | None:
@@ -98,20 +102,23 @@ def _pairs(
   stage: Any,
   passages: int,
   count: int | None,
+  size: Size,
   source: str = "",
 ) -> Program:
   """A model that reads a query with one passage or two, in rows [R, L]."""
   source = source or stage.params
   model, data, text = shared.model_of(source), shared.config.data, [_text()]
   special, Lq = batches.SPECIAL, data.query_length
-  jitted, longest = rerank.score_rows, layout.pair_length(data)
+  jitted, longest = rerank.score_pairs, layout.pair_length(data)
+  mean = batches.means(data, size).pair
   if isinstance(model, LateInteraction):
-    jitted, longest = rerank.score_late_rows, data.passage_length
+    jitted, longest = rerank.score_late_pairs, data.passage_length
     rows = tuple(layout.single(text, L, special) for L in (Lq, longest))
   elif passages == 1:
     rows = layout.pair(text, text, Lq, longest, special)
   else:
     longest = layout.triple_length(data)
+    mean = batches.means(data, size).triple
     rows = layout.triple(
       text, text, text, Lq, data.passage_length, longest, special
     )
@@ -125,6 +132,7 @@ def _pairs(
     unit="pairs" if passages == 1 else "triples",
     rows=rows,
     longest=longest,
+    mean=mean,
     examples=count,
   )
 
@@ -140,17 +148,22 @@ def _forward(
   unit: str,
   rows: Any,
   longest: int,
+  mean: int,
   examples: int | None,
 ) -> Program:
-  """A frozen model, of a kind that `reads` such rows, over many of them."""
+  """A frozen model, of a kind that `reads` such rows, over many of them.
+
+  Where texts share rows a batch is of so many tokens, and counts the texts of
+  the mean length that fill them.
+  """
   shared.check_trains(f"config.stages.{name}", source, reads)
   model, given = shared.model_of(source), shared.devices
   mesh = sharding.make_mesh(config.Mesh(), given[:1])
-  batch = buckets.rows_of(longest, stage.batch_tokens)
+  batch, of_size = _texts(shared.config.data, rows, longest, mean, stage)
 
   def lower(count: int) -> jax.stages.Lowered:
     params = _placed(params_of(model), sharding.replicated(mesh))
-    texts = batches.of_size(rows, count)
+    texts = of_size(count)
     with jax.set_mesh(mesh):
       traced = trace(
         model, params, _placed(texts, sharding.batch_sharding(mesh))
@@ -158,14 +171,12 @@ def _forward(
       return traced.lower(lowering_platforms=("tpu",))
 
   def flops(count: int) -> int:
-    texts = jax.tree.leaves(rows, is_leaf=lambda x: isinstance(x, Tokens))
-    total = analytic.texts(
-      model, [(count, text.ids.shape[-1]) for text in texts]
-    )
-    if len(texts) == 1:
-      return total
-    Lq, Lp = (text.ids.shape[-1] for text in texts)
-    return total + analytic.scores(
+    texts = of_size(count)
+    if isinstance(texts, Tokens | Packed):
+      return analytic.texts(model, [tokens_of(texts).ids.shape])
+    shapes = [text.ids.shape for text in texts]
+    (_, Lq), (_, Lp) = shapes
+    return analytic.texts(model, shapes) + analytic.scores(
       model, (count, Lq), (count, 1, Lp), in_batch=False
     )
 
@@ -184,6 +195,24 @@ def _forward(
     flops=flops,
     lower=lower,
   )
+
+
+def _texts(
+  data: config.Data, rows: Any, longest: int, mean: int, stage: Any
+) -> tuple[int, Callable[[int], Any]]:
+  """How many texts a batch holds, and the shape of any number of them."""
+  if not data.packed or not isinstance(rows, Tokens):
+    batch = buckets.rows_of(longest, stage.batch_tokens)
+    return batch, functools.partial(batches.of_size, rows)
+  row_length = data.row_length or longest
+  full = buckets.rows_of(row_length, stage.batch_tokens)
+
+  def of_size(count: int) -> Packed:
+    R = batches.rows_of(count, mean, row_length)
+    places = R * packing.texts_a_row(row_length)
+    return batches.packed_shape((1, places), 1, R, row_length)
+
+  return batches.texts_of(full, mean, row_length), of_size
 
 
 def _text() -> np.ndarray:

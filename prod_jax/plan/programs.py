@@ -27,7 +27,8 @@ def programs(
 
   Args:
     shared: with a config of `shapes.known`, and the devices of a slice.
-    size: of the data set; splits that are not known are left out.
+    size: of the data set; splits that are not known are left out. Where mean
+      lengths are not known every text is of the greatest one.
     only: names of stages; empty is all.
     scale: training batches are so many times those of the config. Others are
       of one process, whatever the slice.
@@ -43,7 +44,7 @@ def programs(
   for name in only or stages:
     stage = stages[name]
     if stage.kind == "train":
-      made.append(_training(shared, name, stage, scale))
+      made.append(_training(shared, name, stage, scale, size))
     elif stage.kind in _FORWARD:
       _check_inputs(shared, name, stage)
       made.append(_FORWARD[stage.kind](shared, name, stage, size))
@@ -51,13 +52,13 @@ def programs(
 
 
 def _training(
-  shared: Inputs, name: str, stage: kinds.Train, scale: float
+  shared: Inputs, name: str, stage: kinds.Train, scale: float, size: Size
 ) -> Program:
   _check_inputs(shared, name, stage)
   queries = stage.steps * stage.batch_size
-  size = round(stage.batch_size * scale)
-  stage = dataclasses.replace(stage, batch_size=size)
-  program = training.program(shared, name, stage, queries)
+  batch_size = round(stage.batch_size * scale)
+  stage = dataclasses.replace(stage, batch_size=batch_size)
+  program = training.program(shared, name, stage, queries, size)
   if program.divides:
     train.check(shared, name, stage)
   return program

@@ -45,13 +45,20 @@ def check_vocabulary(shared: Inputs) -> None:
         ) from error
 
 
-def size_of(data: config.Data, passages: int = 0, queries: int = 0) -> Size:
+def size_of(
+  data: config.Data,
+  passages: int = 0,
+  queries: int = 0,
+  query_tokens: int = 0,
+  passage_tokens: int = 0,
+) -> Size:
   """Counts of a data set: given ones, else published ones.
 
   Args:
     data: of the config; its limits are applied.
     passages: of the collection, 0 where it is not given.
     queries: of each split, 0 where they are not given.
+    query_tokens, passage_tokens: of a text in the mean, the same.
 
   Returns:
     Its `passages` is 0, and splits are missing, where nothing is known.
@@ -63,7 +70,8 @@ def size_of(data: config.Data, passages: int = 0, queries: int = 0) -> Size:
   splits: dict[str, int] = {**found.queries}
   if queries:
     splits = dict.fromkeys({*splits, "train", "dev", "test"}, queries)
-  return Size(total, _at_most(splits, data.max_queries))
+  counts = _at_most(splits, data.max_queries)
+  return Size(total, counts, query_tokens, passage_tokens)
 
 
 def _at_most(

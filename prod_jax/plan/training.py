@@ -2,7 +2,9 @@
 
 import jax
 
-from prod_jax import kinds, sharding
+from prod_jax import kinds
+from prod_jax.batch import Batch
+from prod_jax.data.sizes import Size
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program, params_of
 from prod_jax.stages import examples, train
@@ -11,7 +13,7 @@ from prod_jax.train.step import jit_step
 
 
 def program(
-  shared: Inputs, name: str, stage: kinds.Train, queries: int
+  shared: Inputs, name: str, stage: kinds.Train, queries: int, size: Size
 ) -> Program:
   """The step of a stage that goes over so many queries in all."""
   student, frozen_models = shared.model(stage.model), []
@@ -26,31 +28,39 @@ def program(
   step, first_state = train.step_of(shared, name, stage)
   state = jax.eval_shape(first_state, params)
   batch = batches.training(shared, name, stage)
+  cut = examples.cut(shared, stage)
+
+  def of_size(count: int, groups: int) -> Batch:
+    texts = batches.of_size(batch, count)
+    if not examples.packs(shared, stage):
+      return texts
+    data = shared.config.data
+    mean = batches.means(data, size)
+    return batches.packed(texts, groups, data.row_length, mean)
 
   def lower(count: int) -> jax.stages.Lowered:
     with jax.set_mesh(shared.mesh):
       jitted = jit_step(step, state, frozen, shared.mesh)
-      traced = jitted.trace(state, frozen, batches.of_size(batch, count))
+      traced = jitted.trace(state, frozen, of_size(count, cut.groups))
       return traced.lower(lowering_platforms=("tpu",))
 
   def flops(count: int) -> int:
     return stage.accumulation * analytic.step(
-      batches.of_size(batch, count // stage.accumulation),
+      of_size(count // stage.accumulation, cut.groups // stage.accumulation),
       trained_models,
       frozen_models,
       # A method that does not say is in-batch.
       in_batch=stage.settings.get("in_batch", True),
     )
 
-  parts = sharding.batch_devices(shared.mesh) * stage.accumulation
   return Program(
     stage=name,
     kind=stage.kind,
     model=stage.model,
     unit="queries",
     batch=stage.batch_size,
-    multiple=parts,
-    grain=parts,
+    multiple=cut.groups,
+    grain=cut.groups,
     devices=shared.mesh.size,
     copies=1,
     examples=queries,

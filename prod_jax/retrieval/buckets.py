@@ -1,20 +1,18 @@
-"""Running a model over many rows of natural length, with few shapes.
+"""Running a model over many texts in rows of their own, with few shapes.
 
-Rows are sorted by length and cut into batches of about the same number of
-tokens, each padded to one of at most four lengths, so that a corpus costs few
-compilations and little padding. Results come back in the order of the rows.
+For what cannot share rows (packed.py). Rows are sorted by length and cut into
+batches of about the same number of tokens, each padded to one of at most four
+lengths, so that a corpus costs few compilations and little padding. Results
+come back in the order of the rows.
 """
 
-import collections
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from prod_jax import sharding
-from prod_jax.batch import Tokens
+from prod_jax.retrieval import turns
 
 SHAPES = 4
 
@@ -31,9 +29,9 @@ def rows_of(length: int, batch_tokens: int) -> int:
 
 
 def run(
-  forward: Callable[[Any, Tokens], jax.Array],
-  tokens_of: Callable[[np.ndarray, int], Tokens],
-  lengths: Sequence[int] | np.ndarray,
+  forward: turns.Forward,
+  tokens_of: Callable[[np.ndarray, int], Any],
+  lengths: np.ndarray,
   *,
   longest: int,
   batch_tokens: int,
@@ -43,9 +41,9 @@ def run(
   """Applies `forward` to rows 0 … n-1, the batches on each device in turn.
 
   Args:
-    forward: jitted, (parameters, Tokens [R, L]) to float32 [R, width], or [R]
-      for None.
-    tokens_of: (row numbers [R], L) to Tokens [R, L].
+    forward: jitted, (parameters, what `tokens_of` makes) to float32
+      [R, width], or [R] for None.
+    tokens_of: (row numbers [R], L) to Tokens [R, L], or several of them.
     lengths: tokens of each row, special ones included; may exceed `longest`.
     longest: rows are cut there.
     batch_tokens: about how many tokens a batch holds; it is one device's.
@@ -57,23 +55,11 @@ def run(
   """
   lengths = np.minimum(np.asarray(lengths), longest)
   out = np.empty((len(lengths), *([width] if width else [])), np.float32)
-  pending: collections.deque = collections.deque()
-
-  def settle() -> None:
-    done, result = pending.popleft()
-    out[done] = np.asarray(result)
-
-  turns = itertools.cycle(zip(*copies, strict=True))
-  batches = _batches(lengths, longest, batch_tokens)
-  # Every device has one batch to work at and one to go on with.
-  for (rows, length), (device, params) in zip(batches, turns, strict=False):
-    batch = jax.device_put(tokens_of(rows, length), device)
-    pending.append((rows, forward(params, batch)))
-    if len(pending) > 2 * len(copies.devices):
-      settle()
-  while pending:
-    settle()
-  return out
+  batches = (
+    turns.Work(rows, tokens_of(rows, length), np.arange(len(rows)))
+    for rows, length in _batches(lengths, longest, batch_tokens)
+  )
+  return turns.run(forward, batches, copies, out)
 
 
 def _batches(

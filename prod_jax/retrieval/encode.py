@@ -9,13 +9,13 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import sharding, strict
-from prod_jax.batch import Tokens
+from prod_jax import config, sharding, strict
+from prod_jax.batch import Texts
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
 from prod_jax.group import Group
 from prod_jax.models.dual import DualEncoder
-from prod_jax.retrieval import blocks, buckets
+from prod_jax.retrieval import blocks, packed
 
 Tower = Literal["query", "passage"]
 
@@ -70,9 +70,9 @@ class Shards:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def embed_rows(model: DualEncoder, params: Any, rows: Tokens, tower: Tower):
-  """Embeddings [R, D] of rows [R, L]."""
-  return model.embed(params, rows, tower)[0]
+def embed_texts(model: DualEncoder, params: Any, texts: Texts, tower: Tower):
+  """Embeddings [n, D] of texts [n, L], or [1, n, D] of Packed ones."""
+  return model.embed(params, texts, tower)[0]
 
 
 def embedder(
@@ -84,16 +84,23 @@ def embedder(
   *,
   longest: int,
   batch_tokens: int,
+  data: config.Data,
 ) -> Callable[[int, int], np.ndarray]:
   """A function of (start, stop) that embeds those rows of `store`.
 
   Its result is float32 [stop - start, D].
+
+  Args:
+    longest: texts are cut to so many tokens.
+    batch_tokens: about how many a batch holds.
+    data: says whether texts share rows.
   """
-  lengths = store.lengths() + 2  # [CLS] and [SEP]
+  lengths = layout.single_tokens(store.lengths(), longest)
+  run = packed.runner(data)
 
   def embed(start: int, stop: int) -> np.ndarray:
-    return buckets.run(
-      lambda params, rows: embed_rows(model, params, rows, tower),
+    return run(
+      lambda params, texts: embed_texts(model, params, texts, tower),
       lambda rows, length: layout.single(
         [store[start + int(i)] for i in rows], length, special
       ),

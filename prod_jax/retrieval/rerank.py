@@ -13,13 +13,13 @@ import jax
 import numpy as np
 
 from prod_jax import config, sharding
-from prod_jax.batch import Tokens
+from prod_jax.batch import Packed, Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
 from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
-from prod_jax.retrieval import buckets
+from prod_jax.retrieval import buckets, packed
 
 
 @runtime_checkable
@@ -52,13 +52,15 @@ class Texts(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def score_rows(model: CrossEncoder, params: Any, rows: Tokens) -> jax.Array:
-  """Logits [R] of rows [R, L]."""
-  return model.score(params, rows)[0]
+def score_pairs(
+  model: CrossEncoder, params: Any, pairs: Tokens | Packed
+) -> jax.Array:
+  """Logits [n] of pairs [n, L], or [1, n] of Packed ones."""
+  return model.score(params, pairs)[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def score_late_rows(
+def score_late_pairs(
   model: LateInteraction, params: Any, rows: tuple[Tokens, Tokens]
 ) -> jax.Array:
   """Scores [R] of queries and passages, [R, L] each."""
@@ -118,9 +120,10 @@ def score_texts(
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
-  forward, total, longest = score_rows, *_row_lengths(query, passages, lengths)
+  forward, run = score_pairs, packed.runner(lengths)
+  total, longest = _row_lengths(query, passages, lengths)
   if isinstance(model, LateInteraction):
-    forward = score_late_rows
+    forward, run = score_late_pairs, buckets.run
     total, longest = passages[0].lengths() + 2, lengths.passage_length
 
   def rows(numbers: np.ndarray, length: int) -> Any:
@@ -136,7 +139,7 @@ def score_texts(
       *texts, lengths.query_length, lengths.passage_length, length, special
     )
 
-  return buckets.run(
+  return run(
     lambda params, batch: forward(model, params, batch),
     rows,
     total,
@@ -151,12 +154,9 @@ def _row_lengths(
   query: Texts, passages: Sequence[Texts], lengths: config.Data
 ) -> tuple[np.ndarray, int]:
   """Tokens of each row of a cross-encoder, and where the longest are cut."""
-  # [CLS] query [SEP], and each passage with one more [SEP].
-  total = np.minimum(query.lengths() + 2, lengths.query_length)
+  texts = query.lengths(), *(p.lengths() for p in passages)
   if len(passages) == 1:
-    return total + passages[0].lengths() + 1, layout.pair_length(lengths)
-  # Of two passages, each is cut by itself.
-  cut = (
-    np.minimum(p.lengths() + 1, lengths.passage_length - 1) for p in passages
-  )
-  return total + sum(cut), layout.triple_length(lengths)
+    longest = layout.pair_length(lengths)
+    return layout.pair_tokens(*texts, lengths.query_length, longest), longest
+  limits = lengths.query_length, lengths.passage_length
+  return layout.triple_tokens(*texts, *limits), layout.triple_length(lengths)

@@ -62,6 +62,7 @@ def run(
       data.special,
       longest=longest,
       batch_tokens=stage.batch_tokens,
+      data=shared.config.data,
     )
 
   encode.encode_passages(

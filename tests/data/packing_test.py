@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from prod_jax import strict
 from prod_jax.batch import Tokens
 from prod_jax.data import packing
 
@@ -124,10 +123,3 @@ def test_rows_grow_by_tenths():
   assert packing.grown(100, 90) == 100
   assert packing.grown(100, 101) == 110
   assert packing.grown(100, 115) == 121  # 110, and a tenth of it
-
-
-def test_a_row_too_short_for_the_longest_text():
-  with pytest.raises(strict.ConfigError, match=r"row_length is 64.* 144 tok"):
-    packing.check_row_length(64, 144, "a passage")
-  packing.check_row_length(0, 144, "a passage")
-  packing.check_row_length(144, 144, "a passage")

@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import logging
 
-from prod_jax import storage, strict
+from prod_jax import compilation, storage, strict
 from prod_jax.group import Group
 
 BLOCKS = "blocks"  # folder of what a stage needs until it is done
@@ -169,7 +169,8 @@ def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
   for source in read.values():
     _fetch(source, group)
   folders = {role: source.folder for role, source in read.items()}
-  item.summary = item.stage.run(folders, item.folder)
+  with compilation.logged(item.stage.name):
+    item.summary = item.stage.run(folders, item.folder)
   # Of a resumed stage, only what it took since it was resumed.
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN

@@ -14,10 +14,10 @@ import logging as stdlib_logging
 import pathlib
 import sys
 
-import jax
 from absl import app, flags, logging
 
 from prod_jax import (
+  compilation,
   config,
   config_file,
   curriculum,
@@ -141,10 +141,7 @@ def _go(run_config: config.Config) -> None:
 
 
 def _run(shared: Inputs, plans: list[curriculum.Plan]) -> None:
-  if not jax.config.jax_compilation_cache_dir:
-    cache = str(shared.workdir / "compiled")
-    jax.config.update("jax_compilation_cache_dir", cache)
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  compilation.keep(shared.workdir / "compiled")
   about = {
     "config": strict.plain(shared.config),
     "dataset": shared.dataset.name,

@@ -56,7 +56,14 @@ def packaged_folder(package: str, holding: str) -> pathlib.Path:
 
 
 def sha256(path: pathlib.Path) -> str:
-  """Hexadecimal digest of a file's content."""
+  """Hexadecimal digest of a file's content, read once unless it changes."""
+  stat = path.stat()
+  return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: pathlib.Path, size: int, changed: int) -> str:
+  del size, changed  # of another file by the same name
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 

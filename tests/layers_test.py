@@ -19,6 +19,7 @@ LEVELS = {
   "sharding": 1,
   "metrics": 1,
   "packaged": 1,
+  "compilation": 1,
   "coordination": 1,
   "storage": 1,
   "group": 1,

@@ -215,6 +215,7 @@ def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
   return tree.unflatten(leaf(path, x) for path, x in leaves)
 
 
+@functools.cache
 def shapes(config: BertConfig) -> PyTree:
   """The parameters as jax.ShapeDtypeStruct, nothing computed."""
   ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)

@@ -12,6 +12,7 @@ import pytest
 
 from prod_jax import config, sharding
 from prod_jax.batch import Batch
+from prod_jax.data import packing
 from prod_jax.methods import (
   adam,
   cl_drd,
@@ -123,8 +124,7 @@ CASES = {
 }
 
 
-def step_on(mesh, name):
-  case = CASES[name]
+def step_on(mesh, case):
   loss_fn = case.method.make(
     case.settings or case.method.Settings(),
     case.student,
@@ -159,7 +159,7 @@ def one_device(name):
     axis_types=kinds,
     devices=jax.devices()[:1],
   )
-  return step_on(mesh, name)
+  return step_on(mesh, CASES[name])
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -168,7 +168,48 @@ def test_eight_devices_give_the_numbers_of_one(name):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
     one_device(name),
-    step_on(mesh, name),
+    step_on(mesh, CASES[name]),
+  )
+
+
+def in_chunks(model, chunks):
+  """The model, or None, that embeds a batch in so many parts."""
+  bert = model and dataclasses.replace(model.bert, chunks=chunks)
+  return model and dataclasses.replace(model, bert=bert)
+
+
+def packed(data, cut):
+  """The batch with all its texts in shared rows."""
+
+  def pack(texts):
+    if texts is None:
+      return None
+    length = 2 * texts.ids.shape[-1]
+    shape = packing.Shape(1, length)
+    lengths = texts.segment.sum(axis=-1)
+    return packing.pack(texts, np.arange(B), lengths, cut, shape)
+
+  fields = ("query", "passage", "pair", "triple", "dark")
+  return data._replace(**{f: pack(getattr(data, f)) for f in fields})
+
+
+@pytest.mark.parametrize(
+  "name", ["contrastive", "pairwise_ranking", "prod", "lead_cross", "adam"]
+)
+def test_packed_rows_in_chunks_give_the_numbers_of_padded_ones(name):
+  """On two devices, each of which embeds its queries in two parts."""
+  case = CASES[name]
+  mesh = sharding.make_mesh(config.Mesh(data=2), jax.devices()[:2])
+  case = dataclasses.replace(
+    case,
+    student=in_chunks(case.student, 2),
+    teacher=in_chunks(case.teacher, 2),
+    data=packed(case.data, packing.Cut(devices=2, splits=2)),
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    one_device(name),
+    step_on(mesh, case),
   )
 
 

@@ -1,0 +1,51 @@
+"""Compiled programs kept on disk, and what of them was used.
+
+A program is compiled once for a workdir: a resumed run, or another stage with
+the same shapes, reads it.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import jax
+from absl import logging
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_READ = "/jax/compilation_cache/cache_retrieval_time_sec"
+
+
+def keep(folder: pathlib.Path) -> None:
+  """Keeps every program in `folder`, unless the user has set another one."""
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+  # Small programs are many, and read in a hundredth of what they take to make.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@contextlib.contextmanager
+def logged(name: str) -> Iterator[None]:
+  """Says how many programs the work compiled, and how many it found."""
+  took: dict[str, list[float]] = {_COMPILED: [], _READ: []}
+
+  def listen(event: str, seconds: float, **_: str | int) -> None:
+    if event in took:
+      took[event].append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    yield
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+    # JAX counts the reading of a kept program as a compilation too.
+    new = len(took[_COMPILED]) - len(took[_READ])
+    if took[_COMPILED]:
+      logging.info(
+        "%s: compiled %d programs in %.1f s, read %d from the compilation "
+        "cache in %.1f s",
+        name,
+        new,
+        sum(took[_COMPILED]) - sum(took[_READ]),
+        len(took[_READ]),
+        sum(took[_READ]),
+      )

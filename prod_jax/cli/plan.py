@@ -41,17 +41,18 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unknown: {argv[1:]}")
   try:
     run = config_file.load(_CONFIG.value)
+    size = shapes.size_of(
+      run.data,
+      _PASSAGES.value,
+      _QUERIES.value,
+      _QUERY_TOKENS.value,
+      _PASSAGE_TOKENS.value,
+    )
     rows = estimate.plan(
       run,
       _TOPOLOGY.value,
       Compiler(pathlib.Path(_CACHE.value).expanduser()),
-      shapes.size_of(
-        run.data,
-        _PASSAGES.value,
-        _QUERIES.value,
-        _QUERY_TOKENS.value,
-        _PASSAGE_TOKENS.value,
-      ),
+      size,
       stages=_STAGE.value,
       scale_from=_SCALE.value,
       find_largest=_LARGEST.value,
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> None:
   if _JSON.value:
     print(json.dumps(rows, indent=1))
   elif _MARKDOWN.value:
-    print(table.markdown(rows, _CONFIG.value, _SCALE.value), end="")
+    print(table.markdown(rows, _CONFIG.value, size, _SCALE.value), end="")
   else:
     print(table.text(rows), end="")
 

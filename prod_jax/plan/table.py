@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from prod_jax.data.sizes import Size
 from prod_jax.plan.chips import CHIPS, GIB, slice_of
 
 Row = dict[str, Any]
@@ -34,12 +35,18 @@ Nothing ran for this page: each program was compiled by the TPU compiler
 - **Step** is the roofline: the largest of matmuls at the peak, memory traffic
   at the bandwidth and collectives at the links of the worst placed chip. A real
   step takes longer. **MFU** is the model's FLOPs in that time against the peak.
-- **Hours** are steps times that time: a lower bound. Of encode and score
-  stages every row is planned at the full length, which is an upper bound of
-  what they compute. Retrieval, input, queries of encode stages and checkpoints
-  are left out.
+- **Hours** are steps times that time: a lower bound. {lengths}
+  Retrieval, input, queries of encode stages and checkpoints are left out.
 - **Largest batch** compiles, and the next larger one was seen not to. For
   forward passes it is a multiple of the configured one."""
+
+
+_KNOWN = """Texts are taken to have
+  {query_tokens} (queries) and {passage_tokens} (passages) tokens in the mean, \
+and rows that they share to be a
+  twentieth padding."""
+_LONGEST = """Every text is taken to be
+  of the greatest length, an upper bound."""
 
 
 def text(rows: Sequence[Row]) -> str:
@@ -57,18 +64,24 @@ def text(rows: Sequence[Row]) -> str:
   return "\n".join(parts).rstrip() + "\n"
 
 
-def markdown(rows: Sequence[Row], config: str, scale_from: int = 0) -> str:
+def markdown(
+  rows: Sequence[Row], config: str, size: Size, scale_from: int = 0
+) -> str:
   """A document, or the section of one where batches are scaled.
 
   Args:
     rows: of `estimate.plan`.
     config: the file that they are of.
+    size: of the data set, as of `estimate.plan`.
     scale_from: as of `estimate.plan`.
   """
   if scale_from:
     return _scaled(rows, scale_from)
   versions = {n: importlib.metadata.version(n) for n in ("jax", "libtpu")}
-  parts = [f"# {config} on TPU slices", _ABOUT.format(**versions)]
+  known = size.query_tokens and size.passage_tokens
+  lengths = (_KNOWN if known else _LONGEST).format(**size._asdict())
+  about = _ABOUT.format(lengths=lengths, **versions)
+  parts = [f"# {config} on TPU slices", about]
   if len(_by_slice(rows)) > 1:
     parts += ["## Hours (chip-hours) at the roofline", _piped(_compared(rows))]
   for name, own in _by_slice(rows).items():

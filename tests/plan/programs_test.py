@@ -111,3 +111,18 @@ def test_without_a_tokenizer_the_key_that_needs_it_is_named():
   with pytest.raises(strict.ConfigError, match=r"mask_queries=True .*nowhere"):
     shapes.check_vocabulary(shared)
   shapes.check_vocabulary(inputs_of("lead"))
+
+
+def test_rows_are_as_many_as_texts_of_the_mean_length_fill():
+  """Half as long texts are about half the work; alone in rows they are not."""
+  half = Size(1000, {"train": 50}, query_tokens=6, passage_tokens=12)
+
+  def work(shared, size):
+    (program,) = programs.programs(shared, size, ["encode_student_de"])
+    return program.flops(program.batch) / program.batch
+
+  shared = inputs_of("quickstart")
+  ratio = work(shared, half) / work(shared, SIZE)
+  assert 0.5 < ratio < 0.5 / 0.95 * 1.05  # a twentieth is padding
+  padded = inputs_of("quickstart", "data.packed=False")
+  assert work(padded, half) == work(padded, SIZE) == work(shared, SIZE)

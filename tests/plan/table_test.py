@@ -2,6 +2,7 @@
 
 import pytest
 
+from prod_jax.data.sizes import Size
 from prod_jax.plan import table
 
 
@@ -54,6 +55,9 @@ REFUSED = dict(
 )
 
 
+SIZE = Size(0, {})
+
+
 def test_a_line_has_its_units():
   head, columns, line, *_ = table.text([row("ce")]).splitlines()
   assert head.startswith("v5e:2x4: 8 chips of 197 TFLOP/s and 15.75 GiB")
@@ -74,23 +78,25 @@ def test_a_line_has_its_units():
 def test_what_does_not_fit_says_why():
   said = table.text([row("ce", **REFUSED)])
   assert " no " in said and "ce: 64 queries do not divide by 256" in said
-  page = table.markdown([row("ce", **REFUSED)], "some.py")
+  page = table.markdown([row("ce", **REFUSED)], "some.py", SIZE)
   assert "- ce: 64 queries do not divide by 256" in page
 
 
 def test_slices_stand_side_by_side_with_sums_of_what_is_known():
   rows = [row(s, t) for t in ("v5e:2x4", "v5e:16x16") for s in ("de", "ce")]
   rows[-1] |= REFUSED
-  page = table.markdown(rows, "some.py")
+  page = table.markdown(rows, "some.py", SIZE)
   assert "| ce | 0.40 (3.2) | does not divide |" in page
   assert "| all | 0.80 (6.4) | - |" in page
   rows[0] |= dict(hours=None, chip_hours=None, steps=None)
-  assert "| de | unknown | 0.40 (102.4) |" in table.markdown(rows, "some.py")
+  assert "| de | unknown | 0.40 (102.4) |" in table.markdown(
+    rows, "some.py", SIZE
+  )
 
 
 def test_a_document_names_versions_and_sources_of_its_chips():
   pytest.importorskip("libtpu", reason="its version is named")
-  page = table.markdown([row("ce")], "configs/some.py")
+  page = table.markdown([row("ce")], "configs/some.py", SIZE)
   assert page.startswith("# configs/some.py on TPU slices\n")
   assert "libtpu 0." in page and "docs.cloud.google.com/tpu/docs/v5e |" in page
   assert "v5p" not in page.partition("## Chips")[2]
@@ -98,6 +104,13 @@ def test_a_document_names_versions_and_sources_of_its_chips():
 
 def test_scaled_batches_are_a_section_of_their_own():
   rows = [row("ce"), row("ce", "v5e:16x16", roofline_seconds=0.037)]
-  page = table.markdown(rows, "some.py", 8)
+  page = table.markdown(rows, "some.py", SIZE, 8)
   assert page.startswith("## As many queries a chip")
   assert "| ce | 3.0 | 3.0 | 36.0 | 37.0 |" in page
+
+
+def test_the_lengths_that_were_assumed_are_said():
+  known = Size(0, {}, query_tokens=9, passage_tokens=77)
+  rows = [row("ce")]
+  assert "9 (queries) and 77 (passages)" in table.markdown(rows, "x", known)
+  assert "of the greatest length" in table.markdown(rows, "x", SIZE)

@@ -47,15 +47,22 @@ class Packed(NamedTuple):
   of `data.packing.Cut`; cut down to the chunk that is read, there is one for
   each device, and group g holds the g-th run of B / G queries.
 
+  Which tokens a text has follows from where it stands, so that a batch is
+  little more than its ids; `models.texts` makes Tokens of it on the device.
+
   Attributes:
-    tokens: Tokens [G, R, L].
-    start_GRS: int32, where in its row the text of segment s + 1 begins; 0 where
-      there is none. S is the most texts that a row may hold.
+    ids: int32 [G, R, L], vocabulary ids.
+    start_GRS, length_GRS: int32, where in its row the text of segment s + 1
+      begins, and how many tokens it has; 0 where there is none. S is the most
+      texts that a row may hold.
+    second_GRS: int32, how many of its tokens are of type 0; they come first.
     place: int32 [B, ...], number r * S + s of each text in its query's group.
   """
 
-  tokens: Tokens
+  ids: Array
   start_GRS: Array
+  length_GRS: Array
+  second_GRS: Array
   place: Array
 
 

@@ -13,7 +13,6 @@ from prod_jax.data.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.group import Group
 from prod_jax.models import hf
 from prod_jax.retrieval import rerank
-from prod_jax.retrieval.rerank import Texts
 from prod_jax.stages.inputs import Inputs
 from tests.main_test import CACHE, REPO, run
 
@@ -144,8 +143,8 @@ def test_preferences_are_the_models_in_both_orders(workdir):
     logits = rerank.score_texts(
       shared.model("duo"),
       shared.copies(folder(work, "duo")),
-      Texts(shared.tokens.queries["train"], lists.query[line]),
-      [Texts(shared.tokens.passages, lists.ids[line, x]) for x in (a, b)],
+      shared.tokens.queries["train"].slices(lists.query[line]),
+      [shared.tokens.passages.slices(lists.ids[line, x]) for x in (a, b)],
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=1024,

@@ -1,17 +1,17 @@
 """From the texts that were chosen to one batch of them, padded or packed."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from prod_jax import config
-from prod_jax.batch import Batch, Texts, Tokens
+from prod_jax.batch import Batch, Texts
 from prod_jax.data import draws, packing, rows, tokens
 from prod_jax.data.choose import Anywhere, Chosen, FromLists, taken
 from prod_jax.data.lists import Candidates, Compared, Dark
-
-Store = tokens.TokenStore | Sequence[np.ndarray]
+from prod_jax.data.rows import Joined
+from prod_jax.data.store import Slices, TokenStore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Examples:
     dark: generated passages aligned with the lists, or None.
   """
 
-  queries: Store
-  passages: Store
+  queries: TokenStore
+  passages: TokenStore
   special: tokens.Special
   positives: Sequence[Sequence[int]]
   rows: np.ndarray
@@ -85,49 +85,31 @@ class Assemble:
     self._most = max(len(examples.positives[row]) for row in examples.rows)
 
   def __call__(self, chosen: Chosen) -> Batch:
-    x, whole = self._examples, chosen
+    x, texts = self._examples, texts_of(self._examples, chosen)
     part = np.arange(len(chosen.row_B)) if self._part is None else self._part
     chosen = Chosen(*(None if c is None else c[part] for c in chosen))
+    read = dict.fromkeys(("query", "passage", "pair"))
+    read |= {field: self._read(field, t, part) for field, t in texts.items()}
     ids = chosen.ids_BN
-    texts = [x.queries[int(row)] for row in chosen.row_B]
-    nothing = np.zeros(0, np.int32)
-    passages = [
-      x.passages[i] if i >= 0 else nothing for i in ids.reshape(-1).tolist()
-    ]
-    made = {
-      "query": rows.single(texts, x.lengths.query_length, x.special),
-      "passage": self._passages(passages, ids.shape) if x.passage else None,
-      "pair": self._pairs(texts, passages, ids.shape) if x.pair else None,
-    }
-    cached = self._cached(chosen)
     if x.triple:
-      made["triple"] = self._triples(texts, passages, ids)
-      cached["where_BJ"] = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
-    if x.dark is not None:
-      made["dark"], dark = self._dark(chosen.list_B)
-      cached |= dark
+      read["where_BJ"] = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
     return Batch(
-      **self._laid(made, part, whole),
       where_BN=ids >= 0,
       query_id_B=chosen.row_B.astype(np.int32),
       passage_id_BN=ids.astype(np.int32),
       positive_id_BM=self._positives(chosen.row_B),
-      **cached,
+      **read,
+      **self._cached(chosen),
     )
 
-  def _laid(
-    self, made: Mapping[str, Tokens | None], part: np.ndarray, whole: Chosen
-  ) -> dict[str, Texts | None]:
-    """Texts in the rows that they share, where they do."""
+  def _read(self, field: str, texts: Joined, part: np.ndarray) -> Texts:
+    """The texts of the part, in rows as the step takes them."""
+    special = self._examples.special
     if self._packed is None:
-      return dict(made)
+      longest = longest_of(self._examples.lengths)[field]
+      return rows.padded(texts.at(part), longest, special)
     cut, shapes = self._packed
-    lengths = lengths_of(self._examples, whole)
-    return {
-      field: texts
-      and packing.pack(texts, part, lengths[field], cut, shapes[field])
-      for field, texts in made.items()
-    }
+    return packing.pack(texts, part, cut, shapes[field], special)
 
   def _cached(self, chosen: Chosen) -> dict[str, np.ndarray]:
     """What other stages know of the texts."""
@@ -142,6 +124,10 @@ class Assemble:
       cached["group_BN"] = np.broadcast_to(self._draw.group_N, shape).copy()
     if x.compared is not None:
       cached |= _preferences(x.compared, list_B, column_BN)
+    if x.dark is not None:
+      score_BG = x.dark.score[list_B]
+      cached["where_BG"] = ~np.isnan(score_BG)
+      cached["dark_teacher_BG"] = np.nan_to_num(score_BG).astype(np.float32)
     return cached | self._embeddings(chosen.row_B, chosen.ids_BN)
 
   def _embeddings(self, rows_B: np.ndarray, ids: np.ndarray) -> dict:
@@ -153,56 +139,6 @@ class Assemble:
       "teacher_passage_BND": np.asarray(x.teacher_passage[np.maximum(ids, 0)]),
     }
 
-  def _passages(self, passages: list, shape: tuple[int, ...]) -> Tokens:
-    x = self._examples
-    made = rows.single(passages, x.lengths.passage_length, x.special)
-    return _fold(made, shape)
-
-  def _pairs(self, texts: list, passages: list, shape: tuple) -> Tokens:
-    x = self._examples
-    made = rows.pair(
-      _repeat(texts, shape[1]),
-      passages,
-      x.lengths.query_length,
-      rows.pair_length(x.lengths),
-      x.special,
-    )
-    return _fold(made, shape)
-
-  def _triples(self, texts: list, passages: list, ids: np.ndarray) -> Tokens:
-    """The positive against each other column, in both orders."""
-    x = self._examples
-    B, N = ids.shape
-    numbers = np.arange(B * N).reshape(B, N)
-    positive = np.broadcast_to(numbers[:, :1], (B, N - 1))
-    both = np.stack([positive, numbers[:, 1:]], axis=-1)  # [B, J, 2]
-    first, second = (
-      [passages[i] for i in side.reshape(-1)]
-      for side in (both, both[..., ::-1])
-    )
-    made = rows.triple(
-      _repeat(texts, 2 * (N - 1)),
-      first,
-      second,
-      x.lengths.query_length,
-      x.lengths.passage_length,
-      rows.triple_length(x.lengths),
-      x.special,
-    )
-    return _fold(made, (B, N - 1, 2))
-
-  def _dark(self, numbers: np.ndarray) -> tuple[Tokens, dict]:
-    x = self._examples
-    score_BG = x.dark.score[numbers]
-    padded = x.dark.ids[numbers].reshape(score_BG.size, -1)
-    made = [ids[ids >= 0] for ids in padded]
-    where_BG = ~np.isnan(score_BG)
-    scores_BG = np.where(where_BG, score_BG, 0).astype(np.float32)
-    return self._passages(made, score_BG.shape), {
-      "dark_teacher_BG": scores_BG,
-      "where_BG": where_BG,
-    }
-
   def _positives(self, rows_B: np.ndarray) -> np.ndarray:
     out = np.full((len(rows_B), self._most), -1, np.int32)
     for line, row in zip(out, rows_B, strict=True):
@@ -211,38 +147,45 @@ class Assemble:
     return out
 
 
-def lengths_of(examples: Examples, chosen: Chosen) -> dict[str, np.ndarray]:
-  """Tokens of the texts of a batch, by their field in it.
-
-  Read off the stores' offsets: no text is read.
-  """
+def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:
+  """The texts of a batch by their field in it, not read yet."""
   x, limits = examples, examples.lengths
-  query_B = x.queries.lengths()[chosen.row_B]
-  there_BN = chosen.ids_BN >= 0
-  passage_BN = x.passages.lengths()[np.maximum(chosen.ids_BN, 0)] * there_BN
-  found = {"query": rows.single_tokens(query_B, limits.query_length)}
+  query = x.queries.slices(chosen.row_B)
+  passage = x.passages.slices(chosen.ids_BN)
+  found = {"query": rows.single(query, limits.query_length)}
   if x.passage:
-    found["passage"] = rows.single_tokens(passage_BN, limits.passage_length)
+    found["passage"] = rows.single(passage, limits.passage_length)
+  of_list = x.queries.slices(chosen.row_B[:, None])
   if x.pair:
-    found["pair"] = rows.pair_tokens(
-      query_B[:, None],
-      passage_BN,
-      limits.query_length,
-      rows.pair_length(limits),
-    )
+    longest = rows.pair_length(limits)
+    found["pair"] = rows.pair(of_list, passage, limits.query_length, longest)
   if x.triple:
-    one_BJ = rows.triple_tokens(
-      query_B[:, None],
-      passage_BN[:, :1],
-      passage_BN[:, 1:],
-      limits.query_length,
-      limits.passage_length,
-    )
-    found["triple"] = np.stack([one_BJ, one_BJ], axis=-1)
+    found["triple"] = _triples(x, chosen)
   if x.dark is not None:
-    dark_BG = (x.dark.ids[chosen.list_B] >= 0).sum(axis=-1)
-    found["dark"] = rows.single_tokens(dark_BG, limits.passage_length)
+    dark = x.dark.ids[chosen.list_B]
+    found["dark"] = rows.single(_dense(dark), limits.passage_length)
   return found
+
+
+def _triples(examples: Examples, chosen: Chosen) -> Joined:
+  """The positive against each other column, in both orders, [B, J, 2]."""
+  x, limits, ids_BN = examples, examples.lengths, chosen.ids_BN
+  other_BJ = ids_BN[:, 1:]
+  both = np.broadcast_to(ids_BN[:, :1], other_BJ.shape), other_BJ
+  first, second = (
+    x.passages.slices(np.stack(sides, axis=-1)) for sides in (both, both[::-1])
+  )
+  query = x.queries.slices(chosen.row_B[:, None, None])
+  return rows.triple(
+    query, first, second, limits.query_length, limits.passage_length
+  )
+
+
+def _dense(ids_BGL: np.ndarray) -> Slices:
+  """Texts [B, G] of an array in which -1 stands behind each."""
+  shape, L = ids_BGL.shape[:-1], ids_BGL.shape[-1]
+  start = np.arange(ids_BGL.size // L).reshape(shape) * L
+  return Slices(ids_BGL.reshape(-1), start, (ids_BGL >= 0).sum(axis=-1))
 
 
 def longest_of(limits: config.Data) -> dict[str, int]:
@@ -278,12 +221,3 @@ def _place(wanted_BJ: np.ndarray, columns_BN: np.ndarray) -> np.ndarray:
   same_BJN = wanted_BJ[:, :, None] == columns_BN[:, None, :]
   found = same_BJN.any(axis=-1) & (wanted_BJ >= 0)
   return np.where(found, same_BJN.argmax(axis=-1), -1)
-
-
-def _repeat(texts: list, times: int) -> list:
-  return [text for text in texts for _ in range(times)]
-
-
-def _fold(flat: Tokens, shape: tuple[int, ...]) -> Tokens:
-  """[B * N, L] to [B, N, L]."""
-  return Tokens(*(x.reshape(*shape, -1) for x in flat))

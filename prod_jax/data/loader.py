@@ -89,27 +89,25 @@ def _packing(
 ) -> packing.Packing:
   """Rows for the fullest of the first batches; the same on every process."""
   most = max(_SAMPLED_PASSAGES // chosen[0].ids_BN.size, 8)
-  lengths = [
-    assemble.lengths_of(examples, chosen[step])
-    for step in range(min(steps, _SAMPLED_BATCHES, most))
-  ]
+  count = max(min(steps, _SAMPLED_BATCHES, most), 1)
+  sample = [assemble.texts_of(examples, chosen[step]) for step in range(count)]
   longest = assemble.longest_of(examples.lengths)
   shapes = {}
-  for field in lengths[0]:
+  for field in sample[0]:
     row_length = examples.lengths.row_length
-    texts = [found[field] for found in lengths]
+    lengths = [texts[field].lengths for texts in sample]
     shapes[field], padding = packing.shape_for(
-      texts, cut, longest[field], row_length
+      lengths, cut, longest[field], row_length
     )
     logging.info(
       "%s: %d texts a batch in %d x %d rows of %d tokens, %.1f%% of it padding "
       "(each in a row of its own: %.1f%%)",
       field,
-      texts[0].size,
+      lengths[0].size,
       cut.groups,
       *shapes[field],
       100 * padding,
-      100 * (1 - np.mean(texts) / longest[field]),
+      100 * (1 - np.mean(lengths) / longest[field]),
     )
   return packing.Packing(cut, shapes)
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax.batch import Packed, Tokens
+from prod_jax.batch import Packed
+from prod_jax.data.rows import Joined, write
+from prod_jax.data.tokens import Special
 
 # A row of L tokens has room for L / 8 texts: queries are about that long.
 _TOKENS_A_TEXT, _LEAST = 8, 4
@@ -105,78 +107,63 @@ def fit(lengths: np.ndarray, row_length: int) -> Places:
 
 
 def lay(
-  tokens: Tokens, places: Places, shape: Shape
-) -> tuple[Tokens, np.ndarray]:
-  """Texts [n, L'] as rows [R, L], and where they start, [R, S]."""
-  text, position = np.nonzero(tokens.segment)
-  at = places.row[text], places.start[text] + position
+  texts: Joined,
+  places: Places,
+  shape: Shape,
+  special: Special,
+) -> tuple[np.ndarray, ...]:
+  """Texts in the rows of one group: all fields of Packed but `place`.
 
-  def laid(values: np.ndarray) -> np.ndarray:
-    out = np.zeros(shape, np.int32)
-    out[at] = values
-    return out
-
-  start_RS = np.zeros((shape.rows, texts_a_row(shape.row_length)), np.int32)
-  start_RS[places.row, places.segment] = places.start
-  rows = Tokens(
-    ids=laid(tokens.ids[text, position]),
-    segment=laid(places.segment[text] + 1),
-    position=laid(tokens.position[text, position]),
-    type=laid(tokens.type[text, position]),
-  )
-  return rows, start_RS
+  Args:
+    texts: in the order of `places`.
+    places: where they stand.
+    shape: of the group.
+    special: ids of the special tokens.
+  """
+  S = texts_a_row(shape.row_length)
+  ids = np.full(shape, special.pad, np.int32)
+  begin = places.row.astype(np.int64) * shape.row_length + places.start
+  write(texts, begin, ids, special)
+  about = np.zeros((3, shape.rows, S), np.int32)
+  for out, values in zip(
+    about, (places.start, texts.lengths, texts.second), strict=True
+  ):
+    out[places.row, places.segment] = values.reshape(-1)
+  return ids, *about
 
 
 def pack(
-  tokens: Tokens,
-  part: np.ndarray,
-  lengths: np.ndarray,
-  cut: Cut,
-  shape: Shape,
+  texts: Joined, part: np.ndarray, cut: Cut, shape: Shape, special: Special
 ) -> Packed:
   """The texts of a part of a batch in the rows of its groups.
 
   Args:
-    tokens: of the part, [b, ..., L'], one text a row.
-    part: int [b], which queries of the batch these are of: all those of some
-      groups, in ascending order.
-    lengths: int [B, ...], tokens of each text of the whole batch: all
-      processes need as many rows.
+    texts: of the whole batch, [B, ...]: all processes need as many rows.
+    part: int [b], the queries whose texts are read: all those of some groups,
+      in ascending order.
     cut: of the batch.
     shape: for which the step is compiled; a batch that needs more gets more.
+    special: ids of the special tokens.
   """
-  queries = cut.queries(len(lengths))
+  lengths = texts.lengths
+  groups = cut.queries(len(lengths))
   placed = [
-    fit(lengths[group].reshape(-1), shape.row_length) for group in queries
+    fit(lengths[queries].reshape(-1), shape.row_length) for queries in groups
   ]
-  shape = Shape(
-    grown(shape.rows, max(p.rows for p in placed)), shape.row_length
-  )
-  own = [g for g, group in enumerate(queries) if np.isin(group[0], part)]
-  at = np.searchsorted(part, queries[own])  # [g, B / G], rows of the part
-  groups = np.arange(len(own))[:, None]
-  row, segment, start = (
-    np.stack([placed[g][field] for g in own]) for field in range(3)
-  )
-  flat = Tokens(
-    *(x.reshape(len(part), -1, x.shape[-1])[at] for x in tokens)
-  )  # [g, B / G, texts of a query, L']
-  rows, start_RS = lay(
-    Tokens(*(x.reshape(-1, x.shape[-1]) for x in flat)),
-    Places(
-      *(x.reshape(-1) for x in (row + groups * shape.rows, segment, start)),
-      rows=len(own) * shape.rows,
-    ),
-    Shape(len(own) * shape.rows, shape.row_length),
-  )
+  rows = grown(shape.rows, max(places.rows for places in placed))
+  shape = Shape(rows, shape.row_length)
+  S = texts_a_row(shape.row_length)
+  laid = []
   place = np.empty((len(part), *lengths.shape[1:]), np.int32)
-  S = start_RS.shape[-1]
-  place[at] = (row * S + segment).reshape(*at.shape, *lengths.shape[1:])
-  return Packed(
-    Tokens(*(x.reshape(len(own), *shape) for x in rows)),
-    start_RS.reshape(len(own), shape.rows, S),
-    place,
-  )
+  for queries, places in zip(groups, placed, strict=True):
+    if not np.isin(queries[0], part):
+      continue
+    own = texts.at(queries)
+    at = np.searchsorted(part, queries)
+    numbers = places.row * S + places.segment
+    place[at] = numbers.reshape(own.lengths.shape)
+    laid.append(lay(own, places, shape, special))
+  return Packed(*(np.stack(x) for x in zip(*laid, strict=True)), place)
 
 
 def grown(rows: int, needed: int) -> int:

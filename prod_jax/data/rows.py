@@ -1,102 +1,109 @@
-"""Token ids to the rows of a batch: special tokens, cuts, padding.
+"""Token ids to the texts that a model reads: special tokens, cuts, padding.
 
-Every row is [CLS] and then one, two or three texts, each with a [SEP] behind
-it, all in segment 1. Token type 0 is the first text, type 1 the others.
+A text is [CLS] and then one, two or three parts, each with a [SEP] behind it.
+Token type 0 is the first part, type 1 the others. Nothing is read before a
+text is written: until then it is a slice of a store. How several of them share
+a row is packing.py.
 """
 
-from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prod_jax import config
 from prod_jax.batch import Tokens
+from prod_jax.data.store import Slices
 from prod_jax.data.tokens import Special
 
-Rows = Sequence[np.ndarray]
+
+class Joined(NamedTuple):
+  """Texts [...], each joined of parts.
+
+  Attributes:
+    ids: of each kind of part, the ids that its slices are of.
+    start, kept: of each kind of part, int [...]: where it begins in `ids`, and
+      how many of its ids are kept.
+  """
+
+  ids: tuple[np.ndarray, ...]
+  start: tuple[np.ndarray, ...]
+  kept: tuple[np.ndarray, ...]
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """Tokens of each text, special ones too, int [...]."""
+    return sum(self.kept) + len(self.kept) + 1
+
+  @property
+  def second(self) -> np.ndarray:
+    """Tokens of each text that are of type 0, int [...]; they come first."""
+    return self.kept[0] + 2
+
+  def at(self, index: Any) -> "Joined":
+    """The texts of an index into the leading axes."""
+    start, kept = (tuple(x[index] for x in xs) for xs in self[1:])
+    return Joined(self.ids, start, kept)
 
 
-def single(rows: Rows, length: int, special: Special) -> Tokens:
-  """[CLS] ids [SEP] and padding; long ids are cut so that [SEP] stays.
+def single(texts: Slices, length: int) -> Joined:
+  """[CLS] ids [SEP]; long ids are cut so that [SEP] stays.
 
   Args:
-    rows: n arrays of content ids.
-    length: L, 2 or more.
-    special: ids of the special tokens.
-
-  Returns:
-    Tokens [n, L], all of segment 1 and type 0.
+    texts: content ids.
+    length: most tokens, 2 or more.
   """
   if length < 2:
     raise ValueError(f"length is {length}; [CLS] and [SEP] alone take 2")
-  return _join([rows], [_cut(rows, length - 2)], length, special)
+  return _join([texts], [np.minimum(texts.length, length - 2)])
 
 
 def pair(
-  query_rows: Rows,
-  passage_rows: Rows,
-  query_length: int,
-  length: int,
-  special: Special,
-) -> Tokens:
-  """[CLS] query [SEP] passage [SEP] and padding.
+  query: Slices, passage: Slices, query_length: int, length: int
+) -> Joined:
+  """[CLS] query [SEP] passage [SEP].
 
   Args:
-    query_rows: n arrays of content ids.
-    passage_rows: n more.
+    query: content ids, of a shape that broadcasts with that of `passage`.
+    passage: content ids.
     query_length: most tokens of the query with [CLS] and [SEP], 2 or more.
-    length: L, more than `query_length`; the passage is cut to fit.
-    special: ids of the special tokens.
-
-  Returns:
-    Tokens [n, L], all of segment 1; type 1 from the passage to its [SEP].
+    length: most tokens, more than `query_length`; the passage is cut to fit.
   """
   if not 2 <= query_length < length:
     raise ValueError(
       f"query_length is {query_length}, length is {length}; they need "
       "2 <= query_length < length"
     )
-  query = _cut(query_rows, query_length - 2)
-  passage = np.minimum(_cut(passage_rows, length), length - query - 3)
-  return _join([query_rows, passage_rows], [query, passage], length, special)
+  kept = np.minimum(query.length, query_length - 2)
+  rest = np.minimum(passage.length, length - kept - 3)
+  return _join([query, passage], [kept, rest])
 
 
 def triple(
-  query_rows: Rows,
-  first_rows: Rows,
-  second_rows: Rows,
+  query: Slices,
+  first: Slices,
+  second: Slices,
   query_length: int,
   passage_length: int,
-  length: int,
-  special: Special,
-) -> Tokens:
-  """[CLS] query [SEP] first [SEP] second [SEP] and padding.
+) -> Joined:
+  """[CLS] query [SEP] first [SEP] second [SEP].
 
   BERT knows two token types: both passages are of type 1, and their positions
   and the [SEP] between tell them apart.
 
   Args:
-    query_rows, first_rows, second_rows: n arrays of content ids each.
+    query, first, second: content ids, of shapes that broadcast.
     query_length: most tokens of the query with [CLS] and [SEP], 2 or more.
     passage_length: most tokens of a passage with [CLS], which it has not got
       here, and [SEP], 2 or more.
-    length: L, enough for the longest row after these cuts.
-    special: ids of the special tokens.
-
-  Returns:
-    Tokens [n, L], all of segment 1.
   """
   if min(query_length, passage_length) < 2:
     raise ValueError(
       f"query_length is {query_length}, passage_length is {passage_length}; "
       "they need 2 or more"
     )
-  texts = [query_rows, first_rows, second_rows]
-  kept = [_cut(query_rows, query_length - 2)]
-  kept += [_cut(rows, passage_length - 2) for rows in texts[1:]]
-  longest = int(sum(kept).max(initial=0)) + len(texts) + 1
-  if longest > length:
-    raise ValueError(f"length is {length}, and a row has {longest} tokens")
-  return _join(texts, kept, length, special)
+  kept = [np.minimum(query.length, query_length - 2)]
+  kept += [np.minimum(x.length, passage_length - 2) for x in (first, second)]
+  return _join([query, first, second], kept)
 
 
 def pair_length(lengths: config.Data) -> int:
@@ -109,62 +116,60 @@ def triple_length(lengths: config.Data) -> int:
   return lengths.query_length + 2 * (lengths.passage_length - 1)
 
 
-def single_tokens(content: np.ndarray, length: int) -> np.ndarray:
-  """Tokens of the texts of `single` that have so many content ids."""
-  return np.minimum(content + 2, length)
+def padded(texts: Joined, length: int, special: Special) -> Tokens:
+  """Texts in rows of their own, Tokens [..., L] of segment 1 and padding.
 
-
-def pair_tokens(
-  query: np.ndarray, passage: np.ndarray, query_length: int, length: int
-) -> np.ndarray:
-  """The same of `pair`."""
-  return np.minimum(single_tokens(query, query_length) + passage + 1, length)
-
-
-def triple_tokens(
-  query: np.ndarray,
-  first: np.ndarray,
-  second: np.ndarray,
-  query_length: int,
-  passage_length: int,
-) -> np.ndarray:
-  """The same of `triple`."""
-  passages = (np.minimum(n + 1, passage_length - 1) for n in (first, second))
-  return single_tokens(query, query_length) + sum(passages)
-
-
-def _cut(rows: Rows, most: int) -> np.ndarray:
-  """How many ids of each row are kept, int64 [n]."""
-  return np.array([min(len(row), most) for row in rows], np.int64)
-
-
-def _join(
-  texts: Sequence[Rows],
-  kept: Sequence[np.ndarray],
-  length: int,
-  special: Special,
-) -> Tokens:
-  """Rows of the first `kept[k]` ids of texts k, one behind the other."""
-  # [SEP] k stands behind [CLS], k other [SEP] and the texts up to k.
-  ends = np.cumsum(kept, axis=0) + np.arange(1, len(texts) + 1)[:, None]
-  line = np.arange(ends.shape[1])
+  Args:
+    texts: [...], none longer than `length`, or cut there without a [SEP].
+    length: L.
+    special: ids of the special tokens.
+  """
+  shape = (*texts.lengths.shape, length)
+  ids = np.full(shape, special.pad, np.int32)
+  write(texts, np.arange(texts.lengths.size) * length, ids, special)
   position = np.arange(length, dtype=np.int32)
-  content = (position >= 1) & (position < ends[-1][:, None])
-  content[line, ends[:-1]] = False
-  ids = np.full(content.shape, special.pad, np.int32)
-  ids[:, 0] = special.cls
-  ids[line, ends] = special.sep
-  each = zip(*texts, strict=True)
-  parts = [
-    row[:size]
-    for rows, sizes in zip(each, np.transpose(kept), strict=True)
-    for row, size in zip(rows, sizes, strict=True)
-  ]
-  ids[content] = np.concatenate([np.zeros(0, np.int32), *parts])
-  last = ends[-1][:, None]
+  there = position < texts.lengths[..., None]
+  second = position >= texts.second[..., None]
   return Tokens(
     ids=ids,
-    segment=(position <= last).astype(np.int32),
-    position=np.broadcast_to(position, ids.shape).copy(),
-    type=((position > ends[0][:, None]) & (position <= last)).astype(np.int32),
+    segment=there.astype(np.int32),
+    position=np.broadcast_to(position, shape).copy(),
+    type=(there & second).astype(np.int32),
+  )
+
+
+def write(
+  texts: Joined, begin: np.ndarray, out: np.ndarray, special: Special
+) -> None:
+  """Writes the ids of texts [...] into an array.
+
+  Args:
+    texts: that fit where they are written.
+    begin: int [...], where each begins in the flat array.
+    out: int32, contiguous, of any shape.
+    special: ids of the special tokens.
+  """
+  flat, at = out.reshape(-1), begin.reshape(-1)
+  flat[at] = special.cls
+  at = at + 1
+  for ids, start, kept in zip(*texts, strict=True):
+    start, kept = start.reshape(-1), kept.reshape(-1)
+    end = np.cumsum(kept)
+    within = np.arange(kept.sum()) - np.repeat(end - kept, kept)
+    flat[np.repeat(at, kept) + within] = ids[np.repeat(start, kept) + within]
+    at = at + kept
+    flat[at] = special.sep
+    at = at + 1
+
+
+def _join(parts: list[Slices], kept: list[np.ndarray]) -> Joined:
+  shape = np.broadcast_shapes(*(k.shape for k in kept))
+
+  def spread(arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    return tuple(np.broadcast_to(x, shape) for x in arrays)
+
+  return Joined(
+    tuple(part.ids for part in parts),
+    spread([part.start for part in parts]),
+    spread(kept),
   )

@@ -5,7 +5,6 @@ manifest that says what they were made of. It is written in one pass with
 bounded memory and read through memory maps. What an id means is tokens.py.
 """
 
-import functools
 import hashlib
 import itertools
 import json
@@ -15,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import tqdm
@@ -28,14 +27,35 @@ _VERSION = 1
 Encode = Callable[[Sequence[Any]], list[np.ndarray]]
 
 
-class TokenStore:
-  """`store[row]` is int32 [length of the row]."""
+class Slices(NamedTuple):
+  """Texts [...] as slices of one array, not read yet.
 
-  def __init__(self, path: pathlib.Path):
-    manifest = json.loads((path / "manifest.json").read_text())
-    self._path = path
-    self._ids = _mapped(path / "ids.bin", manifest["dtype"])
-    self._offsets = _mapped(path / "offsets.bin", "int64")
+  Attributes:
+    ids: int [total].
+    start, length: int64 [...].
+  """
+
+  ids: np.ndarray
+  start: np.ndarray
+  length: np.ndarray
+
+
+class TokenStore:
+  """`store[row]` is int32 [length of the row].
+
+  Args:
+    ids: of all rows, end to end.
+    offsets: int64 [rows + 1].
+    path: of the files that these are mapped from.
+  """
+
+  def __init__(
+    self,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    path: pathlib.Path | None = None,
+  ):
+    self._ids, self._offsets, self._path = ids, offsets, path
 
   def __len__(self) -> int:
     return len(self._offsets) - 1
@@ -48,15 +68,34 @@ class TokenStore:
     return self._ids[start:end].astype(np.int32)
 
   def __reduce__(self) -> tuple:
-    return TokenStore, (self._path,)  # a worker process maps the files itself
+    if self._path is None:
+      return TokenStore, (self._ids, self._offsets)
+    return open_store, (self._path,)  # a worker process maps the files itself
 
   def lengths(self) -> np.ndarray:
     """int64 [rows], tokens in each row."""
-    return self._lengths
-
-  @functools.cached_property
-  def _lengths(self) -> np.ndarray:
     return np.diff(self._offsets)
+
+  def slices(self, rows: np.ndarray) -> Slices:
+    """Rows of any shape; a row of -1 is an empty text."""
+    there = rows >= 0
+    rows = np.where(there, rows, 0)
+    start = self._offsets[rows]
+    return Slices(self._ids, start, (self._offsets[rows + 1] - start) * there)
+
+
+def open_store(path: pathlib.Path) -> TokenStore:
+  """Maps the files of a store."""
+  manifest = json.loads((path / "manifest.json").read_text())
+  ids = _mapped(path / "ids.bin", manifest["dtype"])
+  return TokenStore(ids, _mapped(path / "offsets.bin", "int64"), path)
+
+
+def store_of(texts: Sequence[np.ndarray]) -> TokenStore:
+  """A store in memory."""
+  ids = np.concatenate([np.zeros(0, np.int32), *texts])
+  ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+  return TokenStore(ids, np.concatenate([[0], ends]))
 
 
 def build_store(
@@ -86,7 +125,7 @@ def build_store(
   digest = hashlib.sha256(text.encode()).hexdigest()[:12]
   path = path.with_name(f"{path.name}-{digest}")
   if _is_complete(path, key):
-    return TokenStore(path)
+    return open_store(path)
   start = time.monotonic()
   partial = path.with_name(f"{path.name}.incomplete-{uuid.uuid4().hex[:8]}")
   partial.mkdir(parents=True)
@@ -106,7 +145,7 @@ def build_store(
     took,
     total / took,
   )
-  return TokenStore(path)
+  return open_store(path)
 
 
 def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:

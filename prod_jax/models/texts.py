@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Packed, Texts, Tokens
 
@@ -21,7 +21,37 @@ POOLINGS = ("cls", "mean")
 
 def tokens_of(texts: Texts) -> Tokens:
   """The rows of texts, [..., L]."""
-  return texts.tokens if isinstance(texts, Packed) else texts
+  if isinstance(texts, Tokens):
+    return texts
+  start_GRS1 = jnp.asarray(texts.start_GRS)[..., None]
+  second_GRS1 = start_GRS1 + jnp.asarray(texts.second_GRS)[..., None]
+  is_of_GRSL = _membership(texts)
+  number_S, column_L = (
+    jnp.arange(n, dtype=jnp.int32) for n in is_of_GRSL.shape[2:]
+  )
+  number_11S1 = 1 + number_S[None, None, :, None]
+  column_111L = column_L[None, None, None]
+
+  def of_text(x: Int[Array, "#G #R #S #L"]) -> Int[Array, "G R L"]:
+    """At each token the value of its text, 0 on padding."""
+    return jnp.sum(x * is_of_GRSL, axis=2, dtype=jnp.int32)
+
+  return Tokens(
+    ids=jnp.asarray(texts.ids),
+    segment=of_text(number_11S1),
+    position=of_text(column_111L - start_GRS1),
+    type=of_text((column_111L >= second_GRS1).astype(jnp.int32)),
+  )
+
+
+def _membership(texts: Packed) -> Bool[Array, "G R S L"]:
+  """Which tokens of a row are of which of its texts."""
+  start_GRS1, length_GRS1 = (
+    jnp.asarray(x)[..., None] for x in (texts.start_GRS, texts.length_GRS)
+  )
+  column_111L = jnp.arange(texts.ids.shape[-1])[None, None, None]
+  after = column_111L >= start_GRS1
+  return after & (column_111L < start_GRS1 + length_GRS1)
 
 
 def pool(
@@ -51,13 +81,11 @@ def _pool_packed(
   hidden_GRLD: Float[Array, "G R L D"], texts: Packed, pooling: str
 ) -> Float[Array, "G R S D"]:
   """One float32 vector for each place of each row."""
-  start_GRS = jnp.asarray(texts.start_GRS)
   if pooling == "cls":
+    start_GRS = jnp.asarray(texts.start_GRS)
     first = jnp.take_along_axis(hidden_GRLD, start_GRS[..., None], axis=2)
     return first.astype(jnp.float32)
-  segment_GRL = jnp.asarray(texts.tokens.segment)
-  number_11S1 = 1 + jnp.arange(start_GRS.shape[-1])[None, None, :, None]
-  is_of_GRSL = segment_GRL[:, :, None] == number_11S1
+  is_of_GRSL = _membership(texts)
   # A sum over chosen tokens is a product with zeros and ones: a matmul, where
   # a TPU would take the numbers of a segment sum one after the other.
   total_GRSD = jnp.einsum(
@@ -67,7 +95,7 @@ def _pool_packed(
     preferred_element_type=jnp.float32,
     precision="highest",
   )
-  count_GRS1 = is_of_GRSL.sum(axis=-1)[..., None]
+  count_GRS1 = jnp.asarray(texts.length_GRS)[..., None]
   return total_GRSD / jnp.maximum(count_GRS1, 1)
 
 

@@ -23,7 +23,6 @@ from prod_jax.methods.scoring import Encoder
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
-from prod_jax.models.texts import tokens_of
 
 TRAINED, FROZEN = 3, 1  # forward passes of a step
 
@@ -92,13 +91,13 @@ def read_by(model: Encoder, batch: Batch) -> list[tuple[int, ...]]:
     read = [batch.pair, batch.triple]
   else:
     read = [batch.query, batch.passage, batch.dark]
-  return [tokens_of(texts).ids.shape for texts in read if texts is not None]
+  return [texts.ids.shape for texts in read if texts is not None]
 
 
 def compared(batch: Batch) -> tuple[tuple[int, ...], tuple[int, ...]]:
   """[B, L] and [B, N, L] of queries and passages that meet in a score."""
   query, passage = (
-    texts.place.shape + tokens_of(texts).ids.shape[-1:]
+    texts.place.shape + texts.ids.shape[-1:]
     if isinstance(texts, Packed)
     else texts.ids.shape
     for texts in (batch.query, batch.passage)

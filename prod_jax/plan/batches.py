@@ -12,11 +12,12 @@ import jax
 import numpy as np
 
 from prod_jax import config, kinds
-from prod_jax.batch import Batch, Packed, Tokens
+from prod_jax.batch import Batch, Packed
 from prod_jax.data import packing
 from prod_jax.data.assemble import Assemble, Examples, choose, longest_of
 from prod_jax.data.lists import Candidates, Compared, Dark
 from prod_jax.data.sizes import Size
+from prod_jax.data.store import store_of
 from prod_jax.data.tokens import Special
 from prod_jax.stages import examples
 from prod_jax.stages.inputs import Inputs
@@ -34,8 +35,8 @@ def training(shared: Inputs, name: str, stage: kinds.Train) -> Batch:
   columns = _columns(shared, stage)
   lists = _lists(columns) if stage.candidates else None
   made = Examples(
-    queries=[np.zeros(1, np.int32)] * QUERIES,
-    passages=[np.zeros(1, np.int32)] * (columns + LABELS),
+    queries=store_of([np.zeros(1, np.int32)] * QUERIES),
+    passages=store_of([np.zeros(1, np.int32)] * (columns + LABELS)),
     special=SPECIAL,
     positives=[tuple(range(LABELS))] * QUERIES,
     rows=np.arange(QUERIES),
@@ -129,13 +130,9 @@ def packed_shape(
   def array(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, np.int32)
 
-  tokens = array(groups, rows, row_length)
-  places = packing.texts_a_row(row_length)
-  return Packed(
-    Tokens(tokens, tokens, tokens, tokens),
-    array(groups, rows, places),
-    array(*leading),
-  )
+  texts = array(groups, rows, packing.texts_a_row(row_length))
+  ids = array(groups, rows, row_length)
+  return Packed(ids, texts, texts, texts, array(*leading))
 
 
 def list_columns(stage: kinds.Stage) -> int:

@@ -17,9 +17,9 @@ from prod_jax.batch import Packed, Texts, Tokens
 from prod_jax.data import packing
 from prod_jax.data import rows as layout
 from prod_jax.data.sizes import Size
+from prod_jax.data.store import Slices, store_of
 from prod_jax.methods.scoring import Encoder
 from prod_jax.models.late import LateInteraction
-from prod_jax.models.texts import tokens_of
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program, params_of
 from prod_jax.retrieval import buckets, rerank
@@ -43,7 +43,7 @@ def encode(
     source=stage.params,
     reads=("dual",),
     unit="passages",
-    rows=layout.single([_text()], length, batches.SPECIAL),
+    rows=_padded(layout.single(_text(), length), length),
     longest=length,
     mean=batches.means(shared.config.data, size).passage,
     examples=size.passages or None,
@@ -107,21 +107,20 @@ def _pairs(
 ) -> Program:
   """A model that reads a query with one passage or two, in rows [R, L]."""
   source = source or stage.params
-  model, data, text = shared.model_of(source), shared.config.data, [_text()]
-  special, Lq = batches.SPECIAL, data.query_length
+  model, data, text = shared.model_of(source), shared.config.data, _text()
+  Lq = data.query_length
   jitted, longest = rerank.score_pairs, layout.pair_length(data)
   mean = batches.means(data, size).pair
   if isinstance(model, LateInteraction):
     jitted, longest = rerank.score_late_pairs, data.passage_length
-    rows = tuple(layout.single(text, L, special) for L in (Lq, longest))
+    rows = tuple(_padded(layout.single(text, L), L) for L in (Lq, longest))
   elif passages == 1:
-    rows = layout.pair(text, text, Lq, longest, special)
+    rows = _padded(layout.pair(text, text, Lq, longest), longest)
   else:
     longest = layout.triple_length(data)
     mean = batches.means(data, size).triple
-    rows = layout.triple(
-      text, text, text, Lq, data.passage_length, longest, special
-    )
+    triple = layout.triple(text, text, text, Lq, data.passage_length)
+    rows = _padded(triple, longest)
   return _forward(
     shared,
     name,
@@ -173,7 +172,7 @@ def _forward(
   def flops(count: int) -> int:
     texts = of_size(count)
     if isinstance(texts, Tokens | Packed):
-      return analytic.texts(model, [tokens_of(texts).ids.shape])
+      return analytic.texts(model, [texts.ids.shape])
     shapes = [text.ids.shape for text in texts]
     (_, Lq), (_, Lp) = shapes
     return analytic.texts(model, shapes) + analytic.scores(
@@ -215,8 +214,13 @@ def _texts(
   return batches.texts_of(full, mean, row_length), of_size
 
 
-def _text() -> np.ndarray:
-  return np.zeros(1, np.int32)
+def _text() -> Slices:
+  """One text of one token."""
+  return store_of([np.zeros(1, np.int32)]).slices(np.zeros(1, int))
+
+
+def _padded(texts: layout.Joined, length: int) -> Tokens:
+  return layout.padded(texts, length, batches.SPECIAL)
 
 
 def _placed(tree: Any, where: jax.sharding.Sharding) -> Any:

@@ -95,17 +95,15 @@ def embedder(
     batch_tokens: about how many a batch holds.
     data: says whether texts share rows.
   """
-  lengths = layout.single_tokens(store.lengths(), longest)
-  run = packed.runner(data)
 
   def embed(start: int, stop: int) -> np.ndarray:
-    return run(
+    texts = store.slices(np.arange(start, stop))
+    return packed.run(
       lambda params, texts: embed_texts(model, params, texts, tower),
-      lambda rows, length: layout.single(
-        [store[start + int(i)] for i in rows], length, special
-      ),
-      lengths[start:stop],
+      layout.single(texts, longest),
+      special,
       longest=longest,
+      data=data,
       batch_tokens=batch_tokens,
       copies=copies,
       width=model.bert.width,

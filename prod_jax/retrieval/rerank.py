@@ -7,7 +7,7 @@ token vectors of a whole collection are no part of this package.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,39 +16,11 @@ from prod_jax import config, sharding
 from prod_jax.batch import Packed, Tokens
 from prod_jax.data import rows as layout
 from prod_jax.data import tokens
+from prod_jax.data.store import Slices, TokenStore
 from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.retrieval import buckets, packed
-
-
-@runtime_checkable
-class Store(Protocol):
-  """Token ids by row, on disk or in memory."""
-
-  def __getitem__(self, row: int) -> np.ndarray: ...
-
-  def lengths(self) -> np.ndarray: ...
-
-
-class Texts(NamedTuple):
-  """Text i is row `rows[i]` of a store.
-
-  Attributes:
-    store: token ids by row.
-    rows: int [n].
-  """
-
-  store: Store
-  rows: np.ndarray
-
-  def at(self, numbers: np.ndarray) -> list[np.ndarray]:
-    """The token ids of those texts."""
-    return [self.store[int(row)] for row in self.rows[numbers]]
-
-  def lengths(self) -> np.ndarray:
-    """Their tokens, int [n], without special ones."""
-    return self.store.lengths()[self.rows]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -73,8 +45,8 @@ def score_late_pairs(
 def score_lists(
   model: CrossEncoder | LateInteraction,
   copies: sharding.Copies,
-  queries: Store,
-  passages: Store,
+  queries: TokenStore,
+  passages: TokenStore,
   query_rows: np.ndarray,
   ids_QC: np.ndarray,
   special: tokens.Special,
@@ -96,8 +68,8 @@ def score_lists(
   out[line, column] = score_texts(
     model,
     copies,
-    Texts(queries, query_rows[line]),
-    [Texts(passages, ids_QC[line, column])],
+    queries.slices(query_rows[line]),
+    [passages.slices(ids_QC[line, column])],
     special,
     lengths=lengths,
     batch_tokens=batch_tokens,
@@ -108,8 +80,8 @@ def score_lists(
 def score_texts(
   model: CrossEncoder | LateInteraction,
   copies: sharding.Copies,
-  query: Texts,
-  passages: Sequence[Texts],
+  query: Slices,
+  passages: Sequence[Slices],
   special: tokens.Special,
   *,
   lengths: config.Data,
@@ -117,46 +89,44 @@ def score_texts(
 ) -> np.ndarray:
   """Scores query i with passage i, or passages i for a pairwise model.
 
+  Args:
+    query: [n].
+    passages: one [n], or two.
+
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
-  forward, run = score_pairs, packed.runner(lengths)
-  total, longest = _row_lengths(query, passages, lengths)
+  common = dict(batch_tokens=batch_tokens, copies=copies, width=None)
   if isinstance(model, LateInteraction):
-    forward, run = score_late_pairs, buckets.run
-    total, longest = passages[0].lengths() + 2, lengths.passage_length
+    longest = lengths.passage_length
+    query = layout.single(query, lengths.query_length)
+    passage = layout.single(passages[0], longest)
 
-  def rows(numbers: np.ndarray, length: int) -> Any:
-    texts = [query.at(numbers), *(text.at(numbers) for text in passages)]
-    if isinstance(model, LateInteraction):
+    def rows(numbers: np.ndarray, length: int) -> tuple[Tokens, Tokens]:
       return (
-        layout.single(texts[0], lengths.query_length, special),
-        layout.single(texts[1], length, special),
+        layout.padded(query.at(numbers), lengths.query_length, special),
+        layout.padded(passage.at(numbers), length, special),
       )
-    if len(passages) == 1:
-      return layout.pair(*texts, lengths.query_length, length, special)
-    return layout.triple(
-      *texts, lengths.query_length, lengths.passage_length, length, special
+
+    return buckets.run(
+      lambda params, texts: score_late_pairs(model, params, texts),
+      rows,
+      passage.lengths,
+      longest=longest,
+      **common,
     )
-
-  return run(
-    lambda params, batch: forward(model, params, batch),
-    rows,
-    total,
-    longest=longest,
-    batch_tokens=batch_tokens,
-    copies=copies,
-    width=None,
-  )
-
-
-def _row_lengths(
-  query: Texts, passages: Sequence[Texts], lengths: config.Data
-) -> tuple[np.ndarray, int]:
-  """Tokens of each row of a cross-encoder, and where the longest are cut."""
-  texts = query.lengths(), *(p.lengths() for p in passages)
   if len(passages) == 1:
     longest = layout.pair_length(lengths)
-    return layout.pair_tokens(*texts, lengths.query_length, longest), longest
-  limits = lengths.query_length, lengths.passage_length
-  return layout.triple_tokens(*texts, *limits), layout.triple_length(lengths)
+    texts = layout.pair(query, *passages, lengths.query_length, longest)
+  else:
+    longest = layout.triple_length(lengths)
+    limits = lengths.query_length, lengths.passage_length
+    texts = layout.triple(query, *passages, *limits)
+  return packed.run(
+    lambda params, texts: score_pairs(model, params, texts),
+    texts,
+    special,
+    longest=longest,
+    data=lengths,
+    **common,
+  )

@@ -13,7 +13,6 @@ import numpy as np
 from prod_jax import kinds, sharding
 from prod_jax.data.lists import Candidates, Compared, load_lists, save_lists
 from prod_jax.retrieval import blocks, pairs, rerank
-from prod_jax.retrieval.rerank import Texts
 from prod_jax.stages.inputs import Inputs
 
 
@@ -99,9 +98,9 @@ def _asker(
     logits = rerank.score_texts(
       model,
       copies,
-      Texts(queries, lists.query[line]),
+      queries.slices(lists.query[line]),
       [
-        Texts(shared.tokens.passages, lists.ids[line, column])
+        shared.tokens.passages.slices(lists.ids[line, column])
         for column in (first, second)
       ],
       shared.tokens.special,

@@ -4,9 +4,8 @@ Leaves `dark/`, see `data.lists.Dark`. A query's dark examples depend on its
 texts and the seed alone, and are scored once.
 """
 
-import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from prod_jax import kinds, strict
 from prod_jax.data import dark
 from prod_jax.data.lists import Candidates, Dark, load_lists, save_lists
 from prod_jax.retrieval import blocks, rerank
-from prod_jax.retrieval.rerank import Texts
 from prod_jax.stages.inputs import Inputs
 
 
@@ -66,8 +64,8 @@ def run(
     score_QG[line, place] = rerank.score_texts(
       model,
       copies,
-      Texts(queries, lists.query[start + line]),
-      [Texts(_Made(made), np.arange(len(made)))],
+      queries.slices(lists.query[start + line]),
+      [store_of(made).slices(np.arange(len(made)))],
       shared.tokens.special,
       lengths=shared.config.data,
       batch_tokens=stage.batch_tokens,
@@ -117,16 +115,3 @@ def _make(
   for line, text in zip(out, made, strict=False):
     line[: len(text)] = text
   return out
-
-
-@dataclasses.dataclass(frozen=True)
-class _Made:
-  """Texts in memory, read like a store."""
-
-  texts: Sequence[np.ndarray]
-
-  def __getitem__(self, row: int) -> np.ndarray:
-    return self.texts[row]
-
-  def lengths(self) -> np.ndarray:
-    return np.array([len(text) for text in self.texts], np.int64)

@@ -9,6 +9,7 @@ from prod_jax import config, strict
 from prod_jax.data import draws, loader
 from prod_jax.data.assemble import Examples
 from prod_jax.data.lists import Candidates, Compared, Dark
+from prod_jax.data.store import store_of
 from prod_jax.data.tokens import Special
 
 SPECIAL = Special(cls=101, sep=102, pad=0, mask=103)
@@ -19,8 +20,8 @@ RANDOM = draws.Random()
 def examples(**changes):
   rng = np.random.default_rng(0)
   fields = dict(
-    queries=[np.array([q + 1, 7], np.int32) for q in range(QUERIES)],
-    passages=[np.array([p + 50], np.int32) for p in range(PASSAGES)],
+    queries=store_of([np.array([q + 1, 7], np.int32) for q in range(QUERIES)]),
+    passages=store_of([np.array([p + 50], np.int32) for p in range(PASSAGES)]),
     special=SPECIAL,
     positives=[(q, q + 10) if q % 2 else (q,) for q in range(QUERIES)],
     rows=np.arange(QUERIES),
@@ -107,7 +108,8 @@ def test_positives_are_padded_to_the_longest():
 
 
 def test_drawn_negatives_are_never_positives():
-  source = examples(passages=examples().passages[:12])
+  short = [np.array([p + 50], np.int32) for p in range(12)]
+  source = examples(passages=store_of(short))
   iterator = batches(source, negatives=8)
   for _ in range(20):
     batch = next(iterator)

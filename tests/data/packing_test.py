@@ -3,25 +3,23 @@
 import numpy as np
 import pytest
 
-from prod_jax.batch import Tokens
-from prod_jax.data import packing
+from prod_jax.data import packing, rows
+from prod_jax.data.store import store_of
+from prod_jax.data.tokens import Special
+
+SPECIAL = Special(cls=-2, sep=-3, pad=-1, mask=-4)
 
 
 def lengths(n, seed=0, longest=40):
   return np.random.default_rng(seed).integers(2, longest + 1, n)
 
 
-def padded(lengths, width):
-  """Texts whose ids tell text and position."""
-  position = np.broadcast_to(np.arange(width), (*lengths.shape, width))
-  segment = position < lengths[..., None]
-  number = np.arange(lengths.size).reshape(*lengths.shape, 1)
-  return Tokens(
-    *(
-      np.where(segment, x, 0).astype(np.int32)
-      for x in (1000 * number + position, 1, position, number % 2)
-    )
-  )
+def joined(lengths):
+  """Texts [...] of so many tokens, 2 or more; ids tell text and position."""
+  content = lengths.reshape(-1) - 2
+  ids = [1000 * n + np.arange(size) for n, size in enumerate(content)]
+  numbers = np.arange(lengths.size).reshape(lengths.shape)
+  return rows.single(store_of(ids).slices(numbers), 1000)
 
 
 @pytest.mark.parametrize("row_length", [40, 64, 160])
@@ -81,26 +79,23 @@ def test_texts_that_fill_no_row_get_longer_rows():
 def test_every_text_is_found_at_its_place(part):
   """4 devices with 3 queries each; a process holds some of them."""
   cut, part = packing.Cut(devices=4, splits=3), np.array(part)
-  whole = lengths(24, longest=20).reshape(12, 2)
-  tokens = padded(whole, 20)
-  own = Tokens(*(x[part] for x in tokens))
-  packed = packing.pack(own, part, whole, cut, packing.Shape(1, 40))
-  G, _, L = packed.tokens.ids.shape
+  texts = joined(lengths(24, longest=20).reshape(12, 2))
+  packed = packing.pack(texts, part, cut, packing.Shape(1, 40), SPECIAL)
+  G, _, L = packed.ids.shape
   assert (len(part), 40) == (G, L)
-  start_GX = packed.start_GRS.reshape(G, -1)
   S = packed.start_GRS.shape[-1]
+  wanted = rows.padded(texts, 20, SPECIAL)
   for b, query in enumerate(part):
     # Query 3 d + r of device d is alone in group 3 d + r.
     for n, place in enumerate(packed.place[b]):
-      row, start = place // S, start_GX[b, place]
-      here = slice(start, start + whole[query, n])
-      for field, values in zip(packed.tokens, tokens, strict=True):
-        wanted = values[query, n, : whole[query, n]]
-        if field is packed.tokens.segment:
-          wanted = wanted * (place % S + 1)
-        np.testing.assert_array_equal(field[b, row, here], wanted)
-  real = packed.tokens.segment > 0
-  assert real.sum() == whole[part].sum()
+      at = (b, *divmod(place, S))
+      start, length = packed.start_GRS[at], packed.length_GRS[at]
+      found = packed.ids[b, place // S, start : start + length]
+      assert length == texts.lengths[query, n]
+      np.testing.assert_array_equal(found, wanted.ids[query, n, :length])
+      assert packed.second_GRS[at] == length
+  real = packed.ids != SPECIAL.pad
+  assert real.sum() == packed.length_GRS.sum() == texts.lengths[part].sum()
 
 
 def test_a_device_takes_each_of_its_queries_in_turn():
@@ -111,12 +106,11 @@ def test_a_device_takes_each_of_its_queries_in_turn():
 def test_all_processes_get_the_rows_of_the_fullest_group():
   whole = np.full((4, 3), 4)
   whole[3] = 16
-  cut = packing.Cut(devices=2, splits=1)
-  tokens = Tokens(*(x[:2] for x in padded(whole, 16)))
-  packed = packing.pack(tokens, np.arange(2), whole, cut, packing.Shape(2, 16))
+  cut, shape = packing.Cut(devices=2, splits=1), packing.Shape(2, 16)
+  packed = packing.pack(joined(whole), np.arange(2), cut, shape, SPECIAL)
   needed = packing.fit(whole[2:].reshape(-1), 16).rows
   assert needed == 4
-  assert packed.tokens.ids.shape == (1, packing.grown(2, needed), 16)
+  assert packed.ids.shape == (1, packing.grown(2, needed), 16)
 
 
 def test_rows_grow_by_tenths():

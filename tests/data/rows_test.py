@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prod_jax.data import rows
+from prod_jax.data.store import store_of
 from prod_jax.data.tokens import Special
 
 
@@ -15,10 +16,30 @@ def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
 SPECIAL = Special(cls=2, sep=3, pad=0, mask=4)
 
 
+def sliced(texts):
+  """All texts of a list, as a batch takes them from a store."""
+  return store_of(texts).slices(np.arange(len(texts)))
+
+
+def single(texts, length):
+  return rows.padded(rows.single(sliced(texts), length), length, SPECIAL)
+
+
+def pair(queries, passages, query_length, length):
+  both = sliced(queries), sliced(passages)
+  joined = rows.pair(*both, query_length, length)
+  return rows.padded(joined, length, SPECIAL)
+
+
+def triple(texts, query_length, passage_length, length):
+  joined = rows.triple(*map(sliced, texts), query_length, passage_length)
+  return rows.padded(joined, length, SPECIAL)
+
+
 def test_single_is_what_a_loop_writes():
   texts = random_rows(np.random.default_rng(0), 50, 12)
   length = 9
-  found = rows.single(texts, length, SPECIAL)
+  found = single(texts, length)
   for i, row in enumerate(texts):
     real = [2, *row[: length - 2], 3]
     pads = [0] * (length - len(real))
@@ -34,7 +55,7 @@ def test_pair_is_what_a_loop_writes():
   rng = np.random.default_rng(1)
   queries, passages = random_rows(rng, 60, 8), random_rows(rng, 60, 14)
   length = 15
-  found = rows.pair(queries, passages[::-1], 6, length, SPECIAL)
+  found = pair(queries, passages[::-1], 6, length)
   for i, (query, passage) in enumerate(
     zip(queries, passages[::-1], strict=True)
   ):
@@ -51,28 +72,42 @@ def test_pair_is_what_a_loop_writes():
 
 def test_shortest_lengths_and_no_rows():
   row = np.array([7, 8], np.int32)
-  assert rows.single([row], 2, SPECIAL).ids.tolist() == [[2, 3]]
-  assert rows.pair([row], [row], 2, 3, SPECIAL).ids.tolist() == [[2, 3, 3]]
-  assert rows.single([], 5, SPECIAL).ids.shape == (0, 5)
-  assert rows.pair([], [], 3, 5, SPECIAL).ids.shape == (0, 5)
+  assert single([row], 2).ids.tolist() == [[2, 3]]
+  assert pair([row], [row], 2, 3).ids.tolist() == [[2, 3, 3]]
+  assert single([], 5).ids.shape == (0, 5)
+  assert pair([], [], 3, 5).ids.shape == (0, 5)
   with pytest.raises(ValueError, match="length is 1"):
-    rows.single([row], 1, SPECIAL)
+    single([row], 1)
   for query_length, length in ((1, 5), (5, 5)):
     with pytest.raises(ValueError, match="2 <= query_length < length"):
-      rows.pair([row], [row], query_length, length, SPECIAL)
+      pair([row], [row], query_length, length)
 
 
-def test_rows_of_another_count_are_refused():
-  row = np.array([7, 8], np.int32)
-  with pytest.raises(ValueError):
-    rows.pair([row, row], [row], 4, 8, SPECIAL)
+def test_a_query_goes_with_all_passages_of_its_list():
+  query, passage = np.array([7], np.int32), np.array([8, 9], np.int32)
+  stored = store_of([query, passage])
+  joined = rows.pair(
+    stored.slices(np.array([[0], [1]])),
+    stored.slices(np.array([[1, -1]])),
+    9,
+    20,
+  )
+  found = rows.padded(joined, 8, SPECIAL)
+  assert found.ids.tolist() == [
+    [[2, 7, 3, 8, 9, 3, 0, 0], [2, 7, 3, 3, 0, 0, 0, 0]],
+    [[2, 8, 9, 3, 8, 9, 3, 0], [2, 8, 9, 3, 3, 0, 0, 0]],
+  ]
+  assert joined.lengths.tolist() == [[6, 4], [7, 5]]
+  assert joined.second.tolist() == [[3, 3], [4, 4]]
+  again = rows.padded(joined.at(np.array([1])), 8, SPECIAL)
+  np.testing.assert_array_equal(again.ids, found.ids[1:])
 
 
 def test_triple_is_what_a_loop_writes():
   rng = np.random.default_rng(1)
   texts = [random_rows(rng, 40, longest) for longest in (8, 14, 12)]
   length = 6 + 2 * (9 - 1)
-  found = rows.triple(*texts, 6, 9, length, SPECIAL)
+  found = triple(texts, 6, 9, length)
   for i, (query, first, second) in enumerate(zip(*texts, strict=True)):
     front = [2, *query[:4], 3]
     back = [*first[:7], 3, *second[:7], 3]
@@ -84,21 +119,10 @@ def test_triple_is_what_a_loop_writes():
   assert {x.dtype for x in found} == {np.dtype(np.int32)}
 
 
-def test_a_triple_that_does_not_fit_is_an_error():
-  """Half a second passage would be worse than none."""
-  row = np.array([7, 8, 9], np.int32)
-  assert rows.triple([row], [row], [row], 5, 5, 13, SPECIAL).ids.shape == (
-    1,
-    13,
-  )
-  with pytest.raises(ValueError, match="length is 12, and a row has 13"):
-    rows.triple([row], [row], [row], 5, 5, 12, SPECIAL)
-
-
 def test_a_triple_of_no_room_is_special_tokens_and_of_less_an_error():
   row = np.array([7, 8], np.int32)
-  found = rows.triple([row], [row], [row], 2, 2, 4, SPECIAL)
+  found = triple([[row]] * 3, 2, 2, 4)
   assert found.ids.tolist() == [[2, 3, 3, 3]]
   for query_length, passage_length in ((1, 5), (5, 1)):
     with pytest.raises(ValueError, match="they need 2 or more"):
-      rows.triple([row], [row], [row], query_length, passage_length, 9, SPECIAL)
+      triple([[row]] * 3, query_length, passage_length, 9)

@@ -9,6 +9,7 @@ import tokenizers
 from prod_jax import packaged
 from prod_jax.data import dataset, rows, tokens
 from prod_jax.data.records import DataError
+from prod_jax.data.store import store_of
 
 VOCAB = [
   "[PAD]",
@@ -169,7 +170,8 @@ def test_pair_agrees_with_the_library(json_folder):
   ours = tokens.load_tokenizer(json_folder)
   texts = [("a b", "c d e"), ("a", "b c d e . a b c d e . a"), ("b c d", "e")]
   queries, passages = (ours.encode(side) for side in zip(*texts, strict=True))
-  found = rows.pair(queries, passages, 6, 12, ours.special)
+  both = (store_of(side).slices(np.arange(3)) for side in (queries, passages))
+  found = rows.padded(rows.pair(*both, 6, 12), 12, ours.special)
   for i, theirs in enumerate(inner.encode_batch(texts)):
     assert found.ids[i].tolist() == theirs.ids
     assert found.type[i].tolist() == theirs.type_ids

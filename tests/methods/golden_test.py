@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from prod_jax import config, sharding
-from prod_jax.batch import Batch
+from prod_jax.batch import Batch, Packed
 from prod_jax.data import packing
 from prod_jax.methods import (
   adam,
@@ -179,15 +179,28 @@ def in_chunks(model, chunks):
 
 
 def packed(data, cut):
-  """The batch with all its texts in shared rows."""
+  """The batch with its texts in shared rows, which loops have filled."""
 
-  def pack(texts):
-    if texts is None:
+  def pack(tokens):
+    if tokens is None:
       return None
-    length = 2 * texts.ids.shape[-1]
-    shape = packing.Shape(1, length)
-    lengths = texts.segment.sum(axis=-1)
-    return packing.pack(texts, np.arange(B), lengths, cut, shape)
+    lengths, row_length = tokens.segment.sum(axis=-1), 2 * tokens.ids.shape[-1]
+    groups = cut.queries(B)
+    placed = [packing.fit(lengths[g].reshape(-1), row_length) for g in groups]
+    shape = (cut.groups, max(places.rows for places in placed))
+    S = packing.texts_a_row(row_length)
+    ids = np.zeros((*shape, row_length), np.int32)
+    start, length = np.zeros((2, *shape, S), np.int32)
+    place = np.zeros(lengths.shape, np.int32)
+    for g, (queries, places) in enumerate(zip(groups, placed, strict=True)):
+      texts = np.argwhere(np.ones((len(queries), *lengths.shape[1:])))
+      for (q, *rest), row, s, begin in zip(texts, *places[:3], strict=True):
+        text = (queries[q], *rest)
+        n = lengths[text]
+        ids[g, row, begin : begin + n] = tokens.ids[text][:n]
+        start[g, row, s], length[g, row, s] = begin, n
+        place[text] = row * S + s
+    return Packed(ids, start, length, length, place)
 
   fields = ("query", "passage", "pair", "triple", "dark")
   return data._replace(**{f: pack(getattr(data, f)) for f in fields})

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.data import packing
+from prod_jax.data import packing, rows
+from prod_jax.data.store import store_of
+from prod_jax.data.tokens import Special
 from prod_jax.models import texts
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
@@ -16,18 +18,31 @@ from prod_jax.models.dual import DualEncoder
 B, N = 4, 3
 
 
+SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+
+
 @pytest.fixture(scope="module")
-def padded(rows):
-  """B queries with N texts each, of 2 to 7 tokens."""
-  flat = rows(2, 7, 3, 4, 5, 2, 6, 6, 3, 2, 4, 5)
-  return Tokens(*(x.reshape(B, N, -1) for x in flat))
+def joined():
+  """B queries with N pairs each, of 3 to 9 tokens."""
+  sizes = np.random.default_rng(0).integers(0, 4, (2, B, N))
+  rng = np.random.default_rng(1)
+  query, passage = (
+    store_of([rng.integers(4, 13, n) for n in side.reshape(-1)]).slices(
+      np.arange(B * N).reshape(B, N)
+    )
+    for side in sizes
+  )
+  return rows.pair(query, passage, 5, 9)
 
 
-def packed_of(padded, devices=1, splits=1, row_length=12):
-  lengths = padded.segment.sum(axis=-1)
-  cut = packing.Cut(devices, splits)
-  shape = packing.Shape(1, row_length)
-  return packing.pack(padded, np.arange(B), lengths, cut, shape)
+@pytest.fixture(scope="module")
+def padded(joined):
+  return rows.padded(joined, 9, SPECIAL)
+
+
+def packed_of(joined, devices=1, splits=1, row_length=12):
+  cut, shape = packing.Cut(devices, splits), packing.Shape(1, row_length)
+  return packing.pack(joined, np.arange(B), cut, shape, SPECIAL)
 
 
 def models(config):
@@ -76,10 +91,10 @@ def test_pool_by_hand():
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_packed_is_padded(config, padded, which):
+def test_packed_is_padded(config, joined, padded, which):
   model = models(config)[which]
-  packed = packed_of(padded, devices=2)
-  assert packed.tokens.ids.size < padded.ids.size
+  packed = packed_of(joined, devices=2)
+  assert packed.ids.size < padded.ids.size
   assert packed.place.shape == (B, N)
   wanted = loss_and_gradient(model, padded)
   assert_close(loss_and_gradient(model, packed), wanted)
@@ -87,10 +102,12 @@ def test_packed_is_padded(config, padded, which):
 
 @pytest.mark.parametrize("layout", ["padded", "packed"])
 @pytest.mark.parametrize("which", [0, 2])
-def test_chunks_give_the_gradient_of_the_whole(config, padded, layout, which):
+def test_chunks_give_the_gradient_of_the_whole(
+  config, joined, padded, layout, which
+):
   model = models(config)[which]
   chunked = models(dataclasses.replace(config, chunks=2))[which]
-  batch = padded if layout == "padded" else packed_of(padded, splits=2)
+  batch = padded if layout == "padded" else packed_of(joined, splits=2)
   wanted = loss_and_gradient(model, padded)
   assert_close(loss_and_gradient(chunked, batch), wanted)
 
@@ -113,13 +130,13 @@ def test_chunks_replay_their_dropout(config, padded):
 
   gradient = jax.jit(jax.grad(loss))(params)
   square = sum(float(jnp.sum(g * g)) for g in jax.tree.leaves(gradient))
-  step = 1e-2 / square**0.5
+  step = 3e-3 / square**0.5
 
   def moved(by):
     return float(loss(jax.tree.map(lambda p, g: p + by * g, params, gradient)))
 
   slope = (moved(step) - moved(-step)) / (2 * step)
-  assert slope == pytest.approx(square, rel=1e-2)
+  assert slope == pytest.approx(square, rel=2e-2)
   plain = dataclasses.replace(model, bert=config)
   assert not np.allclose(
     loss(params), plain.embed(params, padded, "query")[0].sum()
@@ -140,3 +157,22 @@ def test_nothing_of_a_chunk_is_kept(config, padded):
   assert largest <= max(x.size for x in jax.tree.leaves(params))
   hidden = B * N * padded.ids.shape[-1] * config.mlp_width
   assert hidden not in {x.size for x in jax.tree.leaves(saved)}
+
+
+def test_tokens_of_a_row_follow_from_where_its_texts_stand(joined):
+  packed = packed_of(joined)
+  found = jax.jit(texts.tokens_of)(packed)
+  wanted = rows.padded(joined, 9, SPECIAL)
+  S = packed.start_GRS.shape[-1]
+  for text, place in np.ndenumerate(packed.place):
+    at = (0, *divmod(place, S))
+    start, length = packed.start_GRS[at], packed.length_GRS[at]
+    here = (0, place // S, slice(start, start + length))
+    for field in ("ids", "position", "type"):
+      np.testing.assert_array_equal(
+        getattr(found, field)[here], getattr(wanted, field)[text][:length]
+      )
+    assert (found.segment[here] == place % S + 1).all()
+  padding = found.segment == 0
+  assert padding.sum() == packed.ids.size - joined.lengths.sum()
+  assert not found.position[padding].any()

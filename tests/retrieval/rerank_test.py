@@ -1,20 +1,18 @@
 """Scores of lists against each text scored by itself."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from prod_jax import config, sharding
 from prod_jax.data import rows
+from prod_jax.data.store import store_of
 from prod_jax.data.tokens import Special
 from prod_jax.losses import max_sim
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.retrieval import rerank
-from prod_jax.retrieval.rerank import Texts
 
 SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
 LENGTHS = config.Data(query_length=5, passage_length=9)
@@ -30,23 +28,10 @@ CROSS = CrossEncoder(bert=BERT, pooling="cls")
 LATE = LateInteraction(bert=BERT, tied=True, projection=4, mask_id=3)
 
 
-@dataclasses.dataclass(frozen=True)
-class Memory:
-  """A store in memory."""
-
-  texts: list
-
-  def __getitem__(self, row):
-    return self.texts[row]
-
-  def lengths(self):
-    return np.array([len(text) for text in self.texts])
-
-
 def store(seed, count, longest):
   rng = np.random.default_rng(seed)
   sizes = [1, longest, *rng.integers(1, longest + 1, count - 2)]
-  return Memory([rng.integers(4, 60, n).astype(np.int32) for n in sizes])
+  return store_of([rng.integers(4, 60, n).astype(np.int32) for n in sizes])
 
 
 QUERIES, PASSAGES = store(0, 4, 6), store(1, 12, 14)
@@ -82,13 +67,14 @@ def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to():
   found = score_lists(CROSS, params)
   assert np.isnan(found[IDS_QC < 0]).all()
   line, column = np.nonzero(IDS_QC >= 0)
+  longest = rows.pair_length(LENGTHS)
   pairs = rows.pair(
-    [QUERIES[i] for i in ROWS[line]],
-    [PASSAGES[i] for i in IDS_QC[line, column]],
+    QUERIES.slices(ROWS[line]),
+    PASSAGES.slices(IDS_QC[line, column]),
     LENGTHS.query_length,
-    rows.pair_length(LENGTHS),
-    SPECIAL,
+    longest,
   )
+  pairs = rows.padded(pairs, longest, SPECIAL)
   wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(pairs)
   np.testing.assert_allclose(found[line, column], wanted, rtol=1e-4, atol=1e-5)
   assert np.std(wanted) > 0.05
@@ -98,8 +84,10 @@ def test_late_interaction_scores_a_list_as_in_a_step():
   params = random_params(LATE)
   found = score_lists(LATE, params)
   assert np.isnan(found[IDS_QC < 0]).all()
-  query = rows.single([QUERIES[i] for i in ROWS], 5, SPECIAL)
-  passage = rows.single(PASSAGES.texts, 9, SPECIAL)
+  query = rows.single(QUERIES.slices(ROWS), 5)
+  passage = rows.single(PASSAGES.slices(np.arange(len(PASSAGES))), 9)
+  query = rows.padded(query, 5, SPECIAL)
+  passage = rows.padded(passage, 9, SPECIAL)
 
   @jax.jit
   def all_scores(query, passage):
@@ -122,22 +110,16 @@ def test_a_pairwise_model_reads_both_passages_in_the_order_asked():
     return rerank.score_texts(
       CROSS,
       sharding.copies(params),
-      Texts(QUERIES, ROWS),
-      [Texts(PASSAGES, first), Texts(PASSAGES, second)],
+      QUERIES.slices(ROWS),
+      [PASSAGES.slices(first), PASSAGES.slices(second)],
       SPECIAL,
       lengths=LENGTHS,
       batch_tokens=64,
     )
 
-  triples = rows.triple(
-    [QUERIES[i] for i in ROWS],
-    [PASSAGES[i] for i in first],
-    [PASSAGES[i] for i in second],
-    5,
-    9,
-    rows.triple_length(LENGTHS),
-    SPECIAL,
-  )
+  both = (PASSAGES.slices(x) for x in (first, second))
+  triples = rows.triple(QUERIES.slices(ROWS), *both, 5, 9)
+  triples = rows.padded(triples, rows.triple_length(LENGTHS), SPECIAL)
   wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(
     jax.tree.map(jnp.asarray, triples)
   )

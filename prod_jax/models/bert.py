@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Tokens
+from prod_jax.models import attention
 
 PyTree = Any
 Out = dict[str, tuple[Array, ...]]
@@ -95,6 +96,11 @@ class Attention(nn.Module):
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
     q_RHLE = q_RHLE * (c.width // c.heads) ** -0.5
+    if attention.on_tpu(R, c.heads):
+      key = None if deterministic else self.make_rng("dropout")
+      qkv = q_RHLE, k_RHME, v_RHME
+      out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)
+      return _dense(c, c.width, "output")(out_RLD.reshape(x_TD.shape))
     # Softmax in float32: bfloat16 has 8 bits for a sum over L weights. A token
     # of padding attends to nothing; the lowest finite number then gives even
     # weights where -inf would give NaN.

@@ -10,7 +10,7 @@ and heads, projections and scores of queries against passages come on top. A
 training step takes three forward passes of what is trained (one forward, two
 backward) and one of what is frozen. Padding counts as tokens do. Not counted:
 lookups, softmax, LayerNorm, GELU, dropout, losses, the optimizer, and what is
-computed a second time because of `remat`.
+computed a second time, because of `remat` or in the backward pass of attention.
 """
 
 import math

@@ -29,15 +29,18 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from prod_jax import per_device
 
 _LANES = 128
+# Squares of longer rows do not fit VMEM; at this length all chips take float32
+# and a program of twelve heads. BERT has no more positions.
+_LONGEST = 512
 # Rows of a program are at most about so many tokens, where several fit: short
 # rows are not worth a program each.
 _TOKENS = 256
 _GOLDEN = 0x9E3779B9 - 2**32  # spreads numbers of heads over seeds
 
 
-def on_tpu(rows: int, heads: int) -> bool:
+def on_tpu(rows: int, length: int, heads: int) -> bool:
   """Whether `attend` is what a function being traced should call."""
-  return per_device.runs_kernels(rows, heads)
+  return length <= _LONGEST and per_device.runs_kernels(rows, heads)
 
 
 def attend(

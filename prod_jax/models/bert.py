@@ -96,7 +96,7 @@ class Attention(nn.Module):
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
     q_RHLE = q_RHLE * (c.width // c.heads) ** -0.5
-    if attention.on_tpu(R, c.heads):
+    if attention.on_tpu(R, L, c.heads):
       key = None if deterministic else self.make_rng("dropout")
       qkv = q_RHLE, k_RHME, v_RHME
       out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)

@@ -134,7 +134,7 @@ def test_the_encoder_is_the_same_with_kernels(
     return jnp.square(hidden).sum()
 
   expected = jax.value_and_grad(loss)(params)
-  monkeypatch.setattr(attention, "on_tpu", lambda rows, heads: True)
+  monkeypatch.setattr(attention, "on_tpu", lambda *_: True)
   found = jax.value_and_grad(loss)(params)
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4),
@@ -144,19 +144,25 @@ def test_the_encoder_is_the_same_with_kernels(
 
 
 @pytest.mark.parametrize(
-  ("platform", "data", "kernels"),
-  [("tpu", 2, 1), ("tpu", 4, 0), ("cpu", 2, 0)],
+  ("platform", "data", "length", "kernels"),
+  [
+    ("tpu", 2, 7, 1),
+    ("tpu", 4, 7, 0),
+    ("tpu", 2, 513, 0),
+    ("cpu", 2, 7, 0),
+  ],
 )
-def test_kernels_are_for_tpus_among_which_rows_divide(
-  config, rows, platform, data, kernels
+def test_kernels_are_for_tpus_among_which_short_rows_divide(
+  config, rows, platform, data, length, kernels
 ):
+  tokens = rows(4, 6, width=length)
   device = jax.sharding.AbstractDevice(platform, num_cores=1, platform=platform)
   mesh = jax.sharding.AbstractMesh(
     (data, 1, 2), ("data", "fsdp", "tensor"), abstract_device=device
   )
   with jax.sharding.use_abstract_mesh(mesh):
     traced = jax.make_jaxpr(
-      lambda params: bert.encode(config, params, rows(4, 6), KEY)
+      lambda params: bert.encode(config, params, tokens, KEY)
     )(bert.shapes(config))
   assert str(traced).count("pallas_call[") == config.depth * kernels
 

@@ -17,6 +17,7 @@ LEVELS = {
   "kinds": 1,
   "strict": 1,
   "sharding": 1,
+  "per_device": 1,
   "metrics": 1,
   "packaged": 1,
   "compilation": 1,
@@ -50,7 +51,10 @@ NEIGHBOURS = {
 }
 
 ONLY_IN = {
-  r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": ["sharding.py"],
+  r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": [
+    "sharding.py",
+    "per_device.py",
+  ],
   r"\bimport optax\b|\bfrom optax\b": ["train/"],
   r"\bml_collections\b": ["config_file.py"],
   r"\bimport (app, )?flags\b": ["main.py", "cli/"],
@@ -67,7 +71,8 @@ ONLY_IN = {
   r"\bimport requests\b": ["data/download.py"],
   r"\bepath\b": ["storage.py"],
   r"\bjax\._src\b": ["coordination.py"],
-  r"\bshard_map\b": ["retrieval/search.py"],
+  r"\bshard_map\b": ["per_device.py", "retrieval/search.py"],
+  r"\bpallas\b": ["models/attention.py"],
   r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],

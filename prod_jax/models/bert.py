@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prod_jax.batch import Tokens
+from prod_jax.models import attention
 
 PyTree = Any
 Out = dict[str, tuple[Any, ...]]
@@ -101,12 +102,16 @@ class Attention(nn.Module):
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
     q_RHLE = q_RHLE * (c.width // c.heads) ** -0.5
+    if attention.on_tpu(R, L, c.heads):
+      key = None if deterministic else self.make_rng("dropout")
+      qkv = q_RHLE, k_RHME, v_RHME
+      out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)
+      return _dense(c, c.width, "output")(out_RLD.reshape(x_TD.shape))
     # Softmax in float32: bfloat16 has 8 bits for a sum over L weights. A token
     # of padding attends to nothing; the lowest finite number then gives even
     # weights where -inf would give NaN.
-    logits_RHLM = jnp.einsum(
-      "RHLE,RHME->RHLM", q_RHLE, k_RHME, preferred_element_type=jnp.float32
-    )
+    dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    logits_RHLM = dot("RHLE,RHME->RHLM", q_RHLE, k_RHME)
     lowest = jnp.finfo(jnp.float32).min
     logits_RHLM = jnp.where(mask_R1LM, logits_RHLM, lowest)
     highest_RHL1 = logits_RHLM.max(axis=-1, keepdims=True)
@@ -115,12 +120,7 @@ class Attention(nn.Module):
     # fewer numbers to divide behind it.
     sum_RHL1 = w_RHLM.sum(axis=-1, keepdims=True)
     w_RHLM = nn.Dropout(c.attention_dropout)(w_RHLM, deterministic)
-    out_RHLE = jnp.einsum(
-      "RHLM,RHME->RHLE",
-      w_RHLM.astype(c.dtype),
-      v_RHME,
-      preferred_element_type=jnp.float32,
-    )
+    out_RHLE = dot("RHLM,RHME->RHLE", w_RHLM.astype(c.dtype), v_RHME)
     out_RHLE = (out_RHLE / sum_RHL1).astype(c.dtype)
     out_TD = out_RHLE.swapaxes(1, 2).reshape(x_TD.shape)
     return _dense(c, c.width, "output")(out_TD)

@@ -26,7 +26,8 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   one of what is frozen, matmuls only. **Matmuls** are the matrix products of
   the compiled step against these. A ratio above 1.02 says that something is
   computed twice: layers under `remat`, or what the compiler drops to make a
-  program fit.
+  program fit. Less than that are the scores of attention, which its kernel
+  computes again in the backward pass.
 - **Moved** is what the instructions of the compiled step read from HBM and
   write to it, on one device; arrays that stay in the core's memory do not
   count.
@@ -34,7 +35,9 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   in a step.
 - **Step** is the roofline: the largest of matmuls at the peak, memory traffic
   at the bandwidth and collectives at the links of the worst placed chip. A real
-  step takes longer. **MFU** is the model's FLOPs in that time against the peak.
+  step takes longer: softmax and dropout, for one, are no matmuls and no traffic
+  within attention's kernel. **MFU** is the model's FLOPs in that time against
+  the peak.
 - **Hours** are steps times that time: a lower bound. {lengths}
   Retrieval, input, queries of encode stages and checkpoints are left out.
 - **Largest batch** compiles, and the next larger one was seen not to. For

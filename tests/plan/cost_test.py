@@ -126,3 +126,18 @@ dim_labels=0bf_0io->0bf
 }}
 """
   assert cost.read(text, devices=1).matmuls == flops
+
+
+def test_a_kernel_says_itself_what_it_computes():
+  text = """\
+ENTRY %main (x: bf16[8,128]) -> bf16[8,128] {
+  %x = bf16[8,128]{1,0} parameter(0)
+  %m = s8[8,8]{1,0:S(1)} custom-call(), custom_call_target="AllocateBuffer"
+  ROOT %k = bf16[8,128]{1,0} custom-call(%x, %m), \
+custom_call_target="tpu_custom_call", backend_config={"custom_call_config":\
+{"body":"TUzv","cost_estimate":{"flops":"4096"}}}
+}
+"""
+  read = cost.read(text, devices=1)
+  assert read.matmuls == read.matmuls_once == 4096
+  assert read.moved == 2 * 8 * 128 * 2  # the mask is on the core

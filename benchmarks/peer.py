@@ -1,0 +1,127 @@
+"""sentence-transformers as the benchmarks use it: all calls into it."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sentence_transformers import (
+  CrossEncoder,
+  SentenceTransformer,
+  SentenceTransformerTrainer,
+  SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import pairwise_dot_score
+from transformers import TrainerCallback
+
+from benchmarks import side, texts
+from prod_jax import packaged
+
+torch.set_num_threads(side.THREADS)
+BATCH_SIZES = (8, 16, 32, 64)  # 32 is the default; the fastest is measured
+TRIED = 128  # texts for each of them
+NO_DROPOUT = {
+  "hidden_dropout_prob": 0.0,
+  "attention_probs_dropout_prob": 0.0,
+}
+
+
+def dual() -> SentenceTransformer:
+  """The packaged encoder with mean pooling and unit vectors."""
+  encoder = Transformer(
+    str(packaged.model_folder()),
+    max_seq_length=texts.PASSAGE_LENGTH,
+    config_kwargs=NO_DROPOUT,
+  )
+  pooling = Pooling(encoder.get_embedding_dimension(), "mean")
+  return SentenceTransformer(
+    modules=[encoder, pooling, Normalize()], device="cpu"
+  )
+
+
+class FirstToken(torch.nn.Module):
+  """In place of BERT's pooler, whose dense layer prod_jax has not."""
+
+  def forward(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
+    return hidden_BLD[:, 0]
+
+
+def cross(folder: pathlib.Path) -> CrossEncoder:
+  """A sequence classifier that reads the first token itself."""
+  model = CrossEncoder(
+    str(folder),
+    num_labels=1,
+    max_length=texts.QUERY_LENGTH + texts.PASSAGE_LENGTH,
+    activation_fn=torch.nn.Identity(),
+    device="cpu",
+  )
+  model.model.bert.pooler = FirstToken()
+  return model
+
+
+def fastest(
+  run: Callable[[Sequence, int], Any], found: Sequence
+) -> tuple[int, dict[int, float]]:
+  """The batch size with most texts a second, and those of all sizes."""
+  some = found[:TRIED]
+  rates = {}
+  run(some[:32], 32)
+  for size in BATCH_SIZES:
+    rates[size] = len(some) / side.seconds_of(lambda n=size: run(some, n))
+  return max(rates, key=rates.get), rates
+
+
+class Marks(TrainerCallback):
+  """Calls back behind step `warmup` and behind the last one."""
+
+  def __init__(self, warmup: int, begin: Callable[[], None]):
+    self._warmup, self._begin = warmup, begin
+
+  def on_step_end(self, args, state, control, **kwargs):
+    if state.global_step == self._warmup:
+      self._begin()
+
+
+def trainer(
+  model: SentenceTransformer,
+  loss: DistillKLDivLoss,
+  dataset: Any,
+  folder: pathlib.Path,
+  *,
+  batch: int,
+  steps: int,
+  rate: float,
+  decay: float,
+  clip: float,
+) -> SentenceTransformerTrainer:
+  """Its trainer with AdamW, and nothing logged or saved."""
+  return SentenceTransformerTrainer(
+    model=model,
+    args=SentenceTransformerTrainingArguments(
+      output_dir=str(folder),
+      per_device_train_batch_size=batch,
+      max_steps=steps,
+      learning_rate=rate,
+      weight_decay=decay,
+      max_grad_norm=clip,
+      lr_scheduler_type="linear",
+      logging_strategy="no",
+      save_strategy="no",
+      report_to="none",
+      disable_tqdm=True,
+      use_cpu=True,
+      seed=texts.SEED,
+    ),
+    train_dataset=dataset,
+    loss=loss,
+  )
+
+
+def distillation(model: SentenceTransformer, scale: float) -> DistillKLDivLoss:
+  """KL of listwise scores, which are scaled cosines."""
+  return DistillKLDivLoss(
+    model, similarity_fct=lambda q, p: scale * pairwise_dot_score(q, p)
+  )

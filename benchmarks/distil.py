@@ -1,22 +1,20 @@
 """Distillation steps: listwise KL from cached scores, real text.
 
 Eight queries a step with eight candidates each; AdamW, the gradient clipped at
-norm 1, no dropout (so that both sides can be held against each other). Input
-is part of it: prod_jax assembles batches of tokens that its run made before,
-the peer's collator tokenises in each step.
+norm 1, no dropout (so that both sides can be held against each other). The
+same lists in as many steps, in an order of each side's own. Input is part of
+it: prod_jax assembles batches of tokens that its run made before, the peer's
+collator tokenises in each step.
 """
 
 import pathlib
 import time
 from typing import Any
 
-import numpy as np
-
 from benchmarks import side, texts
 
 BATCH, CANDIDATES = 8, 8
 WARMUP, STEPS = 1, 4
-FLOATS = ("loss", "grad_norm")
 
 
 def ours(cache: pathlib.Path) -> dict[str, Any]:
@@ -25,37 +23,37 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   inputs = prod.shared(cache, batch=BATCH, candidates=CANDIDATES)
-  student = prod.Student(inputs, cache)
-  first = side.seconds_of(
-    lambda: student.fit(student.batches(student.examples(BATCH)), 1)
-  )
+  student = prod.Student(inputs)
+
+  def batches(first, last):
+    lists = prod.examples_of(inputs, cache, first, last)
+    return prod.batches_of(inputs, lists)
+
+  first = side.seconds_of(lambda: student.fit(batches(0, BATCH), 1))
   metrics = student.last_metrics()
-  student = prod.Student(inputs, cache)
+  student = prod.Student(inputs)
   clock = side.Clock()
-  seen = []
+  seen, drawn = [], []
 
   def recorded(batches):
     for batch in batches:
       seen.append(prod.tokens_in(batch))
+      drawn.append(batch)
       yield batch
 
-  learnt_from = student.examples(BATCH * (WARMUP + STEPS))
-  batches = clock.items("input", student.batches(learnt_from))
-  batches = recorded(batches)
-  student.fit(batches, WARMUP)
-  clock.reset()
-  seen.clear()
-  seconds = side.seconds_of(lambda: student.fit(batches, STEPS))
-  real, places = np.sum(seen, axis=0).tolist()
+  student.fit(batches(0, WARMUP * BATCH), WARMUP)
+  timed = clock.items(
+    "input", batches(WARMUP * BATCH, (WARMUP + STEPS) * BATCH)
+  )
+  timed = recorded(timed)
+  seconds = side.seconds_of(lambda: student.fit(timed, STEPS))
+  forward = prod.forward_seconds(inputs, drawn[0])
   return {
-    "seconds": seconds,
-    "rate": BATCH * STEPS / seconds,
+    **_measured(seconds, seen, clock),
     "base_mib": base,
     "first_step_seconds": first,
-    "tokens": real,
-    "padding": 1 - real / places,
-    "profile": clock.shares(seconds),
-    "proof": [metrics[name] for name in FLOATS],
+    "forward_share": forward * STEPS / seconds,
+    "proof": [metrics["loss"], metrics["grad_norm"]],
   }
 
 
@@ -66,7 +64,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   from benchmarks import peer as st
 
   base = side.memory("VmRSS")
-  read = texts.read(cache)
+  read = texts.read(cache / "texts")
   names = list(read.lists)[: BATCH * (WARMUP + STEPS)]
   columns = {"query": [read.queries[name] for name in names]}
   for i in range(CANDIDATES):
@@ -76,17 +74,9 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   columns["label"] = [read.lists[name][1][:CANDIDATES] for name in names]
   dataset = Dataset.from_dict(columns)
   model = st.dual()
-  loss = st.distillation(model, 20.0)
+  loss = st.distillation(model)
   trainer = st.trainer(
-    model,
-    loss,
-    dataset,
-    cache / "peer",
-    batch=BATCH,
-    steps=WARMUP + STEPS,
-    rate=2e-5,
-    decay=0.01,
-    clip=1.0,
+    model, loss, dataset, cache / "peer", batch=BATCH, steps=WARMUP + STEPS
   )
   computed = _first_step(trainer, loss, [dataset[i] for i in range(BATCH)])
   clock = side.Clock()
@@ -97,11 +87,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     seen.clear()
     began.append(time.perf_counter())
 
-  def count(module, args):
-    mask = args[0]["attention_mask"]
-    seen.append((int(mask.sum()), mask.numel()))
-
-  model[0].register_forward_pre_hook(count)
+  st.count(model, seen)
   collator = trainer.data_collator
   collator.preprocess_fn = clock.timed("input", collator.preprocess_fn)
   loss.forward = clock.timed("forward", loss.forward)
@@ -111,15 +97,24 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   trainer.add_callback(st.Marks(WARMUP, begin))
   trainer.train()
   seconds = time.perf_counter() - began[0]
-  real, places = np.sum(seen, axis=0).tolist()
+  return {
+    **_measured(seconds, seen, clock),
+    "base_mib": base,
+    "proof": computed,
+  }
+
+
+def _measured(
+  seconds: float, seen: list[tuple[int, int]], clock: side.Clock
+) -> dict[str, Any]:
+  """What both sides report of their steps."""
+  counted = side.padding(seen)
   return {
     "seconds": seconds,
     "rate": BATCH * STEPS / seconds,
-    "base_mib": base,
-    "tokens": real,
-    "padding": 1 - real / places,
+    "tokens_a_second": counted["tokens"] / seconds,
     "profile": clock.shares(seconds),
-    "proof": computed,
+    **counted,
   }
 
 
@@ -134,7 +129,7 @@ def _first_step(trainer, loss, rows: list[dict]) -> list[float]:
   grads = [p.grad for p in loss.parameters() if p.grad is not None]
   norm = torch.nn.utils.get_total_norm(grads)
   loss.zero_grad()
-  return [float(value), float(norm)]
+  return [value.item(), norm.item()]
 
 
 SIDES = {"ours": ours, "peer": peer}

@@ -20,8 +20,8 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   inputs = prod.shared(cache)
-  found = texts.read(cache).sample(PASSAGES)
-  folder = cache / "run" / "encode"
+  found = texts.read(cache / "texts").sample(PASSAGES)
+  folder = cache / "run-texts" / "encode"
   clock = side.Clock()
   store_of = clock.timed("tokenise", prod.store_of)
 
@@ -29,7 +29,9 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     return prod.embedder(inputs, store_of(inputs, found, folder / "store"))()
 
-  first = side.seconds_of(run)
+  seen = []
+  with prod.counting(seen):
+    first = side.seconds_of(run)
   clock.reset()
   vectors = []
   seconds = side.seconds_of(lambda: vectors.append(run()))
@@ -38,6 +40,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     "rate": PASSAGES / seconds,
     "base_mib": base,
     "first_seconds": first,
+    **side.padding(seen),
     "profile": clock.shares(seconds),
     "proof": vectors[0],
   }
@@ -49,12 +52,14 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   model = st.dual()
-  found = texts.read(cache).sample(PASSAGES)
+  found = texts.read(cache / "texts").sample(PASSAGES)
 
   def run(some, size):
     return model.encode(some, batch_size=size, show_progress_bar=False)
 
-  size, rates = st.fastest(run, found)
+  size, rates = st.fastest(run, found, cache / "encode-batch-sizes.json")
+  seen = []
+  st.count(model, seen)
   clock = side.Clock()
   model.preprocess = clock.timed("tokenise", model.preprocess)
   vectors = []
@@ -65,6 +70,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     "base_mib": base,
     "batch_size": size,
     "rates": rates,
+    **side.padding(seen),
     "profile": clock.shares(seconds),
     "proof": vectors[0],
   }

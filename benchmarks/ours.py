@@ -4,7 +4,9 @@ What is measured is what a run of prod_jax does: the stages' own functions, the
 loader and the loop, on a config of the folder that texts.py wrote.
 """
 
+import contextlib
 import dataclasses
+import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,45 +15,73 @@ import jax
 import numpy as np
 
 from benchmarks import texts
+from benchmarks.side import CLIP, DECAY, NEGATIVES, RATE, SCALE, seconds_of
 from prod_jax import config, kinds, packaged, sharding
-from prod_jax.data import loader, tokens
-from prod_jax.data.lists import Candidates, save_lists
+from prod_jax.data import loader
+from prod_jax.data.lists import Candidates, load_lists, save_lists
 from prod_jax.data.store import TokenStore, build_store
 from prod_jax.group import Group
 from prod_jax.models import hf
-from prod_jax.retrieval import encode, rerank
+from prod_jax.retrieval import encode, rerank, search
+from prod_jax.stages import encode as encode_stage
 from prod_jax.stages import examples, train
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages import mine as mine_stage
+from prod_jax.stages.inputs import PARAMS, Inputs
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.step import compile_step
 from prod_jax.train.writer import MetricsWriter
 
-SCALE = 20.0  # of a cosine
-RATE = 2e-5
-CLIP = 1.0
-DECAY = 0.01
 BATCH_TOKENS = 2048  # of encoding and scoring
-
-
-def compile_cache(cache: pathlib.Path) -> None:
-  """Keeps compiled programs, as prod_jax.main does."""
-  jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+MOST_POSITIVES = 8  # of a query, for the depth of lists
+STEPS = 1000  # of the schedule; no more than a few are taken
 
 
 def shared(
   cache: pathlib.Path,
+  name: str = "texts",
   *,
   batch: int = 8,
   candidates: int = 8,
   layers: Sequence[int] = (),
-  steps: int = 1000,
 ) -> Inputs:
-  """The inputs of a run that distils from cached scores, and its config."""
-  compile_cache(cache)
+  """The inputs of a run, and its config: it distils, encodes and mines.
+
+  Args:
+    cache: of the benchmarks.
+    name: of the folder with texts; the working folder is `run-NAME`.
+    batch: queries of a training step.
+    candidates: of each of them.
+    layers: of the packaged encoder that are kept; all without.
+  """
+  jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   packed = dict(weights="packaged", dropout=0.0, layers=tuple(layers))
-  stages = dict(
+  data = config.Data(
+    name="folder",
+    path=str(cache / name),
+    query_length=texts.QUERY_LENGTH,
+    passage_length=texts.PASSAGE_LENGTH,
+    data_dir=str(cache / "prepared"),
+  )
+  dual = dict(kind="dual", pooling="mean", similarity="cosine")
+  run = config.Config(
+    seed=texts.SEED,
+    data=data,
+    mesh=config.Mesh(),
+    models=dict(
+      dual=config.Model(scale=SCALE, **dual, **packed),
+      cross=config.Model(kind="cross", pooling="cls", **packed),
+    ),
+    stages=_stages(batch, candidates),
+  )
+  workdir = cache / f"run-{name}"
+  workdir.mkdir(parents=True, exist_ok=True)
+  return Inputs(run, Group(workdir))
+
+
+def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:
+  return dict(
     student=kinds.Train(
       kind="train",
       model="dual",
@@ -62,11 +92,11 @@ def shared(
       negatives=candidates - 1,
       sampling="descend",
       batch_size=batch,
-      steps=steps,
+      steps=STEPS,
       learning_rate=RATE,
       weight_decay=DECAY,
       clip=CLIP,
-      checkpoint_every=steps + 1,
+      checkpoint_every=STEPS + 1,
       log_every=1,
     ),
     encoded=kinds.Encode(
@@ -75,36 +105,20 @@ def shared(
       splits=("train",),
       batch_tokens=BATCH_TOKENS,
     ),
-    lists=kinds.Mine(kind="mine", encoded="encoded", depth=candidates),
+    lists=kinds.Mine(
+      kind="mine",
+      encoded="encoded",
+      depth=NEGATIVES + MOST_POSITIVES,
+      negatives=NEGATIVES,
+    ),
     scores=kinds.Score(kind="score", params="student", candidates="lists"),
   )
-  run = config.Config(
-    seed=texts.SEED,
-    data=config.Data(
-      name="folder",
-      path=str(texts.folder(cache)),
-      query_length=texts.QUERY_LENGTH,
-      passage_length=texts.PASSAGE_LENGTH,
-      data_dir=str(cache / "prepared"),
-    ),
-    mesh=config.Mesh(),
-    models=dict(
-      dual=config.Model(
-        kind="dual", pooling="mean", similarity="cosine", scale=SCALE, **packed
-      ),
-      cross=config.Model(kind="cross", pooling="cls", **packed),
-    ),
-    stages=stages,
-  )
-  workdir = cache / "run"
-  workdir.mkdir(parents=True, exist_ok=True)
-  return Inputs(run, Group(workdir))
 
 
 def prepare(cache: pathlib.Path) -> None:
   """Writes what sides read: prepared data, tokens, lists, a cross-encoder."""
   inputs = shared(cache)
-  known, read = inputs.dataset, texts.read(cache)
+  known, read = inputs.dataset, texts.read(cache / "texts")
   rows = {query.id: i for i, query in enumerate(known.queries["train"])}
   names = [name for name in rows if name in read.lists]
   ids = [[known.row_of[p] for p in read.lists[name][0]] for name in names]
@@ -140,11 +154,33 @@ def cross_folder(cache: pathlib.Path) -> pathlib.Path:
   return cache / "cross"
 
 
+def examples_of(
+  inputs: Inputs, cache: pathlib.Path, first: int = 0, last: int | None = None
+) -> Any:
+  """All that batches of the student are made of, of these lists only."""
+  read = {"candidates": cache / "lists", "scores": cache / "scores"}
+  found = examples.examples(inputs, inputs.config.stages["student"], read)
+  return dataclasses.replace(found, rows=found.rows[first:last])
+
+
+def batches_of(inputs: Inputs, learnt_from: Any) -> Iterator[Any]:
+  """The student's own endless row of batches."""
+  stage = inputs.config.stages["student"]
+  return loader.batches(
+    learnt_from,
+    batch_size=stage.batch_size,
+    negatives=stage.negatives,
+    draw=examples.draw_of("student", stage),
+    seed=texts.SEED,
+    part=sharding.batch_rows(inputs.mesh, stage.batch_size),
+  )
+
+
 class Student:
   """A distillation stage, step by step: `fit` goes on where it stopped."""
 
-  def __init__(self, inputs: Inputs, cache: pathlib.Path):
-    self._inputs, self._cache = inputs, cache
+  def __init__(self, inputs: Inputs):
+    self._inputs = inputs
     self._stage = inputs.config.stages["student"]
     step, first_state = train.step_of(inputs, "student", self._stage)
     params = inputs.first_params("dual", 0)
@@ -152,26 +188,6 @@ class Student:
       step, first_state(params), {}, inputs.mesh
     )
     self._done = 0
-
-  def examples(self, queries: int | None = None) -> Any:
-    """All that batches are made of, of the first lists only."""
-    read = {k: self._cache / k for k in ("scores",)}
-    found = examples.examples(
-      self._inputs, self._stage, {**read, "candidates": self._cache / "lists"}
-    )
-    return dataclasses.replace(found, rows=found.rows[:queries])
-
-  def batches(self, learnt_from: Any) -> Iterator[Any]:
-    """The stage's own endless row of batches."""
-    stage = self._stage
-    return loader.batches(
-      learnt_from,
-      batch_size=stage.batch_size,
-      negatives=stage.negatives,
-      draw=examples.draw_of("student", stage),
-      seed=texts.SEED,
-      part=sharding.batch_rows(self._inputs.mesh, stage.batch_size),
-    )
 
   def fit(self, batches: Iterator[Any], steps: int) -> None:
     """Some more steps of the loop, and waits for them."""
@@ -210,8 +226,6 @@ class Student:
 
   def last_metrics(self) -> dict[str, float]:
     """What the last step wrote."""
-    import json
-
     path = self._inputs.workdir / "student" / "metrics.jsonl"
     return json.loads(path.read_text().splitlines()[-1])
 
@@ -221,6 +235,38 @@ def tokens_in(batch: Any) -> tuple[int, int]:
   parts = [batch.query, batch.passage]
   texts_in = sum(int((part.segment > 0).sum()) for part in parts)
   return texts_in, sum(part.segment.size for part in parts)
+
+
+def forward_seconds(inputs: Inputs, batch: Any) -> float:
+  """Seconds of a forward pass over the passages of a training batch."""
+  rows = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), batch.passage)
+  params = inputs.first_params("dual", 0)
+
+  def run() -> None:
+    made = encode.embed_rows(inputs.model("dual"), params, rows, "passage")
+    jax.block_until_ready(made)
+
+  run()
+  return min(seconds_of(run) for _ in range(2))
+
+
+@contextlib.contextmanager
+def counting(seen: list[tuple[int, int]]) -> Iterator[None]:
+  """Notes the tokens of texts and the places of rows that go to a model."""
+  kept = encode.embed_rows, rerank.score_rows
+
+  def counted(forward: Callable) -> Callable:
+    def called(model: Any, params: Any, rows: Any, *rest: Any) -> Any:
+      seen.append((int((rows.segment > 0).sum()), rows.segment.size))
+      return forward(model, params, rows, *rest)
+
+    return called
+
+  encode.embed_rows, rerank.score_rows = map(counted, kept)
+  try:
+    yield
+  finally:
+    encode.embed_rows, rerank.score_rows = kept
 
 
 def store_of(
@@ -279,3 +325,42 @@ def score(
     lengths=inputs.config.data,
     batch_tokens=BATCH_TOKENS,
   )
+
+
+def encode_all(inputs: Inputs, folder: pathlib.Path) -> pathlib.Path:
+  """The encode stage: tokens, where there are none yet, and embeddings."""
+  params = folder / "params"
+  params.mkdir(parents=True, exist_ok=True)
+  hf.save_params(params / PARAMS, inputs.first_params("dual", 0))
+  to = folder / "encoded"
+  to.mkdir(exist_ok=True)
+  stage = inputs.config.stages["encoded"]
+  encode_stage.run(inputs, "encoded", stage, {"params": params}, to)
+  return to
+
+
+def mine(
+  inputs: Inputs, encoded: pathlib.Path, folder: pathlib.Path
+) -> np.ndarray:
+  """The mine stage; rows of the negatives [Q, NEGATIVES]."""
+  folder.mkdir(parents=True, exist_ok=True)
+  stage = inputs.config.stages["lists"]
+  mine_stage.run(inputs, "lists", stage, {"encoded": encoded}, folder)
+  lists = load_lists(Candidates, folder / "candidates")
+  negative = ~lists.label & (lists.ids >= 0)
+  return lists.ids[negative].reshape(len(lists.query), NEGATIVES)
+
+
+def vectors(encoded: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+  """What an encode stage left: of all passages, and of all queries."""
+  queries = np.load(encoded / "queries-train.npy", allow_pickle=False)
+  # Queries carry the scale of the cosine.
+  return np.asarray(encode.open_shards(encoded / "passages")), queries / SCALE
+
+
+def index(kind: str, matrix: np.ndarray) -> search.Index:
+  """Exact search, or ScaNN as a run sets it up."""
+  return search.open_index(kind, matrix)
+
+
+recall = search.recall_against

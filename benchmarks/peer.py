@@ -1,10 +1,12 @@
 """sentence-transformers as the benchmarks use it: all calls into it."""
 
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 from sentence_transformers import (
   CrossEncoder,
   SentenceTransformer,
@@ -12,9 +14,10 @@ from sentence_transformers import (
   SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
-from sentence_transformers.util import pairwise_dot_score
+from sentence_transformers.util import mine_hard_negatives, pairwise_dot_score
 from transformers import TrainerCallback
 
 from benchmarks import side, texts
@@ -63,15 +66,35 @@ def cross(folder: pathlib.Path) -> CrossEncoder:
 
 
 def fastest(
-  run: Callable[[Sequence, int], Any], found: Sequence
-) -> tuple[int, dict[int, float]]:
-  """The batch size with most texts a second, and those of all sizes."""
-  some = found[:TRIED]
-  rates = {}
-  run(some[:32], 32)
-  for size in BATCH_SIZES:
-    rates[size] = len(some) / side.seconds_of(lambda n=size: run(some, n))
-  return max(rates, key=rates.get), rates
+  run: Callable[[Sequence, int], Any], found: Sequence, kept: pathlib.Path
+) -> tuple[int, dict[str, float]]:
+  """The batch size with most texts a second, and those of all sizes.
+
+  Args:
+    run: encodes or scores some texts, in batches of a size.
+    found: all texts.
+    kept: file of the answer, which stands for the rounds that follow.
+  """
+  run(found[:32], 32)
+  if not kept.exists():
+    some = found[:TRIED]
+    rates = {
+      size: len(some) / side.seconds_of(lambda n=size: run(some, n))
+      for size in BATCH_SIZES
+    }
+    kept.write_text(json.dumps(rates))
+  rates = json.loads(kept.read_text())
+  return int(max(rates, key=rates.get)), rates
+
+
+def count(model: torch.nn.Sequential, seen: list[tuple[int, int]]) -> None:
+  """From now on, notes the tokens and the places of rows that go to a model."""
+
+  def note(module: torch.nn.Module, args: tuple) -> None:
+    mask = args[0]["attention_mask"]
+    seen.append((int(mask.sum()), mask.numel()))
+
+  model[0].register_forward_pre_hook(note)
 
 
 class Marks(TrainerCallback):
@@ -93,20 +116,18 @@ def trainer(
   *,
   batch: int,
   steps: int,
-  rate: float,
-  decay: float,
-  clip: float,
 ) -> SentenceTransformerTrainer:
-  """Its trainer with AdamW, and nothing logged or saved."""
+  """Its trainer with AdamW; lists in their order, nothing logged or saved."""
   return SentenceTransformerTrainer(
     model=model,
     args=SentenceTransformerTrainingArguments(
       output_dir=str(folder),
       per_device_train_batch_size=batch,
       max_steps=steps,
-      learning_rate=rate,
-      weight_decay=decay,
-      max_grad_norm=clip,
+      learning_rate=side.RATE,
+      weight_decay=side.DECAY,
+      max_grad_norm=side.CLIP,
+      batch_sampler=_in_order,
       lr_scheduler_type="linear",
       logging_strategy="no",
       save_strategy="no",
@@ -120,8 +141,37 @@ def trainer(
   )
 
 
-def distillation(model: SentenceTransformer, scale: float) -> DistillKLDivLoss:
+def _in_order(dataset: Any, **settings: Any) -> DefaultBatchSampler:
+  return DefaultBatchSampler(
+    torch.utils.data.SequentialSampler(dataset),
+    batch_size=settings["batch_size"],
+    drop_last=settings["drop_last"],
+  )
+
+
+def distillation(model: SentenceTransformer) -> DistillKLDivLoss:
   """KL of listwise scores, which are scaled cosines."""
   return DistillKLDivLoss(
-    model, similarity_fct=lambda q, p: scale * pairwise_dot_score(q, p)
+    model, similarity_fct=lambda q, p: side.SCALE * pairwise_dot_score(q, p)
+  )
+
+
+def pairs_of(pairs: Sequence[tuple[str, str]]) -> Dataset:
+  """What `mine` takes: a query and a positive a row."""
+  queries, positives = zip(*pairs, strict=True)
+  return Dataset.from_dict({"query": queries, "positive": positives})
+
+
+def mine(
+  model: SentenceTransformer, dataset: Dataset, passages: list[str]
+) -> Dataset:
+  """Columns query, positive, negative_1, ...; faiss searches, as it advises."""
+  return mine_hard_negatives(
+    dataset,
+    model,
+    corpus=passages,
+    num_negatives=side.NEGATIVES,
+    output_format="n-tuple",
+    use_faiss=True,
+    verbose=False,
   )

@@ -19,9 +19,9 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   inputs = prod.shared(cache)
-  pairs = texts.read(cache).pairs(QUERIES, CANDIDATES)
+  pairs = texts.read(cache / "texts").pairs(QUERIES, CANDIDATES)
   copies = prod.cross_params(cache, inputs)
-  folder = cache / "run" / "rerank"
+  folder = cache / "run-texts" / "rerank"
   clock = side.Clock()
   store_of = clock.timed("tokenise", prod.store_of)
 
@@ -33,7 +33,9 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     )
     return prod.score(inputs, copies, stores, len(pairs))
 
-  first = side.seconds_of(run)
+  seen = []
+  with prod.counting(seen):
+    first = side.seconds_of(run)
   clock.reset()
   scores = []
   seconds = side.seconds_of(lambda: scores.append(run()))
@@ -42,6 +44,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     "rate": len(pairs) / seconds,
     "base_mib": base,
     "first_seconds": first,
+    **side.padding(seen),
     "profile": clock.shares(seconds),
     "proof": scores[0],
   }
@@ -53,12 +56,14 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   model = st.cross(cache / "cross")
-  pairs = texts.read(cache).pairs(QUERIES, CANDIDATES)
+  pairs = texts.read(cache / "texts").pairs(QUERIES, CANDIDATES)
 
   def run(some, size):
     return model.predict(some, batch_size=size, show_progress_bar=False)
 
-  size, rates = st.fastest(run, pairs)
+  size, rates = st.fastest(run, pairs, cache / "rerank-batch-sizes.json")
+  seen = []
+  st.count(model, seen)
   clock = side.Clock()
   model.preprocess = clock.timed("tokenise", model.preprocess)
   scores = []
@@ -69,6 +74,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     "base_mib": base,
     "batch_size": size,
     "rates": rates,
+    **side.padding(seen),
     "profile": clock.shares(seconds),
     "proof": scores[0],
   }

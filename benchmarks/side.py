@@ -9,12 +9,16 @@ import argparse
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 THREADS = 2  # of each side; run.py binds the process to as many cores
+# Of a distillation on both sides.
+SCALE = 20.0  # of a cosine
+RATE, CLIP, DECAY = 2e-5, 1.0, 0.01
+NEGATIVES = 30  # mined for a query
 
 Side = Callable[[pathlib.Path], dict[str, Any]]
 T = TypeVar("T")
@@ -41,9 +45,10 @@ class Clock:
 
   def items(self, name: str, iterator: Iterator[T]) -> Iterator[T]:
     """The same items; the time spent waiting for them goes under `name`."""
-    following = self.timed(name, iterator.__next__)
-    while True:
-      yield following()
+    end = object()
+    following = self.timed(name, lambda: next(iterator, end))
+    while (item := following()) is not end:
+      yield item
 
   def reset(self) -> None:
     """Forgets what was added up, say that of a warm-up."""
@@ -75,6 +80,12 @@ def proof(cache: pathlib.Path, piece: str, side: str) -> pathlib.Path:
   folder = cache / "proof"
   folder.mkdir(exist_ok=True)
   return folder / f"{piece}-{side}.npy"
+
+
+def padding(seen: Sequence[tuple[int, int]]) -> dict[str, float]:
+  """Of batches, each (tokens of texts, places in rows)."""
+  real, places = np.sum(seen, axis=0).tolist()
+  return {"tokens": real, "padding": 1 - real / places}
 
 
 def main(piece: str, sides: Mapping[str, Side]) -> None:

@@ -1,6 +1,7 @@
-"""The texts and weights that both sides read: one folder, made once.
+"""The texts that both sides read: folders in the MS MARCO layout, made once.
 
-The folder has the MS MARCO layout. Passages are cut at a whole word so that
+`texts` holds all, `few` a part that is mined from the beginning.
+Passages are cut at a whole word so that
 they have at most 142 word pieces, and queries with more than 30 are left out:
 then prod_jax, which cuts a query and a passage each by itself, and its peers,
 which cut the longer of the two, read the same. Lists of candidates are drawn
@@ -21,6 +22,7 @@ import numpy as np
 QUERY_LENGTH, PASSAGE_LENGTH = 32, 144  # tokens, [CLS] and [SEP] counted
 CANDIDATES = 16
 QUERIES = 2048
+MINED_QUERIES, MINED_PASSAGES = 512, 1024  # of the folder `few`
 SEED = 42
 LISTS = "lists.json"
 
@@ -53,19 +55,28 @@ class Texts(NamedTuple):
     ]
 
 
-def folder(cache: pathlib.Path) -> pathlib.Path:
-  """Where the texts lie."""
-  return cache / "texts"
-
-
-def read(cache: pathlib.Path) -> Texts:
+def read(folder: pathlib.Path) -> Texts:
   """All of them, in memory; needs none of the measured packages."""
-  lists = json.loads((folder(cache) / LISTS).read_text())
+  lists = json.loads((folder / LISTS).read_text())
   return Texts(
-    passages=_table(folder(cache) / "collection.tsv"),
-    queries=_table(folder(cache) / "queries.train.tsv"),
+    passages=_table(folder / "collection.tsv"),
+    queries=_table(folder / "queries.train.tsv"),
     lists={name: (ids, scores) for name, ids, scores in lists},
   )
+
+
+def passages(folder: pathlib.Path) -> list[str]:
+  """The collection's texts, by row."""
+  return list(_table(folder / "collection.tsv").values())
+
+
+def pairs(folder: pathlib.Path) -> list[tuple[str, str]]:
+  """Each query with each of its positives, as texts."""
+  found = _table(folder / "collection.tsv")
+  queries = _table(folder / "queries.train.tsv")
+  lines = (folder / "qrels.train.tsv").read_text().split("\n")[:-1]
+  labels = [line.split(" ") for line in lines]
+  return [(queries[name], found[row]) for name, _, row, _ in labels]
 
 
 def prepare(cache: pathlib.Path, data: str) -> None:
@@ -89,11 +100,21 @@ def prepare(cache: pathlib.Path, data: str) -> None:
   split = {" ".join(q.text.split()): q for q in found.queries["train"]}
   sizes = [len(ids) for ids in tokenizer.encode(list(split))]
   kept = [
-    (q.id, text, list(dict.fromkeys(stands_for[name] for name, _ in q.positives)))
+    (
+      q.id,
+      text,
+      list(dict.fromkeys(stands_for[name] for name, _ in q.positives)),
+    )
     for (text, q), size in zip(split.items(), sizes, strict=True)
     if 0 < size <= QUERY_LENGTH - 2 and q.positives
   ]
-  _write(cache, {name: text for text, name in first.items()}, kept[:QUERIES])
+  passages = {name: text for text, name in first.items()}
+  write(cache / "texts", passages, kept[:QUERIES])
+  _write_lists(cache / "texts", passages, kept[:QUERIES])
+  few = kept[:MINED_QUERIES]
+  wanted = dict.fromkeys(name for _, _, names in few for name in names)
+  wanted = list(dict.fromkeys([*wanted, *passages]))[:MINED_PASSAGES]
+  write(cache / "few", {name: passages[name] for name in wanted}, few)
 
 
 def cut(text: str, tokenizer, most: int) -> str:
@@ -105,32 +126,42 @@ def cut(text: str, tokenizer, most: int) -> str:
   return " ".join(words[: max(int((sizes <= most).sum()), 1)])
 
 
-def _write(
-  cache: pathlib.Path,
+def write(
+  folder: pathlib.Path,
   passages: dict[str, str],
   queries: Sequence[tuple[str, str, list[str]]],
 ) -> None:
-  """Writes passages, and queries as (id, text, positives), with their lists."""
-  to = folder(cache)
-  to.mkdir(parents=True, exist_ok=True)
+  """Writes passages, and queries as (id, text, positives)."""
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / "collection.tsv").write_text(
+    "".join(f"{name}\t{text}\n" for name, text in passages.items())
+  )
+  (folder / "queries.train.tsv").write_text(
+    "".join(f"{name}\t{text}\n" for name, text, _ in queries)
+  )
+  (folder / "qrels.train.tsv").write_text(
+    "".join(
+      f"{query} 0 {name} 1\n" for query, _, names in queries for name in names
+    )
+  )
+
+
+def _write_lists(
+  folder: pathlib.Path,
+  passages: dict[str, str],
+  queries: Sequence[tuple[str, str, list[str]]],
+) -> None:
+  """Lists of a positive and random passages, with scores."""
   rng = np.random.default_rng(SEED)
   names = list(passages)
-  lists, labels = [], []
+  lists = []
   for query, _, positives in queries:
     drawn = [names[i] for i in rng.integers(len(names), size=2 * CANDIDATES)]
     others = [n for n in dict.fromkeys(drawn) if n not in positives]
     ids = [positives[0], *others[: CANDIDATES - 1]]
     scores = np.sort(rng.normal(0.0, 3.0, len(ids)))[::-1]
     lists.append((query, ids, scores.round(4).tolist()))
-    labels += [f"{query} 0 {name} 1\n" for name in positives]
-  (to / "collection.tsv").write_text(
-    "".join(f"{name}\t{text}\n" for name, text in passages.items())
-  )
-  (to / "queries.train.tsv").write_text(
-    "".join(f"{name}\t{text}\n" for name, text, _ in queries)
-  )
-  (to / "qrels.train.tsv").write_text("".join(labels))
-  (to / LISTS).write_text(json.dumps(lists))
+  (folder / LISTS).write_text(json.dumps(lists))
 
 
 def _table(path: pathlib.Path) -> dict[str, str]:
@@ -144,9 +175,6 @@ def main() -> None:
   parser.add_argument("--data", default="")
   args = parser.parse_args()
   prepare(args.cache, args.data)
-  from benchmarks import ours
-
-  ours.prepare(args.cache)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   model = st.dual()
   clock = side.Clock()
   model.encode = clock.timed("tokenise and encode", model.encode)
-  return _mined(st, model, pairs, passages, base, clock)
+  size = st.known_fastest(cache / "encode-batch-sizes.json")
+  return _mined(st, model, pairs, passages, base, clock, size)
 
 
 def peer_stored(cache: pathlib.Path) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def peer_stored(cache: pathlib.Path) -> dict[str, Any]:
   model = st.dual()
   model.encode_document = _given(corpus.vectors(cache, "passages"))
   model.encode_query = _given(corpus.vectors(cache, "queries"))
-  return _mined(st, model, pairs, passages, base, side.Clock())
+  return _mined(st, model, pairs, passages, base, side.Clock(), st.DEFAULT)
 
 
 def _given(path: pathlib.Path) -> Callable:
@@ -92,12 +93,13 @@ def _mined(
   passages: list[str],
   base: float,
   clock: side.Clock,
+  batch_size: int,
 ) -> dict[str, Any]:
   """Runs the peer, and finds the rows of the passages that it mined."""
   dataset = st.pairs_of(pairs)
   found = []
   seconds = side.seconds_of(
-    lambda: found.append(st.mine(model, dataset, passages))
+    lambda: found.append(st.mine(model, dataset, passages, batch_size))
   )
   rows = {text: i for i, text in enumerate(passages)}
   first = {line["query"]: line for line in reversed(list(found[0]))}

@@ -50,6 +50,7 @@ def page(found: Mapping[str, Any]) -> str:
     f"![each ratio against its goal]({PICTURE})",
     _table(found["rows"]),
     _missed(found["rows"]),
+    _others(found["runs"]),
     "## Where the time goes",
     *_paragraphs(found),
     "## Versions",
@@ -93,6 +94,22 @@ def _missed(found: Sequence[Mapping[str, Any]]) -> str:
   if not missed:
     return "All goals are reached."
   return f"Not reached: {', '.join(missed)}; why is said below."
+
+
+def _others(runs: rows.Runs) -> str:
+  """Whether the machine had other work."""
+  others = [
+    measured["others"]
+    for sides in runs.values()
+    for found in sides.values()
+    for measured in found
+  ]
+  if not others:
+    return ""
+  return (
+    f"While this was measured, {statistics.median(others):.2f} cores were busy "
+    f"with other work in the median, {max(others):.2f} at most."
+  )
 
 
 def _paragraphs(found: Mapping[str, Any]) -> list[str]:

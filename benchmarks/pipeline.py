@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import distil, side, texts
 
-BATCHES = 300
+BATCHES = 2000
 TEXTS = 2000
 
 

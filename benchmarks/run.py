@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -51,12 +52,12 @@ def main() -> None:
   only = args.only.split(",") if args.only else names
   if unknown := set(only) - set(names):
     sys.exit(f"--only: {', '.join(unknown)} unknown; known: {', '.join(names)}")
-  data = pathlib.Path(args.data).resolve() if args.data else None
-  cache = pathlib.Path(args.cache).expanduser() / (data or "pydocs").name
+  data = str(pathlib.Path(args.data).resolve()) if args.data else ""
+  cache = pathlib.Path(args.cache).expanduser() / _name(data)
   bound = sorted(os.sched_getaffinity(0))[: side.THREADS]
   os.sched_setaffinity(0, bound)
-  found = _before(machine(), args.data)
-  _prepare(cache, args.data)
+  found = _before({"machine": machine(), "versions": versions()}, _name(data))
+  _prepare(cache, data)
   for piece in rows.PIECES:
     if piece.module in only:
       runs, same = measure(piece, cache, args.rounds)
@@ -149,11 +150,27 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 
 def _run(piece: rows.Piece, name: str, cache: pathlib.Path) -> dict[str, Any]:
-  """One side in a process of its own."""
+  """One side in a process of its own.
+
+  Returns:
+    What it measured, and `others`: the cores that were busy with other work.
+  """
   out = cache / "measured.json"
   out.unlink(missing_ok=True)
+  before = _busy()
   _call(f"benchmarks.{piece.module}", cache, f"--side={name}", f"--out={out}")
-  return json.loads(out.read_text())
+  wall, all_of_it, own = (y - x for x, y in zip(before, _busy(), strict=True))
+  others = max(all_of_it - own, 0.0) / wall
+  return {**json.loads(out.read_text()), "others": round(others, 3)}
+
+
+def _busy() -> tuple[float, float, float]:
+  """Seconds: of the clock, of all busy cores, and of our children's share."""
+  fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+  user, nice, system, _, _, irq, softirq, *_ = map(int, fields)
+  busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+  own = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return time.monotonic(), busy, own.ru_utime + own.ru_stime
 
 
 def _call(module: str, cache: pathlib.Path, *arguments: str) -> None:
@@ -185,13 +202,13 @@ def _prepare(cache: pathlib.Path, data: str) -> None:
   sys.stderr.write(f"prepared in {time.monotonic() - began:.0f} s\n")
 
 
-def _before(here: dict[str, Any], data: str) -> dict[str, Any]:
+def _name(data: str) -> str:
+  return pathlib.Path(data).name or "pydocs"
+
+
+def _before(about: dict[str, Any], data: str) -> dict[str, Any]:
   """What was measured before on the same machine with the same versions."""
-  about = {
-    "machine": here,
-    "versions": versions(),
-    "data": pathlib.Path(data).name or "pydocs",
-  }
+  about = {**about, "data": data}
   if RESULTS.exists():
     found = json.loads(RESULTS.read_text())
     if all(found[key] == value for key, value in about.items()):
@@ -207,7 +224,10 @@ def _write(found: dict[str, Any]) -> None:
 
 def _say(what: str, measured: dict[str, Any]) -> None:
   rate = f", {measured['rate']:,.1f} a second" if "rate" in measured else ""
-  sys.stderr.write(f"{what}: {measured['seconds']:.2f} s{rate}\n")
+  sys.stderr.write(
+    f"{what}: {measured['seconds']:.2f} s{rate}; "
+    f"{measured['others']:.1f} cores busy with other work\n"
+  )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ _KEPT = ("data", "tokens", COMPILED)
 _WAIT = 0.02
 # What JAX says with JAX_LOG_COMPILES.
 _TOOK = {
-  "trace": re.compile(r"Finished tracing \+ transforming .* in ([\d.e-]+) sec"),
+  "trace": re.compile(r"Finished tracing .* in ([\d.e-]+) sec"),
   "lower": re.compile(r"Finished jaxpr to MLIR .* in ([\d.e-]+) sec"),
   "compile": re.compile(r"Finished XLA compilation of .* in ([\d.e-]+) sec"),
 }

@@ -8,8 +8,9 @@ from benchmarks import rows
 from prod_jax.report.markup import Tag, render, tag
 
 WIDTH = 760.0
-_LEFT, _RIGHT, _TOP, _LINE, _BOTTOM = 330.0, 120.0, 46.0, 30.0, 34.0
+_LEFT, _RIGHT, _TOP, _LINE, _BOTTOM = 270.0, 180.0, 46.0, 30.0, 34.0
 _BAR = 12.0
+_MOST = 5.0  # times the goal; a bar that goes further ends there
 _STYLE = """
 text { font: 12px system-ui, "Segoe UI", Roboto, Helvetica, sans-serif;
   fill: #1c2126; }
@@ -29,6 +30,7 @@ def picture(found: Sequence[Mapping[str, Any]]) -> str:
   height = _TOP + _LINE * len(found) + _BOTTOM
 
   def across(times: float) -> float:
+    times = min(max(times, low), high)
     share = math.log(times / low) / math.log(high / low)
     return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
 
@@ -37,7 +39,7 @@ def picture(found: Sequence[Mapping[str, Any]]) -> str:
     tag("style", _STYLE),
     tag("rect", width=WIDTH, height=height, fill="#fdfdfb"),
     _text("worse than the goal", across(1) - 8, 18.0, "end", "quiet"),
-    _text("better", across(1) + 8, 18.0, "start", "quiet"),
+    _text("better, times the goal", across(1) + 8, 18.0, "start", "quiet"),
   ]
   for times in _ticks(low, high):
     kind = "goal" if times == 1 else "grid"
@@ -70,7 +72,7 @@ def _row(row: Mapping[str, Any], top: float, across) -> list[Tag]:
   begin, end = sorted((across(1), across(rows.times_goal(row, row["ratio"]))))
   kind = "reached" if row["reached"] else "missed"
   sign = "≥" if row["better"] == "higher" else "≤"
-  label = f"{row['ratio']:.3g} x (goal {sign} {row['goal']:g})"
+  label = f"{row['ratio']:,.{_digits(row)}f} x (goal {sign} {row['goal']:g})"
   dots = [across(rows.times_goal(row, a / b)) for a, b in row["runs"]]
   return [
     _text(row["name"].replace("_", " "), 10.0, middle, "start", "value"),
@@ -94,12 +96,17 @@ def _row(row: Mapping[str, Any], top: float, across) -> list[Tag]:
   ]
 
 
+def _digits(row: Mapping[str, Any]) -> int:
+  return 2 if row["ratio"] < 10 else 0
+
+
 def _range(found: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-  """The ends of the axis, with all rounds inside."""
+  """The ends of the axis: all rounds, as far as they are within `_MOST`."""
   all_times = [
     rows.times_goal(row, a / b) for row in found for a, b in row["runs"]
   ]
-  return min([*all_times, 0.5]) / 1.1, max([*all_times, 2.0]) * 1.1
+  low, high = min([*all_times, 0.5]) / 1.1, max([*all_times, 2.0]) * 1.1
+  return max(low, 1 / _MOST), min(high, _MOST)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -134,15 +134,15 @@ def versions() -> dict[str, str]:
 def table(found: Sequence[dict[str, Any]]) -> str:
   """The rows as text."""
   lines = [
-    f"{'row':20}{'ours':>12}{'peer':>12} {'unit':11}{'ratio':>8}"
-    f"{'spread':>17}{'goal':>8}"
+    f"{'row':20}{'ours':>12}{'peer':>12} {'unit':11}{'ratio':>9}"
+    f"{'spread':>21}{'goal':>8}"
   ]
   for row in found:
     spread = "{:.2f} to {:.2f}".format(*row["spread"])
     sign = ">=" if row["better"] == "higher" else "<="
     lines.append(
       f"{row['name']:20}{row['ours']:12,.2f}{row['peer']:12,.2f} "
-      f"{row['unit']:11}{row['ratio']:8.2f}{spread:>17}"
+      f"{row['unit']:11}{row['ratio']:9.2f}{spread:>21}"
       f"{sign + format(row['goal'], 'g'):>8}"
       f" {'reached' if row['reached'] else 'not reached'}"
     )

@@ -195,7 +195,7 @@ ROWS = (
   ),
   Row(
     "scale_step",
-    "8 x the batch against a straight line through the first point",
+    "2, 4, 8 x the batch, the worst, against a line through the first",
     "s",
     1.1,
     "lower",
@@ -206,7 +206,7 @@ ROWS = (
   ),
   Row(
     "scale_encode",
-    "100 x the corpus against a straight line through the first point",
+    "10, 100 x the corpus, the worst, against a line through the first",
     "s",
     1.1,
     "lower",

@@ -29,7 +29,7 @@ def step(cache: pathlib.Path) -> dict[str, Any]:
     began = time.perf_counter()
     student.fit(prod.batches_of(inputs, lists), steps)
     seconds[batch] = (time.perf_counter() - began) / steps
-  return _against_linear(seconds)
+  return against_linear(seconds)
 
 
 def encode(cache: pathlib.Path) -> dict[str, Any]:
@@ -53,15 +53,18 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
         [side.seconds_of(lambda n=number: run(n)) for _ in range(times)]
       )
     )
-  return _against_linear(seconds)
+  return against_linear(seconds)
 
 
-def _against_linear(seconds: dict[int, float]) -> dict[str, Any]:
-  """The largest size, and what it would be along the line of the first."""
-  first, last = min(seconds), max(seconds)
+def against_linear(seconds: dict[int, float]) -> dict[str, Any]:
+  """The size that costs most against the line through the first one."""
+  first, *larger = seconds
+  linear = {size: seconds[first] * size / first for size in larger}
+  worst = max(larger, key=lambda size: seconds[size] / linear[size])
   return {
-    "seconds": seconds[last],
-    "linear_seconds": seconds[first] * last / first,
+    "seconds": seconds[worst],
+    "linear_seconds": linear[worst],
+    "worst": worst,
     "sizes": seconds,
   }
 

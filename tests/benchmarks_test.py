@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import corpus, page, plot, rows, run, side
+from benchmarks import corpus, page, plot, rows, run, scaling, side
 
 FOLDER = pathlib.Path(run.__file__).parent
 MACHINE = {
@@ -136,6 +136,11 @@ def test_a_query_of_the_corpus_follows_its_passage(monkeypatch):
     assert int(passages[positive]) == int(text) - 1
   with pytest.raises(ValueError, match="hold 3 texts"):
     corpus.chosen(["a", "b", "c"])
+
+
+def test_scaling_takes_the_size_that_costs_most():
+  found = scaling.against_linear({2: 1.0, 4: 2.4, 8: 4.0})
+  assert (found["seconds"], found["linear_seconds"]) == (2.4, 2.0)
 
 
 def results():

@@ -81,9 +81,9 @@ def _table(found: Sequence[Mapping[str, Any]]) -> str:
     sign = "≥" if row["better"] == "higher" else "≤"
     lines.append(
       f"| {row['name']} | {row['about']}; {row['ours_is']} against "
-      f"{row['peer_is']} | {row['ours']:,.4g} | {row['peer']:,.4g} | "
-      f"{row['unit']} | **{row['ratio']:.2f}** | {row['spread'][0]:.2f} … "
-      f"{row['spread'][1]:.2f} | {sign} {row['goal']:g} | "
+      f"{row['peer_is']} | {_number(row['ours'])} | {_number(row['peer'])} | "
+      f"{row['unit']} | **{_number(row['ratio'])}** | "
+      f"{' … '.join(map(_number, row['spread']))} | {sign} {row['goal']:g} | "
       f"{'reached' if row['reached'] else 'not reached'} |"
     )
   return "\n".join(lines)
@@ -298,10 +298,15 @@ def _verdict(by_name: Mapping[str, Any], name: str) -> str:
   reached = "reached" if row["reached"] else "not reached"
   sign = "at least" if row["better"] == "higher" else "at most"
   return (
-    f"{row['ours']:,.4g} {row['unit']} ({row['ours_is']}) against "
-    f"{row['peer']:,.4g} ({row['peer_is']}), {row['ratio']:.2f} x; the goal, "
-    f"{sign} {row['goal']:g} x, is {reached}."
+    f"{_number(row['ours'])} {row['unit']} ({row['ours_is']}) against "
+    f"{_number(row['peer'])} ({row['peer_is']}), {_number(row['ratio'])} x; the "
+    f"goal, {sign} {row['goal']:g} x, is {reached}."
   )
+
+
+def _number(value: float) -> str:
+  """Two decimals, or none where they would say nothing."""
+  return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def _percent(share: float) -> str:

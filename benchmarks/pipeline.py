@@ -33,7 +33,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   shutil.rmtree(folder, ignore_errors=True)
   stores = []
   began_cpu = time.process_time()
-  stores.append(prod.store_of(inputs, found, folder))
+  stores.append(prod.store_of(inputs, found, folder / "store"))
   tokenised = int(stores[0].lengths().sum())
   return {
     "seconds": seconds,

@@ -42,7 +42,8 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
 
   def run(number: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    prod.embedder(inputs, prod.store_of(inputs, found[:number], folder))()
+    store = prod.store_of(inputs, found[:number], folder / "store")
+    prod.embedder(inputs, store)()
 
   seconds = {}
   for number, times in CORPORA.items():

@@ -299,8 +299,8 @@ def _verdict(by_name: Mapping[str, Any], name: str) -> str:
   sign = "at least" if row["better"] == "higher" else "at most"
   return (
     f"{_number(row['ours'])} {row['unit']} ({row['ours_is']}) against "
-    f"{_number(row['peer'])} ({row['peer_is']}), {_number(row['ratio'])} x; the "
-    f"goal, {sign} {row['goal']:g} x, is {reached}."
+    f"{_number(row['peer'])} ({row['peer_is']}), {_number(row['ratio'])} x; "
+    f"the goal, {sign} {row['goal']:g} x, is {reached}."
   )
 
 

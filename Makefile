@@ -3,6 +3,7 @@
 # make lint         format and lint checks
 # make tpu-plan     docs/TPU_PLAN.md
 # make test-beam    the tests of data sets made on Apache Beam
+# make bench        docs/BENCHMARKS.md: prod_jax and its peers side by side
 # Each makes .venv first, from the versions in requirements.lock.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: quickstart test test-beam tpu-plan lint format clean
+.PHONY: quickstart test test-beam bench tpu-plan lint format clean
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +36,13 @@ test-beam: $(READY)
 	$(VENV)-beam/bin/pip install --quiet apache-beam
 	JAX_PLATFORMS=cpu $(VENV)-beam/bin/python -m pytest -k beam \
 	  tests/data/builders_test.py
+
+bench: $(READY)
+	$(PYTHON) -m venv --clear $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --no-deps -r requirements.lock
+	$(VENV)-bench/bin/pip install --quiet -r benchmarks/requirements.txt
+	$(VENV)-bench/bin/python -m benchmarks.run
+	$(VENV)-bench/bin/python -m benchmarks.page
 
 # An hour on two cores; what was compiled before is kept in ~/.cache/prod_jax.
 PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \

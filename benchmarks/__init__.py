@@ -1,0 +1,6 @@
+"""prod_jax and its peers at the same work, side by side.
+
+`python -m benchmarks.run` measures and writes results.json, `python -m
+benchmarks.page` makes docs/BENCHMARKS.md of it. A file a piece of work; all
+calls into prod_jax are in ours.py, all into sentence-transformers in peer.py.
+"""

@@ -1,0 +1,138 @@
+"""Distillation steps: listwise KL from cached scores, real text.
+
+Eight queries a step with eight candidates each; AdamW, the gradient clipped at
+norm 1, no dropout (so that both sides can be held against each other). The
+same lists in as many steps, in an order of each side's own. Input is part of
+it: prod_jax assembles batches of tokens that its run made before, the peer's
+collator tokenises in each step.
+"""
+
+import pathlib
+import time
+from typing import Any
+
+from benchmarks import side, texts
+
+BATCH, CANDIDATES = 8, 8
+WARMUP, STEPS = 1, 4
+
+
+def ours(cache: pathlib.Path) -> dict[str, Any]:
+  """Steps of the stage's own loop."""
+  from benchmarks import ours as prod
+
+  base = side.memory("VmRSS")
+  inputs = prod.shared(cache, batch=BATCH, candidates=CANDIDATES)
+  student = prod.Student(inputs)
+
+  def batches(first, last):
+    lists = prod.examples_of(inputs, cache, first, last)
+    return prod.batches_of(inputs, lists)
+
+  first = side.seconds_of(lambda: student.fit(batches(0, BATCH), 1))
+  metrics = student.last_metrics()
+  student = prod.Student(inputs)
+  clock = side.Clock()
+  seen, drawn = [], []
+
+  def recorded(batches):
+    for batch in batches:
+      seen.append(prod.tokens_in(batch))
+      drawn.append(batch)
+      yield batch
+
+  student.fit(batches(0, WARMUP * BATCH), WARMUP)
+  timed = clock.items(
+    "input", batches(WARMUP * BATCH, (WARMUP + STEPS) * BATCH)
+  )
+  timed = recorded(timed)
+  seconds = side.seconds_of(lambda: student.fit(timed, STEPS))
+  forward = prod.forward_seconds(inputs, drawn[0])
+  return {
+    **_measured(seconds, seen, clock),
+    "base_mib": base,
+    "first_step_seconds": first,
+    "forward_share": forward * STEPS / seconds,
+    "proof": [metrics["loss"], metrics["grad_norm"]],
+  }
+
+
+def peer(cache: pathlib.Path) -> dict[str, Any]:
+  """Steps of SentenceTransformerTrainer with DistillKLDivLoss."""
+  from datasets import Dataset
+
+  from benchmarks import peer as st
+
+  base = side.memory("VmRSS")
+  read = texts.read(cache / "texts")
+  names = list(read.lists)[: BATCH * (WARMUP + STEPS)]
+  columns = {"query": [read.queries[name] for name in names]}
+  for i in range(CANDIDATES):
+    columns[f"passage_{i}"] = [
+      read.passages[read.lists[name][0][i]] for name in names
+    ]
+  columns["label"] = [read.lists[name][1][:CANDIDATES] for name in names]
+  dataset = Dataset.from_dict(columns)
+  model = st.dual()
+  loss = st.distillation(model)
+  trainer = st.trainer(
+    model, loss, dataset, cache / "peer", batch=BATCH, steps=WARMUP + STEPS
+  )
+  computed = _first_step(trainer, loss, [dataset[i] for i in range(BATCH)])
+  clock = side.Clock()
+  seen, began = [], []
+
+  def begin() -> None:
+    clock.reset()
+    seen.clear()
+    began.append(time.perf_counter())
+
+  st.count(model, seen)
+  collator = trainer.data_collator
+  collator.preprocess_fn = clock.timed("input", collator.preprocess_fn)
+  loss.forward = clock.timed("forward", loss.forward)
+  trainer.accelerator.backward = clock.timed(
+    "backward", trainer.accelerator.backward
+  )
+  trainer.add_callback(st.Marks(WARMUP, begin))
+  trainer.train()
+  seconds = time.perf_counter() - began[0]
+  return {
+    **_measured(seconds, seen, clock),
+    "base_mib": base,
+    "proof": computed,
+  }
+
+
+def _measured(
+  seconds: float, seen: list[tuple[int, int]], clock: side.Clock
+) -> dict[str, Any]:
+  """What both sides report of their steps."""
+  counted = side.padding(seen)
+  return {
+    "seconds": seconds,
+    "rate": BATCH * STEPS / seconds,
+    "tokens_a_second": counted["tokens"] / seconds,
+    "profile": clock.shares(seconds),
+    **counted,
+  }
+
+
+def _first_step(trainer, loss, rows: list[dict]) -> list[float]:
+  """Loss and norm of the gradient of the first lists."""
+  import torch
+
+  inputs = trainer.data_collator(rows)
+  features, labels = trainer.collect_features(inputs)
+  value = loss(features, labels)
+  value.backward()
+  grads = [p.grad for p in loss.parameters() if p.grad is not None]
+  norm = torch.nn.utils.get_total_norm(grads)
+  loss.zero_grad()
+  return [value.item(), norm.item()]
+
+
+SIDES = {"ours": ours, "peer": peer}
+
+if __name__ == "__main__":
+  side.main("distil", SIDES)

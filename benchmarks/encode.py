@@ -1,0 +1,82 @@
+"""A corpus encoded, from strings to a matrix of unit vectors.
+
+Tokenisation is part of it on both sides: prod_jax writes tokens to its store
+on disk and reads them back, as a run does; `SentenceTransformer.encode`
+tokenises batch by batch. Each side does all of it once before the clock runs.
+"""
+
+import pathlib
+import shutil
+from typing import Any
+
+from benchmarks import side, texts
+
+PASSAGES = 512
+
+
+def ours(cache: pathlib.Path) -> dict[str, Any]:
+  """A token store, and the encode stage's embedder."""
+  from benchmarks import ours as prod
+
+  base = side.memory("VmRSS")
+  inputs = prod.shared(cache)
+  found = texts.read(cache / "texts").sample(PASSAGES)
+  folder = cache / "run-texts" / "encode"
+  clock = side.Clock()
+  store_of = clock.timed("tokenise", prod.store_of)
+
+  def run():
+    shutil.rmtree(folder, ignore_errors=True)
+    return prod.embedder(inputs, store_of(inputs, found, folder / "store"))()
+
+  seen = []
+  with prod.counting(seen):
+    first = side.seconds_of(run)
+  clock.reset()
+  vectors = []
+  seconds = side.seconds_of(lambda: vectors.append(run()))
+  return {
+    "seconds": seconds,
+    "rate": PASSAGES / seconds,
+    "base_mib": base,
+    "first_seconds": first,
+    **side.padding(seen),
+    "profile": clock.shares(seconds),
+    "proof": vectors[0],
+  }
+
+
+def peer(cache: pathlib.Path) -> dict[str, Any]:
+  """`encode` with the fastest of some batch sizes."""
+  from benchmarks import peer as st
+
+  base = side.memory("VmRSS")
+  model = st.dual()
+  found = texts.read(cache / "texts").sample(PASSAGES)
+
+  def run(some, size):
+    return model.encode(some, batch_size=size, show_progress_bar=False)
+
+  size, rates = st.fastest(run, found, cache / "encode-batch-sizes.json")
+  seen = []
+  st.count(model, seen)
+  clock = side.Clock()
+  model.preprocess = clock.timed("tokenise", model.preprocess)
+  vectors = []
+  seconds = side.seconds_of(lambda: vectors.append(run(found, size)))
+  return {
+    "seconds": seconds,
+    "rate": PASSAGES / seconds,
+    "base_mib": base,
+    "batch_size": size,
+    "rates": rates,
+    **side.padding(seen),
+    "profile": clock.shares(seconds),
+    "proof": vectors[0],
+  }
+
+
+SIDES = {"ours": ours, "peer": peer}
+
+if __name__ == "__main__":
+  side.main("encode", SIDES)

@@ -1,0 +1,138 @@
+"""Hard negatives mined: from texts, and from stored embeddings of a corpus.
+
+From texts, both sides begin with strings, tokenise and embed 1,024 passages
+and 512 queries, and search; prod_jax leaves its stages' files on the way. From
+stored embeddings both read those of search.py's corpus; the peer is given them
+in the place of what it would embed.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import corpus, side, texts
+
+
+def ours(cache: pathlib.Path) -> dict[str, Any]:
+  """The encode stage, which tokenises, and the mine stage."""
+  from benchmarks import ours as prod
+
+  base = side.memory("VmRSS")
+  folder = cache / "run-few"
+  shutil.rmtree(folder, ignore_errors=True)
+  inputs = prod.shared(cache, "few")
+  queries = len(inputs.dataset.queries["train"])
+  clock = side.Clock()
+  encode = clock.timed("tokenise and encode", prod.encode_all)
+  mine = clock.timed("search and lists", prod.mine)
+  found = []
+
+  def run():
+    found.append(mine(inputs, encode(inputs, folder), folder / "mined"))
+
+  seconds = side.seconds_of(run)
+  return _measured(seconds, queries, base, clock, found[0])
+
+
+def ours_stored(cache: pathlib.Path) -> dict[str, Any]:
+  """The mine stage on the shards of an encode stage."""
+  from benchmarks import ours as prod
+
+  base = side.memory("VmRSS")
+  inputs = prod.shared(cache, corpus.NAME, layers=corpus.LAYERS)
+  queries = len(inputs.dataset.positive_rows("train"))
+  folder = inputs.workdir / "mined"
+  shutil.rmtree(folder, ignore_errors=True)
+  encoded = inputs.workdir / "encoded"
+  clock = side.Clock()
+  found = []
+  seconds = side.seconds_of(
+    lambda: found.append(prod.mine(inputs, encoded, folder))
+  )
+  return _measured(seconds, queries, base, clock, found[0])
+
+
+def peer(cache: pathlib.Path) -> dict[str, Any]:
+  """`mine_hard_negatives`, which embeds and searches."""
+  from benchmarks import peer as st
+
+  base = side.memory("VmRSS")
+  pairs = texts.pairs(cache / "few")
+  passages = texts.passages(cache / "few")
+  model = st.dual()
+  clock = side.Clock()
+  model.encode = clock.timed("tokenise and encode", model.encode)
+  size = st.known_fastest(cache / "encode-batch-sizes.json")
+  return _mined(st, model, pairs, passages, base, clock, size)
+
+
+def peer_stored(cache: pathlib.Path) -> dict[str, Any]:
+  """The same, with embeddings at hand."""
+  from benchmarks import peer as st
+
+  base = side.memory("VmRSS")
+  pairs = texts.pairs(cache / corpus.NAME)
+  passages = texts.passages(cache / corpus.NAME)
+  model = st.dual()
+  model.encode_document = _given(corpus.vectors(cache, "passages"))
+  model.encode_query = _given(corpus.vectors(cache, "queries"))
+  return _mined(st, model, pairs, passages, base, side.Clock(), st.DEFAULT)
+
+
+def _given(path: pathlib.Path) -> Callable:
+  return lambda *args, **kwargs: np.load(path, allow_pickle=False)
+
+
+def _mined(
+  st: Any,
+  model: Any,
+  pairs: list[tuple[str, str]],
+  passages: list[str],
+  base: float,
+  clock: side.Clock,
+  batch_size: int,
+) -> dict[str, Any]:
+  """Runs the peer, and finds the rows of the passages that it mined."""
+  dataset = st.pairs_of(pairs)
+  found = []
+  seconds = side.seconds_of(
+    lambda: found.append(st.mine(model, dataset, passages, batch_size))
+  )
+  rows = {text: i for i, text in enumerate(passages)}
+  first = {line["query"]: line for line in reversed(list(found[0]))}
+  mined = [
+    [rows[first[query][f"negative_{i + 1}"]] for i in range(side.NEGATIVES)]
+    for query in dict.fromkeys(query for query, _ in pairs)
+  ]
+  return _measured(seconds, len(mined), base, clock, np.array(mined))
+
+
+def _measured(
+  seconds: float,
+  queries: int,
+  base: float,
+  clock: side.Clock,
+  mined: np.ndarray,
+) -> dict[str, Any]:
+  return {
+    "seconds": seconds,
+    "rate": queries / seconds,
+    "base_mib": base,
+    "peak_mib": side.memory("VmHWM"),
+    "profile": clock.shares(seconds),
+    "proof": mined,
+  }
+
+
+SIDES = {
+  "ours": ours,
+  "peer": peer,
+  "ours_stored": ours_stored,
+  "peer_stored": peer_stored,
+}
+
+if __name__ == "__main__":
+  side.main("mine", SIDES)

@@ -1,0 +1,366 @@
+"""prod_jax as the benchmarks use it: all calls into the package.
+
+What is measured is what a run of prod_jax does: the stages' own functions, the
+loader and the loop, on a config of the folder that texts.py wrote.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import texts
+from benchmarks.side import CLIP, DECAY, NEGATIVES, RATE, SCALE, seconds_of
+from prod_jax import config, kinds, packaged, sharding
+from prod_jax.data import loader
+from prod_jax.data.lists import Candidates, load_lists, save_lists
+from prod_jax.data.store import TokenStore, build_store
+from prod_jax.group import Group
+from prod_jax.models import hf
+from prod_jax.retrieval import encode, rerank, search
+from prod_jax.stages import encode as encode_stage
+from prod_jax.stages import examples, train
+from prod_jax.stages import mine as mine_stage
+from prod_jax.stages.inputs import PARAMS, Inputs
+from prod_jax.train import loop
+from prod_jax.train.checkpoint import Checkpoints
+from prod_jax.train.step import compile_step
+from prod_jax.train.writer import MetricsWriter
+
+BATCH_TOKENS = 2048  # of encoding and scoring
+MOST_POSITIVES = 8  # of a query, for the depth of lists
+STEPS = 1000  # of the schedule; no more than a few are taken
+
+
+def shared(
+  cache: pathlib.Path,
+  name: str = "texts",
+  *,
+  batch: int = 8,
+  candidates: int = 8,
+  layers: Sequence[int] = (),
+) -> Inputs:
+  """The inputs of a run, and its config: it distils, encodes and mines.
+
+  Args:
+    cache: of the benchmarks.
+    name: of the folder with texts; the working folder is `run-NAME`.
+    batch: queries of a training step.
+    candidates: of each of them.
+    layers: of the packaged encoder that are kept; all without.
+  """
+  jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  packed = dict(weights="packaged", dropout=0.0, layers=tuple(layers))
+  data = config.Data(
+    name="folder",
+    path=str(cache / name),
+    query_length=texts.QUERY_LENGTH,
+    passage_length=texts.PASSAGE_LENGTH,
+    data_dir=str(cache / "prepared"),
+  )
+  dual = dict(kind="dual", pooling="mean", similarity="cosine")
+  run = config.Config(
+    seed=texts.SEED,
+    data=data,
+    mesh=config.Mesh(),
+    models=dict(
+      dual=config.Model(scale=SCALE, **dual, **packed),
+      cross=config.Model(kind="cross", pooling="cls", **packed),
+    ),
+    stages=_stages(batch, candidates),
+  )
+  workdir = cache / f"run-{name}"
+  workdir.mkdir(parents=True, exist_ok=True)
+  return Inputs(run, Group(workdir))
+
+
+def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:
+  return dict(
+    student=kinds.Train(
+      kind="train",
+      model="dual",
+      method="prod",
+      settings=dict(in_batch=False, temperature=1.0, hard=0.0, soft=1.0),
+      candidates="lists",
+      scores="scores",
+      negatives=candidates - 1,
+      sampling="descend",
+      batch_size=batch,
+      steps=STEPS,
+      learning_rate=RATE,
+      weight_decay=DECAY,
+      clip=CLIP,
+      checkpoint_every=STEPS + 1,
+      log_every=1,
+    ),
+    encoded=kinds.Encode(
+      kind="encode",
+      params="student",
+      splits=("train",),
+      batch_tokens=BATCH_TOKENS,
+    ),
+    lists=kinds.Mine(
+      kind="mine",
+      encoded="encoded",
+      depth=NEGATIVES + MOST_POSITIVES,
+      negatives=NEGATIVES,
+    ),
+    scores=kinds.Score(kind="score", params="student", candidates="lists"),
+  )
+
+
+def prepare(cache: pathlib.Path) -> None:
+  """Writes what sides read: prepared data, tokens, lists, a cross-encoder."""
+  inputs = shared(cache)
+  known, read = inputs.dataset, texts.read(cache / "texts")
+  rows = {query.id: i for i, query in enumerate(known.queries["train"])}
+  names = [name for name in rows if name in read.lists]
+  ids = [[known.row_of[p] for p in read.lists[name][0]] for name in names]
+  label = np.zeros(np.shape(ids), bool)
+  label[:, 0] = True
+  scores = np.array([read.lists[name][1] for name in names], np.float32)
+  lists = Candidates(
+    query=np.array([rows[name] for name in names], np.int32),
+    ids=np.array(ids, np.int32),
+    label=label,
+    rank=np.tile(np.arange(len(ids[0]), dtype=np.int32), (len(names), 1)),
+    score=scores,
+  )
+  save_lists(lists, cache / "lists" / "candidates")
+  (cache / "scores").mkdir(exist_ok=True)
+  np.save(cache / "scores" / "scores.npy", scores)
+  _ = inputs.tokens
+  model, params = inputs.model("cross"), inputs.first_params("cross", 0)
+  folder = packaged.model_folder()
+  hf.save(
+    cross_folder(cache),
+    params["encoder"],
+    model.bert,
+    head=params["head"],
+    tokenizer_files=[
+      folder / name for name in ("tokenizer.json", "tokenizer_config.json")
+    ],
+  )
+
+
+def cross_folder(cache: pathlib.Path) -> pathlib.Path:
+  """A cross-encoder of the packaged weights and a seeded head."""
+  return cache / "cross"
+
+
+def examples_of(
+  inputs: Inputs, cache: pathlib.Path, first: int = 0, last: int | None = None
+) -> Any:
+  """All that batches of the student are made of, of these lists only."""
+  read = {"candidates": cache / "lists", "scores": cache / "scores"}
+  found = examples.examples(inputs, inputs.config.stages["student"], read)
+  return dataclasses.replace(found, rows=found.rows[first:last])
+
+
+def batches_of(inputs: Inputs, learnt_from: Any) -> Iterator[Any]:
+  """The student's own endless row of batches."""
+  stage = inputs.config.stages["student"]
+  return loader.batches(
+    learnt_from,
+    batch_size=stage.batch_size,
+    negatives=stage.negatives,
+    draw=examples.draw_of("student", stage),
+    seed=texts.SEED,
+    part=sharding.batch_rows(inputs.mesh, stage.batch_size),
+  )
+
+
+class Student:
+  """A distillation stage, step by step: `fit` goes on where it stopped."""
+
+  def __init__(self, inputs: Inputs):
+    self._inputs = inputs
+    self._stage = inputs.config.stages["student"]
+    step, first_state = train.step_of(inputs, "student", self._stage)
+    params = inputs.first_params("dual", 0)
+    self._step, self._state, self._frozen = compile_step(
+      step, first_state(params), {}, inputs.mesh
+    )
+    self._done = 0
+
+  def fit(self, batches: Iterator[Any], steps: int) -> None:
+    """Some more steps of the loop, and waits for them."""
+    inputs, stage = self._inputs, self._stage
+    folder = inputs.workdir / "student"
+    folder.mkdir(exist_ok=True)
+    first, self._done = self._done, self._done + steps
+    monitor = loop.Monitor(
+      "student",
+      MetricsWriter(folder, inputs.group),
+      first=first,
+      steps=self._done,
+      batch_size=stage.batch_size,
+      log_every=stage.log_every,
+      group=inputs.group,
+    )
+    checkpoints = Checkpoints(folder / "checkpoints", {})
+    self._state = loop.fit(
+      self._step,
+      self._state,
+      self._frozen,
+      batches,
+      name="student",
+      steps=self._done,
+      batch_size=stage.batch_size,
+      mesh=inputs.mesh,
+      checkpoints=checkpoints,
+      checkpoint_every=stage.checkpoint_every,
+      monitor=monitor,
+      group=inputs.group,
+      first=first,
+    )
+    jax.block_until_ready(self._state)
+    monitor.close()
+    checkpoints.close()
+
+  def last_metrics(self) -> dict[str, float]:
+    """What the last step wrote."""
+    path = self._inputs.workdir / "student" / "metrics.jsonl"
+    return json.loads(path.read_text().splitlines()[-1])
+
+
+def tokens_in(batch: Any) -> tuple[int, int]:
+  """Tokens of texts in a batch of training, and places of its rows."""
+  parts = [batch.query, batch.passage]
+  texts_in = sum(int((part.segment > 0).sum()) for part in parts)
+  return texts_in, sum(part.segment.size for part in parts)
+
+
+def forward_seconds(inputs: Inputs, batch: Any) -> float:
+  """Seconds of a forward pass over the passages of a training batch."""
+  rows = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), batch.passage)
+  params = inputs.first_params("dual", 0)
+
+  def run() -> None:
+    made = encode.embed_rows(inputs.model("dual"), params, rows, "passage")
+    jax.block_until_ready(made)
+
+  run()
+  return min(seconds_of(run) for _ in range(2))
+
+
+@contextlib.contextmanager
+def counting(seen: list[tuple[int, int]]) -> Iterator[None]:
+  """Notes the tokens of texts and the places of rows that go to a model."""
+  kept = encode.embed_rows, rerank.score_rows
+
+  def counted(forward: Callable) -> Callable:
+    def called(model: Any, params: Any, rows: Any, *rest: Any) -> Any:
+      seen.append((int((rows.segment > 0).sum()), rows.segment.size))
+      return forward(model, params, rows, *rest)
+
+    return called
+
+  encode.embed_rows, rerank.score_rows = map(counted, kept)
+  try:
+    yield
+  finally:
+    encode.embed_rows, rerank.score_rows = kept
+
+
+def store_of(
+  inputs: Inputs, found: Sequence[str], folder: pathlib.Path
+) -> TokenStore:
+  """Tokenises texts to a store on disk, as a run does."""
+  most = texts.PASSAGE_LENGTH
+
+  def ids(records: Sequence[str]) -> list[np.ndarray]:
+    return [row[:most] for row in inputs.tokenizer.encode(records)]
+
+  return build_store(
+    folder,
+    found,
+    ids,
+    rows=len(found),
+    vocab_size=inputs.tokenizer.vocab_size,
+    key={},
+  )
+
+
+def embedder(inputs: Inputs, store: TokenStore) -> Callable[[], np.ndarray]:
+  """What embeds all passages of a store."""
+  model = inputs.model("dual")
+  copies = sharding.copies(inputs.first_params("dual", 0))
+  embed = encode.embedder(
+    model,
+    copies,
+    "passage",
+    store,
+    inputs.tokenizer.special,
+    longest=texts.PASSAGE_LENGTH,
+    batch_tokens=BATCH_TOKENS,
+  )
+  return lambda: embed(0, len(store))
+
+
+def cross_params(cache: pathlib.Path, inputs: Inputs) -> sharding.Copies:
+  """The cross-encoder of `cross_folder`."""
+  folder = cross_folder(cache)
+  encoder = hf.load(folder, inputs.model("cross").bert)
+  return sharding.copies({"encoder": encoder, "head": hf.load_head(folder)})
+
+
+def score(
+  inputs: Inputs, copies: sharding.Copies, stores: tuple, number: int
+) -> np.ndarray:
+  """The cross-encoder's logits of `number` pairs of two stores."""
+  rows = np.arange(number)
+  return rerank.score_texts(
+    inputs.model("cross"),
+    copies,
+    rerank.Texts(stores[0], rows),
+    [rerank.Texts(stores[1], rows)],
+    inputs.tokenizer.special,
+    lengths=inputs.config.data,
+    batch_tokens=BATCH_TOKENS,
+  )
+
+
+def encode_all(inputs: Inputs, folder: pathlib.Path) -> pathlib.Path:
+  """The encode stage: tokens, where there are none yet, and embeddings."""
+  params = folder / "params"
+  params.mkdir(parents=True, exist_ok=True)
+  hf.save_params(params / PARAMS, inputs.first_params("dual", 0))
+  to = folder / "encoded"
+  to.mkdir(exist_ok=True)
+  stage = inputs.config.stages["encoded"]
+  encode_stage.run(inputs, "encoded", stage, {"params": params}, to)
+  return to
+
+
+def mine(
+  inputs: Inputs, encoded: pathlib.Path, folder: pathlib.Path
+) -> np.ndarray:
+  """The mine stage; rows of the negatives [Q, NEGATIVES]."""
+  folder.mkdir(parents=True, exist_ok=True)
+  stage = inputs.config.stages["lists"]
+  mine_stage.run(inputs, "lists", stage, {"encoded": encoded}, folder)
+  lists = load_lists(Candidates, folder / "candidates")
+  negative = ~lists.label & (lists.ids >= 0)
+  return lists.ids[negative].reshape(len(lists.query), NEGATIVES)
+
+
+def vectors(encoded: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+  """What an encode stage left: of all passages, and of all queries."""
+  queries = np.load(encoded / "queries-train.npy", allow_pickle=False)
+  # Queries carry the scale of the cosine.
+  return np.asarray(encode.open_shards(encoded / "passages")), queries / SCALE
+
+
+def index(kind: str, matrix: np.ndarray) -> search.Index:
+  """Exact search, or ScaNN as a run sets it up."""
+  return search.open_index(kind, matrix)
+
+
+recall = search.recall_against

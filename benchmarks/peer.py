@@ -1,0 +1,191 @@
+"""sentence-transformers as the benchmarks use it: all calls into it."""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from sentence_transformers import (
+  CrossEncoder,
+  SentenceTransformer,
+  SentenceTransformerTrainer,
+  SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import mine_hard_negatives, pairwise_dot_score
+from transformers import TrainerCallback
+
+from benchmarks import side, texts
+from prod_jax import packaged
+
+torch.set_num_threads(side.THREADS)
+DEFAULT = 32
+BATCH_SIZES = (8, 16, DEFAULT, 64)  # the fastest is measured
+TRIED = 96  # texts for each of them
+NO_DROPOUT = {
+  "hidden_dropout_prob": 0.0,
+  "attention_probs_dropout_prob": 0.0,
+}
+
+
+def dual() -> SentenceTransformer:
+  """The packaged encoder with mean pooling and unit vectors."""
+  encoder = Transformer(
+    str(packaged.model_folder()),
+    max_seq_length=texts.PASSAGE_LENGTH,
+    config_kwargs=NO_DROPOUT,
+  )
+  pooling = Pooling(encoder.get_embedding_dimension(), "mean")
+  return SentenceTransformer(
+    modules=[encoder, pooling, Normalize()], device="cpu"
+  )
+
+
+class FirstToken(torch.nn.Module):
+  """In place of BERT's pooler, whose dense layer prod_jax has not."""
+
+  def forward(self, hidden_BLD: torch.Tensor) -> torch.Tensor:
+    return hidden_BLD[:, 0]
+
+
+def cross(folder: pathlib.Path) -> CrossEncoder:
+  """A sequence classifier that reads the first token itself."""
+  model = CrossEncoder(
+    str(folder),
+    num_labels=1,
+    max_length=texts.QUERY_LENGTH + texts.PASSAGE_LENGTH,
+    activation_fn=torch.nn.Identity(),
+    device="cpu",
+  )
+  model.model.bert.pooler = FirstToken()
+  return model
+
+
+def fastest(
+  run: Callable[[Sequence, int], Any], found: Sequence, kept: pathlib.Path
+) -> tuple[int, dict[str, float]]:
+  """The batch size with most texts a second, and those of all sizes.
+
+  Args:
+    run: encodes or scores some texts, in batches of a size.
+    found: all texts.
+    kept: file of the answer, which stands for the rounds that follow.
+  """
+  run(found[:32], 32)
+  if not kept.exists():
+    some = found[:TRIED]
+    seconds = dict.fromkeys(BATCH_SIZES, math.inf)
+    for size in 2 * BATCH_SIZES:  # twice: a machine has slow moments
+      took = side.seconds_of(lambda n=size: run(some, n))
+      seconds[size] = min(seconds[size], took)
+    rates = {size: len(some) / took for size, took in seconds.items()}
+    kept.write_text(json.dumps(rates))
+  return known_fastest(kept), json.loads(kept.read_text())
+
+
+def known_fastest(kept: pathlib.Path) -> int:
+  """What `fastest` found before, else the default."""
+  if not kept.exists():
+    return DEFAULT
+  rates = json.loads(kept.read_text())
+  return int(max(rates, key=rates.get))
+
+
+def count(model: torch.nn.Sequential, seen: list[tuple[int, int]]) -> None:
+  """From now on, notes the tokens and the places of rows that go to a model."""
+
+  def note(module: torch.nn.Module, args: tuple) -> None:
+    mask = args[0]["attention_mask"]
+    seen.append((int(mask.sum()), mask.numel()))
+
+  model[0].register_forward_pre_hook(note)
+
+
+class Marks(TrainerCallback):
+  """Calls back behind step `warmup` and behind the last one."""
+
+  def __init__(self, warmup: int, begin: Callable[[], None]):
+    self._warmup, self._begin = warmup, begin
+
+  def on_step_end(self, args, state, control, **kwargs):
+    if state.global_step == self._warmup:
+      self._begin()
+
+
+def trainer(
+  model: SentenceTransformer,
+  loss: DistillKLDivLoss,
+  dataset: Any,
+  folder: pathlib.Path,
+  *,
+  batch: int,
+  steps: int,
+) -> SentenceTransformerTrainer:
+  """Its trainer with AdamW; lists in their order, nothing logged or saved."""
+  return SentenceTransformerTrainer(
+    model=model,
+    args=SentenceTransformerTrainingArguments(
+      output_dir=str(folder),
+      per_device_train_batch_size=batch,
+      max_steps=steps,
+      learning_rate=side.RATE,
+      weight_decay=side.DECAY,
+      max_grad_norm=side.CLIP,
+      batch_sampler=_in_order,
+      lr_scheduler_type="linear",
+      logging_strategy="no",
+      save_strategy="no",
+      report_to="none",
+      disable_tqdm=True,
+      use_cpu=True,
+      seed=texts.SEED,
+    ),
+    train_dataset=dataset,
+    loss=loss,
+  )
+
+
+def _in_order(dataset: Any, **settings: Any) -> DefaultBatchSampler:
+  return DefaultBatchSampler(
+    torch.utils.data.SequentialSampler(dataset),
+    batch_size=settings["batch_size"],
+    drop_last=settings["drop_last"],
+  )
+
+
+def distillation(model: SentenceTransformer) -> DistillKLDivLoss:
+  """KL of listwise scores, which are scaled cosines."""
+  return DistillKLDivLoss(
+    model, similarity_fct=lambda q, p: side.SCALE * pairwise_dot_score(q, p)
+  )
+
+
+def pairs_of(pairs: Sequence[tuple[str, str]]) -> Dataset:
+  """What `mine` takes: a query and a positive a row."""
+  queries, positives = zip(*pairs, strict=True)
+  return Dataset.from_dict({"query": queries, "positive": positives})
+
+
+def mine(
+  model: SentenceTransformer,
+  dataset: Dataset,
+  passages: list[str],
+  batch_size: int,
+) -> Dataset:
+  """Columns query, positive, negative_1, ...; faiss searches, as it advises."""
+  return mine_hard_negatives(
+    dataset,
+    model,
+    corpus=passages,
+    num_negatives=side.NEGATIVES,
+    batch_size=batch_size,
+    output_format="n-tuple",
+    use_faiss=True,
+    verbose=False,
+  )

@@ -1,0 +1,264 @@
+"""What is compared, what is to be reached, and the arithmetic of rounds.
+
+The goals stand here and nowhere else.
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+# By piece and side, what each round measured.
+Runs = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+
+
+class Value(NamedTuple):
+  """A number that a side of a piece measures."""
+
+  piece: str
+  side: str
+  key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One comparison.
+
+  Attributes:
+    name: of the row.
+    about: what is compared, for people.
+    unit: of both numbers.
+    goal: of the ratio, ours to peer.
+    better: which ratios are better than the goal.
+    ours, peer: the two numbers.
+    ours_is, peer_is: what they are of.
+    least: a number that has to be so large, or the goal is not reached.
+  """
+
+  name: str
+  about: str
+  unit: str
+  goal: float
+  better: Literal["higher", "lower"]
+  ours: Value
+  peer: Value
+  ours_is: str = "prod_jax"
+  peer_is: str = "sentence-transformers"
+  least: tuple[Value, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """A module of benchmarks/ and the sides of it that take turns.
+
+  Attributes:
+    most_rounds: what takes long is measured less often.
+    rehearsed: a side that runs once before, so that its programs are compiled.
+    same: sides whose results must agree, and how.
+  """
+
+  module: str
+  sides: tuple[str, ...]
+  most_rounds: int = 99
+  rehearsed: str = ""
+  same: tuple[str, str, Literal["numbers", "rows"]] | None = None
+
+
+PIECES = (
+  Piece("peak", ("xla", "torch"), most_rounds=3),
+  Piece("distil", ("ours", "peer"), same=("ours", "peer", "numbers")),
+  Piece("encode", ("ours", "peer"), same=("ours", "peer", "numbers")),
+  Piece("rerank", ("ours", "peer"), same=("ours", "peer", "numbers")),
+  Piece(
+    "mine",
+    ("ours", "peer", "ours_stored", "peer_stored"),
+    rehearsed="ours",
+    same=("ours", "peer", "rows"),
+  ),
+  Piece(
+    "search",
+    ("exact", "faiss", "scann"),
+    same=("exact", "faiss", "numbers"),
+  ),
+  Piece("pipeline", ("ours",)),
+  Piece("start", ("cold", "warm", "imports"), most_rounds=3),
+  Piece("scaling", ("step", "encode"), most_rounds=2),
+)
+
+ROWS = (
+  Row(
+    "distil",
+    "distillation steps, listwise KL from cached scores",
+    "queries/s",
+    1.2,
+    "higher",
+    Value("distil", "ours", "rate"),
+    Value("distil", "peer", "rate"),
+  ),
+  Row(
+    "encode",
+    "corpus encoding, from strings",
+    "passages/s",
+    1.2,
+    "higher",
+    Value("encode", "ours", "rate"),
+    Value("encode", "peer", "rate"),
+  ),
+  Row(
+    "rerank",
+    "cross-encoder scoring, from strings",
+    "pairs/s",
+    1.2,
+    "higher",
+    Value("rerank", "ours", "rate"),
+    Value("rerank", "peer", "rate"),
+  ),
+  Row(
+    "mine",
+    "hard-negative mining, from texts to lists",
+    "queries/s",
+    2.0,
+    "higher",
+    Value("mine", "ours", "rate"),
+    Value("mine", "peer", "rate"),
+  ),
+  Row(
+    "mine_memory",
+    "its peak memory",
+    "MiB",
+    0.5,
+    "lower",
+    Value("mine", "ours", "peak_mib"),
+    Value("mine", "peer", "peak_mib"),
+  ),
+  Row(
+    "mine_stored",
+    "mining from stored embeddings, 100,000 passages",
+    "queries/s",
+    2.0,
+    "higher",
+    Value("mine", "ours_stored", "rate"),
+    Value("mine", "peer_stored", "rate"),
+  ),
+  Row(
+    "mine_stored_memory",
+    "its peak memory",
+    "MiB",
+    0.5,
+    "lower",
+    Value("mine", "ours_stored", "peak_mib"),
+    Value("mine", "peer_stored", "peak_mib"),
+  ),
+  Row(
+    "exact",
+    "exact search, 100 of 100,000",
+    "queries/s",
+    1.2,
+    "higher",
+    Value("search", "exact", "rate"),
+    Value("search", "faiss", "rate"),
+    peer_is="faiss IndexFlatIP",
+  ),
+  Row(
+    "scann",
+    "ScaNN against exact search",
+    "queries/s",
+    10.0,
+    "higher",
+    Value("search", "scann", "rate"),
+    Value("search", "exact", "rate"),
+    ours_is="ScaNN",
+    peer_is="exact search",
+    least=(Value("search", "scann", "recall"), 0.95),
+  ),
+  Row(
+    "pipeline",
+    "input pipeline against what a step eats",
+    "tokens/s",
+    10.0,
+    "higher",
+    Value("pipeline", "ours", "rate"),
+    Value("distil", "ours", "tokens_a_second"),
+    ours_is="pipeline, one core",
+    peer_is="the step of distil",
+  ),
+  Row(
+    "start",
+    "process start to first step, compilation cache warm against cold",
+    "s",
+    0.3,
+    "lower",
+    Value("start", "warm", "seconds"),
+    Value("start", "cold", "seconds"),
+    ours_is="warm",
+    peer_is="cold",
+  ),
+  Row(
+    "scale_step",
+    "2, 4, 8 x the batch, the worst, against a line through the first",
+    "s",
+    1.1,
+    "lower",
+    Value("scaling", "step", "seconds"),
+    Value("scaling", "step", "linear_seconds"),
+    ours_is="measured",
+    peer_is="linear",
+  ),
+  Row(
+    "scale_encode",
+    "10, 100 x the corpus, the worst, against a line through the first",
+    "s",
+    1.1,
+    "lower",
+    Value("scaling", "encode", "seconds"),
+    Value("scaling", "encode", "linear_seconds"),
+    ours_is="measured",
+    peer_is="linear",
+  ),
+)
+
+
+def result(row: Row, runs: Runs) -> dict[str, Any] | None:
+  """The row's part of results.json; None where a side was not measured.
+
+  The ratio is the median of those of the rounds, each of two runs that
+  followed each other: what slows down a machine for a minute slows down both.
+  """
+  both = _values(row.ours, runs), _values(row.peer, runs)
+  pairs = list(zip(*both, strict=False))
+  if not pairs:
+    return None
+  ratios = [ours / peer for ours, peer in pairs]
+  ratio = statistics.median(ratios)
+  found = {
+    "name": row.name,
+    "about": row.about,
+    "ours": statistics.median(ours for ours, _ in pairs),
+    "peer": statistics.median(peer for _, peer in pairs),
+    "ours_is": row.ours_is,
+    "peer_is": row.peer_is,
+    "unit": row.unit,
+    "ratio": ratio,
+    "spread": [min(ratios), max(ratios)],
+    "goal": row.goal,
+    "better": row.better,
+    "rounds": len(pairs),
+    "runs": pairs,
+  }
+  reached = ratio >= row.goal if row.better == "higher" else ratio <= row.goal
+  if row.least:
+    value, least = row.least
+    found[value.key] = statistics.median(_values(value, runs))
+    reached = reached and found[value.key] >= least
+  return {**found, "reached": reached}
+
+
+def times_goal(found: Mapping[str, Any], ratio: float) -> float:
+  """How often a ratio is as good as the goal; above 1 it is reached."""
+  good = ratio / found["goal"]
+  return good if found["better"] == "higher" else 1 / good
+
+
+def _values(value: Value, runs: Runs) -> list[float]:
+  measured = runs.get(value.piece, {}).get(value.side, ())
+  return [run[value.key] for run in measured]

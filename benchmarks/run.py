@@ -1,0 +1,234 @@
+"""python -m benchmarks.run [--only=a,b] [--rounds=5] [--data=FOLDER]
+
+Measures every piece: in each round each side in a process of its own, one
+after the other, bound to the same cores. Prints medians, spread and ratios,
+and writes results.json. What a run with --only leaves out stays as it was.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rows, side
+
+RESULTS = pathlib.Path(__file__).with_name("results.json")
+CACHE = "~/.cache/prod_jax/benchmarks"
+PACKAGES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "numpy",
+  "tokenizers",
+  "scann",
+  "sentence-transformers",
+  "torch",
+  "transformers",
+  "faiss-cpu",
+)
+TOLERANCE = 1e-4  # of numbers that both sides compute, relative above 1
+SAME_ROWS = 0.99  # share of mined passages that are the same
+
+
+def main() -> None:
+  """The command."""
+  parser = argparse.ArgumentParser()
+  names = [piece.module for piece in rows.PIECES]
+  parser.add_argument("--only", default="", help=", ".join(names))
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--data", default="", help="folder in MS MARCO layout")
+  parser.add_argument("--cache", default=CACHE)
+  args = parser.parse_args()
+  only = args.only.split(",") if args.only else names
+  if unknown := set(only) - set(names):
+    sys.exit(f"--only: {', '.join(unknown)} unknown; known: {', '.join(names)}")
+  data = str(pathlib.Path(args.data).resolve()) if args.data else ""
+  cache = pathlib.Path(args.cache).expanduser() / _name(data)
+  bound = sorted(os.sched_getaffinity(0))[: side.THREADS]
+  os.sched_setaffinity(0, bound)
+  found = _before({"machine": machine(), "versions": versions()}, _name(data))
+  _prepare(cache, data)
+  for piece in rows.PIECES:
+    if piece.module in only:
+      runs, same = measure(piece, cache, args.rounds)
+      found["runs"][piece.module] = runs
+      found["same"] |= same
+      _write(found)
+  sys.stdout.write(table(found["rows"]) + "\n")
+
+
+def measure(
+  piece: rows.Piece, cache: pathlib.Path, rounds: int
+) -> tuple[dict[str, list[dict]], dict[str, Any]]:
+  """Runs the sides in turn, and holds their results against each other.
+
+  Returns:
+    What each side measured in each round; and by the piece's name how far
+    their results are apart.
+  """
+  if piece.rehearsed:
+    _run(piece, piece.rehearsed, cache)
+  for kept in cache.glob(f"{piece.module}-batch-sizes.json"):
+    kept.unlink()
+  runs: dict[str, list[dict]] = {name: [] for name in piece.sides}
+  same = {}
+  for number in range(min(rounds, piece.most_rounds)):
+    for name in piece.sides:
+      runs[name].append(_run(piece, name, cache))
+      _say(f"{piece.module}, round {number + 1}, {name}", runs[name][-1])
+    if piece.same:
+      same = {piece.module: compare(piece, cache)}
+  return runs, same
+
+
+def compare(piece: rows.Piece, cache: pathlib.Path) -> dict[str, Any]:
+  """How far the results of two sides are apart.
+
+  Raises:
+    SystemExit: so far that they have not done the same work.
+  """
+  first, second, how = piece.same
+  a, b = (np.load(side.proof(cache, piece.module, s)) for s in (first, second))
+  if how == "numbers":
+    apart = float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 1)))
+    found, sound = {"apart": apart, "allowed": TOLERANCE}, apart <= TOLERANCE
+  else:
+    shares = [np.isin(x, y).mean() for x, y in zip(a, b, strict=True)]
+    share = float(np.mean(shares))
+    found, sound = {"share": share, "least": SAME_ROWS}, share >= SAME_ROWS
+  if not sound:
+    sys.exit(f"{piece.module}: {first} and {second} do not agree: {found}")
+  return found
+
+
+def machine() -> dict[str, Any]:
+  """What the figures depend on, beside the code."""
+  info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  names = [line.split(":")[1].strip() for line in info if "model name" in line]
+  total = pathlib.Path("/proc/meminfo").read_text().split()[1]
+  return {
+    "processor": names[0] if names else platform.machine(),
+    "cores": os.cpu_count(),
+    "threads": side.THREADS,
+    "memory_gib": round(int(total) / 2**20, 1),
+    "system": f"{platform.system()} {platform.release()}",
+  }
+
+
+def versions() -> dict[str, str]:
+  """Of Python and the packages that matter."""
+  found = {"python": platform.python_version()}
+  return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+  """The rows as text."""
+  lines = [
+    f"{'row':20}{'ours':>12}{'peer':>12} {'unit':11}{'ratio':>9}"
+    f"{'spread':>21}{'goal':>8}"
+  ]
+  for row in found:
+    spread = "{:.2f} to {:.2f}".format(*row["spread"])
+    sign = ">=" if row["better"] == "higher" else "<="
+    lines.append(
+      f"{row['name']:20}{row['ours']:12,.2f}{row['peer']:12,.2f} "
+      f"{row['unit']:11}{row['ratio']:9.2f}{spread:>21}"
+      f"{sign + format(row['goal'], 'g'):>8}"
+      f" {'reached' if row['reached'] else 'not reached'}"
+    )
+  return "\n".join(lines)
+
+
+def _run(piece: rows.Piece, name: str, cache: pathlib.Path) -> dict[str, Any]:
+  """One side in a process of its own.
+
+  Returns:
+    What it measured, and `others`: the cores that were busy with other work.
+  """
+  out = cache / "measured.json"
+  out.unlink(missing_ok=True)
+  before = _busy()
+  _call(f"benchmarks.{piece.module}", cache, f"--side={name}", f"--out={out}")
+  wall, all_of_it, own = (y - x for x, y in zip(before, _busy(), strict=True))
+  others = max(all_of_it - own, 0.0) / wall
+  return {**json.loads(out.read_text()), "others": round(others, 3)}
+
+
+def _busy() -> tuple[float, float, float]:
+  """Seconds: of the clock, of all busy cores, and of our children's share."""
+  fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+  user, nice, system, _, _, irq, softirq, *_ = map(int, fields)
+  busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+  own = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return time.monotonic(), busy, own.ru_utime + own.ru_stime
+
+
+def _call(module: str, cache: pathlib.Path, *arguments: str) -> None:
+  threads = str(side.THREADS)
+  names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+  log = cache / "log.txt"
+  with open(log, "w", encoding="utf-8") as file:
+    done = subprocess.run(
+      [sys.executable, "-m", module, f"--cache={cache}", *arguments],
+      stdout=file,
+      stderr=file,
+      env={
+        **os.environ,
+        **dict.fromkeys(names, threads),
+        "JAX_PLATFORMS": "cpu",
+        "HF_HUB_OFFLINE": "1",
+      },
+    )
+  if done.returncode:
+    end = log.read_text(encoding="utf-8")[-3000:]
+    sys.exit(f"{end}\n{module} {' '.join(arguments)} has failed; see {log}")
+
+
+def _prepare(cache: pathlib.Path, data: str) -> None:
+  cache.mkdir(parents=True, exist_ok=True)
+  began = time.monotonic()
+  sys.stderr.write("preparing texts and embeddings, minutes the first time\n")
+  _call("benchmarks.prepare", cache, f"--data={data}")
+  sys.stderr.write(f"prepared in {time.monotonic() - began:.0f} s\n")
+
+
+def _name(data: str) -> str:
+  return pathlib.Path(data).name or "pydocs"
+
+
+def _before(about: dict[str, Any], data: str) -> dict[str, Any]:
+  """What was measured before on the same machine with the same versions."""
+  about = {**about, "data": data}
+  if RESULTS.exists():
+    found = json.loads(RESULTS.read_text())
+    if all(found[key] == value for key, value in about.items()):
+      return found
+  return {**about, "rows": [], "runs": {}, "same": {}}
+
+
+def _write(found: dict[str, Any]) -> None:
+  made = (rows.result(row, found["runs"]) for row in rows.ROWS)
+  found["rows"] = [row for row in made if row]
+  RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _say(what: str, measured: dict[str, Any]) -> None:
+  rate = f", {measured['rate']:,.1f} a second" if "rate" in measured else ""
+  sys.stderr.write(
+    f"{what}: {measured['seconds']:.2f} s{rate}; "
+    f"{measured['others']:.1f} cores busy with other work\n"
+  )
+
+
+if __name__ == "__main__":
+  main()

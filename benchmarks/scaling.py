@@ -1,0 +1,76 @@
+"""Whether cost is linear: steps of larger batches, encoding of more texts."""
+
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks import side, texts
+
+BATCHES = (2, 4, 8, 16)  # queries, of as many candidates each
+CANDIDATES = 8
+CORPORA = {48: 5, 480: 2, 4800: 1}  # passages, and how often they are encoded
+
+
+def step(cache: pathlib.Path) -> dict[str, Any]:
+  """Seconds of a distillation step at 1, 2, 4 and 8 times the batch."""
+  from benchmarks import ours as prod
+
+  seconds = {}
+  for batch in BATCHES:
+    inputs = prod.shared(cache, batch=batch, candidates=CANDIDATES)
+    student = prod.Student(inputs)
+    # The same lists at each size.
+    lists = prod.examples_of(inputs, cache, 0, BATCHES[-1])
+    steps = BATCHES[-1] // batch
+    student.fit(prod.batches_of(inputs, lists), 1)
+    began = time.perf_counter()
+    student.fit(prod.batches_of(inputs, lists), steps)
+    seconds[batch] = (time.perf_counter() - began) / steps
+  return against_linear(seconds)
+
+
+def encode(cache: pathlib.Path) -> dict[str, Any]:
+  """Seconds to encode 1, 10 and 100 times as many passages."""
+  from benchmarks import ours as prod
+
+  inputs = prod.shared(cache)
+  found = texts.read(cache / "texts").sample(max(CORPORA))
+  folder = inputs.workdir / "scaling"
+
+  def run(number: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    store = prod.store_of(inputs, found[:number], folder / "store")
+    prod.embedder(inputs, store)()
+
+  seconds = {}
+  for number, times in CORPORA.items():
+    if number < max(CORPORA):
+      run(number)
+    seconds[number] = float(
+      np.median(
+        [side.seconds_of(lambda n=number: run(n)) for _ in range(times)]
+      )
+    )
+  return against_linear(seconds)
+
+
+def against_linear(seconds: dict[int, float]) -> dict[str, Any]:
+  """The size that costs most against the line through the first one."""
+  first, *larger = seconds
+  linear = {size: seconds[first] * size / first for size in larger}
+  worst = max(larger, key=lambda size: seconds[size] / linear[size])
+  return {
+    "seconds": seconds[worst],
+    "linear_seconds": linear[worst],
+    "worst": worst,
+    "sizes": seconds,
+  }
+
+
+SIDES = {"step": step, "encode": encode}
+
+if __name__ == "__main__":
+  side.main("scaling", SIDES)

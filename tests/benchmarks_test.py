@@ -1,0 +1,212 @@
+"""The arithmetic of benchmarks/ and its page, on figures that are made up."""
+
+import ast
+import pathlib
+import time
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+
+from benchmarks import corpus, page, plot, rows, run, scaling, side
+
+FOLDER = pathlib.Path(run.__file__).parent
+MACHINE = {
+  "processor": "a processor",
+  "cores": 4,
+  "threads": 2,
+  "memory_gib": 8.0,
+  "system": "Linux",
+}
+
+
+def runs_of(**pieces):
+  """{piece: {side: [{key: value}, …]}} of lists of numbers."""
+  return {
+    name: {
+      at: [{"rate": value} for value in values] for at, values in sides.items()
+    }
+    for name, sides in pieces.items()
+  }
+
+
+def row(**changes):
+  at = (
+    rows.Value("encode", "ours", "rate"),
+    rows.Value("encode", "peer", "rate"),
+  )
+  settings = {"goal": 1.2, "better": "higher", "ours": at[0], "peer": at[1]}
+  return rows.Row("encode", "texts", "1/s", **(settings | changes))
+
+
+def test_ratio_is_the_median_of_the_rounds_ratios():
+  runs = runs_of(encode={"ours": [10, 40, 90], "peer": [10, 20, 30]})
+  found = rows.result(row(), runs)
+  assert found["ratio"] == 2 and found["spread"] == [1, 3]
+  assert (found["ours"], found["peer"], found["rounds"]) == (40, 20, 3)
+  # The ratio of medians would have been another one here.
+  runs = runs_of(encode={"ours": [10, 40, 90], "peer": [1, 40, 30]})
+  assert rows.result(row(), runs)["ratio"] == 3
+
+
+@pytest.mark.parametrize(
+  ("goal", "better", "reached"),
+  [
+    (2.0, "higher", True),
+    (2.1, "higher", False),
+    (2.0, "lower", True),
+    (1.9, "lower", False),
+  ],
+)
+def test_goals_are_read_by_their_direction(goal, better, reached):
+  runs = runs_of(encode={"ours": [40], "peer": [20]})
+  found = rows.result(row(goal=goal, better=better), runs)
+  assert found["reached"] == reached
+  assert (rows.times_goal(found, found["ratio"]) >= 1) == reached
+
+
+def test_a_condition_beside_the_ratio():
+  runs = runs_of(encode={"ours": [40], "peer": [20]})
+  recall = rows.Value("encode", "ours", "recall")
+  for value, reached in ((0.96, True), (0.94, False)):
+    runs["encode"]["ours"][0]["recall"] = value
+    found = rows.result(row(least=(recall, 0.95)), runs)
+    assert found["recall"] == value and found["reached"] == reached
+
+
+def test_a_side_that_is_missing_makes_no_row():
+  assert rows.result(row(), runs_of(encode={"ours": [1], "peer": []})) is None
+  assert rows.result(row(), {}) is None
+
+
+def test_rows_name_sides_that_pieces_have():
+  sides = {(p.module, name) for p in rows.PIECES for name in p.sides}
+  for found in rows.ROWS:
+    values = [found.ours, found.peer, *(found.least or ())[:1]]
+    assert {(v.piece, v.side) for v in values} <= sides
+  for piece in rows.PIECES:
+    assert set(piece.same[:2] if piece.same else ()) <= set(piece.sides)
+
+
+def test_sides_that_do_not_agree_stop_the_run(tmp_path):
+  piece = rows.Piece(
+    "encode", ("ours", "peer"), same=("ours", "peer", "numbers")
+  )
+
+  def leave(ours, peer):
+    for name, values in (("ours", ours), ("peer", peer)):
+      np.save(side.proof(tmp_path, "encode", name), np.array(values))
+
+  leave([1.0, 1000.0], [1.00005, 1000.05])
+  assert run.compare(piece, tmp_path)["apart"] == pytest.approx(5e-5, rel=1e-3)
+  leave([1.0], [1.001])
+  with pytest.raises(SystemExit, match="do not agree"):
+    run.compare(piece, tmp_path)
+
+
+def test_mined_rows_agree_in_any_order(tmp_path):
+  piece = rows.Piece("mine", ("ours", "peer"), same=("ours", "peer", "rows"))
+  lists = np.arange(200).reshape(2, 100)
+  np.save(side.proof(tmp_path, "mine", "ours"), lists)
+  np.save(side.proof(tmp_path, "mine", "peer"), lists[:, ::-1])
+  assert run.compare(piece, tmp_path)["share"] == 1
+  lists[0, :10] = -1
+  np.save(side.proof(tmp_path, "mine", "ours"), lists)
+  with pytest.raises(SystemExit, match="do not agree"):
+    run.compare(piece, tmp_path)
+
+
+def test_a_clock_adds_up_and_leaves_the_rest(monkeypatch):
+  now = iter(range(100))
+  monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+  clock = side.Clock()
+  call = clock.timed("part", lambda x: x)
+  assert [call(1), call(2)] == [1, 2]
+  assert [*zip(clock.items("input", iter("ab")), "ab", strict=False)]
+  assert clock.shares(10)["part"] == 0.2
+  assert sum(clock.shares(10).values()) == pytest.approx(1)
+
+
+def test_a_query_of_the_corpus_follows_its_passage(monkeypatch):
+  monkeypatch.setattr(corpus, "PASSAGES", 6)
+  monkeypatch.setattr(corpus, "QUERIES", 6)
+  passages, queries = corpus.chosen([str(i) for i in range(20)])
+  assert len(passages) == 6 and len(queries) == 6
+  for _, text, (positive,) in queries:
+    assert int(passages[positive]) == int(text) - 1
+  with pytest.raises(ValueError, match="hold 3 texts"):
+    corpus.chosen(["a", "b", "c"])
+
+
+def test_scaling_takes_the_size_that_costs_most():
+  found = scaling.against_linear({2: 1.0, 4: 2.4, 8: 4.0})
+  assert (found["seconds"], found["linear_seconds"]) == (2.4, 2.0)
+
+
+def results():
+  """Two rows, one of which misses its goal."""
+  measured = {
+    "search": {
+      name: [{"rate": rate, "seconds": 1.0, "recall": 0.97, "kind": "scann"}]
+      for name, rate in (("exact", 900.0), ("faiss", 1000.0), ("scann", 9900.0))
+    }
+  }
+  for found in measured["search"].values():
+    found[0] |= {"built_seconds": 2.0, "others": 0.25}
+  made = (rows.result(row, measured) for row in rows.ROWS)
+  return {
+    "machine": MACHINE,
+    "versions": {"python": "3.11"},
+    "data": "pydocs",
+    "rows": [found for found in made if found],
+    "runs": measured,
+    "same": {"search": {"apart": 2e-6}},
+  }
+
+
+def test_the_page_says_what_was_measured_and_what_is_missed():
+  text = page.page(results())
+  assert "a processor, 4 cores" in text and "2 threads" in text
+  assert "| exact |" in text and "**0.90** | 0.90 … 0.90 | ≥ 1.2 |" in text
+  assert "**11.00**" in text and "recall of the exact hundred is 0.970" in text
+  assert "Not reached: exact;" in text
+  assert "0.25 cores were busy" in text
+  assert "**search.**" in text and "**distil.**" not in text
+
+
+def test_the_page_says_when_all_is_reached():
+  found = results()
+  found["rows"] = [row for row in found["rows"] if row["name"] == "scann"]
+  found["runs"] = {}
+  assert "All goals are reached." in page.page(found)
+
+
+def test_the_plot_is_an_image_with_a_dot_a_round():
+  found = results()["rows"]
+  image = xml.etree.ElementTree.fromstring(plot.picture(found))
+  names = [element.tag.rsplit("}")[-1] for element in image.iter()]
+  assert names.count("circle") == sum(row["rounds"] for row in found)
+  words = " ".join(element.text or "" for element in image.iter())
+  assert "11 x (goal ≥ 10)" in words
+  bars = [x for x in image.iter() if x.get("class") in ("reached", "missed")]
+  assert [bar.get("class") for bar in bars] == ["missed", "reached"]
+
+
+def test_calls_into_measured_packages_stand_in_few_files():
+  for path in FOLDER.glob("*.py"):
+    tree = ast.parse(path.read_text())
+    found = {
+      name.split(".")[0]
+      for node in ast.walk(tree)
+      for name in (
+        [alias.name for alias in node.names]
+        if isinstance(node, ast.Import)
+        else [node.module or ""]
+        if isinstance(node, ast.ImportFrom)
+        else []
+      )
+    }
+    if path.name != "peer.py":
+      assert "sentence_transformers" not in found, path
+    if path.name not in ("ours.py", "texts.py", "plot.py", "peer.py"):
+      assert "prod_jax" not in found, path

@@ -173,6 +173,8 @@ def batches_of(inputs: Inputs, learnt_from: Any) -> Iterator[Any]:
     draw=examples.draw_of("student", stage),
     seed=texts.SEED,
     part=sharding.batch_rows(inputs.mesh, stage.batch_size),
+    cut=examples.cut(inputs, stage),
+    steps=stage.steps,
   )
 
 
@@ -233,17 +235,17 @@ class Student:
 def tokens_in(batch: Any) -> tuple[int, int]:
   """Tokens of texts in a batch of training, and places of its rows."""
   parts = [batch.query, batch.passage]
-  texts_in = sum(int((part.segment > 0).sum()) for part in parts)
-  return texts_in, sum(part.segment.size for part in parts)
+  texts_in = sum(int(part.length_GRS.sum()) for part in parts)
+  return texts_in, sum(part.ids.size for part in parts)
 
 
 def forward_seconds(inputs: Inputs, batch: Any) -> float:
   """Seconds of a forward pass over the passages of a training batch."""
-  rows = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), batch.passage)
   params = inputs.first_params("dual", 0)
 
   def run() -> None:
-    made = encode.embed_rows(inputs.model("dual"), params, rows, "passage")
+    model = inputs.model("dual")
+    made = encode.embed_texts(model, params, batch.passage, "passage")
     jax.block_until_ready(made)
 
   run()
@@ -253,20 +255,20 @@ def forward_seconds(inputs: Inputs, batch: Any) -> float:
 @contextlib.contextmanager
 def counting(seen: list[tuple[int, int]]) -> Iterator[None]:
   """Notes the tokens of texts and the places of rows that go to a model."""
-  kept = encode.embed_rows, rerank.score_rows
+  kept = encode.embed_texts, rerank.score_pairs
 
   def counted(forward: Callable) -> Callable:
-    def called(model: Any, params: Any, rows: Any, *rest: Any) -> Any:
-      seen.append((int((rows.segment > 0).sum()), rows.segment.size))
-      return forward(model, params, rows, *rest)
+    def called(model: Any, params: Any, texts: Any, *rest: Any) -> Any:
+      seen.append((int(texts.length_GRS.sum()), texts.ids.size))
+      return forward(model, params, texts, *rest)
 
     return called
 
-  encode.embed_rows, rerank.score_rows = map(counted, kept)
+  encode.embed_texts, rerank.score_pairs = map(counted, kept)
   try:
     yield
   finally:
-    encode.embed_rows, rerank.score_rows = kept
+    encode.embed_texts, rerank.score_pairs = kept
 
 
 def store_of(
@@ -300,6 +302,7 @@ def embedder(inputs: Inputs, store: TokenStore) -> Callable[[], np.ndarray]:
     inputs.tokenizer.special,
     longest=texts.PASSAGE_LENGTH,
     batch_tokens=BATCH_TOKENS,
+    data=inputs.config.data,
   )
   return lambda: embed(0, len(store))
 
@@ -319,8 +322,8 @@ def score(
   return rerank.score_texts(
     inputs.model("cross"),
     copies,
-    rerank.Texts(stores[0], rows),
-    [rerank.Texts(stores[1], rows)],
+    stores[0].slices(rows),
+    [stores[1].slices(rows)],
     inputs.tokenizer.special,
     lengths=inputs.config.data,
     batch_tokens=BATCH_TOKENS,

@@ -45,6 +45,7 @@ def test_make_targets_do_what_the_readme_says(line):
     "make quickstart": "prod_jax.main --config=configs/quickstart.py",
     "make test": "-m pytest",
     "make lint": "ruff check",
+    "make bench": "-m benchmarks.run",
   }
   assert runs[line] in re.sub(r"\\\s+", "", done.stdout)
 

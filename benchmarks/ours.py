@@ -327,12 +327,17 @@ def score(
   )
 
 
-def encode_all(inputs: Inputs, folder: pathlib.Path) -> pathlib.Path:
+def write_params(inputs: Inputs) -> pathlib.Path:
+  """What a train stage leaves: here the first weights."""
+  folder = inputs.workdir / "params"
+  folder.mkdir(parents=True, exist_ok=True)
+  hf.save_params(folder / PARAMS, inputs.first_params("dual", 0))
+  return folder
+
+
+def encode_all(inputs: Inputs, params: pathlib.Path) -> pathlib.Path:
   """The encode stage: tokens, where there are none yet, and embeddings."""
-  params = folder / "params"
-  params.mkdir(parents=True, exist_ok=True)
-  hf.save_params(params / PARAMS, inputs.first_params("dual", 0))
-  to = folder / "encoded"
+  to = inputs.workdir / "encoded"
   to.mkdir(exist_ok=True)
   stage = inputs.config.stages["encoded"]
   encode_stage.run(inputs, "encoded", stage, {"params": params}, to)

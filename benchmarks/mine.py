@@ -1,7 +1,7 @@
 """Hard negatives mined: from texts, and from stored embeddings of a corpus.
 
 From texts, both sides begin with strings and loaded weights, tokenise and embed
-1,024 passages and 512 queries, and search; prod_jax leaves its stages' files on
+768 passages and 384 queries, and search; prod_jax leaves its stages' files on
 the way, and reads its compiled programs from the cache in that time. From
 stored embeddings both read those of search.py's corpus; the peer is given them
 in the place of what it would embed.

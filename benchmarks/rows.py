@@ -65,22 +65,24 @@ class Piece:
 
 
 PIECES = (
-  Piece("peak", ("xla", "torch"), most_rounds=3),
+  Piece("peak", ("xla", "torch"), most_rounds=2),
   Piece("distil", ("ours", "peer"), same=("ours", "peer", "numbers")),
   Piece("encode", ("ours", "peer"), same=("ours", "peer", "numbers")),
   Piece("rerank", ("ours", "peer"), same=("ours", "peer", "numbers")),
   Piece(
     "mine",
     ("ours", "peer", "ours_stored", "peer_stored"),
+    most_rounds=3,
     rehearsed="ours",
     same=("ours", "peer", "rows"),
   ),
   Piece(
     "search",
     ("exact", "faiss", "scann"),
+    most_rounds=3,
     same=("exact", "faiss", "numbers"),
   ),
-  Piece("pipeline", ("ours",)),
+  Piece("pipeline", ("ours",), most_rounds=3),
   Piece("start", ("cold", "warm", "imports"), most_rounds=3),
   Piece("scaling", ("step", "encode"), most_rounds=2),
 )

@@ -3,7 +3,7 @@
 From texts, both sides begin with strings and loaded weights, tokenise and embed
 768 passages and 384 queries, and search; prod_jax leaves its stages' files on
 the way, and reads its compiled programs from the cache in that time. From
-stored embeddings both read those of search.py's corpus; the peer is given them
+stored embeddings both read those of corpus.py; the peer is given them
 in the place of what it would embed.
 """
 

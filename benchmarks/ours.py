@@ -288,10 +288,16 @@ def store_of(
   )
 
 
-def embedder(inputs: Inputs, store: TokenStore) -> Callable[[], np.ndarray]:
+def dual_params(inputs: Inputs) -> sharding.Copies:
+  """The packaged encoder."""
+  return sharding.copies(inputs.first_params("dual", 0))
+
+
+def embedder(
+  inputs: Inputs, copies: sharding.Copies, store: TokenStore
+) -> Callable[[], np.ndarray]:
   """What embeds all passages of a store."""
   model = inputs.model("dual")
-  copies = sharding.copies(inputs.first_params("dual", 0))
   embed = encode.embedder(
     model,
     copies,

@@ -39,11 +39,12 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
   inputs = prod.shared(cache)
   found = texts.read(cache / "texts").sample(max(CORPORA))
   folder = inputs.workdir / "scaling"
+  copies = prod.dual_params(inputs)
 
   def run(number: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     store = prod.store_of(inputs, found[:number], folder / "store")
-    prod.embedder(inputs, store)()
+    prod.embedder(inputs, copies, store)()
 
   seconds = {}
   for number, times in CORPORA.items():

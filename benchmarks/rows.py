@@ -247,7 +247,10 @@ def result(row: Row, runs: Runs) -> dict[str, Any] | None:
     "rounds": len(pairs),
     "runs": pairs,
   }
-  reached = ratio >= row.goal if row.better == "higher" else ratio <= row.goal
+  sign = 1 if row.better == "higher" else -1
+  good = [sign * one >= sign * row.goal for one in ratios]
+  found["rounds_reached"] = sum(good)
+  reached = sign * ratio >= sign * row.goal
   if row.least:
     value, least = row.least
     found[value.key] = statistics.median(_values(value, runs))

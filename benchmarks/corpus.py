@@ -41,7 +41,7 @@ def prepare(cache: pathlib.Path) -> None:
   passages, queries = chosen(list(dict.fromkeys(cuts())))
   texts.write(cache / NAME, passages, queries)
   inputs = ours.shared(cache, NAME, layers=LAYERS)
-  encoded = ours.encode_all(inputs, inputs.workdir)
+  encoded = ours.encode_all(inputs, ours.write_params(inputs))
   for of, matrix in zip(
     ("passages", "queries"), ours.vectors(encoded), strict=True
   ):

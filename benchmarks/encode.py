@@ -2,7 +2,8 @@
 
 Tokenisation is part of it on both sides: prod_jax writes tokens to its store
 on disk and reads them back, as a run does; `SentenceTransformer.encode`
-tokenises batch by batch. Each side does all of it once before the clock runs.
+tokenises batch by batch. Weights are loaded before the clock runs, our programs
+compiled and the peer's memory warm.
 """
 
 import pathlib
@@ -11,7 +12,7 @@ from typing import Any
 
 from benchmarks import side, texts
 
-PASSAGES = 512
+PASSAGES = 448
 
 
 def ours(cache: pathlib.Path) -> dict[str, Any]:
@@ -25,9 +26,12 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   clock = side.Clock()
   store_of = clock.timed("tokenise", prod.store_of)
 
+  copies = prod.dual_params(inputs)
+
   def run():
     shutil.rmtree(folder, ignore_errors=True)
-    return prod.embedder(inputs, store_of(inputs, found, folder / "store"))()
+    store = store_of(inputs, found, folder / "store")
+    return prod.embedder(inputs, copies, store)()
 
   seen = []
   with prod.counting(seen):

@@ -1,8 +1,9 @@
 """Hard negatives mined: from texts, and from stored embeddings of a corpus.
 
-From texts, both sides begin with strings, tokenise and embed 1,024 passages
-and 512 queries, and search; prod_jax leaves its stages' files on the way. From
-stored embeddings both read those of search.py's corpus; the peer is given them
+From texts, both sides begin with strings and loaded weights, tokenise and embed
+768 passages and 384 queries, and search; prod_jax leaves its stages' files on
+the way, and reads its compiled programs from the cache in that time. From
+stored embeddings both read those of corpus.py; the peer is given them
 in the place of what it would embed.
 """
 
@@ -25,13 +26,14 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   shutil.rmtree(folder, ignore_errors=True)
   inputs = prod.shared(cache, "few")
   queries = len(inputs.dataset.queries["train"])
+  params = prod.write_params(inputs)
   clock = side.Clock()
   encode = clock.timed("tokenise and encode", prod.encode_all)
   mine = clock.timed("search and lists", prod.mine)
   found = []
 
   def run():
-    found.append(mine(inputs, encode(inputs, folder), folder / "mined"))
+    found.append(mine(inputs, encode(inputs, params), folder / "mined"))
 
   seconds = side.seconds_of(run)
   return _measured(seconds, queries, base, clock, found[0])

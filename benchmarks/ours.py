@@ -290,10 +290,16 @@ def store_of(
   )
 
 
-def embedder(inputs: Inputs, store: TokenStore) -> Callable[[], np.ndarray]:
+def dual_params(inputs: Inputs) -> sharding.Copies:
+  """The packaged encoder."""
+  return sharding.copies(inputs.first_params("dual", 0))
+
+
+def embedder(
+  inputs: Inputs, copies: sharding.Copies, store: TokenStore
+) -> Callable[[], np.ndarray]:
   """What embeds all passages of a store."""
   model = inputs.model("dual")
-  copies = sharding.copies(inputs.first_params("dual", 0))
   embed = encode.embedder(
     model,
     copies,
@@ -330,12 +336,17 @@ def score(
   )
 
 
-def encode_all(inputs: Inputs, folder: pathlib.Path) -> pathlib.Path:
+def write_params(inputs: Inputs) -> pathlib.Path:
+  """What a train stage leaves: here the first weights."""
+  folder = inputs.workdir / "params"
+  folder.mkdir(parents=True, exist_ok=True)
+  hf.save_params(folder / PARAMS, inputs.first_params("dual", 0))
+  return folder
+
+
+def encode_all(inputs: Inputs, params: pathlib.Path) -> pathlib.Path:
   """The encode stage: tokens, where there are none yet, and embeddings."""
-  params = folder / "params"
-  params.mkdir(parents=True, exist_ok=True)
-  hf.save_params(params / PARAMS, inputs.first_params("dual", 0))
-  to = folder / "encoded"
+  to = inputs.workdir / "encoded"
   to.mkdir(exist_ok=True)
   stage = inputs.config.stages["encoded"]
   encode_stage.run(inputs, "encoded", stage, {"params": params}, to)

@@ -74,7 +74,7 @@ its time counts."""
 
 def _table(found: Sequence[Mapping[str, Any]]) -> str:
   lines = [
-    "| row | what | ours | peer | unit | ratio | from … to | goal | |",
+    "| row | what | ours | peer | unit | ratio | from … to | goal | rounds |",
     "|---|---|---:|---:|---|---:|---:|---:|---|",
   ]
   for row in found:
@@ -84,7 +84,8 @@ def _table(found: Sequence[Mapping[str, Any]]) -> str:
       f"{row['peer_is']} | {_number(row['ours'])} | {_number(row['peer'])} | "
       f"{row['unit']} | **{_number(row['ratio'])}** | "
       f"{' … '.join(map(_number, row['spread']))} | {sign} {row['goal']:g} | "
-      f"{'reached' if row['reached'] else 'not reached'} |"
+      f"{'reached' if row['reached'] else 'not reached'}, "
+      f"{row['rounds_reached']} of {row['rounds']} |"
     )
   return "\n".join(lines)
 

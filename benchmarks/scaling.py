@@ -11,7 +11,7 @@ from benchmarks import side, texts
 
 BATCHES = (2, 4, 8, 16)  # queries, of as many candidates each
 CANDIDATES = 8
-CORPORA = {48: 5, 480: 2, 4800: 1}  # passages, and how often they are encoded
+CORPORA = {40: 5, 400: 2, 4000: 1}  # passages, and how often they are encoded
 
 
 def step(cache: pathlib.Path) -> dict[str, Any]:
@@ -39,11 +39,12 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
   inputs = prod.shared(cache)
   found = texts.read(cache / "texts").sample(max(CORPORA))
   folder = inputs.workdir / "scaling"
+  copies = prod.dual_params(inputs)
 
   def run(number: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     store = prod.store_of(inputs, found[:number], folder / "store")
-    prod.embedder(inputs, store)()
+    prod.embedder(inputs, copies, store)()
 
   seconds = {}
   for number, times in CORPORA.items():

@@ -22,7 +22,7 @@ import numpy as np
 QUERY_LENGTH, PASSAGE_LENGTH = 32, 144  # tokens, [CLS] and [SEP] counted
 CANDIDATES = 16
 QUERIES = 2048
-MINED_QUERIES, MINED_PASSAGES = 512, 1024  # of the folder `few`
+MINED_QUERIES, MINED_PASSAGES = 384, 768  # of the folder `few`
 SEED = 42
 LISTS = "lists.json"
 

@@ -43,6 +43,7 @@ def test_ratio_is_the_median_of_the_rounds_ratios():
   runs = runs_of(encode={"ours": [10, 40, 90], "peer": [10, 20, 30]})
   found = rows.result(row(), runs)
   assert found["ratio"] == 2 and found["spread"] == [1, 3]
+  assert found["rounds_reached"] == 2
   assert (found["ours"], found["peer"], found["rounds"]) == (40, 20, 3)
   # The ratio of medians would have been another one here.
   runs = runs_of(encode={"ours": [10, 40, 90], "peer": [1, 40, 30]})
@@ -169,7 +170,7 @@ def test_the_page_says_what_was_measured_and_what_is_missed():
   assert "a processor, 4 cores" in text and "2 threads" in text
   assert "| exact |" in text and "**0.90** | 0.90 … 0.90 | ≥ 1.2 |" in text
   assert "**11.00**" in text and "recall of the exact hundred is 0.970" in text
-  assert "Not reached: exact;" in text
+  assert "Not reached: exact;" in text and "reached, 1 of 1" in text
   assert "0.25 cores were busy" in text
   assert "**search.**" in text and "**distil.**" not in text
 

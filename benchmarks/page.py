@@ -188,7 +188,7 @@ def _mine(m: Measured, by_name: Mapping, same: Mapping) -> str:
     f"{_percent(m.of('mine', 'ours', 'profile', 'tokenise and encode'))} of "
     "our time and "
     f"{_percent(m.of('mine', 'peer', 'profile', 'tokenise and encode'))} of "
-    "the peer's, so the ratio is close to that of encoding.",
+    f"the peer's.{_beside(by_name)}",
     _verdict(by_name, "mine_memory"),
     _memory(m, "ours", "peer"),
     "Mining from stored embeddings: " + _verdict(by_name, "mine_stored"),
@@ -197,6 +197,13 @@ def _mine(m: Measured, by_name: Mapping, same: Mapping) -> str:
     f"{_percent(same['mine']['share'])} of the mined passages are the same.",
   ]
   return " ".join(lines)
+
+
+def _beside(by_name: Mapping[str, Any]) -> str:
+  if "encode" not in by_name:
+    return ""
+  ratio = _number(by_name["encode"]["ratio"])
+  return f" Encoding with all programs compiled: {ratio} x."
 
 
 def _memory(m: Measured, ours: str, peer: str) -> str:

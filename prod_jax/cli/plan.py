@@ -41,6 +41,8 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unknown: {argv[1:]}")
   try:
     run = config_file.load(_CONFIG.value)
+    if bool(_QUERY_TOKENS.value) != bool(_PASSAGE_TOKENS.value):
+      raise app.UsageError("--query_tokens and --passage_tokens go together")
     size = shapes.size_of(
       run.data,
       _PASSAGES.value,

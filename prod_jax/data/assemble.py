@@ -63,6 +63,24 @@ def choose(
   return FromLists(x.candidates, x.teacher, x.compared, draw, negatives)
 
 
+class Balance:
+  """Puts the queries of a batch in an order in which they pack well.
+
+  A loss does not depend on it.
+  """
+
+  def __init__(self, examples: Examples, cut: packing.Cut):
+    self._examples, self._cut = examples, cut
+
+  def __call__(self, chosen: Chosen) -> Chosen:
+    texts = texts_of(self._examples, chosen).values()
+    tokens_B = sum(
+      t.lengths.reshape(len(chosen.row_B), -1).sum(1) for t in texts
+    )
+    order = packing.balanced(tokens_B, self._cut)
+    return Chosen(*(None if c is None else c[order] for c in chosen))
+
+
 class Assemble:
   """Reads the chosen texts of a batch, or of a part of it.
 

@@ -5,8 +5,6 @@ at any step, with any number of processes. Grain shuffles and prefetches. What
 a batch is made of is assemble.py.
 """
 
-from collections.abc import Sequence
-
 import grain
 import numpy as np
 from absl import logging
@@ -14,7 +12,6 @@ from absl import logging
 from prod_jax import strict
 from prod_jax.data import assemble, packing
 from prod_jax.data.assemble import Assemble, Examples
-from prod_jax.data.choose import Chosen
 from prod_jax.data.draws import Draw
 
 # Packed rows are made for the fullest of the first batches: of so many at
@@ -56,8 +53,8 @@ def batches(
       the part is.
     cut: how a batch is divided, for texts that share rows; None gives each
       text a row of its own.
-    steps: batches that will be asked for, all of which packed rows fit where
-      they are few.
+    steps: batches that will be asked for; no more than these are looked at for
+      the number of rows.
 
   Raises:
     ConfigError: when there is no query at all, or no teacher's scores for a
@@ -75,6 +72,7 @@ def batches(
     )
   queries = _rows_of_batches(rows, batch_size, seed, cluster_Q)
   chosen = queries.random_map(assemble.choose(examples, negatives, draw))
+  chosen = chosen.map(assemble.Balance(examples, cut)) if cut else chosen
   packed = _packing(examples, chosen, steps, cut) if cut else None
   assembled = chosen.map(Assemble(examples, draw, part, packed))
   return iter(
@@ -85,7 +83,7 @@ def batches(
 
 
 def _packing(
-  examples: Examples, chosen: Sequence[Chosen], steps: int, cut: packing.Cut
+  examples: Examples, chosen: grain.MapDataset, steps: int, cut: packing.Cut
 ) -> packing.Packing:
   """Rows for the fullest of the first batches; the same on every process."""
   most = max(_SAMPLED_PASSAGES // chosen[0].ids_BN.size, 8)

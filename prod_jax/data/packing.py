@@ -5,11 +5,13 @@ positions of its own. How long a text is, and what its tokens are, is rows.py;
 what a batch is made of is assemble.py.
 """
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from prod_jax.batch import Packed
 from prod_jax.data.rows import Joined, write
@@ -18,9 +20,11 @@ from prod_jax.data.tokens import Special
 # A row of L tokens has room for L / 8 texts: queries are about that long.
 _TOKENS_A_TEXT, _LEAST = 8, 4
 # Rows as long as so many of the longest texts are tried, shortest first, until
-# less than this share of a batch is padding. Attention costs by row length.
+# less than this share of a batch is padding. Attention costs by row length, and
+# its kernel for TPUs takes no rows of more than 512.
 _LENGTHS = (1, 4 / 3, 3 / 2, 2, 3, 4)
-PADDING = 0.05
+_LONGEST = 512
+_PADDING = 0.05
 
 
 class Places(NamedTuple):
@@ -66,6 +70,31 @@ class Packing(NamedTuple):
 
   cut: Cut
   shapes: Mapping[str, Shape]
+
+
+def balanced(tokens_B: np.ndarray, cut: Cut) -> np.ndarray:
+  """An order of the queries in which all groups have about as many tokens.
+
+  A group's rows are as many as those of the fullest one.
+
+  Args:
+    tokens_B: int, of all texts of each query.
+    cut: of the batch.
+
+  Returns:
+    int [B], the query for each place in the batch.
+  """
+  places = cut.queries(len(tokens_B))
+  open_groups = [(0, g) for g in range(cut.groups)]  # tokens, group: a heap
+  filled = [0] * cut.groups
+  order = np.empty(len(tokens_B), np.int64)
+  for query in np.argsort(-tokens_B, kind="stable"):
+    tokens, g = heapq.heappop(open_groups)
+    order[places[g, filled[g]]] = query
+    filled[g] += 1
+    if filled[g] < places.shape[1]:
+      heapq.heappush(open_groups, (tokens + int(tokens_B[query]), g))
+  return order
 
 
 def texts_a_row(row_length: int) -> int:
@@ -150,7 +179,17 @@ def pack(
   placed = [
     fit(lengths[queries].reshape(-1), shape.row_length) for queries in groups
   ]
-  rows = grown(shape.rows, max(places.rows for places in placed))
+  needed = max(places.rows for places in placed)
+  rows = grown(shape.rows, needed)
+  if rows > shape.rows:
+    logging.info(
+      "a batch needs %d rows of %d tokens, and its step was compiled for %d; "
+      "one for %d is compiled unless it was before",
+      needed,
+      shape.row_length,
+      shape.rows,
+      rows,
+    )
   shape = Shape(rows, shape.row_length)
   S = texts_a_row(shape.row_length)
   laid = []
@@ -200,11 +239,12 @@ def shape_for(
     padding = 1 - float(tokens) / (cut.groups * rows * length)
     if padding < least:
       best, least = Shape(rows, length), padding
-    if padding < PADDING:
+    if padding < _PADDING:
       break
   return best, least
 
 
 def row_lengths(longest: int) -> list[int]:
   """The lengths of row that are tried, multiples of 8, shortest first."""
-  return sorted({-(-math.ceil(longest * x) // 8) * 8 for x in _LENGTHS})
+  rounded = {-(-math.ceil(longest * x) // 8) * 8 for x in _LENGTHS}
+  return sorted(x for x in rounded if x <= max(_LONGEST, min(rounded)))

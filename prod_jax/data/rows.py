@@ -120,7 +120,7 @@ def padded(texts: Joined, length: int, special: Special) -> Tokens:
   """Texts in rows of their own, Tokens [..., L] of segment 1 and padding.
 
   Args:
-    texts: [...], none longer than `length`, or cut there without a [SEP].
+    texts: [...], none longer than `length`.
     length: L.
     special: ids of the special tokens.
   """

@@ -2,10 +2,10 @@
 
 The batch is assembled by the code that assembles it in a run, out of a
 handful of texts of one token, padded to the configured lengths. Rows that
-texts share in a run are as many as texts of the mean length fill.
+texts share in a run are as many as that run's packing takes for texts of the
+mean length.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from prod_jax.batch import Batch, Packed
 from prod_jax.data import packing
 from prod_jax.data.assemble import Assemble, Examples, choose, longest_of
 from prod_jax.data.lists import Candidates, Compared, Dark
+from prod_jax.data.packing import Cut
 from prod_jax.data.sizes import Size
 from prod_jax.data.store import store_of
 from prod_jax.data.tokens import Special
@@ -25,6 +26,7 @@ from prod_jax.stages.inputs import Inputs
 # Any ids do: no text is read.
 SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
 QUERIES = 2
+_BATCHES = 8  # of which the fullest says how many rows there are
 # Stands in for the most labels that a query of the set has. It is an axis of a
 # mask, not of any text.
 LABELS = 8
@@ -84,42 +86,47 @@ def means(data: config.Data, size: Size) -> Means:
   return Means(query, passage, query + one_more, query + 2 * one_more, passage)
 
 
-def rows_of(texts: int, mean: int, row_length: int) -> int:
-  """Rows that so many texts fill, as full as rows of a run are at the least."""
-  return math.ceil(texts * mean / _filled(mean, row_length))
-
-
-def texts_of(rows: int, mean: int, row_length: int) -> int:
-  """Texts that are in so many rows: the most with which `rows_of` is `rows`."""
-  return max(int(rows * _filled(mean, row_length) / mean), 1)
-
-
-def _filled(mean: int, row_length: int) -> float:
-  """Tokens of a row that are of texts; one as long as the row fills it."""
-  full = mean == row_length
-  return row_length * (1.0 if full else 1 - packing.PADDING)
-
-
-def packed(batch: Batch, groups: int, row_length: int, mean: Means) -> Batch:
+def packed(batch: Batch, cut: Cut, row_length: int, mean: Means) -> Batch:
   """A batch of padded texts as one in which they share rows.
 
   Args:
     batch: of shapes.
-    groups: G, into which it is cut.
-    row_length: tokens of a row; 0 is that of the longest text.
+    cut: of the batch.
+    row_length: as of the config.
     mean: tokens of the texts.
   """
+  texts = {f: getattr(batch, f) for f in Means._fields}
+  shapes = {f: t.ids.shape for f, t in texts.items() if t is not None}
+  rng = np.random.default_rng(0)
+  sample: dict[str, list[np.ndarray]] = {f: [] for f in shapes}
+  for _ in range(_BATCHES):
+    lengths = {
+      field: lengths_of(shape[:-1], getattr(mean, field), shape[-1], rng)
+      for field, shape in shapes.items()
+    }
+    tokens_B = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
+    order = packing.balanced(tokens_B, cut)
+    for field, x in lengths.items():
+      sample[field].append(x[order])
+  rows = {}
+  for field, shape in shapes.items():
+    found, _ = packing.shape_for(sample[field], cut, shape[-1], row_length)
+    rows[field] = packed_shape(shape[:-1], cut.groups, *found)
+  return batch._replace(**rows)
 
-  def rows(field: str) -> Packed | None:
-    texts = getattr(batch, field)
-    if texts is None:
-      return None
-    *leading, longest = texts.ids.shape
-    L = row_length or longest
-    R = rows_of(math.prod(leading) // groups, getattr(mean, field), L)
-    return packed_shape(tuple(leading), groups, R, L)
 
-  return batch._replace(**{field: rows(field) for field in Means._fields})
+def lengths_of(
+  shape: tuple[int, ...], mean: int, longest: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Tokens of texts as those of natural language may have them.
+
+  Of a gamma distribution, its standard deviation two fifths of its mean, cut
+  at the longest; all of that length where the mean is.
+  """
+  if mean >= longest:
+    return np.full(shape, longest)
+  drawn = rng.gamma(6, mean / 6, shape)
+  return np.clip(drawn, 3, longest).astype(np.int64)
 
 
 def packed_shape(

@@ -6,6 +6,7 @@ Each device works at batches of its own, and so does a program.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ from prod_jax.plan.program import Program, params_of
 from prod_jax.retrieval import buckets, rerank
 from prod_jax.retrieval import encode as embedding
 from prod_jax.stages.inputs import Inputs
+
+_SAMPLE = 4096  # texts by which it is seen how many stand in a row
 
 
 def encode(
@@ -203,15 +206,21 @@ def _texts(
   if not data.packed or not isinstance(rows, Tokens):
     batch = buckets.rows_of(longest, stage.batch_tokens)
     return batch, functools.partial(batches.of_size, rows)
-  row_length = data.row_length or longest
-  full = buckets.rows_of(row_length, stage.batch_tokens)
+  lengths = batches.lengths_of(
+    (_SAMPLE, 1), mean, longest, np.random.default_rng(0)
+  )
+  one_group = packing.Cut(devices=1, splits=1)
+  (rows, L), _ = packing.shape_for(
+    [lengths], one_group, longest, data.row_length
+  )
+  a_row = _SAMPLE / rows  # texts, in the mean
 
   def of_size(count: int) -> Packed:
-    R = batches.rows_of(count, mean, row_length)
-    places = R * packing.texts_a_row(row_length)
-    return batches.packed_shape((1, places), 1, R, row_length)
+    R = math.ceil(count / a_row)
+    return batches.packed_shape((1, count), 1, R, L)
 
-  return batches.texts_of(full, mean, row_length), of_size
+  full = buckets.rows_of(L, stage.batch_tokens)
+  return max(int(full * a_row), 1), of_size
 
 
 def _text() -> Slices:

@@ -44,10 +44,11 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   forward passes it is a multiple of the configured one."""
 
 
-_KNOWN = """Texts are taken to have
+_KNOWN = """\
+Texts are taken to have
   {query_tokens} (queries) and {passage_tokens} (passages) tokens in the mean, \
-and rows that they share to be a
-  twentieth padding."""
+spread as a gamma distribution
+  of shape 6 is, in rows that they share as in a run."""
 _LONGEST = """Every text is taken to be
   of the greatest length, an upper bound."""
 

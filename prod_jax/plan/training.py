@@ -30,23 +30,27 @@ def program(
   batch = batches.training(shared, name, stage)
   cut = examples.cut(shared, stage)
 
-  def of_size(count: int, groups: int) -> Batch:
+  def of_size(count: int) -> Batch:
     texts = batches.of_size(batch, count)
     if not examples.packs(shared, stage):
       return texts
     data = shared.config.data
     mean = batches.means(data, size)
-    return batches.packed(texts, groups, data.row_length, mean)
+    return batches.packed(texts, cut, data.row_length, mean)
 
   def lower(count: int) -> jax.stages.Lowered:
     with jax.set_mesh(shared.mesh):
       jitted = jit_step(step, state, frozen, shared.mesh)
-      traced = jitted.trace(state, frozen, of_size(count, cut.groups))
+      traced = jitted.trace(state, frozen, of_size(count))
       return traced.lower(lowering_platforms=("tpu",))
 
   def flops(count: int) -> int:
-    return stage.accumulation * analytic.step(
-      of_size(count // stage.accumulation, cut.groups // stage.accumulation),
+    parts = stage.accumulation
+    micro = jax.tree.map(
+      lambda x: batches.of_size(x, x.shape[0] // parts), of_size(count)
+    )
+    return parts * analytic.step(
+      micro,
       trained_models,
       frozen_models,
       # A method that does not say is in-batch.

@@ -44,8 +44,8 @@ def run(
     forward: jitted, (parameters, what `tokens_of` makes) to float32
       [R, width], or [R] for None.
     tokens_of: (row numbers [R], L) to Tokens [R, L], or several of them.
-    lengths: tokens of each row, special ones included; may exceed `longest`.
-    longest: rows are cut there.
+    lengths: tokens of each row, special ones included.
+    longest: that a row may have.
     batch_tokens: about how many tokens a batch holds; it is one device's.
     copies: devices, and the parameters on each.
     width: of a result row.
@@ -53,7 +53,6 @@ def run(
   Returns:
     float32 [n, width] or [n], in the order of the rows.
   """
-  lengths = np.minimum(np.asarray(lengths), longest)
   out = np.empty((len(lengths), *([width] if width else [])), np.float32)
   batches = (
     turns.Work(rows, tokens_of(rows, length), np.arange(len(rows)))

@@ -63,10 +63,11 @@ def run(
     return out
   sample = lengths[:: -(-len(lengths) // _SAMPLE)][:, None]
   one_group = packing.Cut(devices=1, splits=1)
-  shape, _ = packing.shape_for([sample], one_group, longest, data.row_length)
-  places = packing.fit(lengths, shape.row_length)
-  rows = min(max(batch_tokens // shape.row_length, 1), places.rows)
-  shape = packing.Shape(rows, shape.row_length)
+  (_, L), _ = packing.shape_for([sample], one_group, longest, data.row_length)
+  places = packing.fit(lengths, L)
+  # Few texts need few rows: one of the powers of two, not any number of them.
+  rows = min(max(batch_tokens // L, 1), _power_of_two(places.rows))
+  shape = packing.Shape(rows, L)
   return turns.run(
     lambda params, batch: forward(params, batch)[0],
     _batches(texts, places, shape, special),
@@ -85,11 +86,18 @@ def _batches(
   order = np.argsort(places.row, kind="stable")
   starts = np.arange(0, places.rows, shape.rows)
   ends = np.searchsorted(places.row[order], starts + shape.rows)
+  most = _power_of_two(int(np.diff(ends, prepend=0).max()))
   S = packing.texts_a_row(shape.row_length)
-  everywhere = np.arange(shape.rows * S, dtype=np.int32)[None]
   for start, numbers in zip(starts, np.split(order, ends[:-1]), strict=True):
     row, segment, first = (x[numbers] for x in places[:3])
     here = packing.Places(row - start, segment, first, shape.rows)
     laid = packing.lay(texts.at(numbers), here, shape, special)
-    packed = Packed(*(x[None] for x in laid), everywhere)
-    yield turns.Work(numbers, packed, here.row * S + segment)
+    place = np.zeros((1, most), np.int32)
+    place[0, : len(numbers)] = here.row * S + segment
+    packed = Packed(*(x[None] for x in laid), place)
+    yield turns.Work(numbers, packed, np.arange(len(numbers)))
+
+
+def _power_of_two(least: int) -> int:
+  """The smallest one that is not below."""
+  return 1 << (least - 1).bit_length()

@@ -13,6 +13,7 @@ import numpy as np
 from prod_jax import kinds, strict
 from prod_jax.data import dark
 from prod_jax.data.lists import Candidates, Dark, load_lists, save_lists
+from prod_jax.data.store import store_of
 from prod_jax.retrieval import blocks, rerank
 from prod_jax.stages.inputs import Inputs
 

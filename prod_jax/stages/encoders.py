@@ -61,7 +61,8 @@ def encoder_of(
       f"{model.kind} reads {longest} tokens; lower config.data.query_length or "
       "passage_length"
     )
-  if model.kind != "late" and 0 < data.row_length < longest:
+  shares = data.packed and model.kind != "late"
+  if shares and data.row_length and data.row_length < longest:
     raise strict.ConfigError(
       f"config.data.row_length is {data.row_length}, and {where}, a model of "
       f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "

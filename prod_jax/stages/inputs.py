@@ -202,14 +202,20 @@ class Inputs:
     A loaded encoder fills every tower; heads and projections are drawn.
     """
     model, encoder = self.config.models[name], self.model(name)
-    params = encoder.init(jax.random.key(seed))
+    key = jax.random.key(seed)
     if not model.weights:
-      return params
+      return encoder.init(key)
     folder = encoders.weights_folder(model)
     loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
-    drawn = ("head", "projection")
-    return {k: v if k in drawn else loaded for k, v in params.items()}
+    heads = ("head", "projection")
+
+    @jax.jit  # what is not asked for is not drawn
+    def drawn(key: jax.Array) -> Any:
+      return {k: v for k, v in encoder.init(key).items() if k in heads}
+
+    towers = jax.eval_shape(encoder.init, key)
+    return {k: loaded for k in towers if k not in heads} | drawn(key)
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""

@@ -79,6 +79,11 @@ def check(shared: Inputs, name: str, stage: kinds.Train) -> None:
       )
   examples.check(shared, name, stage)
   shared.check_mesh(where, stage.model)
+  for key in ("accumulation", "chunks"):
+    if getattr(stage, key) < 1:
+      raise strict.ConfigError(
+        f"{where}.{key} is {getattr(stage, key)}; it is 1 or more"
+      )
   parts = examples.cut(shared, stage).groups
   if stage.batch_size % parts:
     raise strict.ConfigError(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prod_jax import config, strict
-from prod_jax.data import draws, loader
+from prod_jax.data import draws, loader, packing
 from prod_jax.data.assemble import Examples
 from prod_jax.data.lists import Candidates, Compared, Dark
 from prod_jax.data.store import store_of
@@ -55,6 +55,7 @@ def batches(
   cluster_Q=None,
   first=0,
   part=None,
+  cut=None,
 ):
   return loader.batches(
     source,
@@ -65,6 +66,7 @@ def batches(
     cluster_Q=cluster_Q,
     first=first,
     part=part,
+    cut=cut,
   )
 
 
@@ -308,3 +310,62 @@ def test_batches_by_cluster_resume_where_they_were():
   resumed = batches(examples(), batch_size=2, cluster_Q=cluster_Q, first=9)
   for _ in range(9):
     assert_same(next(first), next(resumed))
+
+
+def of_many_lengths():
+  """Texts of 0 to 8 tokens, in lists that have a column of no passage."""
+  rng = np.random.default_rng(0)
+  queries, passages = (
+    store_of([rng.integers(110, 999, n) for n in rng.integers(0, 9, count)])
+    for count in (QUERIES, PASSAGES)
+  )
+  ended = lists()
+  ended.ids[:, 3] = -1
+  return examples(
+    queries=queries,
+    passages=passages,
+    candidates=ended,
+    lengths=config.Data(query_length=8, passage_length=7),
+    triple=True,
+  )
+
+
+def text_at(packed, group, place):
+  """(ids, type) of a text in shared rows."""
+  at = (group, *divmod(place, packed.start_GRS.shape[-1]))
+  start, length = packed.start_GRS[at], packed.length_GRS[at]
+  ids = packed.ids[group, at[1], start : start + length]
+  return ids.tolist(), (np.arange(length) >= packed.second_GRS[at]).tolist()
+
+
+@pytest.mark.parametrize("part", [None, np.arange(3, 6)])
+def test_shared_rows_hold_the_texts_of_padded_ones(part):
+  """Queries may stand in another order, each with all that belongs to it."""
+  source, cut = of_many_lengths(), packing.Cut(devices=2, splits=3)
+  padded = batches(source, batch_size=6, negatives=4)
+  packed = batches(source, batch_size=6, negatives=4, cut=cut, part=part)
+  for _ in range(4):
+    plain, shared = next(padded), next(packed)
+    of_query = {q: b for b, q in enumerate(plain.query_id_B.tolist())}
+    for group, query in enumerate(shared.query_id_B.tolist()):
+      # Six groups for six queries.
+      b = of_query[query]
+      np.testing.assert_array_equal(
+        shared.passage_id_BN[group], plain.passage_id_BN[b]
+      )
+      for field in ("query", "passage", "pair", "triple"):
+        rows, texts = getattr(plain, field), getattr(shared, field)
+        for at, place in np.ndenumerate(texts.place[group]):
+          there = rows.segment[(b, *at)] == 1
+          assert text_at(texts, group, place) == (
+            rows.ids[(b, *at)][there].tolist(),
+            (rows.type[(b, *at)][there] == 1).tolist(),
+          )
+
+
+def test_shared_rows_do_not_depend_on_where_a_run_goes_on():
+  source, cut = of_many_lengths(), packing.Cut(devices=1, splits=2)
+  iterator = batches(source, cut=cut)
+  for _ in range(3):
+    next(iterator)
+  assert_same(next(iterator), next(batches(source, cut=cut, first=3)))

@@ -103,6 +103,16 @@ def test_a_device_takes_each_of_its_queries_in_turn():
   assert order.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
 
 
+def test_groups_are_evened_out():
+  """One long query for each group, and short ones to match."""
+  tokens_B = np.array([90, 80, 10, 70, 20, 60, 40, 30])
+  cut = packing.Cut(devices=2, splits=2)
+  order = packing.balanced(tokens_B, cut)
+  assert sorted(order) == list(range(8))
+  sums = tokens_B[order][cut.queries(8)].sum(axis=1)
+  assert sums.tolist() == [100, 100, 100, 100]
+
+
 def test_all_processes_get_the_rows_of_the_fullest_group():
   whole = np.full((4, 3), 4)
   whole[3] = 16

@@ -143,6 +143,18 @@ def test_chunks_replay_their_dropout(config, padded):
   )
 
 
+def test_chunks_have_dropout_of_their_own(config, padded):
+  model = DualEncoder(
+    dataclasses.replace(config, chunks=2, dropout=0.3), True, "cls", "dot"
+  )
+  same = Tokens(*(np.broadcast_to(x[:1], x.shape) for x in padded))
+  embed = jax.jit(
+    lambda params, key: model.embed(params, same, "query", dropout_key=key)[0]
+  )
+  found = embed(model.init(jax.random.key(1)), jax.random.key(2))
+  assert len({tuple(x) for x in np.asarray(found)[:, 0].tolist()}) == B
+
+
 def test_nothing_of_a_chunk_is_kept(config, padded):
   """The backward pass gets no hidden state: there is a layer's only inside
   of the loops.

@@ -123,6 +123,6 @@ def test_rows_are_as_many_as_texts_of_the_mean_length_fill():
 
   shared = inputs_of("quickstart")
   ratio = work(shared, half) / work(shared, SIZE)
-  assert 0.5 < ratio < 0.5 / 0.95 * 1.05  # a twentieth is padding
+  assert 0.45 < ratio < 0.5 / 0.95  # some texts were cut, and some is padding
   padded = inputs_of("quickstart", "data.packed=False")
   assert work(padded, half) == work(padded, SIZE) == work(shared, SIZE)

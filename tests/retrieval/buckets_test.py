@@ -11,7 +11,7 @@ from prod_jax.retrieval import buckets
 
 def test_results_are_in_order_and_shapes_are_few():
   copies = sharding.copies(np.float32(1))
-  lengths = np.random.default_rng(0).integers(3, 70, 101)
+  lengths = np.random.default_rng(0).integers(3, 65, 101)
   shapes, devices = set(), set()
 
   @jax.jit
@@ -25,7 +25,7 @@ def test_results_are_in_order_and_shapes_are_few():
     return result
 
   def tokens_of(rows, length):
-    assert (np.minimum(lengths[rows], 64) <= length).all()
+    assert (lengths[rows] <= length).all()
     ids = np.zeros((len(rows), length), np.int32)
     ids[:, 0] = rows
     return Tokens(ids, ids, ids, ids)

@@ -16,7 +16,7 @@ from prod_jax.data.draws import Draw
 
 # Packed rows are made for the fullest of the first batches: of so many at
 # most, and of no more than so many passages in all.
-_SAMPLED_BATCHES = 256
+_LEAST_BATCHES, _SAMPLED_BATCHES = 16, 256
 _SAMPLED_PASSAGES = 400_000
 
 
@@ -87,7 +87,8 @@ def _packing(
 ) -> packing.Packing:
   """Rows for the fullest of the first batches; the same on every process."""
   most = max(_SAMPLED_PASSAGES // chosen[0].ids_BN.size, 8)
-  count = max(min(steps, _SAMPLED_BATCHES, most), 1)
+  # The loader reads a few batches ahead, beyond the last step too.
+  count = min(max(steps, _LEAST_BATCHES), _SAMPLED_BATCHES, most)
   sample = [assemble.texts_of(examples, chosen[step]) for step in range(count)]
   longest = assemble.longest_of(examples.lengths)
   shapes = {}

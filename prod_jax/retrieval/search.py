@@ -4,6 +4,8 @@ An index answers with rows of the matrix that it was made of. What stands in
 those rows, and how it was embedded, is encode.py.
 """
 
+import concurrent.futures
+import functools
 import math
 from typing import Any, Protocol, runtime_checkable
 
@@ -119,16 +121,19 @@ class ExactIndex:
       jnp.full(shape, -1, jnp.int32),
     )
     best = [nothing] * len(queries)
-    for start in range(0, self._rows, self._row_block):
-      block = self._vectors[start : start + self._row_block]
-      rows = jax.device_put(_pad(block, self._row_block))
-      # The block was read while the device was busy with the one before.
-      jax.block_until_ready(best)
-      place = np.array([start, len(block)], np.int32)
-      best = [
-        _merge_block(b, q, rows, place)
-        for b, q in zip(best, queries, strict=True)
-      ]
+    # Two at once: on a CPU one selects, on one core, while another multiplies.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+      for start in range(0, self._rows, self._row_block):
+        block = self._vectors[start : start + self._row_block]
+        rows = jax.device_put(_pad(block, self._row_block))
+        place = np.array([start, len(block)], np.int32)
+        merge = functools.partial(_merge_block, rows_RD=rows, place=place)
+        merged = pool.map(
+          lambda *args, merge=merge: jax.block_until_ready(merge(*args)),
+          best,
+          queries,
+        )
+        best = list(merged)
     scores, ids = (
       np.concatenate([np.asarray(b[i]) for b in best])[: len(query_QD)]
       for i in range(2)
@@ -249,7 +254,9 @@ def _merge_block(
   The best k rows lie within the k groups of the largest maxima: a row of any
   other group is beaten by one row at least of each of those. Groups follow the
   order of rows, so this holds for ties too, as long as the lower row wins
-  them, which is what `top_k` does with the lower index.
+  them, which is what `top_k` does with the lower index. Of later blocks few
+  groups have a row that beats the k-th best so far, and only as many are
+  looked into.
 
   Args:
     best: scores and rows, from lower rows than those of the block.
@@ -263,15 +270,36 @@ def _merge_block(
   scores_QR = jnp.where(jnp.isnan(scores_QR), jnp.inf, scores_QR)
   is_row = jnp.arange(len(rows_RD)) < place[1]
   scores_QR = jnp.where(is_row[None, :], scores_QR, -jnp.inf)
-  groups = scores_QR.reshape(len(query_QD), -1, GROUP)
-  _, chosen = lax.top_k(groups.max(axis=2), min(k, groups.shape[1]))
-  chosen = jnp.sort(chosen, axis=1)[:, :, None]
-  candidates = jnp.take_along_axis(groups, chosen, axis=1)
-  ids = place[0] + chosen * GROUP + jnp.arange(GROUP)[None, None, :]
-  flat = (len(query_QD), -1)
-  scores = jnp.concatenate([best[0], candidates.reshape(flat)], axis=1)
-  ids = jnp.concatenate([best[1], ids.reshape(flat)], axis=1)
-  scores, order = lax.top_k(scores, k)
+  groups_QGN = scores_QR.reshape(len(query_QD), -1, GROUP)
+  maxima_QG = groups_QGN.max(axis=2)
+  most = min(k, maxima_QG.shape[1])
+  sizes = sorted({most * n // 8 for n in (0, 1, 2, 3, 4, 8)})
+  beats_Q = (maxima_QG > best[0][:, -1:]).sum(axis=1)
+  # Equal ones of this block are higher rows, and lose.
+  needed = jnp.searchsorted(jnp.array(sizes), jnp.minimum(beats_Q.max(), most))
+  branches = [functools.partial(_merge_groups, size=n) for n in sizes]
+  return lax.switch(needed, branches, best, groups_QGN, maxima_QG, place[0])
+
+
+def _merge_groups(
+  best: Best,
+  groups_QGN: Float32[Array, "Q G N"],
+  maxima_QG: Float32[Array, "Q G"],
+  first: Int32[Array, ""],
+  *,
+  size: int,
+) -> Best:
+  """The best of what was found and of the `size` groups with most to offer."""
+  if not size:
+    return best
+  Q, _, N = groups_QGN.shape
+  _, chosen_QC = lax.top_k(maxima_QG, size)
+  chosen_QC1 = jnp.sort(chosen_QC, axis=1)[:, :, None]
+  found_QCN = jnp.take_along_axis(groups_QGN, chosen_QC1, axis=1)
+  ids_QCN = first + chosen_QC1 * N + jnp.arange(N)[None, None, :]
+  scores = jnp.concatenate([best[0], found_QCN.reshape(Q, -1)], axis=1)
+  ids = jnp.concatenate([best[1], ids_QCN.reshape(Q, -1)], axis=1)
+  scores, order = lax.top_k(scores, best[0].shape[1])
   return scores, jnp.take_along_axis(ids, order, axis=1)
 
 

@@ -186,6 +186,7 @@ def _call(module: str, cache: pathlib.Path, *arguments: str) -> None:
         **os.environ,
         **dict.fromkeys(names, threads),
         "JAX_PLATFORMS": "cpu",
+        "GLIBC_TUNABLES": side.LARGE_PAGES,
         "HF_HUB_OFFLINE": "1",
       },
     )

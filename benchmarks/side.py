@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+# Of the memory of both sides, see the README on speed.
+LARGE_PAGES = "glibc.malloc.hugetlb=1"
 THREADS = 2  # of each side; run.py binds the process to as many cores
 # Of a distillation on both sides.
 SCALE = 20.0  # of a cosine

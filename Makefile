@@ -47,19 +47,24 @@ bench: $(READY)
 	$(VENV)-bench/bin/python -m benchmarks.page
 
 # An hour on two cores; what was compiled before is kept in ~/.cache/prod_jax.
+# Mean lengths like those of MS MARCO's passages and queries, with [CLS], [SEP].
 PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \
+  --query_tokens=9 --passage_tokens=77 \
   --config=configs/prod_msmarco_passage.py
 IN_PROPORTION := student_warm,student_de,student_ce_12,student_ce_24,$\
   teacher_warm,encode_student_warm,score_2,score_3
 
 tpu-plan: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[tpu]"
-	$(PLAN) --topology=v5e:2x4,v5e:4x4,v5e:16x16,v5p:2x2x2 > docs/TPU_PLAN.md
+	$(PLAN) --topology=v5e:2x4 > docs/TPU_PLAN.md
 	echo >> docs/TPU_PLAN.md
 	$(PLAN) --topology=v5e:2x4,v5e:16x16 --scale_batch=8 \
 	  --stage=$(IN_PROPORTION) >> docs/TPU_PLAN.md
 	$(PLAN):online --topology=v5e:2x4 --stage=student_ce_12,student_ce_24 \
 	  > docs/TPU_PLAN_ONLINE.md
+	$(PLAN):data.packed=False --topology=v5e:2x4 \
+	  --stage=student_warm,student_ce_24,ce_12,score_2 \
+	  > docs/TPU_PLAN_PADDED.md
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -68,8 +68,8 @@ of its own, bound to {threads} cores with {threads} threads; in each round the
 sides run one after the other, and the ratio is the median of those of the
 rounds. Both sides read one safetensors folder (all-MiniLM-L6-v2, 6 layers of
 width 384) in float32, and the texts of {data}, cut at 144 tokens with their
-natural lengths. What each round computes is held against the other side before
-its time counts."""
+natural lengths; both have memory in large pages (`GLIBC_TUNABLES`). What each
+round computes is held against the other side before its time counts."""
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> str:

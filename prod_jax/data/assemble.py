@@ -66,7 +66,7 @@ def choose(
 class Balance:
   """Puts the queries of a batch in an order in which they pack well.
 
-  A loss does not depend on it.
+  No loss depends on the order; which queries share a micro-batch does.
   """
 
   def __init__(self, examples: Examples, cut: packing.Cut):

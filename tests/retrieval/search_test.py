@@ -20,8 +20,8 @@ scann = pytest.mark.skipif(
 @pytest.fixture
 def small_blocks(monkeypatch):
   """Blocks that a few hundred rows cross several times."""
-  monkeypatch.setattr(search, "QUERY_BLOCK", 4)
-  monkeypatch.setattr(search, "ROW_BLOCK", 128)
+  monkeypatch.setattr(exact, "QUERY_BLOCK", 4)
+  monkeypatch.setattr(exact, "ROW_BLOCK", 128)
 
 
 def sort(vectors, queries, k):
@@ -53,7 +53,7 @@ def clustered(rng, rows, width, clusters):
 def test_exact_is_a_stable_sort(small_blocks, rows, k):
   rng = np.random.default_rng(rows)
   vectors, queries = whole_numbers(rng, rows, 3), whole_numbers(rng, 9, 3)
-  ids, scores = search.ExactIndex(vectors).search(queries, k)
+  ids, scores = exact.ExactIndex(vectors).search(queries, k)
   expected_ids, expected_scores = sort(vectors, queries, k)
   np.testing.assert_array_equal(ids, expected_ids)
   np.testing.assert_array_equal(scores, expected_scores)
@@ -62,15 +62,15 @@ def test_exact_is_a_stable_sort(small_blocks, rows, k):
 def test_exact_has_more_neighbours_than_a_block_has_rows(small_blocks):
   rng = np.random.default_rng(0)
   vectors, queries = whole_numbers(rng, 290, 4), whole_numbers(rng, 5, 4)
-  ids, _ = search.ExactIndex(vectors).search(queries, 260)
+  ids, _ = exact.ExactIndex(vectors).search(queries, 260)
   np.testing.assert_array_equal(ids, sort(vectors, queries, 260)[0])
 
 
 def test_exact_in_blocks_of_full_size():
   rng = np.random.default_rng(0)
-  rows = 2 * search.ROW_BLOCK + 1
+  rows = 2 * exact.ROW_BLOCK + 1
   vectors, queries = whole_numbers(rng, rows, 2), whole_numbers(rng, 130, 2)
-  ids, _ = search.ExactIndex(vectors).search(queries, 10)
+  ids, _ = exact.ExactIndex(vectors).search(queries, 10)
   np.testing.assert_array_equal(ids, sort(vectors, queries, 10)[0])
 
 
@@ -79,7 +79,7 @@ def test_copies_of_a_row_are_equal_in_every_block(small_blocks):
   copy = rng.integers(0, 50, 700)
   vectors = rng.normal(size=(50, 64)).astype(np.float32)[copy]
   queries = rng.normal(size=(6, 64)).astype(np.float32)
-  ids, scores = search.ExactIndex(vectors).search(queries, 200)
+  ids, scores = exact.ExactIndex(vectors).search(queries, 200)
   same = np.diff(copy[ids]) == 0
   assert same.any()
   assert (np.diff(scores)[same] == 0).all()
@@ -97,7 +97,7 @@ def test_rows_may_lie_anywhere_in_any_precision(small_blocks, tmp_path, kind):
     rows = encode.Shards([vectors[:70], vectors[70:200], vectors[200:]])
   else:
     rows = vectors.astype(jnp.dtype(kind))
-  for index in (search.ExactIndex(rows), search.open_index("scann", rows)):
+  for index in (exact.ExactIndex(rows), search.open_index("scann", rows)):
     ids, scores = index.search(queries, 300)
     expected_ids, expected_scores = sort(vectors, queries, 300)
     np.testing.assert_array_equal(ids, expected_ids)
@@ -120,17 +120,17 @@ class Watched:
 
 def test_rows_are_read_once_in_blocks_of_one_compilation(small_blocks):
   rows = Watched(np.ones((300, 17), np.float32))
-  index = search.ExactIndex(rows)
-  before = search._merge_block._cache_size()
+  index = exact.ExactIndex(rows)
+  before = exact._merge_block._cache_size()
   index.search(np.ones((9, 17), np.float32), 3)
   index.search(np.ones((2, 17), np.float32), 3)
   assert rows.asked == [128, 128, 44] * 2
-  assert search._merge_block._cache_size() == before + 1
+  assert exact._merge_block._cache_size() == before + 1
 
 
 def test_products_are_float32_on_a_tpu_too():
   best = (jnp.zeros((4, 2)), jnp.zeros((4, 2), jnp.int32))
-  text = jax.make_jaxpr(search._merge_block)(
+  text = jax.make_jaxpr(exact._merge_block)(
     best, jnp.zeros((4, 3)), jnp.zeros((32, 3)), jnp.zeros(2, jnp.int32)
   )
   assert "Precision.HIGHEST" in str(text)
@@ -139,7 +139,7 @@ def test_products_are_float32_on_a_tpu_too():
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])
 def test_a_vector_that_is_not_finite_is_named(small_blocks, value):
   vectors, queries = np.ones((300, 4), np.float32), np.ones((5, 4), np.float32)
-  index = search.ExactIndex(vectors)
+  index = exact.ExactIndex(vectors)
   queries[3, 1] = value
   with pytest.raises(ValueError, match="query 3 holds NaN"):
     index.search(queries, 2)
@@ -164,7 +164,7 @@ def test_scann_finds_what_is_near(settings):
   vectors, queries = vectors[:3000], vectors[3000:]
   index = search.open_index("scann", vectors, **settings)
   ids, scores = index.search(queries, 10)
-  exact_ids, _ = search.ExactIndex(vectors).search(queries, 10)
+  exact_ids, _ = exact.ExactIndex(vectors).search(queries, 10)
   assert index.kind == "scann"
   assert search.recall_against(exact_ids, ids) > 0.9
   products = np.einsum("qd,qkd->qk", queries, vectors[ids])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from prod_jax.retrieval import encode, search
+from prod_jax.retrieval import encode, exact, search
 
 scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None,

@@ -25,9 +25,10 @@ def step(cache: pathlib.Path) -> dict[str, Any]:
     # The same lists at each size.
     lists = prod.examples_of(inputs, cache, 0, BATCHES[-1])
     steps = BATCHES[-1] // batch
-    student.fit(prod.batches_of(inputs, lists), 1)
+    batches = prod.batches_of(inputs, lists)
+    student.fit(batches, 1)
     began = time.perf_counter()
-    student.fit(prod.batches_of(inputs, lists), steps)
+    student.fit(batches, steps)
     seconds[batch] = (time.perf_counter() - began) / steps
   return against_linear(seconds)
 

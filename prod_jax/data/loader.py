@@ -16,7 +16,7 @@ from prod_jax.data.draws import Draw
 
 # Packed rows are made for the fullest of the first batches: of so many at
 # most, and of no more than so many passages in all.
-_LEAST_BATCHES, _SAMPLED_BATCHES = 16, 256
+_LEAST_BATCHES, _SAMPLED_BATCHES = 16, 64
 _SAMPLED_PASSAGES = 400_000
 
 

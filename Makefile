@@ -1,7 +1,7 @@
 # make quickstart   the whole curriculum on real text, into runs/quickstart
 # make test         the tests
 # make lint         format and lint checks
-# make tpu-plan     docs/TPU_PLAN.md
+# make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
 # make bench        docs/BENCHMARKS.md: prod_jax and its peers side by side
 # Each makes .venv first, from the versions in requirements.lock.
@@ -46,24 +46,19 @@ bench: $(READY)
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
 
-# An hour on two cores; what was compiled before is kept in ~/.cache/prod_jax.
-# Mean lengths like those of MS MARCO's passages and queries, with [CLS], [SEP].
+# A quarter of an hour on two cores; what was compiled is kept in
+# ~/.cache/prod_jax. One stage of each program; mean lengths like those of MS
+# MARCO's queries and passages, with [CLS] and [SEP].
 PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \
-  --query_tokens=9 --passage_tokens=77 \
+  --query_tokens=9 --passage_tokens=77 --topology=v5e:2x4 \
   --config=configs/prod_msmarco_passage.py
-IN_PROPORTION := student_warm,student_de,student_ce_12,student_ce_24,$\
-  teacher_warm,encode_student_warm,score_2,score_3
+PLANNED := student_warm,encode_student_warm,teacher_warm,$\
+  encode_teacher_warm,student_de,ce_12,student_ce_24,score_2
 
 tpu-plan: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[tpu]"
-	$(PLAN) --topology=v5e:2x4 > docs/TPU_PLAN.md
-	echo >> docs/TPU_PLAN.md
-	$(PLAN) --topology=v5e:2x4,v5e:16x16 --scale_batch=8 \
-	  --stage=$(IN_PROPORTION) >> docs/TPU_PLAN.md
-	$(PLAN):online --topology=v5e:2x4 --stage=student_ce_12,student_ce_24 \
-	  > docs/TPU_PLAN_ONLINE.md
-	$(PLAN):data.packed=False --topology=v5e:2x4 \
-	  --stage=student_warm,student_ce_24,ce_12,score_2 \
+	$(PLAN) --stage=$(PLANNED) > docs/TPU_PLAN.md
+	$(PLAN):data.packed=False --stage=student_ce_24,score_2 \
 	  > docs/TPU_PLAN_PADDED.md
 
 lint: $(READY)

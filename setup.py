@@ -43,7 +43,6 @@ setuptools.setup(
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],
     "tpu": ["libtpu==0.0.52"],
-    "bench": ["sentence-transformers>=6", "torch==2.13.0"],
     "dev": [
       "beartype",
       "pytest",

@@ -71,7 +71,7 @@ ONLY_IN = {
   r"\bimport requests\b": ["data/download.py"],
   r"\bepath\b": ["storage.py"],
   r"\bjax\._src\b": ["coordination.py"],
-  r"\bshard_map\b": ["per_device.py", "retrieval/search.py"],
+  r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],
   r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"(?<![.\w])print\(": ["cli/"],

@@ -159,6 +159,21 @@ def test_remat_recomputes_and_changes_no_number(variant, params, rows):
     )
 
 
+def test_remat_stores_less(variant, params, rows):
+  def kept(remat):
+    config = variant(remat=remat)
+    _, back = jax.vjp(
+      lambda p: bert.encode(config, p, rows(4, 6), None)[0], params
+    )
+    return back
+
+  sizes = [
+    sum(x.size for x in jax.tree.leaves(jax.eval_shape(lambda r=r: kept(r))))
+    for r in ("layers", "matmuls", "")
+  ]
+  assert sizes[0] < sizes[1] < sizes[2]
+
+
 def test_bfloat16_is_close(variant, params, rows, encode):
   config, tokens = variant(dtype="bfloat16"), rows(4, 6)
   exact, _ = encode(variant(), params, tokens, None)

@@ -64,21 +64,21 @@ def choose(
 
 
 class Balance:
-  """Puts the queries of a batch in an order in which they pack well.
+  """Puts the queries of some batches in an order in which they pack well.
 
-  No loss depends on the order; which queries share a micro-batch does.
+  No loss depends on the order; which queries share a batch does.
   """
 
-  def __init__(self, examples: Examples, cut: packing.Cut):
-    self._examples, self._cut = examples, cut
+  def __init__(self, examples: Examples, batch_size: int, cut: packing.Cut):
+    self._examples, self._batch_size, self._cut = examples, batch_size, cut
 
   def __call__(self, chosen: Chosen) -> Chosen:
     texts = texts_of(self._examples, chosen).values()
-    tokens_B = sum(
+    tokens_Q = sum(
       t.lengths.reshape(len(chosen.row_B), -1).sum(1) for t in texts
     )
-    order = packing.balanced(tokens_B, self._cut)
-    return Chosen(*(None if c is None else c[order] for c in chosen))
+    order = packing.balanced(tokens_Q, self._batch_size, self._cut)
+    return chosen.at(order)
 
 
 class Assemble:
@@ -105,7 +105,7 @@ class Assemble:
   def __call__(self, chosen: Chosen) -> Batch:
     x, texts = self._examples, texts_of(self._examples, chosen)
     part = np.arange(len(chosen.row_B)) if self._part is None else self._part
-    chosen = Chosen(*(None if c is None else c[part] for c in chosen))
+    chosen = chosen.at(part)
     read = dict.fromkeys(("query", "passage", "pair"))
     read |= {field: self._read(field, t, part) for field, t in texts.items()}
     ids = chosen.ids_BN

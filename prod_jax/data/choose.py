@@ -28,6 +28,10 @@ class Chosen(NamedTuple):
   list_B: np.ndarray | None = None
   column_BN: np.ndarray | None = None
 
+  def at(self, queries: np.ndarray | slice) -> "Chosen":
+    """The texts of these queries of the batch, in their order."""
+    return Chosen(*(None if x is None else x[queries] for x in self))
+
 
 class Anywhere:
   """The first positive and negatives from anywhere in the collection."""

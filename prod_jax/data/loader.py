@@ -5,6 +5,9 @@ at any step, with any number of processes. Grain shuffles and prefetches. What
 a batch is made of is assemble.py.
 """
 
+import functools
+import sys
+
 import grain
 import numpy as np
 from absl import logging
@@ -12,6 +15,7 @@ from absl import logging
 from prod_jax import strict
 from prod_jax.data import assemble, packing
 from prod_jax.data.assemble import Assemble, Examples
+from prod_jax.data.choose import Chosen
 from prod_jax.data.draws import Draw
 
 # Packed rows are made for the fullest of the first batches: of so many at
@@ -36,7 +40,9 @@ def batches(
   """An endless iterator of `Batch` in numpy, each epoch in its own order.
 
   Batches run on across the ends of epochs. Where there are fewer queries than
-  a batch takes, a query stands in it more than once.
+  a batch takes, a query stands in it more than once. Batches of texts that
+  share rows exchange queries with a few of their neighbours, so that all are
+  about as full.
 
   Args:
     examples: all that batches are made of.
@@ -70,9 +76,16 @@ def batches(
       f"sampling by {type(draw).__name__} needs scores of the lists; set "
       "scores to a score stage"
     )
-  queries = _rows_of_batches(rows, batch_size, seed, cluster_Q)
-  chosen = queries.random_map(assemble.choose(examples, negatives, draw))
-  chosen = chosen.map(assemble.Balance(examples, cut)) if cut else chosen
+  choose = assemble.choose(examples, negatives, draw)
+  window = 1
+  if cut and cluster_Q is None:
+    columns = choose(rows[:1], np.random.default_rng(seed)).ids_BN.shape[1]
+    window = packing.window(batch_size * columns, len(rows) // batch_size)
+  queries = _rows_of_batches(rows, batch_size * window, seed, cluster_Q)
+  chosen = queries.random_map(choose)
+  if cut:
+    chosen = chosen.map(assemble.Balance(examples, batch_size, cut))
+    chosen = _divided(chosen, window)
   packed = _packing(examples, chosen, steps, cut) if cut else None
   assembled = chosen.map(Assemble(examples, draw, part, packed))
   return iter(
@@ -109,6 +122,19 @@ def _packing(
       100 * (1 - np.mean(lengths) / longest[field]),
     )
   return packing.Packing(cut, shapes)
+
+
+def _divided(chosen: grain.MapDataset, window: int) -> grain.MapDataset:
+  """Batches one by one, of what was chosen for `window` of them at once."""
+  read = functools.lru_cache(maxsize=2)(chosen.__getitem__)
+
+  def batch(step: int) -> Chosen:
+    found = read(step // window)
+    size = len(found.row_B) // window
+    first = step % window * size
+    return found.at(slice(first, first + size))
+
+  return grain.MapDataset.range(sys.maxsize).map(batch)
 
 
 def _rows_of_batches(

@@ -21,10 +21,14 @@ from prod_jax.data.tokens import Special
 _TOKENS_A_TEXT, _LEAST = 8, 4
 # Rows as long as so many of the longest texts are tried, shortest first, until
 # less than this share of a batch is padding. Attention costs by row length, and
-# its kernel for TPUs takes no rows of more than 512.
-_LENGTHS = (1, 4 / 3, 3 / 2, 2, 3, 4)
+# its kernel for TPUs takes no rows of more than 512. A few rows more or less
+# are much of a small group: hence so many lengths.
+_LENGTHS = (1, 9 / 8, 5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, 3, 7 / 2, 4)
 _LONGEST = 512
 _PADDING = 0.05
+_FULLEST = 64  # groups of a sample that are fitted
+_SPARE = 100  # rows of a sample's fullest group, for each one more
+_WINDOW_TEXTS = 8192  # the mean of so many lengths varies by half a percent
 
 
 class Places(NamedTuple):
@@ -72,28 +76,56 @@ class Packing(NamedTuple):
   shapes: Mapping[str, Shape]
 
 
-def balanced(tokens_B: np.ndarray, cut: Cut) -> np.ndarray:
-  """An order of the queries in which all groups have about as many tokens.
+def window(texts: int, batches: int) -> int:
+  """How many batches exchange queries, so that all have about as many tokens.
 
-  A group's rows are as many as those of the fullest one.
+  Enough of them for the mean length to be about the same in all windows, and
+  no more than a quarter of an epoch, whose order is to stay random.
 
   Args:
-    tokens_B: int, of all texts of each query.
-    cut: of the batch.
+    texts: of a batch.
+    batches: of an epoch.
+  """
+  return max(min(_WINDOW_TEXTS // texts, batches // 4), 1)
+
+
+def balanced(tokens_Q: np.ndarray, batch_size: int, cut: Cut) -> np.ndarray:
+  """An order of the queries of some batches in which no group is fuller.
+
+  Rows are made for the fullest group of all batches. Which queries share a
+  batch does not depend on how it is cut.
+
+  Args:
+    tokens_Q: int, of all texts of each query; Q is some batches.
+    batch_size: B.
+    cut: of a batch.
 
   Returns:
-    int [B], the query for each place in the batch.
+    int [Q], the query for each place.
   """
-  places = cut.queries(len(tokens_B))
-  open_groups = [(0, g) for g in range(cut.groups)]  # tokens, group: a heap
-  filled = [0] * cut.groups
-  order = np.empty(len(tokens_B), np.int64)
-  for query in np.argsort(-tokens_B, kind="stable"):
+  places = np.arange(len(tokens_Q)).reshape(-1, batch_size)
+  order = _evened(tokens_Q, places)
+  groups = cut.queries(batch_size)
+  return np.concatenate(
+    [here[_evened(tokens_Q[here], groups)] for here in order[places]]
+  )
+
+
+def _evened(tokens_Q: np.ndarray, places_GB: np.ndarray) -> np.ndarray:
+  """An order in which all groups of places have about as many tokens.
+
+  The longest go first, each to the group that has the fewest tokens so far, so
+  that each group has its share of long queries and of short ones.
+  """
+  open_groups = [(0, g) for g in range(len(places_GB))]  # tokens, group: a heap
+  filled = [0] * len(places_GB)
+  order = np.empty(len(tokens_Q), np.int64)
+  for query in np.argsort(-tokens_Q, kind="stable"):
     tokens, g = heapq.heappop(open_groups)
-    order[places[g, filled[g]]] = query
+    order[places_GB[g, filled[g]]] = query
     filled[g] += 1
-    if filled[g] < places.shape[1]:
-      heapq.heappush(open_groups, (tokens + int(tokens_B[query]), g))
+    if filled[g] < places_GB.shape[1]:
+      heapq.heappush(open_groups, (tokens + int(tokens_Q[query]), g))
   return order
 
 
@@ -217,6 +249,8 @@ def shape_for(
 ) -> tuple[Shape, float]:
   """A shape that all batches of a sample fit, and what of it is padding.
 
+  A hundredth more rows than they need keep a fuller batch from a compilation.
+
   Args:
     sample: lengths [B, ...] of the texts of some batches.
     cut: of a batch.
@@ -229,13 +263,13 @@ def shape_for(
   tried = (row_length,) if row_length else row_lengths(longest)
   tokens = np.mean([lengths.sum() for lengths in sample])
   queries = cut.queries(len(sample[0]))
+  groups = [x[group].reshape(-1) for x in sample for group in queries]
+  # The emptier ones need no more rows, or one at the most.
+  fullest = sorted(groups, key=np.sum)[-_FULLEST:]
   best, least = Shape(0, 0), math.inf
   for length in tried:
-    rows = max(
-      fit(lengths[group].reshape(-1), length).rows
-      for lengths in sample
-      for group in queries
-    )
+    rows = max(fit(group, length).rows for group in fullest)
+    rows = min(rows + rows // _SPARE, len(fullest[-1]))
     padding = 1 - float(tokens) / (cut.groups * rows * length)
     if padding < least:
       best, least = Shape(rows, length), padding

@@ -98,19 +98,20 @@ def packed(batch: Batch, cut: Cut, row_length: int, mean: Means) -> Batch:
   texts = {f: getattr(batch, f) for f in Means._fields}
   shapes = {f: t.ids.shape for f, t in texts.items() if t is not None}
   rng = np.random.default_rng(0)
-  sample: dict[str, list[np.ndarray]] = {f: [] for f in shapes}
-  for _ in range(_BATCHES):
-    lengths = {
-      field: lengths_of(shape[:-1], getattr(mean, field), shape[-1], rng)
-      for field, shape in shapes.items()
-    }
-    tokens_B = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
-    order = packing.balanced(tokens_B, cut)
-    for field, x in lengths.items():
-      sample[field].append(x[order])
+  leading = next(iter(shapes.values()))[0]
+  lengths = {
+    field: lengths_of(
+      (_BATCHES * shape[0], *shape[1:-1]), getattr(mean, field), shape[-1], rng
+    )
+    for field, shape in shapes.items()
+  }
+  tokens_Q = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
+  order = packing.balanced(tokens_Q, leading, cut)
   rows = {}
   for field, shape in shapes.items():
-    found, _ = packing.shape_for(sample[field], cut, shape[-1], row_length)
+    found, _ = packing.shape_for(
+      np.split(lengths[field][order], _BATCHES), cut, shape[-1], row_length
+    )
     rows[field] = packed_shape(shape[:-1], cut.groups, *found)
   return batch._replace(**rows)
 

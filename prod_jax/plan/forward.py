@@ -210,10 +210,8 @@ def _texts(
     (_SAMPLE, 1), mean, longest, np.random.default_rng(0)
   )
   one_group = packing.Cut(devices=1, splits=1)
-  (rows, L), _ = packing.shape_for(
-    [lengths], one_group, longest, data.row_length
-  )
-  a_row = _SAMPLE / rows  # texts, in the mean
+  (_, L), _ = packing.shape_for([lengths], one_group, longest, data.row_length)
+  a_row = _SAMPLE / packing.fit(lengths[:, 0], L).rows  # texts, in the mean
 
   def of_size(count: int) -> Packed:
     R = math.ceil(count / a_row)

@@ -369,3 +369,42 @@ def test_shared_rows_do_not_depend_on_where_a_run_goes_on():
   for _ in range(3):
     next(iterator)
   assert_same(next(iterator), next(batches(source, cut=cut, first=3)))
+
+
+def test_batches_that_share_rows_exchange_queries_and_nothing_else():
+  """Of 24 queries three batches of two make a window."""
+  rng = np.random.default_rng(0)
+  count = 24
+  source = examples(
+    queries=store_of([rng.integers(110, 999, 2) for _ in range(count)]),
+    passages=store_of(
+      [rng.integers(110, 999, n) for n in rng.integers(1, 40, count)]
+    ),
+    positives=[(q,) for q in range(count)],
+    rows=np.arange(count),
+    lengths=config.Data(query_length=4, passage_length=42),
+    pair=False,
+    teacher_query=None,
+    teacher_passage=None,
+  )
+
+  def queries(steps, **settings):
+    iterator = batches(source, batch_size=2, negatives=0, **settings)
+    return [next(iterator) for _ in range(steps)]
+
+  one = queries(12, cut=packing.Cut(devices=1, splits=1))
+  order = np.array([b.query_id_B for b in one])
+  assert sorted(order.reshape(-1)) == list(range(count))
+  # Other batches than those of padded texts, of the same windows.
+  plain = np.array([b.query_id_B for b in queries(12)])
+  assert (np.sort(order) != np.sort(plain)).any()
+  for window, there in zip(
+    order.reshape(4, 6), plain.reshape(4, 6), strict=True
+  ):
+    assert sorted(window) == sorted(there)
+  two = queries(12, cut=packing.Cut(devices=2, splits=1))
+  for first, second in zip(one, two, strict=True):
+    assert set(first.query_id_B) == set(second.query_id_B)
+  for step in (1, 5):
+    cut = packing.Cut(devices=2, splits=1)
+    assert_same(two[step], queries(1, cut=cut, first=step)[0])

@@ -107,10 +107,33 @@ def test_groups_are_evened_out():
   """One long query for each group, and short ones to match."""
   tokens_B = np.array([90, 80, 10, 70, 20, 60, 40, 30])
   cut = packing.Cut(devices=2, splits=2)
-  order = packing.balanced(tokens_B, cut)
+  order = packing.balanced(tokens_B, 8, cut)
   assert sorted(order) == list(range(8))
   sums = tokens_B[order][cut.queries(8)].sum(axis=1)
   assert sums.tolist() == [100, 100, 100, 100]
+
+
+def test_batches_are_evened_out_whatever_they_are_cut_into():
+  """Sixteen batches of four queries of very different lengths."""
+  rng = np.random.default_rng(3)
+  tokens_Q = rng.integers(1, 100, 64)
+  orders = [
+    packing.balanced(tokens_Q, 4, packing.Cut(*cut)).reshape(16, 4)
+    for cut in ((1, 1), (2, 1), (2, 2))
+  ]
+  assert sorted(orders[0].reshape(-1)) == list(range(64))
+  sums = tokens_Q[orders[0]].sum(axis=1)
+  assert sums.min() >= 0.9 * sums.max()
+  assert sums.max() - sums.min() < tokens_Q.reshape(16, 4).sum(axis=1).std()
+  for order in orders[1:]:
+    np.testing.assert_array_equal(np.sort(order), np.sort(orders[0]))
+
+
+def test_a_window_holds_many_texts_and_a_part_of_an_epoch():
+  assert packing.window(texts=64, batches=10_000) == 128
+  assert packing.window(texts=64, batches=33) == 8
+  assert packing.window(texts=100_000, batches=100) == 1
+  assert packing.window(texts=64, batches=0) == 1
 
 
 def test_all_processes_get_the_rows_of_the_fullest_group():

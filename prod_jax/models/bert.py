@@ -220,8 +220,11 @@ def shapes(config: BertConfig) -> PyTree:
   """The parameters as jax.ShapeDtypeStruct, nothing computed."""
   ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   tokens = Tokens(ids, ids, ids, ids)
-  make = functools.partial(Bert(config).init, deterministic=True)
-  return jax.eval_shape(make, jax.random.key(0), tokens)["params"]
+
+  def make(tokens: Tokens) -> PyTree:
+    return Bert(config).init(jax.random.key(0), tokens, deterministic=True)
+
+  return jax.eval_shape(make, tokens)["params"]
 
 
 def encode(

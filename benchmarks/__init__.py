@@ -2,5 +2,6 @@
 
 `python -m benchmarks.run` measures and writes results.json, `python -m
 benchmarks.page` makes docs/BENCHMARKS.md of it. A file a piece of work; all
-calls into prod_jax are in ours.py, all into sentence-transformers in peer.py.
+calls into prod_jax are in ours.py and ours_train.py, all into
+sentence-transformers in peer.py.
 """

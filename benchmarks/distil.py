@@ -20,23 +20,26 @@ WARMUP, STEPS = 1, 4
 def ours(cache: pathlib.Path) -> dict[str, Any]:
   """Steps of the stage's own loop."""
   from benchmarks import ours as prod
+  from benchmarks import ours_train as training
 
   base = side.memory("VmRSS")
   inputs = prod.shared(cache, batch=BATCH, candidates=CANDIDATES)
-  student = prod.Student(inputs)
+  student = training.Student(inputs)
 
   def batches(lists):
-    return prod.batches_of(inputs, prod.examples_of(inputs, cache, 0, lists))
+    return training.batches_of(
+      inputs, training.examples_of(inputs, cache, 0, lists)
+    )
 
   first = side.seconds_of(lambda: student.fit(batches(BATCH), 1))
   metrics = student.last_metrics()
-  student = prod.Student(inputs)
+  student = training.Student(inputs)
   clock = side.Clock()
   seen, drawn = [], []
 
   def recorded(batches):
     for batch in batches:
-      seen.append(prod.tokens_in(batch))
+      seen.append(training.tokens_in(batch))
       drawn.append(batch)
       yield batch
 
@@ -45,7 +48,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   student.fit(lists, WARMUP)
   timed = recorded(clock.items("input", lists))
   seconds = side.seconds_of(lambda: student.fit(timed, STEPS))
-  forward = prod.forward_seconds(inputs, drawn[0])
+  forward = training.forward_seconds(inputs, drawn[0])
   return {
     **_measured(seconds, seen, clock),
     "base_mib": base,

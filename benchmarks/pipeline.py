@@ -19,15 +19,16 @@ TEXTS = 2000
 def ours(cache: pathlib.Path) -> dict[str, Any]:
   """Batches of the loader, by the time of all its threads."""
   from benchmarks import ours as prod
+  from benchmarks import ours_train as training
 
   inputs = prod.shared(cache, batch=distil.BATCH, candidates=distil.CANDIDATES)
-  batches = prod.batches_of(inputs, prod.examples_of(inputs, cache))
+  batches = training.batches_of(inputs, training.examples_of(inputs, cache))
   next(batches)
   began, cpu = time.perf_counter(), time.process_time()
   # The next ones are made while these are counted.
   made = list(itertools.islice(batches, BATCHES))
   seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-  tokens = sum(prod.tokens_in(batch)[0] for batch in made)
+  tokens = sum(training.tokens_in(batch)[0] for batch in made)
   found = texts.read(cache / "texts").sample(TEXTS)
   folder = inputs.workdir / "pipeline"
   shutil.rmtree(folder, ignore_errors=True)

@@ -17,15 +17,16 @@ CORPORA = {40: 5, 400: 2, 4000: 1}  # passages, and how often they are encoded
 def step(cache: pathlib.Path) -> dict[str, Any]:
   """Seconds of a distillation step at 1, 2, 4 and 8 times the batch."""
   from benchmarks import ours as prod
+  from benchmarks import ours_train as training
 
   seconds = {}
   for batch in BATCHES:
     inputs = prod.shared(cache, batch=batch, candidates=CANDIDATES)
-    student = prod.Student(inputs)
+    student = training.Student(inputs)
     # The same lists at each size.
-    lists = prod.examples_of(inputs, cache, 0, BATCHES[-1])
+    lists = training.examples_of(inputs, cache, 0, BATCHES[-1])
     steps = BATCHES[-1] // batch
-    batches = prod.batches_of(inputs, lists)
+    batches = training.batches_of(inputs, lists)
     student.fit(batches, 1)
     began = time.perf_counter()
     student.fit(batches, steps)

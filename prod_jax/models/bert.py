@@ -188,7 +188,8 @@ class Bert(nn.Module):
     # Within the own text, and never to padding.
     s_RL = jnp.asarray(tokens.segment)
     mask_RLM = (s_RL[:, :, None] == s_RL[:, None, :]) & (s_RL != 0)[:, None, :]
-    layer = _rematerialised(c)
+    # Layers are alike: one of them is traced for all.
+    layer = nn.jit(_rematerialised(c), static_argnums=(3,))
     layers = []
     for i in range(c.depth):
       x_TD = layer(c, name=f"layer_{i}")(x_TD, mask_RLM[:, None], deterministic)
@@ -221,7 +222,7 @@ def shapes(config: BertConfig) -> PyTree:
   ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   tokens = Tokens(ids, ids, ids, ids)
   make = functools.partial(Bert(config).init, deterministic=True)
-  return jax.eval_shape(make, jax.random.key(0), tokens)["params"]
+  return jax.eval_shape(lambda x: make(jax.random.key(0), x), tokens)["params"]
 
 
 def encode(

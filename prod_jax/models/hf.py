@@ -5,6 +5,7 @@ of `transformers.BertModel`; these are read and written without torch. Our own
 file is any parameter tree under its own names, for what only prod_jax reads.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -80,21 +81,22 @@ def read_config(folder: Path) -> BertConfig:
     FileNotFoundError: there is no config.json.
     ValueError: it describes something other than a BERT encoder.
   """
-  import transformers  # takes seconds
-
   path = pathlib.Path(folder) / CONFIG
   if not path.is_file():
     raise FileNotFoundError(
       f"{path} is not there; expected a folder with {CONFIG} and {WEIGHTS}"
     )
-  found = transformers.BertConfig.from_json_file(str(path))
+  found = json.loads(path.read_text(encoding="utf-8"))
   for key, known in _SUPPORTED.items():
-    value = getattr(found, key, known[0])
+    value = found.get(key, known[0])
     if value not in known:
       raise ValueError(f"{path}: {key} is {value!r}; supported: {known}")
-  return BertConfig(
-    **{our: getattr(found, key) for our, key in _FIELDS.items()}
-  )
+  if not found.keys() >= set(_FIELDS.values()):
+    # Takes seconds, and imports torch where that is installed.
+    import transformers
+
+    found = transformers.BertConfig.from_json_file(str(path)).to_dict()
+  return BertConfig(**{our: found[key] for our, key in _FIELDS.items()})
 
 
 def load(

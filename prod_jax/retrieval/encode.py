@@ -24,14 +24,19 @@ class Shards:
   """Rows of a matrix that lies in several memory-mapped files.
 
   Has the `shape`, `dtype` and slicing of the array [rows, D] that it stands
-  for; only what is asked for is read.
+  for; only what is asked for is read. Files are mapped anew each time: what
+  was read through a map is memory of the process as long as the map is there.
+
+  Args:
+    parts: each gives a part of the rows [n, D], in order.
   """
 
-  def __init__(self, parts: Sequence[np.ndarray]):
+  def __init__(self, parts: Sequence[Callable[[], np.ndarray]]):
     self._parts = list(parts)
-    self._ends = np.cumsum([len(p) for p in self._parts])
-    self.shape = (int(self._ends[-1]), self._parts[0].shape[1])
-    self.dtype = self._parts[0].dtype
+    shapes = [part().shape for part in self._parts]
+    self._ends = np.cumsum([rows for rows, _ in shapes])
+    self.shape = (int(self._ends[-1]), shapes[0][1])
+    self.dtype = self._parts[0]().dtype
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -45,25 +50,26 @@ class Shards:
     out = np.empty((*rows.shape, self.shape[1]), self.dtype)
     for i in np.unique(part).tolist():
       here = part == i
-      out[here] = self._parts[i][rows[here] - self._start(i)]
+      out[here] = self._parts[i]()[rows[here] - self._start(i)]
     return out
 
   def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
     del copy
-    return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
+    whole = np.concatenate([part() for part in self._parts])
+    return whole.astype(dtype or self.dtype, copy=False)
 
   def _start(self, part: int) -> int:
-    return int(self._ends[part]) - len(self._parts[part])
+    return int(self._ends[part - 1]) if part else 0
 
   def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
     if step != 1:
       raise IndexError("Shards are read forwards, in steps of 1")
     found = []
     for i, part in enumerate(self._parts):
-      first = self._start(i)
-      low, high = max(start - first, 0), min(stop - first, len(part))
+      first, end = self._start(i), int(self._ends[i])
+      low, high = max(start, first), min(stop, end)
       if low < high:
-        found.append(part[low:high])
+        found.append(part()[low - first : high - first])
     if not found:
       return np.empty((0, self.shape[1]), self.dtype)
     return found[0] if len(found) == 1 else np.concatenate(found)
@@ -145,7 +151,10 @@ def open_shards(folder: pathlib.Path) -> Shards:
   """
   manifest = json.loads((folder / "manifest.json").read_text())
   shards = Shards(
-    [blocks.read(folder / name, "vectors") for name in manifest["shards"]]
+    [
+      functools.partial(blocks.read, folder / name, "vectors")
+      for name in manifest["shards"]
+    ]
   )
   if len(shards) != manifest["rows"]:
     raise strict.ConfigError(

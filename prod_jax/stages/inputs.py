@@ -125,8 +125,7 @@ class Inputs:
         f"{where}.model: {name} has {model.bert.heads} attention heads, which "
         f"do not divide by config.mesh.tensor={tensor}"
       )
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    sharding.shardings(params, self.mesh)
+    sharding.shardings(_shapes(model), self.mesh)
 
   def check_roles(self, name: str, roles: Mapping[str, str]) -> None:
     """Raises ConfigError where an input is of a kind that its role is not."""
@@ -202,20 +201,22 @@ class Inputs:
     A loaded encoder fills every tower; heads and projections are drawn.
     """
     model, encoder = self.config.models[name], self.model(name)
-    key = jax.random.key(seed)
     if not model.weights:
-      return encoder.init(key)
+      return encoder.init(jax.random.key(seed))
     folder = encoders.weights_folder(model)
     loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
-    heads = ("head", "projection")
+    parts = _shapes(encoder).keys()
+    heads = parts & {"head", "projection"}
+    towers = {k: loaded for k in parts - heads}
+    if not heads:
+      return towers
 
     @jax.jit  # what is not asked for is not drawn
     def drawn(key: jax.Array) -> Any:
       return {k: v for k, v in encoder.init(key).items() if k in heads}
 
-    towers = jax.eval_shape(encoder.init, key)
-    return {k: loaded for k in towers if k not in heads} | drawn(key)
+    return towers | drawn(jax.random.key(seed))
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -256,3 +257,8 @@ class Inputs:
       known = ", ".join(self.config.models)
       raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
     return self.config.models[name]
+
+
+def _shapes(encoder: Encoder) -> Any:
+  """Its parameters as jax.ShapeDtypeStruct, nothing computed."""
+  return jax.eval_shape(lambda: encoder.init(jax.random.key(0)))

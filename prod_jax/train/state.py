@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 PyTree = Any
@@ -24,6 +25,6 @@ def init_state(
   params: PyTree, optimizer: optax.GradientTransformation
 ) -> TrainState:
   """The state before the first step."""
-  return TrainState(
-    jax.numpy.zeros((), jax.numpy.int32), params, optimizer.init(params)
-  )
+  # One program; op by op there would be one for each shape of a parameter.
+  opt_state = jax.jit(optimizer.init)(params)
+  return TrainState(np.zeros((), np.int32), params, opt_state)

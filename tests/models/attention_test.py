@@ -164,7 +164,8 @@ def test_kernels_are_for_tpus_among_which_short_rows_divide(
     traced = jax.make_jaxpr(
       lambda params: bert.encode(config, params, tokens, KEY)
     )(bert.shapes(config))
-  assert str(traced).count("pallas_call[") == config.depth * kernels
+  # One layer is traced for all of them.
+  assert str(traced).count("pallas_call[") == kernels
 
 
 def test_a_row_of_padding_has_finite_gradients(interpreted, given):

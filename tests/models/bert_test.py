@@ -200,6 +200,21 @@ def test_dropout_follows_its_key(variant, params, rows, encode):
   assert not np.array_equal(hidden(first), hidden(None))
 
 
+def test_layers_are_traced_once_and_drop_each_on_its_own(
+  variant, params, rows, encode, monkeypatch
+):
+  """What is added to 0 before a norm is 1; its sign says what was dropped."""
+  traced, gelu = [], bert.gelu
+  monkeypatch.setattr(bert, "gelu", lambda x: traced.append(x) or gelu(x))
+  layer = jax.tree.map(jnp.zeros_like, params["layer_0"])
+  layer["mlp"]["down"]["bias"] = layer["mlp_norm"]["scale"] = jnp.ones(8)
+  alike = params | {"layer_0": layer, "layer_1": layer}
+  _, out = encode(variant(dropout=0.5), alike, rows(4, 6), jax.random.key(0))
+  first, second = (np.asarray(x) > 0 for x in out["layers"])
+  assert 0.2 < (first != second).mean() < 0.8
+  assert len(traced) == 1
+
+
 def test_attention_weights_are_dropped_behind_the_softmax(variant):
   """Even weights on values of 1: what stays of 7 weights counts double."""
   c = variant(dropout=0.0, attention_dropout=0.5)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 
 import jax
 import ml_dtypes
@@ -198,6 +199,23 @@ def test_other_architectures_are_refused(folder, key, value):
   path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
   with pytest.raises(ValueError, match=rf"json: {key} is {value!r}; supported"):
     hf.read_config(folder)
+
+
+def test_a_whole_config_is_read_without_transformers(
+  folder, config, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, "transformers", None)
+  assert hf.read_config(folder) == config
+
+
+def test_what_a_config_leaves_out_is_as_in_transformers(folder, config):
+  path = folder / hf.CONFIG
+  fields = json.loads(path.read_text())
+  del fields["layer_norm_eps"], fields["hidden_dropout_prob"]
+  path.write_text(json.dumps(fields))
+  assert hf.read_config(folder) == dataclasses.replace(
+    config, layer_norm_eps=1e-12, dropout=0.1
+  )
 
 
 def test_files_that_are_not_there_or_not_safe(tmp_path, config):

@@ -1,5 +1,7 @@
 """Shards stand in for one matrix, and a torn set of them is noticed."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,18 @@ def test_shards_are_the_matrix(written):
   np.testing.assert_array_equal(shards[rows], matrix[rows])
   with pytest.raises(IndexError, match="forwards"):
     shards[::2]
+
+
+def test_what_was_read_does_not_stay_in_memory(written):
+  folder, matrix, *_ = written
+  shards = encode.open_shards(folder)
+  maps = pathlib.Path("/proc/self/maps")
+  rows = shards[0:4]
+  assert str(folder) in maps.read_text()
+  np.testing.assert_array_equal(rows, matrix[:4])
+  np.testing.assert_array_equal(shards[np.array([9, 0])], matrix[[9, 0]])
+  del rows
+  assert str(folder) not in maps.read_text()
 
 
 def test_a_second_run_encodes_only_what_is_missing(written):

@@ -65,6 +65,28 @@ def make_batch(rows):
   )
 
 
+def test_the_first_state_is_one_program():
+  compiled = []
+
+  def listen(event, *_, **__):
+    if event == "/jax/core/compile/backend_compile_duration":
+      compiled.append(event)
+
+  shapes = ((3, 19), (5, 23), (29,))  # of no other test
+  trained = {str(shape): np.ones(shape, np.float32) for shape in shapes}
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    state = init_state(trained, make_optimizer(STAGE))
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert len(compiled) == 1
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    state.opt_state,
+    make_optimizer(STAGE).init(trained),
+  )
+
+
 def batches(first=0):
   return iter(
     grain.MapDataset.range(32)

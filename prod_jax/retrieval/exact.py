@@ -4,10 +4,11 @@ Also what every index is given and gives back. Another kind of index, and the
 choice between them, is search.py.
 """
 
+import collections
 import concurrent.futures
 import functools
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,29 +18,31 @@ from jaxtyping import Array, Float, Float32, Int32
 
 Queries = Float[np.ndarray, "Q D"]
 Found = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
-Best = tuple[Float32[Array, "Q K"], Int32[Array, "Q K"]]
 
-# Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps; tiles
-# of 32 MiB are mapped anew each time, and take twice as long.
-QUERY_BLOCK = 128
-ROW_BLOCK = 16384
-GROUP = 32  # rows that stand or fall together in the first selection
+# Scores are made in tiles of 16 MiB, which stay in a processor's cache until
+# they are looked through.
+QUERY_BLOCK = 1024
+ROW_BLOCK = 4096
+GROUP = 64  # rows that are taken out of a tile together
+_FIRST_CAPACITY = 32  # groups a query that are taken out of a tile
+_KEPT = 3  # times k: rows kept for a query before the worst are dropped
+_THREADS = 2
 
 
 @runtime_checkable
 class Vectors(Protocol):
-  """A matrix [rows, D] that is read in slices of rows."""
+  """A matrix [rows, D] that is read in slices of rows, or at some of them."""
 
   shape: tuple[int, ...]
 
-  def __getitem__(self, rows: slice) -> np.ndarray: ...
+  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
 
 
 class ExactIndex:
   """All inner products, in float32, on the default device.
 
-  The rows stay where they are, in memory or on disk. Two blocks of them at
-  most are on the device at a time, with all queries and what was found so far.
+  The rows stay where they are, in memory or on disk. A block or two of them
+  are on the device at a time, with all queries and what was found so far.
 
   Args:
     vectors: [rows, D], float of any precision.
@@ -55,99 +58,252 @@ class ExactIndex:
     self._row_block = math.ceil(self._rows / (blocks * GROUP)) * GROUP
 
   def search(self, query_QD: Queries, k: int) -> Found:
-    """As `Index.search`; compiles once for each `k`."""
+    """As `Index.search`; compiles once for each `k` and size of queries.
+
+    Numbers of queries below `QUERY_BLOCK` share a size up to a power of two.
+    """
     query_QD = checked(query_QD, "query")
-    queries = [
-      jax.device_put(_pad(query_QD[i : i + QUERY_BLOCK], QUERY_BLOCK))
-      for i in range(0, len(query_QD), QUERY_BLOCK)
-    ]
-    shape = (QUERY_BLOCK, k)
-    nothing = (
-      jnp.full(shape, -jnp.inf, jnp.float32),
-      jnp.full(shape, -1, jnp.int32),
-    )
-    best = [nothing] * len(queries)
-    # Two at once: on a CPU one selects, on one core, while another multiplies.
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-      for start in range(0, self._rows, self._row_block):
-        block = self._vectors[start : start + self._row_block]
-        rows = jax.device_put(_pad(block, self._row_block))
-        place = np.array([start, len(block)], np.int32)
-        merge = functools.partial(_merge_block, rows_RD=rows, place=place)
-        merged = pool.map(
-          lambda *args, merge=merge: jax.block_until_ready(merge(*args)),
-          best,
-          queries,
-        )
-        best = list(merged)
-    scores, ids = (
-      np.concatenate([np.asarray(b[i]) for b in best])[: len(query_QD)]
-      for i in range(2)
-    )
+    found = self._found(query_QD, k, self._expected(k))
+    # Where a sample's bound was too high, no bound that may be is taken.
+    short = (found[0] >= 0).sum(axis=1) < min(k, self._rows)
+    if short.any():
+      for all_of_them, again in zip(
+        found, self._found(query_QD[short], k, k), strict=True
+      ):
+        all_of_them[short] = again
+    ids, scores = found
     if np.isposinf(scores).any():
       raise _not_finite("row", int(ids[np.isposinf(scores)][0]))
     return ids, scores
 
+  def _expected(self, k: int) -> int:
+    """More of the best k rows than a sample holds, but for one in a million."""
+    mean = k * self._row_block / self._rows
+    return min(math.ceil(mean + 5 * mean**0.5) + 2, k)
 
-@jax.jit
-def _merge_block(
-  best: Best,
-  query_QD: Float32[Array, "Q D"],
-  rows_RD: Float[Array, "R D"],
-  place: Int32[Array, "2"],
-) -> Best:
-  """The best of what was found before and of one block of rows.
+  def _found(self, query_QD: np.ndarray, k: int, sampled: int) -> Found:
+    """What `search` returns, looking only above a sample's best scores.
 
-  The best k rows lie within the k groups of the largest maxima: a row of any
-  other group is beaten by one row at least of each of those. Groups follow the
-  order of rows, so this holds for ties too, as long as the lower row wins
-  them, which is what `top_k` does with the lower index. Of later blocks few
-  groups have a row that beats the k-th best so far, and only as many are
-  looked into.
+    Args:
+      query_QD: of finite numbers.
+      k: neighbours.
+      sampled: the bound is so many-th best score of a sample. With `k` no
+        neighbour is missed.
+    """
+    size = min(QUERY_BLOCK, _power_of_two(len(query_QD)))
+    sample = self._sample()
+    nearest = [
+      _Nearest(query_QD[i : i + size], size, k, sample, sampled)
+      for i in range(0, len(query_QD), size)
+    ]
+    looks: collections.deque = collections.deque()
+
+    def keep() -> None:
+      of_these, look = looks.popleft()
+      of_these.keep(look.result())
+
+    # On a CPU one thread selects, on one core, while another multiplies.
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+      for first in range(0, self._rows, self._row_block):
+        block = self._block(first)
+        for these in nearest:
+          looks.append((these, pool.submit(these.look, first, block)))
+          if len(looks) > _THREADS + 1:
+            keep()
+      while looks:
+        keep()
+      found = list(pool.map(_Nearest.best, nearest))
+    ids, scores = (
+      np.concatenate(x)[: len(query_QD)] for x in zip(*found, strict=True)
+    )
+    return ids, scores
+
+  def _block(self, first: int) -> "_Block":
+    """A block of rows on the device."""
+    return self._put(self._vectors[first : first + self._row_block])
+
+  def _sample(self) -> "_Block":
+    """A block of rows from all over the matrix."""
+    rows = np.linspace(0, self._rows - 1, min(self._row_block, self._rows))
+    return self._put(self._vectors[rows.astype(np.int64)])
+
+  def _put(self, rows: np.ndarray) -> "_Block":
+    return _Block(jax.device_put(_pad(rows, self._row_block)), len(rows))
+
+
+class _Block(NamedTuple):
+  """Rows [R, D] on the device, of which the first `count` are real."""
+
+  rows_RD: jax.Array
+  count: int
+
+
+class _Nearest:
+  """The nearest rows of some queries among the blocks that were looked at.
+
+  Two threads may look at once, while a third keeps what was found.
+
+  The k-th best score of any rows is a bound for the k-th best of all. Only
+  what beats it is taken from the device, and kept until there is much of it;
+  then the best k are, and the bound rises.
 
   Args:
-    best: scores and rows, from lower rows than those of the block.
+    query_QD: some queries, `size` at most.
+    size: all sets of queries are padded to it.
+    k: neighbours of each.
+    sample: of which the first bound is.
+    sampled: the bound is its so many-th best score.
+  """
+
+  def __init__(
+    self,
+    query_QD: np.ndarray,
+    size: int,
+    k: int,
+    sample: _Block,
+    sampled: int,
+  ):
+    self._query = jax.device_put(_pad(query_QD, size))
+    self._k, self._capacity = k, _FIRST_CAPACITY * size
+    # Of the queries that pad the block nothing is wanted.
+    self._bound_Q = np.full(size, np.inf, np.float32)
+    self._bound_Q[: len(query_QD)] = -np.inf
+    if sampled <= len(sample.rows_RD):
+      best = _best_scores(self._query, *sample, k=sampled)
+      best_QK, _, margin_Q = map(np.asarray, best)
+      self._bound_Q = np.maximum(self._bound_Q, best_QK[:, -1] - margin_Q)
+    self._found: list[_Rows] = []
+
+  def look(self, first: int, block: _Block) -> "_Rows":
+    """What beats the bound among the rows of a block, from row `first` on."""
+    bound_Q, hits, capacity = self._bound_Q, math.inf, 0
+    while hits > capacity:
+      capacity = self._capacity
+      hits, at_C, score_CN = _above(
+        self._query, *block, bound_Q, capacity=capacity
+      )
+      hits = int(hits)
+      self._capacity = max(self._capacity, _power_of_two(hits))
+    at_C, score_CN = np.asarray(at_C)[:hits], np.asarray(score_CN)[:hits]
+    query_C, group_C = np.divmod(at_C, len(block.rows_RD) // GROUP)
+    beats = np.flatnonzero(~(score_CN <= bound_Q[query_C, None]))
+    place, column = np.divmod(beats, GROUP)
+    row = group_C[place] * GROUP + column
+    query, score = query_C[place].astype(np.uint16), score_CN.ravel()[beats]
+    found = _Rows(query, (first + row).astype(np.int32), score)
+    if block.count < len(block.rows_RD):
+      found = _Rows(*(x[row < block.count] for x in found))
+    return found
+
+  def keep(self, found: "_Rows") -> None:
+    """Adds what `look` found, block by block."""
+    self._found.append(found)
+    if sum(len(f.row) for f in self._found) > _KEPT * self._k * len(
+      self._query
+    ):
+      self.best()
+
+  def best(self) -> Found:
+    """The best k of what was kept for each query; the rest is dropped.
+
+    Row -1 with score -inf stands for each that lacks.
+    """
+    found = _Rows(*map(np.concatenate, zip(*self._found, strict=True)))
+    # Stable: of each query, what was found first stays first, and wins ties.
+    order = np.argsort(found.query, kind="stable")
+    count_Q = np.bincount(found.query, minlength=len(self._query))
+    query = found.query[order]
+    place = np.arange(len(order)) - np.repeat(
+      np.cumsum(count_Q) - count_Q, count_Q
+    )
+    width = _power_of_two(max(self._k, int(count_Q.max())))
+    score_QW = np.full((len(count_Q), width), -np.inf, np.float32)
+    row_QW = np.full(score_QW.shape, -1, np.int32)
+    # The sign of a NaN decides where top_k puts it; infinity is always first.
+    score = np.where(np.isnan(found.score), np.inf, found.score)
+    score_QW[query, place] = score[order]
+    row_QW[query, place] = found.row[order]
+    score_QK, at_QK = map(np.asarray, _top_k(score_QW, self._k))
+    row_QK = np.take_along_axis(row_QW, at_QK, axis=1)
+    query, column = np.nonzero(row_QK >= 0)
+    self._found = [
+      _Rows(
+        query.astype(np.uint16), row_QK[query, column], score_QK[query, column]
+      )
+    ]
+    # Equal ones that come later are higher rows, and lose.
+    self._bound_Q = np.maximum(self._bound_Q, score_QK[:, -1])
+    return row_QK, score_QK
+
+
+class _Rows(NamedTuple):
+  """Rows that were found, one by one: for which query, and their scores."""
+
+  query: np.ndarray
+  row: np.ndarray
+  score: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnames="capacity")
+def _above(
+  query_QD: Float32[Array, "Q D"],
+  rows_RD: Float[Array, "R D"],
+  count: Int32[Array, ""],
+  bound_Q: Float32[Array, "Q"],
+  *,
+  capacity: int,
+) -> tuple[Int32[Array, ""], Int32[Array, "C"], Float32[Array, "C N"]]:
+  """Groups of rows of which one at least scores above a query's bound.
+
+  Args:
     query_QD: some queries.
     rows_RD: R is a multiple of GROUP.
-    place: number of the block's first row, and how many rows it has.
+    count: the rows that are real.
+    bound_Q: by query.
+    capacity: C, the groups that are returned.
+
+  Returns:
+    How many groups there are, which may be more than C; their places among
+    all groups of all queries, in order; and the scores of their rows.
   """
-  k = best[0].shape[1]
-  scores_QR = jnp.einsum("QD,RD->QR", query_QD, rows_RD, precision="highest")
-  # The sign of a NaN decides where top_k puts it; infinity is always first.
-  scores_QR = jnp.where(jnp.isnan(scores_QR), jnp.inf, scores_QR)
-  is_row = jnp.arange(len(rows_RD)) < place[1]
-  scores_QR = jnp.where(is_row[None, :], scores_QR, -jnp.inf)
-  groups_QGN = scores_QR.reshape(len(query_QD), -1, GROUP)
-  maxima_QG = groups_QGN.max(axis=2)
-  most = min(k, maxima_QG.shape[1])
-  sizes = sorted({most * n // 8 for n in (0, 1, 2, 3, 4, 8)})
-  beats_Q = (maxima_QG > best[0][:, -1:]).sum(axis=1)
-  # Equal ones of this block are higher rows, and lose.
-  needed = jnp.searchsorted(jnp.array(sizes), jnp.minimum(beats_Q.max(), most))
-  branches = [functools.partial(_merge_groups, size=n) for n in sizes]
-  return lax.switch(needed, branches, best, groups_QGN, maxima_QG, place[0])
+  scores_QGN = _products(query_QD, rows_RD).reshape(len(query_QD), -1, GROUP)
+  is_row_GN = (jnp.arange(len(rows_RD)) < count).reshape(-1, GROUP)
+  maxima_QG = jnp.where(is_row_GN, scores_QGN, -jnp.inf).max(axis=2)
+  # The maximum of a group with NaN is NaN, which is below no bound.
+  beats = ~(maxima_QG <= bound_Q[:, None]).reshape(-1)
+  number = jnp.cumsum(beats)  # of each group among those that beat
+  at_C = jnp.searchsorted(number, jnp.arange(1, capacity + 1))
+  return number[-1], at_C, scores_QGN.reshape(-1, GROUP)[at_C]
 
 
-def _merge_groups(
-  best: Best,
-  groups_QGN: Float32[Array, "Q G N"],
-  maxima_QG: Float32[Array, "Q G"],
-  first: Int32[Array, ""],
+@functools.partial(jax.jit, static_argnames="k")
+def _best_scores(
+  query_QD: Float32[Array, "Q D"],
+  rows_RD: Float[Array, "R D"],
+  count: Int32[Array, ""],
   *,
-  size: int,
-) -> Best:
-  """The best of what was found and of the `size` groups with most to offer."""
-  if not size:
-    return best
-  Q, _, N = groups_QGN.shape
-  _, chosen_QC = lax.top_k(maxima_QG, size)
-  chosen_QC1 = jnp.sort(chosen_QC, axis=1)[:, :, None]
-  found_QCN = jnp.take_along_axis(groups_QGN, chosen_QC1, axis=1)
-  ids_QCN = first + chosen_QC1 * N + jnp.arange(N)[None, None, :]
-  scores = jnp.concatenate([best[0], found_QCN.reshape(Q, -1)], axis=1)
-  ids = jnp.concatenate([best[1], ids_QCN.reshape(Q, -1)], axis=1)
-  scores, order = lax.top_k(scores, best[0].shape[1])
-  return scores, jnp.take_along_axis(ids, order, axis=1)
+  k: int,
+) -> tuple[Float32[Array, "Q K"], Int32[Array, "Q K"], Float32[Array, "Q"]]:
+  """Of some rows, of which the first `count` are real; -inf for no row.
+
+  Returns:
+    Scores, best first, their rows, and what a score may differ by from that of
+    the same vectors in another place.
+  """
+  scores_QR = _products(query_QD, rows_RD)
+  is_row_R = jnp.arange(len(rows_RD)) < count
+  # Without its second result, XLA makes a whole sort of top_k on a CPU.
+  best = lax.top_k(jnp.where(is_row_R, scores_QR, -jnp.inf), k)
+  norm_Q = jnp.linalg.norm(query_QD, axis=1)
+  longest = jnp.linalg.norm(rows_RD.astype(jnp.float32), axis=1).max()
+  return *best, jnp.maximum(1e-5 * norm_Q * longest, 1e-30)
+
+
+def _products(query_QD: Array, rows_RD: Array) -> Float32[Array, "Q R"]:
+  return jnp.einsum("QD,RD->QR", query_QD, rows_RD, precision="highest")
+
+
+_top_k = jax.jit(lax.top_k, static_argnums=1)
 
 
 def checked(matrix: Any, name: str) -> Float32[np.ndarray, "R D"]:
@@ -171,3 +327,8 @@ def _pad(rows: np.ndarray, size: int) -> np.ndarray:
   """Adds rows of zeros up to `size`."""
   missing = size - len(rows)
   return np.pad(rows, ((0, missing), (0, 0))) if missing else np.asarray(rows)
+
+
+def _power_of_two(least: int) -> int:
+  """The smallest one that is not below."""
+  return 1 << (least - 1).bit_length()

@@ -1,5 +1,6 @@
 """Indexes against a stable sort of all inner products."""
 
+import functools
 import importlib.util
 import sys
 
@@ -22,6 +23,7 @@ def small_blocks(monkeypatch):
   """Blocks that a few hundred rows cross several times."""
   monkeypatch.setattr(exact, "QUERY_BLOCK", 4)
   monkeypatch.setattr(exact, "ROW_BLOCK", 128)
+  monkeypatch.setattr(exact, "_FIRST_CAPACITY", 1)  # of the 2 groups in a block
 
 
 def sort(vectors, queries, k):
@@ -119,22 +121,65 @@ class Watched:
     return found
 
 
-def test_rows_are_read_once_in_blocks_of_one_compilation(small_blocks):
+def test_rows_are_read_once_in_blocks_of_one_compilation(
+  small_blocks, monkeypatch
+):
+  monkeypatch.setattr(exact, "_FIRST_CAPACITY", 2)
   rows = Watched(np.ones((300, 17), np.float32))
   index = exact.ExactIndex(rows)
-  before = exact._merge_block._cache_size()
+  before = exact._above._cache_size()
   index.search(np.ones((9, 17), np.float32), 3)
-  index.search(np.ones((2, 17), np.float32), 3)
-  assert rows.asked == [128, 128, 44] * 2
-  assert exact._merge_block._cache_size() == before + 1
+  index.search(np.ones((3, 17), np.float32), 3)
+  # First a sample, for the bound.
+  assert rows.asked == [128, 128, 128, 44] * 2
+  assert exact._above._cache_size() == before + 1
 
 
 def test_products_are_float32_on_a_tpu_too():
-  best = (jnp.zeros((4, 2)), jnp.zeros((4, 2), jnp.int32))
-  text = jax.make_jaxpr(exact._merge_block)(
-    best, jnp.zeros((4, 3)), jnp.zeros((32, 3)), jnp.zeros(2, jnp.int32)
+  vectors = jnp.zeros((4, 3)), jnp.zeros((exact.GROUP, 3)), 1
+  programs = (
+    jax.make_jaxpr(functools.partial(exact._best_scores, k=2))(*vectors),
+    jax.make_jaxpr(functools.partial(exact._above, capacity=8))(
+      *vectors, jnp.zeros(4)
+    ),
   )
-  assert "Precision.HIGHEST" in str(text)
+  for program in programs:
+    assert "Precision.HIGHEST" in str(program)
+
+
+def test_a_bound_that_was_too_high_is_given_up(small_blocks, monkeypatch):
+  """The nearest rows of some queries are all in the sample."""
+  rng = np.random.default_rng(0)
+  vectors = 0.01 * rng.normal(size=(600, 8)).astype(np.float32)
+  queries = rng.normal(size=(6, 8)).astype(np.float32)
+  index = exact.ExactIndex(vectors)
+  sampled = np.linspace(0, 599, index._row_block).astype(int)
+  vectors[sampled[:30]] = queries[2]
+  asked = []
+  found = index._found
+
+  def watched(query_QD, k, expected):
+    asked.append((len(query_QD), expected))
+    return found(query_QD, k, expected)
+
+  monkeypatch.setattr(index, "_found", watched)
+  ids, scores = index.search(queries, 40)
+  expected_ids, expected_scores = sort(vectors, queries, 40)
+  np.testing.assert_array_equal(ids, expected_ids)
+  np.testing.assert_allclose(scores, expected_scores, rtol=1e-6)
+  (all_of_them, first), (some, again) = asked
+  assert (all_of_them, again) == (6, 40) and some < 6 and first < 30
+
+
+def test_of_what_was_found_the_best_is_kept(small_blocks, monkeypatch):
+  monkeypatch.setattr(exact, "_KEPT", 0)  # after each block
+  rng = np.random.default_rng(0)
+  vectors, queries = whole_numbers(rng, 700, 6), whole_numbers(rng, 9, 6)
+  queries[0] = 0
+  ids, scores = exact.ExactIndex(vectors).search(queries, 20)
+  expected_ids, expected_scores = sort(vectors, queries, 20)
+  np.testing.assert_array_equal(ids, expected_ids)
+  np.testing.assert_array_equal(scores, expected_scores)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])

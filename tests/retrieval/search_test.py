@@ -41,6 +41,20 @@ def whole_numbers(rng, *shape):
   return rng.integers(-2, 3, shape).astype(np.float32)
 
 
+def found_by_scann(index, vectors, queries, k):
+  """Checks the `k` best of integer vectors: ScaNN's products are rounded."""
+  ids, scores = index.search(queries, k)
+  _, expected = sort(vectors, queries, k)
+  np.testing.assert_allclose(scores, expected, atol=1e-5)
+  there = min(k, len(vectors))
+  assert (ids[:, there:] == -1).all()
+  assert all(len(set(line)) == there for line in ids[:, :there].tolist())
+  products = np.einsum(
+    "qd,qkd->qk", queries, np.asarray(vectors, np.float32)[ids[:, :there]]
+  )
+  np.testing.assert_array_equal(products, expected[:, :there])
+
+
 def clustered(rng, rows, width, clusters):
   centres = rng.normal(size=(clusters, width))
   x = centres[rng.integers(0, clusters, rows)]
@@ -97,11 +111,11 @@ def test_rows_may_lie_anywhere_in_any_precision(small_blocks, tmp_path, kind):
     rows = encode.Shards([vectors[:70], vectors[70:200], vectors[200:]])
   else:
     rows = vectors.astype(jnp.dtype(kind))
-  for index in (exact.ExactIndex(rows), search.open_index("scann", rows)):
-    ids, scores = index.search(queries, 300)
-    expected_ids, expected_scores = sort(vectors, queries, 300)
-    np.testing.assert_array_equal(ids, expected_ids)
-    np.testing.assert_array_equal(scores, expected_scores)
+  ids, scores = exact.ExactIndex(rows).search(queries, 300)
+  expected_ids, expected_scores = sort(vectors, queries, 300)
+  np.testing.assert_array_equal(ids, expected_ids)
+  np.testing.assert_array_equal(scores, expected_scores)
+  found_by_scann(search.open_index("scann", rows), vectors, queries, 300)
 
 
 class Watched:
@@ -195,10 +209,43 @@ def test_scann_returns_all_rows_and_then_padding(rows, settings):
     settings = {"leaves": 1}
   index = search.ScannIndex(vectors, leaves_to_search=1, **settings)
   for k in (rows, rows + 5):
-    ids, scores = index.search(queries, k)
-    expected_ids, expected_scores = sort(vectors, queries, k)
-    np.testing.assert_array_equal(ids, expected_ids)
-    np.testing.assert_array_equal(scores, expected_scores)
+    found_by_scann(index, vectors, queries, k)
+
+
+@pytest.mark.parametrize("width", [1, 7, 48])
+def test_the_widest_axes_share_codes_with_the_narrowest(width):
+  rng = np.random.default_rng(0)
+  spread = np.geomspace(100, 1, width)
+  turn, _ = np.linalg.qr(rng.normal(size=(width, width)))
+  rows = (rng.normal(size=(2000, width)) * spread @ turn).astype(np.float32)
+  axes, size = search._balanced(rows)
+  turned = rows @ axes
+  assert turned.shape[1] % size == 0
+  products = rows @ rows[:9].T
+  apart = abs(turned @ turned[:9].T - products).max()
+  assert apart < 1e-5 * abs(products).max()
+  if width == 48:
+    together = np.log(turned.var(axis=0)).reshape(-1, size).sum(axis=1)
+    alone = np.log(rows.var(axis=0)).reshape(-1, size).sum(axis=1)
+    assert size == 3 and np.ptp(together) < 5
+    assert together.mean() < alone.mean()
+
+
+def test_two_dimensions_share_a_code_where_all_vary_alike():
+  rows = np.random.default_rng(0).normal(size=(2000, 48))
+  assert search._balanced(rows.astype(np.float32))[1] == 2
+
+
+@scann
+def test_scann_finds_more_along_the_axes_of_the_rows():
+  rng = np.random.default_rng(0)
+  turn, _ = np.linalg.qr(rng.normal(size=(48, 48)))
+  spread = np.geomspace(1, 0.01, 48)
+  vectors = (rng.normal(size=(4100, 48)) * spread @ turn).astype(np.float32)
+  vectors, queries = vectors[:4000], vectors[4000:]
+  index = search.ScannIndex(vectors, reorder=20)
+  truth, _ = exact.ExactIndex(vectors).search(queries, 20)
+  assert search.recall_against(truth, index.search(queries, 20)[0]) > 0.75
 
 
 @scann

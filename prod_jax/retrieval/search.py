@@ -4,6 +4,8 @@ An index answers with rows of the matrix that it was made of. What stands in
 those rows, and how it was embedded, is encode.py.
 """
 
+import ctypes
+import pathlib
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,7 +26,9 @@ TREE_ROWS = 100_000
 CODE_ROWS = 16  # that ScaNN's codes need to be trained
 CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by
-LEAF_ROWS = 500  # of the default partition
+# research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
+AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 @runtime_checkable
@@ -84,11 +88,11 @@ class ScannIndex:
 
   Args:
     vectors: [rows, D], float of any precision.
-    leaves: parts of the partition. None: one for each `LEAF_ROWS` rows, or no
-      partition below `TREE_ROWS`.
-    leaves_to_search: None: three times the root of `leaves`, a share that
+    leaves: parts of the partition. None: twice the root of the number of rows,
+      or no partition below `TREE_ROWS`.
+    leaves_to_search: None: five times the root of `leaves`, a share that
       falls as the corpus grows.
-    reorder: candidates that are scored exactly. None: 4 `k`, at least 100.
+    reorder: candidates that are scored exactly. None: 3 `k`, at least 100.
 
   Raises:
     ImportError: where ScaNN is not installed.
@@ -107,17 +111,18 @@ class ScannIndex:
   ):
     import scann
 
+    _allow_avx2()
     matrix = checked(vectors, "row")
     self._rows = len(matrix)
     if leaves is None and self._rows >= TREE_ROWS:
-      leaves = round(self._rows / LEAF_ROWS)
+      leaves = round(2 * self._rows**0.5)
     self._leaves, self._reorder = leaves, reorder
     self._leaves_to_search = leaves_to_search
     self._axes_DE, size = _balanced(matrix)
     matrix = matrix @ self._axes_DE
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     if leaves:
-      share = min(leaves, round(3 * leaves**0.5))
+      share = min(leaves, round(5 * leaves**0.5))
       self._leaves_to_search = leaves_to_search or share
       # ScaNN takes no seed: only its other initialisation gives the same
       # partition twice.
@@ -158,9 +163,29 @@ class ScannIndex:
     return self._searcher.search_batched_parallel(
       query_QE,
       final_num_neighbors=k,
-      pre_reorder_num_neighbors=max(k, self._reorder or max(4 * k, 100)),
+      pre_reorder_num_neighbors=max(k, self._reorder or max(3 * k, 100)),
       leaves_to_search=leaves,
     )
+
+
+def _allow_avx2() -> None:
+  """Tells ScaNN of AVX2 where the processor has it, before an index is made.
+
+  Wheels of ScaNN 1.4 were compiled with a test of the processor that always
+  says no, and then read codes with SSE4 at half the speed. Where a wheel has no
+  such switch, or has it on, nothing is done.
+  """
+  import scann_pybind
+
+  known = CPU_INFO.read_text().split() if CPU_INFO.exists() else []
+  if "avx2" not in known or "fma" not in known:
+    return
+  library = ctypes.CDLL(scann_pybind.__file__)
+  try:
+    switch = ctypes.c_bool.in_dll(library, AVX2_SWITCH)
+  except ValueError:
+    return
+  switch.value = True
 
 
 def _balanced(

@@ -1,5 +1,6 @@
 """Indexes against a stable sort of all inner products."""
 
+import ctypes
 import importlib.util
 import sys
 
@@ -234,6 +235,27 @@ def test_the_widest_axes_share_codes_with_the_narrowest(width):
 def test_two_dimensions_share_a_code_where_all_vary_alike():
   rows = np.random.default_rng(0).normal(size=(2000, 48))
   assert search._balanced(rows.astype(np.float32))[1] == 2
+
+
+@scann
+def test_scann_is_told_of_what_the_processor_has(monkeypatch, tmp_path):
+  pytest.importorskip("scann")  # which puts the folder of this on the path
+  import scann_pybind
+
+  monkeypatch.setattr(search, "CPU_INFO", tmp_path / "cpuinfo")
+  library = ctypes.CDLL(scann_pybind.__file__)
+  switch = ctypes.c_bool.in_dll(library, search.AVX2_SWITCH)
+  before, switch.value = switch.value, False
+  said = []
+  for flags in (None, "flags : sse4_2 avx fma", "flags : avx avx2 fma"):
+    if flags:
+      search.CPU_INFO.write_text(flags)
+    search._allow_avx2()
+    said.append(switch.value)
+  switch.value = before
+  assert said == [False, False, True]
+  monkeypatch.setattr(search, "AVX2_SWITCH", "not_there")
+  search._allow_avx2()
 
 
 @scann

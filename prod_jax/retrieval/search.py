@@ -165,6 +165,7 @@ class ScannIndex:
       final_num_neighbors=k,
       pre_reorder_num_neighbors=max(k, self._reorder or max(3 * k, 100)),
       leaves_to_search=leaves,
+      batch_size=512,  # of a thread; twice ScaNN's own
     )
 
 

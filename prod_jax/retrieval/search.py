@@ -8,6 +8,7 @@ import ctypes
 import pathlib
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jaxtyping import Float32, Int
@@ -138,7 +139,10 @@ class ScannIndex:
 
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; `k` rows are found wherever there are so many."""
-    query_QE = checked(query_QD, "query") @ self._axes_DE
+    # Not by numpy: OpenBLAS's threads would spin while ScaNN's are to work.
+    query_QE = np.asarray(
+      jnp.matmul(checked(query_QD, "query"), self._axes_DE, precision="highest")
+    )
     ids, scores = self._neighbours(query_QE, k, self._leaves_to_search)
     # The leaves that were searched may hold fewer rows than were asked for.
     short = np.isnan(scores[:, : self._rows]).any(axis=1)

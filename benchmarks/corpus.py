@@ -1,4 +1,4 @@
-"""A hundred thousand real passages, and their embeddings, made once.
+"""A quarter of a million real passages, and their embeddings, made once.
 
 Texts are the strings in triple quotes of all installed Python packages, most
 of them docstrings, cut every 32 words; what stands twice is taken once. A
@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks import texts
 
-NAME = "corpus"
-PASSAGES, QUERIES = 100_000, 8_192
+PASSAGES, QUERIES = 250_000, 8_192
+NAME = f"corpus-{PASSAGES}"
 WORDS, LEAST = 32, 8
 LAYERS = (0, 5)
 _STRING = re.compile(r'"""(.*?)"""', re.DOTALL)

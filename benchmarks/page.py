@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks import plot, rows, run
+from benchmarks import corpus, plot, rows, run
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
@@ -217,7 +217,7 @@ def _memory(m: Measured, ours: str, peer: str) -> str:
 
 
 def _search(m: Measured, by_name: Mapping, same: Mapping) -> str:
-  flops = 2 * 100_000 * 384
+  flops = 2 * corpus.PASSAGES * 384
   ours, peer = (
     m.of("search", s, "rate") * flops / 1e9 for s in ("exact", "faiss")
   )

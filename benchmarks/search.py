@@ -1,6 +1,6 @@
-"""The hundred passages nearest to each query, among a hundred thousand.
+"""The hundred passages nearest to each query, among those of corpus.py.
 
-Embeddings are those of corpus.py. Building an index is not part of it and is
+Building an index is not part of it and is
 reported beside it; ScaNN's recall is measured against exact search.
 """
 

@@ -55,19 +55,41 @@ def batches(
       more often, so that each query is as likely as any other.
     first: number of the batch to begin with.
     part: int [b], which rows of each batch to assemble; None is all of them.
-      The rows of the whole batch are chosen, and their columns drawn, whatever
-      the part is.
+      The whole batch is chosen and drawn, whatever the part is.
     cut: how a batch is divided, for texts that share rows; None gives each
       text a row of its own.
     steps: batches that will be asked for; no more than these are looked at for
       the number of rows.
 
   Raises:
-    ConfigError: when there is no query at all, or no teacher's scores for a
-      draw that goes by them.
+    ConfigError: there is no query at all, or no scores for a draw by them.
   """
+  _check(examples, draw)
   rows = examples.rows
-  if not len(rows):
+  choose = assemble.choose(examples, negatives, draw)
+  window = 1
+  if cut and cluster_Q is None:
+    one = choose(rows[:1], np.random.default_rng(seed))
+    texts = batch_size * one.ids_BN.size
+    window = packing.window(texts, len(rows) // batch_size)
+  queries = _rows_of_batches(rows, batch_size * window, seed, cluster_Q)
+  chosen = queries.random_map(choose)
+  packed = None
+  if cut:
+    balance = assemble.Balance(examples, batch_size, cut)
+    chosen = _divided(chosen.map(balance), window)
+    packed = _packing(examples, chosen, steps, cut)
+  assembled = chosen.map(Assemble(examples, draw, part, packed))
+  return iter(
+    assembled[first:].to_iter_dataset(
+      grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+    )
+  )
+
+
+def _check(examples: Examples, draw: Draw) -> None:
+  """Raises ConfigError for what no batch can be made of."""
+  if not len(examples.rows):
     raise strict.ConfigError(
       "there is no training query with a labelled positive"
     )
@@ -76,23 +98,6 @@ def batches(
       f"sampling by {type(draw).__name__} needs scores of the lists; set "
       "scores to a score stage"
     )
-  choose = assemble.choose(examples, negatives, draw)
-  window = 1
-  if cut and cluster_Q is None:
-    columns = choose(rows[:1], np.random.default_rng(seed)).ids_BN.shape[1]
-    window = packing.window(batch_size * columns, len(rows) // batch_size)
-  queries = _rows_of_batches(rows, batch_size * window, seed, cluster_Q)
-  chosen = queries.random_map(choose)
-  if cut:
-    chosen = chosen.map(assemble.Balance(examples, batch_size, cut))
-    chosen = _divided(chosen, window)
-  packed = _packing(examples, chosen, steps, cut) if cut else None
-  assembled = chosen.map(Assemble(examples, draw, part, packed))
-  return iter(
-    assembled[first:].to_iter_dataset(
-      grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    )
-  )
 
 
 def _packing(

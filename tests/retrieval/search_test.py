@@ -1,5 +1,6 @@
 """Indexes against a stable sort of all inner products."""
 
+import ctypes
 import functools
 import importlib.util
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from prod_jax.retrieval import encode, exact, search
+from prod_jax.retrieval import encode, exact, nearest, search
 
 scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None,
@@ -23,7 +24,9 @@ def small_blocks(monkeypatch):
   """Blocks that a few hundred rows cross several times."""
   monkeypatch.setattr(exact, "QUERY_BLOCK", 4)
   monkeypatch.setattr(exact, "ROW_BLOCK", 128)
-  monkeypatch.setattr(exact, "_FIRST_CAPACITY", 1)  # of the 2 groups in a block
+  monkeypatch.setattr(
+    nearest, "_FIRST_CAPACITY", 1
+  )  # of the 2 groups in a block
 
 
 def sort(vectors, queries, k):
@@ -41,6 +44,20 @@ def sort(vectors, queries, k):
 def whole_numbers(rng, *shape):
   """Products of these are exact, and mostly tied."""
   return rng.integers(-2, 3, shape).astype(np.float32)
+
+
+def found_by_scann(index, vectors, queries, k):
+  """Checks the `k` best of integer vectors: ScaNN's products are rounded."""
+  ids, scores = index.search(queries, k)
+  _, expected = sort(vectors, queries, k)
+  np.testing.assert_allclose(scores, expected, atol=1e-5)
+  there = min(k, len(vectors))
+  assert (ids[:, there:] == -1).all()
+  assert all(len(set(line)) == there for line in ids[:, :there].tolist())
+  products = np.einsum(
+    "qd,qkd->qk", queries, np.asarray(vectors, np.float32)[ids[:, :there]]
+  )
+  np.testing.assert_array_equal(products, expected[:, :there])
 
 
 def clustered(rng, rows, width, clusters):
@@ -100,11 +117,11 @@ def test_rows_may_lie_anywhere_in_any_precision(small_blocks, tmp_path, kind):
     rows = encode.Shards([lambda cut=cut: cut for cut in cuts])
   else:
     rows = vectors.astype(jnp.dtype(kind))
-  for index in (exact.ExactIndex(rows), search.open_index("scann", rows)):
-    ids, scores = index.search(queries, 300)
-    expected_ids, expected_scores = sort(vectors, queries, 300)
-    np.testing.assert_array_equal(ids, expected_ids)
-    np.testing.assert_array_equal(scores, expected_scores)
+  ids, scores = exact.ExactIndex(rows).search(queries, 300)
+  expected_ids, expected_scores = sort(vectors, queries, 300)
+  np.testing.assert_array_equal(ids, expected_ids)
+  np.testing.assert_array_equal(scores, expected_scores)
+  found_by_scann(search.open_index("scann", rows), vectors, queries, 300)
 
 
 class Watched:
@@ -124,22 +141,22 @@ class Watched:
 def test_rows_are_read_once_in_blocks_of_one_compilation(
   small_blocks, monkeypatch
 ):
-  monkeypatch.setattr(exact, "_FIRST_CAPACITY", 2)
+  monkeypatch.setattr(nearest, "_FIRST_CAPACITY", 2)
   rows = Watched(np.ones((300, 17), np.float32))
   index = exact.ExactIndex(rows)
-  before = exact._above._cache_size()
+  before = nearest._above._cache_size()
   index.search(np.ones((9, 17), np.float32), 3)
   index.search(np.ones((3, 17), np.float32), 3)
   # First a sample, for the bound.
   assert rows.asked == [128, 128, 128, 44] * 2
-  assert exact._above._cache_size() == before + 1
+  assert nearest._above._cache_size() == before + 1
 
 
 def test_products_are_float32_on_a_tpu_too():
-  vectors = jnp.zeros((4, 3)), jnp.zeros((exact.GROUP, 3)), 1
+  vectors = jnp.zeros((4, 3)), jnp.zeros((nearest.GROUP, 3)), 1
   programs = (
-    jax.make_jaxpr(functools.partial(exact._best_scores, k=2))(*vectors),
-    jax.make_jaxpr(functools.partial(exact._above, capacity=8))(
+    jax.make_jaxpr(functools.partial(nearest._best_scores, k=2))(*vectors),
+    jax.make_jaxpr(functools.partial(nearest._above, capacity=8))(
       *vectors, jnp.zeros(4)
     ),
   )
@@ -172,7 +189,7 @@ def test_a_bound_that_was_too_high_is_given_up(small_blocks, monkeypatch):
 
 
 def test_of_what_was_found_the_best_is_kept(small_blocks, monkeypatch):
-  monkeypatch.setattr(exact, "_KEPT", 0)  # after each block
+  monkeypatch.setattr(nearest, "_KEPT", 0)  # after each block
   rng = np.random.default_rng(0)
   vectors, queries = whole_numbers(rng, 700, 6), whole_numbers(rng, 9, 6)
   queries[0] = 0
@@ -241,10 +258,64 @@ def test_scann_returns_all_rows_and_then_padding(rows, settings):
     settings = {"leaves": 1}
   index = search.ScannIndex(vectors, leaves_to_search=1, **settings)
   for k in (rows, rows + 5):
-    ids, scores = index.search(queries, k)
-    expected_ids, expected_scores = sort(vectors, queries, k)
-    np.testing.assert_array_equal(ids, expected_ids)
-    np.testing.assert_array_equal(scores, expected_scores)
+    found_by_scann(index, vectors, queries, k)
+
+
+@pytest.mark.parametrize("width", [1, 7, 48])
+def test_the_widest_axes_share_codes_with_the_narrowest(width):
+  rng = np.random.default_rng(0)
+  spread = np.geomspace(100, 1, width)
+  turn, _ = np.linalg.qr(rng.normal(size=(width, width)))
+  rows = (rng.normal(size=(2000, width)) * spread @ turn).astype(np.float32)
+  axes, size = search._balanced(rows)
+  turned = rows @ axes
+  assert turned.shape[1] % size == 0
+  products = rows @ rows[:9].T
+  apart = abs(turned @ turned[:9].T - products).max()
+  assert apart < 1e-5 * abs(products).max()
+  if width == 48:
+    together = np.log(turned.var(axis=0)).reshape(-1, size).sum(axis=1)
+    alone = np.log(rows.var(axis=0)).reshape(-1, size).sum(axis=1)
+    assert size == 3 and np.ptp(together) < 5
+    assert together.mean() < alone.mean()
+
+
+def test_two_dimensions_share_a_code_where_all_vary_alike():
+  rows = np.random.default_rng(0).normal(size=(2000, 48))
+  assert search._balanced(rows.astype(np.float32))[1] == 2
+
+
+@scann
+def test_scann_is_told_of_what_the_processor_has(monkeypatch, tmp_path):
+  pytest.importorskip("scann")  # which puts the folder of this on the path
+  import scann_pybind
+
+  monkeypatch.setattr(search, "CPU_INFO", tmp_path / "cpuinfo")
+  library = ctypes.CDLL(scann_pybind.__file__)
+  switch = ctypes.c_bool.in_dll(library, search.AVX2_SWITCH)
+  before, switch.value = switch.value, False
+  said = []
+  for flags in (None, "flags : sse4_2 avx fma", "flags : avx avx2 fma"):
+    if flags:
+      search.CPU_INFO.write_text(flags)
+    search._allow_avx2()
+    said.append(switch.value)
+  switch.value = before
+  assert said == [False, False, True]
+  monkeypatch.setattr(search, "AVX2_SWITCH", "not_there")
+  search._allow_avx2()
+
+
+@scann
+def test_scann_finds_more_along_the_axes_of_the_rows():
+  rng = np.random.default_rng(0)
+  turn, _ = np.linalg.qr(rng.normal(size=(48, 48)))
+  spread = np.geomspace(1, 0.01, 48)
+  vectors = (rng.normal(size=(4100, 48)) * spread @ turn).astype(np.float32)
+  vectors, queries = vectors[:4000], vectors[4000:]
+  index = search.ScannIndex(vectors, reorder=20)
+  truth, _ = exact.ExactIndex(vectors).search(queries, 20)
+  assert search.recall_against(truth, index.search(queries, 20)[0]) > 0.75
 
 
 @scann

@@ -51,8 +51,8 @@ def batches(
     draw: which columns of a list are taken.
     seed: of order and draws.
     cluster_Q: int [Q], the cluster of each training row. With it there are no
-      epochs: the rows of a batch are drawn from one cluster, a larger one the
-      more often, so that each query is as likely as any other.
+      epochs: a batch is drawn from one cluster, a larger one the more often, so
+      that each query is as likely as any other.
     first: number of the batch to begin with.
     part: int [b], which rows of each batch to assemble; None is all of them.
       The whole batch is chosen and drawn, whatever the part is.
@@ -69,9 +69,8 @@ def batches(
   choose = assemble.choose(examples, negatives, draw)
   window = 1
   if cut and cluster_Q is None:
-    one = choose(rows[:1], np.random.default_rng(seed))
-    texts = batch_size * one.ids_BN.size
-    window = packing.window(texts, len(rows) // batch_size)
+    one = choose(rows[:1], np.random.default_rng(seed)).ids_BN
+    window = packing.window(batch_size * one.size, len(rows) // batch_size)
   queries = _rows_of_batches(rows, batch_size * window, seed, cluster_Q)
   chosen = queries.random_map(choose)
   packed = None

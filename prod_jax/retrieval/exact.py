@@ -7,6 +7,7 @@ choice between them, is search.py.
 import collections
 import concurrent.futures
 import math
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -24,11 +25,14 @@ from prod_jax.retrieval.nearest import (
 
 Queries = Float[np.ndarray, "Q D"]
 
-# Scores are made in tiles of 16 MiB, which stay in a processor's cache until
-# they are looked through.
+# Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps and its
+# cache holds; larger ones are mapped anew each time.
 QUERY_BLOCK = 1024
-ROW_BLOCK = 4096
+ROW_BLOCK = 2048
 _THREADS = 2
+# Of the best rows so many are in a sample in the mean, if it is no more than
+# this share of all.
+_NEIGHBOURS, _LARGEST_SAMPLE = 4, 0.05
 
 
 @runtime_checkable
@@ -80,7 +84,7 @@ class ExactIndex:
 
   def _expected(self, k: int) -> int:
     """More of the best k rows than a sample holds, but for one in a million."""
-    mean = k * self._row_block / self._rows
+    mean = k * self._sampled(k) / self._rows
     return min(math.ceil(mean + 5 * mean**0.5) + 2, k)
 
   def _found(self, query_QD: np.ndarray, k: int, sampled: int) -> Found:
@@ -93,11 +97,13 @@ class ExactIndex:
         neighbour is missed.
     """
     size = min(QUERY_BLOCK, power_of_two(len(query_QD)))
-    sample = self._sample()
     nearest = [
-      Nearest(query_QD[i : i + size], size, k, sample, sampled)
+      Nearest(query_QD[i : i + size], size, k)
       for i in range(0, len(query_QD), size)
     ]
+    for block in self._sample(k):
+      for these in nearest:
+        these.sample(block, sampled)
     looks: collections.deque = collections.deque()
 
     def keep() -> None:
@@ -124,10 +130,17 @@ class ExactIndex:
     """A block of rows on the device."""
     return self._put(self._vectors[first : first + self._row_block])
 
-  def _sample(self) -> Block:
-    """A block of rows from all over the matrix."""
-    rows = np.linspace(0, self._rows - 1, min(self._row_block, self._rows))
-    return self._put(self._vectors[rows.astype(np.int64)])
+  def _sampled(self, k: int) -> int:
+    """Rows of a sample: some of the best `k`, or a twentieth, are in it."""
+    wanted = min(_NEIGHBOURS / k, _LARGEST_SAMPLE) * self._rows
+    blocks = max(math.floor(wanted / self._row_block), 1)
+    return min(blocks * self._row_block, self._rows)
+
+  def _sample(self, k: int) -> Iterator[Block]:
+    """Blocks of rows from all over the matrix."""
+    rows = np.linspace(0, self._rows - 1, self._sampled(k)).astype(np.int64)
+    for i in range(0, len(rows), self._row_block):
+      yield self._put(self._vectors[rows[i : i + self._row_block]])
 
   def _put(self, rows: np.ndarray) -> Block:
     return Block(jax.device_put(padded(rows, self._row_block)), len(rows))

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Float32, Int32
 
 Found = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
 
-GROUP = 64  # rows that are taken out of a tile together
-_FIRST_CAPACITY = 32  # groups a query that are taken out of a tile
+GROUP = 128  # rows that are taken out of a tile together
+_FIRST_CAPACITY = 16  # groups a query that are taken out of a tile
 _KEPT = 3  # times k: rows kept for a query before the worst are dropped
 
 
@@ -41,28 +41,27 @@ class Nearest:
     query_QD: some queries, `size` at most.
     size: all sets of queries are padded to it.
     k: neighbours of each.
-    sample: of which the first bound is.
-    sampled: the bound is its so many-th best score.
   """
 
-  def __init__(
-    self,
-    query_QD: np.ndarray,
-    size: int,
-    k: int,
-    sample: Block,
-    sampled: int,
-  ):
+  def __init__(self, query_QD: np.ndarray, size: int, k: int):
     self._query = jax.device_put(padded(query_QD, size))
     self._k, self._capacity = k, _FIRST_CAPACITY * size
     # Of the queries that pad the block nothing is wanted.
     self._bound_Q = np.full(size, np.inf, np.float32)
     self._bound_Q[: len(query_QD)] = -np.inf
-    if sampled <= len(sample.rows_RD):
-      best = _best_scores(self._query, *sample, k=sampled)
-      best_QK, _, margin_Q = map(np.asarray, best)
-      self._bound_Q = np.maximum(self._bound_Q, best_QK[:, -1] - margin_Q)
+    self._sampled_QK = np.empty((size, 0), np.float32)
     self._found: list[_Rows] = []
+
+  def sample(self, block: Block, place: int) -> None:
+    """Bounds by the score at a place, from 1, among those of all samples."""
+    best = _best_scores(self._query, *block, k=min(place, len(block.rows_RD)))
+    best_QK, _, margin_Q = map(np.asarray, best)
+    both_QK = np.concatenate([self._sampled_QK, best_QK], axis=1)
+    both_QK = -np.sort(-both_QK, axis=1)
+    self._sampled_QK = both_QK[:, :place]
+    if place <= both_QK.shape[1]:
+      bound_Q = both_QK[:, place - 1] - margin_Q
+      self._bound_Q = np.maximum(self._bound_Q, bound_Q)
 
   def look(self, first: int, block: Block) -> "_Rows":
     """What beats the bound among the rows of a block, from row `first` on."""

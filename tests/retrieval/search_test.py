@@ -141,7 +141,7 @@ class Watched:
 def test_rows_are_read_once_in_blocks_of_one_compilation(
   small_blocks, monkeypatch
 ):
-  monkeypatch.setattr(nearest, "_FIRST_CAPACITY", 2)
+  monkeypatch.setattr(nearest, "_FIRST_CAPACITY", 4)
   rows = Watched(np.ones((300, 17), np.float32))
   index = exact.ExactIndex(rows)
   before = nearest._above._cache_size()

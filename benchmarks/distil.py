@@ -1,12 +1,13 @@
 """Distillation steps: listwise KL from cached scores, real text.
 
 Eight queries a step with eight candidates each; AdamW, the gradient clipped at
-norm 1, no dropout (so that both sides can be held against each other). The
-same lists in as many steps, in an order of each side's own. Input is part of
-it: prod_jax assembles batches of tokens that its run made before, the peer's
-collator tokenises in each step.
+norm 1, no dropout (so that both sides can be held against each other). Batches
+are those that prod_jax draws from all lists, and the peer takes the same. Input
+is part of it: prod_jax assembles batches of tokens that its run made before,
+the peer's collator tokenises in each step.
 """
 
+import json
 import pathlib
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks import side, texts
 
 BATCH, CANDIDATES = 8, 8
 WARMUP, STEPS = 1, 4
+DRAWN = "distil-queries.json"
 
 
 def ours(cache: pathlib.Path) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   inputs = prod.shared(cache, batch=BATCH, candidates=CANDIDATES)
   student = training.Student(inputs)
 
-  def batches(lists):
+  def batches(lists=None):
     return training.batches_of(
       inputs, training.examples_of(inputs, cache, 0, lists)
     )
@@ -35,19 +37,20 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   metrics = student.last_metrics()
   student = training.Student(inputs)
   clock = side.Clock()
-  seen, drawn = [], []
+  drawn = []
 
   def recorded(batches):
     for batch in batches:
-      seen.append(training.tokens_in(batch))
       drawn.append(batch)
       yield batch
 
-  # One row of batches, so that all steps are of one shape.
-  lists = batches((WARMUP + STEPS) * BATCH)
+  lists = recorded(clock.items("input", batches()))
   student.fit(lists, WARMUP)
-  timed = recorded(clock.items("input", lists))
-  seconds = side.seconds_of(lambda: student.fit(timed, STEPS))
+  clock.reset()
+  seconds = side.seconds_of(lambda: student.fit(lists, STEPS))
+  names = training.queries_of(inputs, drawn)
+  (cache / DRAWN).write_text(json.dumps(names))
+  seen = [training.tokens_in(batch) for batch in drawn[WARMUP:]]
   forward = training.forward_seconds(inputs, drawn[0])
   return {
     **_measured(seconds, seen, clock),
@@ -66,20 +69,15 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   read = texts.read(cache / "texts")
-  names = list(read.lists)[: BATCH * (WARMUP + STEPS)]
-  columns = {"query": [read.queries[name] for name in names]}
-  for i in range(CANDIDATES):
-    columns[f"passage_{i}"] = [
-      read.passages[read.lists[name][0][i]] for name in names
-    ]
-  columns["label"] = [read.lists[name][1][:CANDIDATES] for name in names]
-  dataset = Dataset.from_dict(columns)
+  names = json.loads((cache / DRAWN).read_text())
+  dataset = Dataset.from_dict(_columns(read, names))
+  first = Dataset.from_dict(_columns(read, list(read.lists)[:BATCH]))
   model = st.dual()
   loss = st.distillation(model)
   trainer = st.trainer(
     model, loss, dataset, cache / "peer", batch=BATCH, steps=WARMUP + STEPS
   )
-  computed = _first_step(trainer, loss, [dataset[i] for i in range(BATCH)])
+  computed = _first_step(trainer, loss, list(first))
   clock = side.Clock()
   seen, began = [], []
 
@@ -103,6 +101,18 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     "base_mib": base,
     "proof": computed,
   }
+
+
+def _columns(read: texts.Texts, names: list[str]) -> dict[str, list]:
+  """The lists of some queries, as the peer takes them."""
+  lists = [read.lists[name] for name in names]
+  columns = {
+    f"passage_{i}": [read.passages[ids[i]] for ids, _ in lists]
+    for i in range(CANDIDATES)
+  }
+  scores = [scores[:CANDIDATES] for _, scores in lists]
+  queries = [read.queries[name] for name in names]
+  return {"query": queries, **columns, "label": scores}
 
 
 def _measured(

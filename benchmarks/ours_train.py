@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from benchmarks import texts
 from benchmarks.side import seconds_of
@@ -28,6 +29,13 @@ def examples_of(
   read = {"candidates": cache / "lists", "scores": cache / "scores"}
   found = examples.examples(inputs, inputs.config.stages["student"], read)
   return dataclasses.replace(found, rows=found.rows[first:last])
+
+
+def queries_of(inputs: Inputs, batches: Sequence[Any]) -> list[str]:
+  """Ids of the queries of batches, in their order."""
+  queries = inputs.dataset.queries["train"]
+  rows = np.concatenate([batch.query_id_B for batch in batches])
+  return [queries[row].id for row in rows.tolist()]
 
 
 def batches_of(inputs: Inputs, learnt_from: Any) -> Iterator[Any]:

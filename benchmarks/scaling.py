@@ -23,9 +23,8 @@ def step(cache: pathlib.Path) -> dict[str, Any]:
   for batch in BATCHES:
     inputs = prod.shared(cache, batch=batch, candidates=CANDIDATES)
     student = training.Student(inputs)
-    # The same lists at each size.
-    lists = training.examples_of(inputs, cache, 0, BATCHES[-1])
     steps = BATCHES[-1] // batch
+    lists = training.examples_of(inputs, cache)
     batches = training.batches_of(inputs, lists)
     student.fit(batches, 1)
     began = time.perf_counter()

@@ -40,9 +40,8 @@ def batches(
   """An endless iterator of `Batch` in numpy, each epoch in its own order.
 
   Batches run on across the ends of epochs. Where there are fewer queries than
-  a batch takes, a query stands in it more than once. Batches of texts that
-  share rows exchange queries with a few of their neighbours, so that all are
-  about as full.
+  a batch takes, a query stands in it more than once. Batches exchange queries
+  with a few of their neighbours, so that all have about as many tokens.
 
   Args:
     examples: all that batches are made of.
@@ -68,16 +67,14 @@ def batches(
   rows = examples.rows
   choose = assemble.choose(examples, negatives, draw)
   window = 1
-  if cut and cluster_Q is None:
+  if cluster_Q is None:
     one = choose(rows[:1], np.random.default_rng(seed)).ids_BN
     window = packing.window(batch_size * one.size, len(rows) // batch_size)
   queries = _rows_of_batches(rows, batch_size * window, seed, cluster_Q)
-  chosen = queries.random_map(choose)
-  packed = None
-  if cut:
-    balance = assemble.Balance(examples, batch_size, cut)
-    chosen = _divided(chosen.map(balance), window)
-    packed = _packing(examples, chosen, steps, cut)
+  whole = packing.Cut(devices=1, splits=1)
+  balance = assemble.Balance(examples, batch_size, cut or whole)
+  chosen = _divided(queries.random_map(choose).map(balance), window)
+  packed = _packing(examples, chosen, steps, cut) if cut else None
   assembled = chosen.map(Assemble(examples, draw, part, packed))
   return iter(
     assembled[first:].to_iter_dataset(

@@ -10,13 +10,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks import corpus, plot, rows, run
+from benchmarks import plot, rows, run
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
 # All matrices of the packaged encoder's layers: FLOPs a token forward.
 FLOPS_A_TOKEN = 6 * 24 * 384**2
-SEARCH_FLOPS = 2 * corpus.PASSAGES * 384  # of a query
 
 
 class Measured:
@@ -209,9 +208,10 @@ def _beside(by_name: Mapping[str, Any]) -> str:
 
 
 def _products_alone(m: Measured) -> str:
-  if not m.has("peak"):
+  if not m.has("peak") or not m.has("search"):
     return ""
-  rate = m.of("peak", "xla", "rate") * 1e9 / SEARCH_FLOPS
+  flops = m.of("search", "exact", "flops_a_query")
+  rate = m.of("peak", "xla", "rate") * 1e9 / flops
   return (
     f"The inner products alone, at the rate of peak, would be {rate:,.0f} "
     "queries/s; what is lost to it is choosing the best, reading shards and "
@@ -230,9 +230,8 @@ def _memory(m: Measured, ours: str, peer: str) -> str:
 
 
 def _search(m: Measured, by_name: Mapping, same: Mapping) -> str:
-  ours, peer = (
-    m.of("search", s, "rate") * SEARCH_FLOPS / 1e9 for s in ("exact", "faiss")
-  )
+  flops = m.of("search", "exact", "flops_a_query") / 1e9
+  ours, peer = (m.of("search", s, "rate") * flops for s in ("exact", "faiss"))
   kind = m.first("search", "scann", "kind")
   return (
     f"{_verdict(by_name, 'exact')} Inner products run at {ours:.0f} GFLOP/s "

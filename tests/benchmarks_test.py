@@ -153,7 +153,7 @@ def results():
     }
   }
   for found in measured["search"].values():
-    found[0] |= {"built_seconds": 2.0, "others": 0.25}
+    found[0] |= {"built_seconds": 2.0, "others": 0.25, "flops_a_query": 2e8}
   made = (rows.result(row, measured) for row in rows.ROWS)
   return {
     "machine": MACHINE,

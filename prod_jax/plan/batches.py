@@ -86,7 +86,9 @@ def means(data: config.Data, size: Size) -> Means:
   return Means(query, passage, query + one_more, query + 2 * one_more, passage)
 
 
-def packed(batch: Batch, cut: Cut, row_length: int, mean: Means) -> Batch:
+def packed(
+  batch: Batch, cut: Cut, row_length: int, mean: Means, window: int
+) -> Batch:
   """A batch of padded texts as one in which they share rows.
 
   Args:
@@ -94,23 +96,30 @@ def packed(batch: Batch, cut: Cut, row_length: int, mean: Means) -> Batch:
     cut: of the batch.
     row_length: as of the config.
     mean: tokens of the texts.
+    window: batches that exchange queries.
   """
   texts = {f: getattr(batch, f) for f in Means._fields}
   shapes = {f: t.ids.shape for f, t in texts.items() if t is not None}
   rng = np.random.default_rng(0)
-  leading = next(iter(shapes.values()))[0]
+  count = -(-_BATCHES // window) * window
+  leading = len(batch.where_BN)
   lengths = {
     field: lengths_of(
-      (_BATCHES * shape[0], *shape[1:-1]), getattr(mean, field), shape[-1], rng
+      (count * leading, *shape[1:-1]), getattr(mean, field), shape[-1], rng
     )
     for field, shape in shapes.items()
   }
   tokens_Q = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
-  order = packing.balanced(tokens_Q, leading, cut)
+  order = np.concatenate(
+    [
+      here[packing.balanced(tokens_Q[here], leading, cut)]
+      for here in np.split(np.arange(len(tokens_Q)), count // window)
+    ]
+  )
   rows = {}
   for field, shape in shapes.items():
     found, _ = packing.shape_for(
-      np.split(lengths[field][order], _BATCHES), cut, shape[-1], row_length
+      np.split(lengths[field][order], count), cut, shape[-1], row_length
     )
     rows[field] = packed_shape(shape[:-1], cut.groups, *found)
   return batch._replace(**rows)

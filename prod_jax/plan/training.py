@@ -4,12 +4,15 @@ import jax
 
 from prod_jax import kinds
 from prod_jax.batch import Batch
+from prod_jax.data import packing
 from prod_jax.data.sizes import Size
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program, params_of
 from prod_jax.stages import examples, train
 from prod_jax.stages.inputs import Inputs
 from prod_jax.train.step import jit_step
+
+_MANY = 1_000_000  # queries
 
 
 def program(
@@ -34,9 +37,9 @@ def program(
     texts = batches.of_size(batch, count)
     if not examples.packs(shared, stage):
       return texts
-    data = shared.config.data
+    data, window = shared.config.data, _window(stage, texts, size)
     mean = batches.means(data, size)
-    return batches.packed(texts, cut, data.row_length, mean)
+    return batches.packed(texts, cut, data.row_length, mean, window)
 
   def lower(count: int) -> jax.stages.Lowered:
     with jax.set_mesh(shared.mesh):
@@ -72,3 +75,12 @@ def program(
     flops=flops,
     lower=lower,
   )
+
+
+def _window(stage: kinds.Train, batch: Batch, size: Size) -> int:
+  """Batches of a run that exchange queries; many where no size is known."""
+  if stage.clusters:
+    return 1
+  queries, passages = batch.where_BN.shape
+  epoch = size.queries.get("train", _MANY) // queries
+  return packing.window(queries * passages, epoch)

@@ -47,8 +47,8 @@ class Vectors(Protocol):
 class ExactIndex:
   """All inner products, in float32, on the default device.
 
-  The rows stay where they are, in memory or on disk. A block or two of them
-  are on the device at a time, with all queries and what was found so far.
+  The rows stay where they are, in memory or on disk. A few blocks of them are
+  on the device at a time, with all queries.
 
   Args:
     vectors: [rows, D], float of any precision.
@@ -66,7 +66,8 @@ class ExactIndex:
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; compiles once for each `k` and size of queries.
 
-    Numbers of queries below `QUERY_BLOCK` share a size up to a power of two.
+    Sizes below `QUERY_BLOCK` are powers of two. Choosing the best of what was
+    found compiles for the powers of two that it may be.
     """
     query_QD = checked(query_QD, "query")
     found = self._found(query_QD, k, self._expected(k))
@@ -83,7 +84,7 @@ class ExactIndex:
     return ids, scores
 
   def _expected(self, k: int) -> int:
-    """More of the best k rows than a sample holds, but for one in a million."""
+    """More of the best rows than a sample holds, but for a few in a million."""
     mean = k * self._sampled(k) / self._rows
     return min(math.ceil(mean + 5 * mean**0.5) + 2, k)
 
@@ -146,13 +147,15 @@ class ExactIndex:
     return Block(jax.device_put(padded(rows, self._row_block)), len(rows))
 
 
-def checked(matrix: Any, name: str) -> Float32[np.ndarray, "R D"]:
-  """Queries or rows as one float32 array of finite numbers."""
+def checked(
+  matrix: Any, name: str, first: int = 0
+) -> Float32[np.ndarray, "R D"]:
+  """Vectors, from number `first` on, as a float32 array of finite numbers."""
   matrix = np.ascontiguousarray(matrix, np.float32)
   # The sum of a vector is finite if all of it is.
   broken = np.flatnonzero(~np.isfinite(matrix.sum(axis=1)))
   if len(broken):
-    raise _not_finite(name, int(broken[0]))
+    raise _not_finite(name, first + int(broken[0]))
   return matrix
 
 

@@ -17,8 +17,10 @@ from jaxtyping import Array, Float, Float32, Int32
 Found = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
 
 GROUP = 128  # rows that are taken out of a tile together
-_FIRST_CAPACITY = 16  # groups a query that are taken out of a tile
-_KEPT = 3  # times k: rows kept for a query before the worst are dropped
+_FIRST_CAPACITY = 4  # groups a query that are taken out of a tile
+# Times k: rows that are kept for a query, in the mean and for any one, before
+# all but the best are dropped.
+_KEPT, _MOST_KEPT = 3, 12
 
 
 class Block(NamedTuple):
@@ -50,7 +52,9 @@ class Nearest:
     self._bound_Q = np.full(size, np.inf, np.float32)
     self._bound_Q[: len(query_QD)] = -np.inf
     self._sampled_QK = np.empty((size, 0), np.float32)
+    self._margin_Q = np.zeros(size, np.float32)
     self._found: list[_Rows] = []
+    self._count_Q = np.zeros(size, np.int64)  # of what was found
 
   def sample(self, block: Block, place: int) -> None:
     """Bounds by the score at a place, from 1, among those of all samples."""
@@ -59,8 +63,9 @@ class Nearest:
     both_QK = np.concatenate([self._sampled_QK, best_QK], axis=1)
     both_QK = -np.sort(-both_QK, axis=1)
     self._sampled_QK = both_QK[:, :place]
+    self._margin_Q = np.maximum(self._margin_Q, margin_Q)
     if place <= both_QK.shape[1]:
-      bound_Q = both_QK[:, place - 1] - margin_Q
+      bound_Q = both_QK[:, place - 1] - self._margin_Q
       self._bound_Q = np.maximum(self._bound_Q, bound_Q)
 
   def look(self, first: int, block: Block) -> "_Rows":
@@ -87,9 +92,9 @@ class Nearest:
   def keep(self, found: "_Rows") -> None:
     """Adds what `look` found, block by block."""
     self._found.append(found)
-    if sum(len(f.row) for f in self._found) > _KEPT * self._k * len(
-      self._query
-    ):
+    self._count_Q += np.bincount(found.query, minlength=len(self._count_Q))
+    mean, most = self._count_Q.mean(), self._count_Q.max()
+    if mean > _KEPT * self._k or most > _MOST_KEPT * self._k:
       self.best()
 
   def best(self) -> Found:
@@ -100,11 +105,9 @@ class Nearest:
     found = _Rows(*map(np.concatenate, zip(*self._found, strict=True)))
     # Stable: of each query, what was found first stays first, and wins ties.
     order = np.argsort(found.query, kind="stable")
-    count_Q = np.bincount(found.query, minlength=len(self._query))
-    query = found.query[order]
-    place = np.arange(len(order)) - np.repeat(
-      np.cumsum(count_Q) - count_Q, count_Q
-    )
+    count_Q, query = self._count_Q, found.query[order]
+    before = np.repeat(np.cumsum(count_Q) - count_Q, count_Q)
+    place = np.arange(len(order)) - before
     width = power_of_two(max(self._k, int(count_Q.max())))
     score_QW = np.full((len(count_Q), width), -np.inf, np.float32)
     row_QW = np.full(score_QW.shape, -1, np.int32)
@@ -120,6 +123,7 @@ class Nearest:
         query.astype(np.uint16), row_QK[query, column], score_QK[query, column]
       )
     ]
+    self._count_Q = (row_QK >= 0).sum(axis=1)
     # Equal ones that come later are higher rows, and lose.
     self._bound_Q = np.maximum(self._bound_Q, score_QK[:, -1])
     return row_QK, score_QK
@@ -157,9 +161,9 @@ def _above(
   """
   scores_QGN = _products(query_QD, rows_RD).reshape(len(query_QD), -1, GROUP)
   is_row_GN = (jnp.arange(len(rows_RD)) < count).reshape(-1, GROUP)
-  maxima_QG = jnp.where(is_row_GN, scores_QGN, -jnp.inf).max(axis=2)
-  # The maximum of a group with NaN is NaN, which is below no bound.
-  beats = ~(maxima_QG <= bound_Q[:, None]).reshape(-1)
+  # NaN is below no bound. A maximum would not do: XLA's may drop it.
+  beats_QGN = ~(scores_QGN <= bound_Q[:, None, None]) & is_row_GN[None]
+  beats = beats_QGN.any(axis=2).reshape(-1)
   number = jnp.cumsum(beats)  # of each group among those that beat
   at_C = jnp.searchsorted(number, jnp.arange(1, capacity + 1))
   return number[-1], at_C, scores_QGN.reshape(-1, GROUP)[at_C]

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from prod_jax.retrieval.exact import (
   ExactIndex,
@@ -26,7 +26,7 @@ from prod_jax.retrieval.exact import (
 TREE_ROWS = 100_000
 CODE_ROWS = 16  # that ScaNN's codes need to be trained
 CODE_BITS = 4  # of a code of ScaNN
-SAMPLE_ROWS = 50_000  # that axes are found by
+SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
@@ -113,14 +113,20 @@ class ScannIndex:
     import scann
 
     _allow_avx2()
-    matrix = checked(vectors, "row")
-    self._rows = len(matrix)
+    self._rows = vectors.shape[0]
     if leaves is None and self._rows >= TREE_ROWS:
       leaves = round(2 * self._rows**0.5)
     self._leaves, self._reorder = leaves, reorder
     self._leaves_to_search = leaves_to_search
-    self._axes_DE, size = _balanced(matrix)
-    matrix = matrix @ self._axes_DE
+    sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
+    # A row that is not finite is named below.
+    sample = np.nan_to_num(sample.astype(np.float64), posinf=0, neginf=0)
+    self._axes_DE, size = _balanced(sample)
+    # In slices: of all rows one copy is held, along the axes.
+    matrix = np.empty((self._rows, self._axes_DE.shape[1]), np.float32)
+    for i in range(0, self._rows, SAMPLE_ROWS):
+      rows = checked(vectors[i : i + SAMPLE_ROWS], "row", i)
+      np.matmul(rows, self._axes_DE, out=matrix[i : i + SAMPLE_ROWS])
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     if leaves:
       share = min(leaves, round(5 * leaves**0.5))
@@ -194,7 +200,7 @@ def _allow_avx2() -> None:
 
 
 def _balanced(
-  rows_RD: Float32[np.ndarray, "R D"],
+  sample_RD: Float[np.ndarray, "R D"],
 ) -> tuple[Float32[np.ndarray, "D E"], int]:
   """Axes of which those that share a code vary together as much as any others.
 
@@ -207,9 +213,8 @@ def _balanced(
     where D is no multiple; and how many dimensions share a code: two, or three
     where that loses less than two do that vary alike.
   """
-  sample = rows_RD[:: -(-len(rows_RD) // SAMPLE_ROWS)].astype(np.float64)
-  sample -= sample.mean(axis=0)
-  width_D, axes_DD = np.linalg.eigh(sample.T @ sample / len(sample))
+  sample_RD = sample_RD - sample_RD.mean(axis=0, dtype=np.float64)
+  width_D, axes_DD = np.linalg.eigh(sample_RD.T @ sample_RD / len(sample_RD))
   least = max(1e-9 * width_D[-1], 1e-30)  # of which there is a logarithm
   width_D, axes_DD = np.maximum(width_D, least)[::-1], axes_DD[:, ::-1]
   for size in (3, 2):

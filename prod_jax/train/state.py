@@ -24,7 +24,7 @@ class TrainState(NamedTuple):
 def init_state(
   params: PyTree, optimizer: optax.GradientTransformation
 ) -> TrainState:
-  """The state before the first step."""
+  """The state before the first step, of parameters on the host."""
   # One program; op by op there would be one for each shape of a parameter.
   opt_state = jax.jit(optimizer.init)(params)
   return TrainState(np.zeros((), np.int32), params, opt_state)

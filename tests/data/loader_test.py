@@ -282,9 +282,10 @@ def test_dark_examples_follow_their_query():
   assert np.isfinite(batch.dark_teacher_BG).all()
 
 
-def test_a_batch_by_cluster_is_of_one_and_every_query_is_as_likely():
+@pytest.mark.parametrize("cut", [None, packing.Cut(devices=1, splits=1)])
+def test_a_batch_by_cluster_is_of_one_and_every_query_is_as_likely(cut):
   cluster_Q = np.array([0, 1, 0, 0, 1, 0], np.int32)
-  iterator = batches(examples(), batch_size=2, cluster_Q=cluster_Q)
+  iterator = batches(examples(), batch_size=2, cluster_Q=cluster_Q, cut=cut)
   seen = np.zeros(QUERIES)
   for _ in range(600):
     rows = next(iterator).query_id_B
@@ -300,6 +301,20 @@ def test_a_cluster_smaller_than_a_batch_is_seen_whole():
   for _ in range(10):
     rows = next(iterator).query_id_B.tolist()
     assert set(rows) in ({1, 4}, {0, 2, 3, 5})
+
+
+def test_batches_by_cluster_are_drawn_one_by_one():
+  """Of 16 queries batches of 2 would make windows of two batches."""
+  source = examples(
+    queries=store_of([np.array([1], np.int32)] * 16),
+    positives=[(q,) for q in range(16)],
+    rows=np.arange(16),
+    teacher_query=None,
+    teacher_passage=None,
+  )
+  iterator = batches(source, batch_size=2, cluster_Q=np.arange(16) % 4)
+  clusters = [next(iterator).query_id_B[0] % 4 for _ in range(40)]
+  assert any(a != b for a, b in zip(clusters[::2], clusters[1::2], strict=True))
 
 
 def test_batches_by_cluster_resume_where_they_were():

@@ -75,6 +75,13 @@ def test_texts_that_fill_no_row_get_longer_rows():
   assert padding == pytest.approx(1 / 3)
 
 
+def test_the_fullest_groups_count_and_one_in_a_hundred_rows_is_spare():
+  """Of 100 batches one is fuller; its 400 texts of 60 take 200 rows of 120."""
+  sample = [np.full((1, 100), 60)] * 99 + [np.full((1, 400), 60)]
+  shape, _ = packing.shape_for(sample, packing.Cut(1, 1), 120, 120)
+  assert shape == (202, 120)
+
+
 @pytest.mark.parametrize("part", [range(12), range(6, 12), range(3)])
 def test_every_text_is_found_at_its_place(part):
   """4 devices with 3 queries each; a process holds some of them."""

@@ -211,6 +211,44 @@ def test_a_vector_that_is_not_finite_is_named(small_blocks, value):
     index.search(queries[:3], 2)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])
+def test_a_row_that_is_not_finite_is_named_in_tiles_of_full_size(value):
+  """Though XLA's maximum may drop it there, and no row is near a query."""
+  rng = np.random.default_rng(0)
+  vectors = rng.random((5000, 16), np.float32)
+  queries = 1 + rng.random((3, 16), np.float32)
+  for row in (7, 2100, 4999):
+    broken = vectors.copy()
+    broken[row] = -1
+    broken[row, 3] = value
+    with pytest.raises(ValueError, match=f"row {row} holds NaN"):
+      exact.ExactIndex(broken).search(queries, 3)
+
+
+def test_one_query_with_many_ties_costs_no_more_than_its_own(monkeypatch):
+  """Its rows all score 0, those of the others differ."""
+  widths = []
+  top_k = nearest._top_k
+
+  def watched(score_QW, k):
+    widths.append(score_QW.shape[1])
+    return top_k(score_QW, k)
+
+  monkeypatch.setattr(nearest, "_top_k", watched)
+  rng = np.random.default_rng(0)
+  vectors = rng.normal(size=(20_000, 4)).astype(np.float32)
+  queries = rng.normal(size=(64, 4)).astype(np.float32)
+  queries[5] = 0
+  ids, _ = exact.ExactIndex(vectors).search(queries, 100)
+  assert ids[5].tolist() == list(range(100))
+  most = nearest._MOST_KEPT * 100 + exact.ROW_BLOCK
+  assert max(widths) <= nearest.power_of_two(most)
+
+
+def test_a_tile_is_not_taken_out_whole():
+  assert nearest._FIRST_CAPACITY * nearest.GROUP < exact.ROW_BLOCK
+
+
 @scann
 def test_scann_names_a_row_that_is_not_finite():
   vectors = np.ones((300, 4), np.float32)

@@ -1,7 +1,7 @@
 """The hundred passages nearest to each query, among those of corpus.py.
 
-Building an index is not part of it and is
-reported beside it; ScaNN's recall is measured against exact search.
+Building an index is not part of it and is reported beside it; ScaNN's recall
+is measured against exact search.
 """
 
 import pathlib

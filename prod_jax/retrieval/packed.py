@@ -15,6 +15,7 @@ from prod_jax.data import packing
 from prod_jax.data.rows import Joined, padded
 from prod_jax.data.tokens import Special
 from prod_jax.retrieval import buckets, turns
+from prod_jax.retrieval.nearest import power_of_two
 
 _SAMPLE = 16_384  # texts by which the length of a row is chosen
 
@@ -66,7 +67,7 @@ def run(
   (_, L), _ = packing.shape_for([sample], one_group, longest, data.row_length)
   places = packing.fit(lengths, L)
   # Few texts need few rows: one of the powers of two, not any number of them.
-  rows = min(max(batch_tokens // L, 1), _power_of_two(places.rows))
+  rows = min(max(batch_tokens // L, 1), power_of_two(places.rows))
   shape = packing.Shape(rows, L)
   return turns.run(
     lambda params, batch: forward(params, batch)[0],
@@ -86,7 +87,7 @@ def _batches(
   order = np.argsort(places.row, kind="stable")
   starts = np.arange(0, places.rows, shape.rows)
   ends = np.searchsorted(places.row[order], starts + shape.rows)
-  most = _power_of_two(int(np.diff(ends, prepend=0).max()))
+  most = power_of_two(int(np.diff(ends, prepend=0).max()))
   S = packing.texts_a_row(shape.row_length)
   for start, numbers in zip(starts, np.split(order, ends[:-1]), strict=True):
     row, segment, first = (x[numbers] for x in places[:3])
@@ -96,8 +97,3 @@ def _batches(
     place[0, : len(numbers)] = here.row * S + segment
     packed = Packed(*(x[None] for x in laid), place)
     yield turns.Work(numbers, packed, np.arange(len(numbers)))
-
-
-def _power_of_two(least: int) -> int:
-  """The smallest one that is not below."""
-  return 1 << (least - 1).bit_length()

@@ -19,13 +19,11 @@ from prod_jax.data.tokens import Special
 
 # A row of L tokens has room for L / 8 texts: queries are about that long.
 _TOKENS_A_TEXT, _LEAST = 8, 4
-# Rows as long as so many of the longest texts are tried, shortest first, until
-# less than this share of a batch is padding. Attention costs by row length, and
-# its kernel for TPUs takes no rows of more than 512. A few rows more or less
-# are much of a small group: hence so many lengths.
+# Rows as long as so many of the longest texts are tried. Attention makes a
+# place in a row dearer by L / 2000: at width 384 more (on a CPU twice that), at
+# 768 less. Its kernel for TPUs takes no rows of more than 512.
 _LENGTHS = (1, 9 / 8, 5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, 3, 7 / 2, 4)
-_LONGEST = 512
-_PADDING = 0.05
+_LONGEST, _ATTENTION = 512, 2000
 _FULLEST = 64  # groups of a sample that are fitted
 _SPARE = 100  # rows of a sample's fullest group, for each one more
 _WINDOW_TEXTS = 8192  # the mean of so many lengths varies by half a percent
@@ -255,7 +253,8 @@ def shape_for(
     sample: lengths [B, ...] of the texts of some batches.
     cut: of a batch.
     longest: tokens of the longest text.
-    row_length: 0 takes the shortest rows with which little is padding.
+    row_length: 0 takes the length with which a batch costs least: with longer
+      rows less is padding, and attention costs more.
 
   Returns:
     The shape, and the mean share of padding in it.
@@ -266,16 +265,14 @@ def shape_for(
   groups = [x[group].reshape(-1) for x in sample for group in queries]
   # The emptier ones need no more rows, or one at the most.
   fullest = sorted(groups, key=np.sum)[-_FULLEST:]
-  best, least = Shape(0, 0), math.inf
+  costs = {}
   for length in tried:
     rows = max(fit(group, length).rows for group in fullest)
     rows = min(rows + rows // _SPARE, len(fullest[-1]))
-    padding = 1 - float(tokens) / (cut.groups * rows * length)
-    if padding < least:
-      best, least = Shape(rows, length), padding
-    if padding < _PADDING:
-      break
-  return best, least
+    costs[Shape(rows, length)] = rows * length * (1 + length / _ATTENTION)
+  best = min(costs, key=costs.get)
+  places = cut.groups * best.rows * best.row_length
+  return best, 1 - float(tokens) / places
 
 
 def row_lengths(longest: int) -> list[int]:

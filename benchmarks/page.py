@@ -1,13 +1,14 @@
 """python -m benchmarks.page: docs/BENCHMARKS.md and its plot, of results.json.
 
-Every number on the page is read from the results. What is said of each piece
-is paragraphs.py.
+Every number on the page is read from the results: of the processor that was
+measured last, in full, and of others the tables. What is said of each piece is
+paragraphs.py.
 """
 
 import json
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks import paragraphs, plot, rows, run
@@ -17,11 +18,20 @@ DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
 
 
-def page(found: Mapping[str, Any]) -> str:
-  """The whole page, as Markdown."""
+def page(
+  found: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+) -> str:
+  """The whole page, as Markdown.
+
+  Args:
+    found: results.json.
+    others: what other processors measured.
+  """
   parts = [
     "# Benchmarks",
-    _HOW.format(**found["machine"], data=found["data"]),
+    _HOW.format(
+      machine=_machine(found), **found["machine"], data=found["data"]
+    ),
     f"![each ratio against its goal]({PICTURE})",
     _table(found["rows"]),
     _missed(found["rows"]),
@@ -29,7 +39,8 @@ def page(found: Mapping[str, Any]) -> str:
     "## Where the time goes",
     *_paragraphs(found),
     "## Versions",
-    ", ".join(f"{k} {v}" for k, v in found["versions"].items()) + ".",
+    _versions(found),
+    *(part for other in others for part in _other(other)),
   ]
   return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -38,13 +49,30 @@ _HOW = """Written by `python -m benchmarks.page` from `benchmarks/results.json`,
 which `make bench` measures; `python -m benchmarks.run --only=encode --rounds=2`
 measures a part.
 
-{processor}, {cores} cores, {memory_gib} GiB, {system}. Each side is a process
-of its own, bound to {threads} cores with {threads} threads; in each round the
-sides run one after the other, and the ratio is the median of those of the
-rounds. Both sides read one safetensors folder (all-MiniLM-L6-v2, 6 layers of
-width 384) in float32, and the texts of {data}, cut at 144 tokens with their
-natural lengths; both have memory in large pages (`GLIBC_TUNABLES`). What each
-round computes is held against the other side before its time counts."""
+{machine}. Each side is a process of its own, bound to {threads} cores with
+{threads} threads; in each round the sides run one after the other, and the
+ratio is the median of those of the rounds. Both sides read one safetensors
+folder (all-MiniLM-L6-v2, 6 layers of width 384) in float32, and the texts of
+{data}, cut at 144 tokens with their natural lengths; both have memory in large
+pages (`GLIBC_TUNABLES`). What each round computes is held against the other
+side before its time counts."""
+
+
+def _machine(found: Mapping[str, Any]) -> str:
+  about = "{processor}, {cores} cores, {memory_gib} GiB, {system}"
+  return about.format(**found["machine"])
+
+
+def _versions(found: Mapping[str, Any]) -> str:
+  return ", ".join(f"{k} {v}" for k, v in found["versions"].items()) + "."
+
+
+def _other(found: Mapping[str, Any]) -> Iterator[str]:
+  """The part of another processor, which may be of older code."""
+  yield f"## {found['machine']['processor']}, measured before"
+  yield f"{_machine(found)}. {_missed(found['rows'])}"
+  yield _table(found["rows"])
+  yield _versions(found)
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> str:
@@ -69,7 +97,7 @@ def _missed(found: Sequence[Mapping[str, Any]]) -> str:
   missed = [row["name"] for row in found if not row["reached"]]
   if not missed:
     return "All goals are reached."
-  return f"Not reached: {', '.join(missed)}; why is said below."
+  return f"Not reached: {', '.join(missed)}."
 
 
 def _others(runs: rows.Runs) -> str:
@@ -101,7 +129,9 @@ def _paragraphs(found: Mapping[str, Any]) -> list[str]:
 def main() -> None:
   """Writes the page and the plot."""
   found = json.loads(run.RESULTS.read_text())
-  (DOCS / PAGE).write_text(page(found))
+  kept = sorted(run.RESULTS.parent.glob(f"{run.RESULTS.stem}-*.json"))
+  others = [json.loads(path.read_text()) for path in kept]
+  (DOCS / PAGE).write_text(page(found, others))
   (DOCS / PICTURE).write_text(plot.picture(found["rows"]) + "\n")
 
 

@@ -57,7 +57,8 @@ def _distil(m: Measured, by_name: Mapping, same: Mapping) -> str:
   memory = [m.of("distil", s, "peak_mib") for s in ("ours", "peer")]
   return (
     f"{_verdict(by_name, 'distil')} Matrices of texts, padding not counted, "
-    f"run at {ours:.0f} GFLOP/s here and {peer:.0f} there. "
+    f"run at {ours:.0f} GFLOP/s here and {peer:.0f} there"
+    f"{_of_peak(m, ours, peer)}. "
     f"{_percent(m.of('distil', 'ours', 'padding'))} of our rows are padding, "
     f"{_percent(m.of('distil', 'peer', 'padding'))} of the peer's. A step "
     f"waits for input {_percent(waits[0])} of its time here, where tokens are "
@@ -81,7 +82,7 @@ def _inference(piece: str, unit: str) -> Writer:
     tried = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
     return (
       f"{_verdict(by_name, piece)} Matrices of texts run at {ours:.0f} GFLOP/s "
-      f"here and {peer:.0f} there; "
+      f"here and {peer:.0f} there{_of_peak(m, ours, peer)}; "
       f"{_percent(m.of(piece, 'ours', 'padding'))} of our rows are padding, "
       f"{_percent(m.of(piece, 'peer', 'padding'))} of the peer's. Tokenising "
       f"takes {_percent(m.of(piece, 'ours', 'profile', 'tokenise'))} of the "
@@ -224,6 +225,17 @@ def _gflops(m: Measured, piece: str, side: str, passes: int) -> float:
   """GFLOP/s in the matrices of texts; a training step is three passes."""
   tokens = m.of(piece, side, "tokens") / m.of(piece, side, "seconds")
   return passes * FLOPS_A_TOKEN * tokens / 1e9
+
+
+def _of_peak(m: Measured, ours: float, peer: float) -> str:
+  """What share these GFLOP/s are of a large product's."""
+  if not m.has("peak"):
+    return ""
+  xla, torch = (m.of("peak", name, "rate") for name in ("xla", "torch"))
+  return (
+    f" ({_percent(ours / xla)} of XLA's peak, {_percent(peer / torch)} of "
+    "torch's)"
+  )
 
 
 def _verdict(by_name: Mapping[str, Any], name: str) -> str:

@@ -2,7 +2,8 @@
 
 Measures every piece: in each round each side in a process of its own, one
 after the other, bound to the same cores. Prints medians, spread and ratios,
-and writes results.json. What a run with --only leaves out stays as it was.
+and writes results.json. What a run with --only leaves out stays as it was, and
+what another processor measured is kept beside it.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -208,12 +210,19 @@ def _name(data: str) -> str:
 
 
 def _before(about: dict[str, Any], data: str) -> dict[str, Any]:
-  """What was measured before on the same machine with the same versions."""
+  """What was measured before on the same machine with the same versions.
+
+  Of another processor it gives way, under a name of its own.
+  """
   about = {**about, "data": data}
   if RESULTS.exists():
     found = json.loads(RESULTS.read_text())
     if all(found[key] == value for key, value in about.items()):
       return found
+    processor = found["machine"]["processor"]
+    if processor != about["machine"]["processor"]:
+      name = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-")
+      RESULTS.replace(RESULTS.with_name(f"{RESULTS.stem}-{name}.json"))
   return {**about, "rows": [], "runs": {}, "same": {}}
 
 

@@ -1,6 +1,7 @@
 """The arithmetic of benchmarks/ and its page, on figures that are made up."""
 
 import ast
+import json
 import pathlib
 import time
 import xml.etree.ElementTree
@@ -170,7 +171,7 @@ def test_the_page_says_what_was_measured_and_what_is_missed():
   assert "a processor, 4 cores" in text and "2 threads" in text
   assert "| exact |" in text and "**0.90** | 0.90 … 0.90 | ≥ 1.2 |" in text
   assert "**11.00**" in text and "recall of the exact hundred is 0.970" in text
-  assert "Not reached: exact;" in text and "reached, 1 of 1" in text
+  assert "Not reached: exact." in text and "reached, 1 of 1" in text
   assert "0.25 cores were busy" in text
   assert "**search.**" in text and "**distil.**" not in text
 
@@ -180,6 +181,31 @@ def test_the_page_says_when_all_is_reached():
   found["rows"] = [row for row in found["rows"] if row["name"] == "scann"]
   found["runs"] = {}
   assert "All goals are reached." in page.page(found)
+
+
+def test_other_processors_have_their_table_below():
+  other = results()
+  other["machine"] = {**MACHINE, "processor": "another one"}
+  other["versions"] = {"python": "3.13"}
+  text = page.page(results(), [other])
+  assert text.index("## Versions") < text.index("## another one")
+  assert text.count("| exact |") == 2 and "python 3.13" in text
+
+
+def test_results_of_another_processor_are_kept(tmp_path, monkeypatch):
+  path = tmp_path / "results.json"
+  monkeypatch.setattr(run, "RESULTS", path)
+  path.write_text(json.dumps(results()))
+  found = json.loads(path.read_text())
+  about = {key: found[key] for key in ("machine", "versions")}
+  assert run._before(about, "pydocs") == found
+  # On the same processor what another version measured is of no more use.
+  newer = {**about, "versions": {"python": "3.14"}}
+  assert run._before(newer, "pydocs")["rows"] == [] and path.exists()
+  machine = {**MACHINE, "processor": "another one"}
+  assert run._before({**about, "machine": machine}, "pydocs")["runs"] == {}
+  kept = tmp_path / "results-a-processor.json"
+  assert json.loads(kept.read_text()) == found and not path.exists()
 
 
 def test_the_plot_is_an_image_with_a_dot_a_round():

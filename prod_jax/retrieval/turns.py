@@ -1,12 +1,14 @@
 """Batches handed to devices in turn, and their results put in order.
 
-Each device has one batch to work at and one to go on with, while the host
-makes the next one and stores what was done: neither waits for the other, and
-memory is that of a few batches. What a batch looks like is packed.py and
-buckets.py.
+Two threads a device have a batch each, while the host makes the next one and
+stores what was done: neither waits for the other, and memory is that of a few
+batches. A TPU takes them one after the other. A CPU asked by two threads works
+at both at once, and its cores need not wait for each other behind every
+operation. What a batch looks like is packed.py and buckets.py.
 """
 
 import collections
+import concurrent.futures
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,6 +17,8 @@ import jax
 import numpy as np
 
 from prod_jax import sharding
+
+_THREADS = 2  # of a device
 
 Forward = Callable[[Any, Any], jax.Array]
 
@@ -49,16 +53,20 @@ def run(
   """
   pending: collections.deque = collections.deque()
 
-  def settle() -> None:
-    rows, places, result = pending.popleft()
-    out[rows] = np.asarray(result)[places]
+  def result(texts: Any, device: jax.Device, params: Any) -> np.ndarray:
+    return np.asarray(forward(params, jax.device_put(texts, device)))
 
+  def settle() -> None:
+    work, future = pending.popleft()
+    out[work.rows] = future.result()[work.places]
+
+  threads = _THREADS * len(copies.devices)
   turns = itertools.cycle(zip(*copies, strict=True))
-  for work, (device, params) in zip(batches, turns, strict=False):
-    texts = jax.device_put(work.texts, device)
-    pending.append((work.rows, work.places, forward(params, texts)))
-    if len(pending) > 2 * len(copies.devices):
+  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    for work, copy in zip(batches, turns, strict=False):
+      pending.append((work, pool.submit(result, work.texts, *copy)))
+      if len(pending) > threads:
+        settle()
+    while pending:
       settle()
-  while pending:
-    settle()
   return out

@@ -25,7 +25,7 @@ from prod_jax.stages import encode as encode_stage
 from prod_jax.stages import mine as mine_stage
 from prod_jax.stages.inputs import PARAMS, Inputs
 
-BATCH_TOKENS = 2048  # of encoding and scoring
+BATCH_TOKENS = 1024  # of encoding and scoring
 MOST_POSITIVES = 8  # of a query, for the depth of lists
 STEPS = 1000  # of the schedule; no more than a few are taken
 

@@ -212,18 +212,26 @@ def _name(data: str) -> str:
 def _before(about: dict[str, Any], data: str) -> dict[str, Any]:
   """What was measured before on the same machine with the same versions.
 
-  Of another processor it gives way, under a name of its own.
+  Results of another processor give way to those that this one has left.
   """
   about = {**about, "data": data}
+  if RESULTS.exists():
+    last = json.loads(RESULTS.read_text())["machine"]
+    if last["processor"] != about["machine"]["processor"]:
+      RESULTS.replace(_kept(last))
+      if (own := _kept(about["machine"])).exists():
+        own.replace(RESULTS)
   if RESULTS.exists():
     found = json.loads(RESULTS.read_text())
     if all(found[key] == value for key, value in about.items()):
       return found
-    processor = found["machine"]["processor"]
-    if processor != about["machine"]["processor"]:
-      name = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-")
-      RESULTS.replace(RESULTS.with_name(f"{RESULTS.stem}-{name}.json"))
   return {**about, "rows": [], "runs": {}, "same": {}}
+
+
+def _kept(machine: dict[str, Any]) -> pathlib.Path:
+  """Where results of a processor are while another one's are results.json."""
+  name = re.sub(r"[^a-z0-9]+", "-", machine["processor"].lower()).strip("-")
+  return RESULTS.with_name(f"{RESULTS.stem}-{name}.json")
 
 
 def _write(found: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import corpus, page, plot, rows, run, scaling, side
+from benchmarks import corpus, page, paragraphs, plot, rows, run, scaling, side
 
 FOLDER = pathlib.Path(run.__file__).parent
 MACHINE = {
@@ -206,6 +206,20 @@ def test_results_of_another_processor_are_kept(tmp_path, monkeypatch):
   assert run._before({**about, "machine": machine}, "pydocs")["runs"] == {}
   kept = tmp_path / "results-a-processor.json"
   assert json.loads(kept.read_text()) == found and not path.exists()
+  # Back on the first one, each processor has one file.
+  other = {**found, "machine": machine}
+  path.write_text(json.dumps(other))
+  assert run._before(about, "pydocs") == found
+  assert json.loads(path.read_text()) == found and not kept.exists()
+  left = tmp_path / "results-another-one.json"
+  assert json.loads(left.read_text()) == other
+
+
+def test_rates_are_held_against_the_peak_of_their_library():
+  runs = {"peak": {"xla": [{"rate": 200.0}], "torch": [{"rate": 400.0}]}}
+  words = paragraphs._of_peak(paragraphs.Measured(runs), 100.0, 300.0)
+  assert words == " (50 % of XLA's peak, 75 % of torch's)"
+  assert paragraphs._of_peak(paragraphs.Measured({}), 100.0, 300.0) == ""
 
 
 def test_the_plot_is_an_image_with_a_dot_a_round():

@@ -10,18 +10,11 @@ import math
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
-from prod_jax.retrieval.nearest import (
-  GROUP,
-  Block,
-  Found,
-  Nearest,
-  padded,
-  power_of_two,
-)
+from prod_jax.retrieval import tiles
+from prod_jax.retrieval.nearest import Found, Nearest, padded, power_of_two
 
 Queries = Float[np.ndarray, "Q D"]
 
@@ -45,10 +38,11 @@ class Vectors(Protocol):
 
 
 class ExactIndex:
-  """All inner products, in float32, on the default device.
+  """All inner products, on the default device, as float32 has them.
 
   The rows stay where they are, in memory or on disk. A few blocks of them are
-  on the device at a time, with all queries.
+  on the device at a time, with all queries; where products are made of rounded
+  vectors, those that may be among the best are read once more.
 
   Args:
     vectors: [rows, D], float of any precision.
@@ -61,7 +55,9 @@ class ExactIndex:
     self._rows = vectors.shape[0]
     # Blocks of about one size, since the last one costs as much as the others.
     blocks = math.ceil(self._rows / ROW_BLOCK)
-    self._row_block = math.ceil(self._rows / (blocks * GROUP)) * GROUP
+    groups = math.ceil(self._rows / (blocks * tiles.GROUP))
+    self._row_block = groups * tiles.GROUP
+    self._dtype = tiles.fastest()
 
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; compiles once for each `k` and size of queries.
@@ -70,15 +66,11 @@ class ExactIndex:
     found compiles for the powers of two that it may be.
     """
     query_QD = checked(query_QD, "query")
-    found = self._found(query_QD, k, self._expected(k))
+    (ids, scores), is_short = self._found(query_QD, k, self._expected(k))
     # Where a sample's bound was too high, no bound that may be is taken.
-    short = (found[0] >= 0).sum(axis=1) < min(k, self._rows)
-    if short.any():
-      for all_of_them, again in zip(
-        found, self._found(query_QD[short], k, k), strict=True
-      ):
-        all_of_them[short] = again
-    ids, scores = found
+    if is_short.any():
+      again, _ = self._found(query_QD[is_short], k, k)
+      ids[is_short], scores[is_short] = again
     if np.isposinf(scores).any():
       raise _not_finite("row", int(ids[np.isposinf(scores)][0]))
     return ids, scores
@@ -88,7 +80,9 @@ class ExactIndex:
     mean = k * self._sampled(k) / self._rows
     return min(math.ceil(mean + 5 * mean**0.5) + 2, k)
 
-  def _found(self, query_QD: np.ndarray, k: int, sampled: int) -> Found:
+  def _found(
+    self, query_QD: np.ndarray, k: int, sampled: int
+  ) -> tuple[Found, np.ndarray]:
     """What `search` returns, looking only above a sample's best scores.
 
     Args:
@@ -96,10 +90,16 @@ class ExactIndex:
       k: neighbours.
       sampled: the bound is so many-th best score of a sample. With `k` no
         neighbour is missed.
+
+    Returns:
+      What was found; and of which queries some were missed, because of their
+      bound.
     """
     size = min(QUERY_BLOCK, power_of_two(len(query_QD)))
     nearest = [
-      Nearest(query_QD[i : i + size], size, k)
+      Nearest(
+        query_QD[i : i + size], size, k, self._dtype, self._vectors.__getitem__
+      )
       for i in range(0, len(query_QD), size)
     ]
     for block in self._sample(k):
@@ -122,12 +122,13 @@ class ExactIndex:
       while looks:
         keep()
       found = list(pool.map(Nearest.best, nearest))
-    ids, scores = (
-      np.concatenate(x)[: len(query_QD)] for x in zip(*found, strict=True)
+    ids, scores, is_short = (
+      np.concatenate(x)[: len(query_QD)]
+      for x in zip(*((*best, short) for best, short in found), strict=True)
     )
-    return ids, scores
+    return (ids, scores), is_short
 
-  def _block(self, first: int) -> Block:
+  def _block(self, first: int) -> tiles.Block:
     """A block of rows on the device."""
     return self._put(self._vectors[first : first + self._row_block])
 
@@ -137,14 +138,15 @@ class ExactIndex:
     blocks = max(math.floor(wanted / self._row_block), 1)
     return min(blocks * self._row_block, self._rows)
 
-  def _sample(self, k: int) -> Iterator[Block]:
+  def _sample(self, k: int) -> Iterator[tiles.Block]:
     """Blocks of rows from all over the matrix."""
     rows = np.linspace(0, self._rows - 1, self._sampled(k)).astype(np.int64)
     for i in range(0, len(rows), self._row_block):
       yield self._put(self._vectors[rows[i : i + self._row_block]])
 
-  def _put(self, rows: np.ndarray) -> Block:
-    return Block(jax.device_put(padded(rows, self._row_block)), len(rows))
+  def _put(self, rows: np.ndarray) -> tiles.Block:
+    rows_RD = padded(rows, self._row_block)
+    return tiles.Block(tiles.rounded(rows_RD, dtype=self._dtype), len(rows))
 
 
 def checked(

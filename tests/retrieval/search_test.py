@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from prod_jax.retrieval import encode, exact, nearest, search
+from prod_jax.retrieval import encode, exact, nearest, search, tiles
 
 scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None,
@@ -19,8 +19,15 @@ scann = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(params=["float32", "bfloat16"])
+def dtype(monkeypatch, request):
+  """That vectors are rounded to before they are multiplied."""
+  monkeypatch.setattr(tiles, "fastest", lambda: request.param)
+  return request.param
+
+
 @pytest.fixture
-def small_blocks(monkeypatch):
+def small_blocks(dtype, monkeypatch):
   """Blocks that a few hundred rows cross several times."""
   monkeypatch.setattr(exact, "QUERY_BLOCK", 4)
   monkeypatch.setattr(exact, "ROW_BLOCK", 128)
@@ -85,7 +92,7 @@ def test_exact_has_more_neighbours_than_a_block_has_rows(small_blocks):
   np.testing.assert_array_equal(ids, sort(vectors, queries, 260)[0])
 
 
-def test_exact_in_blocks_of_full_size():
+def test_exact_in_blocks_of_full_size(dtype):
   rng = np.random.default_rng(0)
   rows = 2 * exact.ROW_BLOCK + 1
   vectors, queries = whole_numbers(rng, rows, 2), whole_numbers(rng, 130, 2)
@@ -129,39 +136,81 @@ class Watched:
 
   def __init__(self, vectors):
     self.shape = vectors.shape
-    self.asked = []
+    self.blocks, self.single = [], []
     self._vectors = vectors
 
   def __getitem__(self, rows):
     found = self._vectors[rows]
-    self.asked.append(len(found))
+    (self.blocks if isinstance(rows, slice) else self.single).append(len(found))
     return found
 
 
-def test_rows_are_read_once_in_blocks_of_one_compilation(
-  small_blocks, monkeypatch
+def test_rows_are_read_in_blocks_of_one_compilation(
+  small_blocks, dtype, monkeypatch
 ):
   monkeypatch.setattr(nearest, "_FIRST_CAPACITY", 4)
-  rows = Watched(np.ones((300, 17), np.float32))
+  rng = np.random.default_rng(0)
+  rows = Watched(rng.normal(size=(300, 17)).astype(np.float32))
   index = exact.ExactIndex(rows)
-  before = nearest._above._cache_size()
-  index.search(np.ones((9, 17), np.float32), 3)
-  index.search(np.ones((3, 17), np.float32), 3)
-  # First a sample, for the bound.
-  assert rows.asked == [128, 128, 128, 44] * 2
-  assert nearest._above._cache_size() == before + 1
+  before = tiles.above._cache_size()
+  index.search(rng.normal(size=(9, 17)).astype(np.float32), 3)
+  index.search(rng.normal(size=(3, 17)).astype(np.float32), 3)
+  assert rows.blocks == [128, 128, 44] * 2
+  assert tiles.above._cache_size() == before + 1
+  # A sample for the bound, and once more the few that may be nearest.
+  sample, *again = rows.single
+  assert sample == 128
+  again.remove(128)
+  assert all(few < 40 for few in again)
+  assert bool(again) == (dtype == "bfloat16")
 
 
-def test_products_are_float32_on_a_tpu_too():
-  vectors = jnp.zeros((4, 3)), jnp.zeros((nearest.GROUP, 3)), 1
+def test_products_are_added_in_float32_on_a_tpu_too(dtype):
+  query, rows = (
+    tiles.rounded(jnp.zeros((n, 3)), dtype=dtype) for n in (4, tiles.GROUP)
+  )
   programs = (
-    jax.make_jaxpr(functools.partial(nearest._best_scores, k=2))(*vectors),
-    jax.make_jaxpr(functools.partial(nearest._above, capacity=8))(
-      *vectors, jnp.zeros(4)
+    jax.make_jaxpr(functools.partial(tiles.lowest_of_best, k=2))(
+      query, rows, 1
+    ),
+    jax.make_jaxpr(functools.partial(tiles.above, capacity=8))(
+      query, rows, 1, jnp.zeros(4)
     ),
   )
-  for program in programs:
-    assert "Precision.HIGHEST" in str(program)
+  for program in map(str, programs):
+    assert "Precision.HIGHEST" in program
+    assert "preferred_element_type=float32" in program
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_margin_is_what_rounding_loses_and_little_more(scale):
+  rng = np.random.default_rng(0)
+  query, rows = rng.normal(size=(64, 96)), scale * rng.normal(size=(4096, 96))
+  query, rows = query.astype(np.float32), rows.astype(np.float32)
+  near = [tiles.rounded(x, dtype="bfloat16") for x in (query, rows)]
+  off = np.abs(tiles._scores(*near) - query @ rows.T).max(axis=1)
+  # In line with a query and a row, as may be, it would be all that is lost.
+  margin = np.asarray(tiles._margin(*near))
+  assert (off < margin).all() and (margin < 8 * off).all()
+  worst = query[:1] - np.asarray(near[0].near_RD[:1], np.float32)
+  worst = worst / np.linalg.norm(worst) * np.linalg.norm(rows[0])
+  one = tiles.rounded(worst, dtype="bfloat16")
+  first = tiles.rounded(query[:1], dtype="bfloat16")
+  off = np.abs(tiles._scores(first, one) - query[:1] @ worst.T)[0]
+  margin = np.asarray(tiles._margin(first, one))
+  assert off < margin < 3 * off
+
+
+def test_rounding_loses_no_neighbour(small_blocks):
+  """Scores that differ by less than bfloat16 can tell apart."""
+  rng = np.random.default_rng(0)
+  centre = rng.normal(size=16)
+  vectors = (centre + 1e-3 * rng.normal(size=(900, 16))).astype(np.float32)
+  queries = (centre + rng.normal(size=(6, 16))).astype(np.float32)
+  ids, scores = exact.ExactIndex(vectors).search(queries, 25)
+  expected_ids, expected_scores = sort(vectors, queries, 25)
+  np.testing.assert_allclose(scores, expected_scores, rtol=2e-6)
+  assert np.mean(ids == expected_ids) > 0.9  # but for ties of rounded sums
 
 
 def test_a_bound_that_was_too_high_is_given_up(small_blocks, monkeypatch):
@@ -188,6 +237,21 @@ def test_a_bound_that_was_too_high_is_given_up(small_blocks, monkeypatch):
   assert (all_of_them, again) == (6, 40) and some < 6 and first < 30
 
 
+def test_a_bound_may_be_too_high_though_enough_is_found(
+  small_blocks, monkeypatch
+):
+  """By rounding some pass that are worse than what the bound has kept out."""
+  rng = np.random.default_rng(0)
+  centre = rng.normal(size=16)
+  vectors = (centre + 0.02 * rng.normal(size=(900, 16))).astype(np.float32)
+  queries = (centre + rng.normal(size=(256, 16))).astype(np.float32)
+  index = exact.ExactIndex(vectors)
+  monkeypatch.setattr(index, "_expected", lambda k: 1)
+  _, scores = index.search(queries, 25)
+  expected = sort(vectors, queries, 25)[1]
+  np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=2e-6)
+
+
 def test_of_what_was_found_the_best_is_kept(small_blocks, monkeypatch):
   monkeypatch.setattr(nearest, "_KEPT", 0)  # after each block
   rng = np.random.default_rng(0)
@@ -212,7 +276,7 @@ def test_a_vector_that_is_not_finite_is_named(small_blocks, value):
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf])
-def test_a_row_that_is_not_finite_is_named_in_tiles_of_full_size(value):
+def test_a_row_that_is_not_finite_is_named_in_tiles_of_full_size(dtype, value):
   """Though XLA's maximum may drop it there, and no row is near a query."""
   rng = np.random.default_rng(0)
   vectors = rng.random((5000, 16), np.float32)
@@ -225,7 +289,9 @@ def test_a_row_that_is_not_finite_is_named_in_tiles_of_full_size(value):
       exact.ExactIndex(broken).search(queries, 3)
 
 
-def test_one_query_with_many_ties_costs_no_more_than_its_own(monkeypatch):
+def test_one_query_with_many_ties_costs_no_more_than_its_own(
+  dtype, monkeypatch
+):
   """Its rows all score 0, those of the others differ."""
   widths = []
   top_k = nearest._top_k
@@ -246,7 +312,7 @@ def test_one_query_with_many_ties_costs_no_more_than_its_own(monkeypatch):
 
 
 def test_a_tile_is_not_taken_out_whole():
-  assert nearest._FIRST_CAPACITY * nearest.GROUP < exact.ROW_BLOCK
+  assert nearest._FIRST_CAPACITY * tiles.GROUP < exact.ROW_BLOCK
 
 
 @scann

@@ -12,7 +12,7 @@ import pathlib
 import time
 from typing import Any
 
-from benchmarks import side, texts
+from benchmarks import operators, side, texts
 
 BATCH, CANDIDATES = 8, 8
 WARMUP, STEPS = 1, 4
@@ -57,6 +57,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     "base_mib": base,
     "first_step_seconds": first,
     "forward_share": forward * STEPS / seconds,
+    "operators": lambda: operators.xla(lambda: student.fit(lists, 1)),
     "proof": [metrics["loss"], metrics["grad_norm"]],
   }
 
@@ -77,7 +78,8 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   trainer = st.trainer(
     model, loss, dataset, cache / "peer", batch=BATCH, steps=WARMUP + STEPS
   )
-  computed = _first_step(trainer, loss, list(first))
+  rows = list(first)
+  computed = _first_step(trainer, loss, rows)
   clock = side.Clock()
   seen, began = [], []
 
@@ -99,6 +101,9 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   return {
     **_measured(seconds, seen, clock),
     "base_mib": base,
+    "operators": lambda: operators.torch(
+      lambda: _first_step(trainer, loss, rows)
+    ),
     "proof": computed,
   }
 

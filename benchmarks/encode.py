@@ -10,7 +10,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from benchmarks import side, texts
+from benchmarks import operators, side, texts
 
 PASSAGES = 448
 
@@ -46,6 +46,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     "first_seconds": first,
     **side.padding(seen),
     "profile": clock.shares(seconds),
+    "operators": lambda: operators.xla(run),
     "proof": vectors[0],
   }
 
@@ -76,6 +77,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     "rates": rates,
     **side.padding(seen),
     "profile": clock.shares(seconds),
+    "operators": lambda: operators.torch(lambda: run(found, size)),
     "proof": vectors[0],
   }
 

@@ -36,7 +36,8 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     found.append(mine(inputs, encode(inputs, params), folder / "mined"))
 
   seconds = side.seconds_of(run)
-  return _measured(seconds, queries, base, clock, found[0])
+  measured = _measured(seconds, queries, base, clock, found[0])
+  return {**measured, "weights_mib": prod.size_mib(params)}
 
 
 def ours_stored(cache: pathlib.Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from prod_jax.data.lists import Candidates, load_lists, save_lists
 from prod_jax.data.store import TokenStore, build_store
 from prod_jax.group import Group
 from prod_jax.models import hf
-from prod_jax.retrieval import encode, rerank, search
+from prod_jax.retrieval import encode, rerank, search, tiles
 from prod_jax.stages import encode as encode_stage
 from prod_jax.stages import mine as mine_stage
 from prod_jax.stages.inputs import PARAMS, Inputs
@@ -239,6 +239,11 @@ def write_params(inputs: Inputs) -> pathlib.Path:
   return folder
 
 
+def size_mib(params: pathlib.Path) -> float:
+  """MiB of what `write_params` wrote."""
+  return (params / PARAMS).stat().st_size / 2**20
+
+
 def encode_all(inputs: Inputs, params: pathlib.Path) -> pathlib.Path:
   """The encode stage: tokens, where there are none yet, and embeddings."""
   to = inputs.workdir / "encoded"
@@ -273,3 +278,4 @@ def index(kind: str, matrix: np.ndarray) -> search.Index:
 
 
 recall = search.recall_against
+multiplied_in = tiles.fastest

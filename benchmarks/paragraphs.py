@@ -44,7 +44,9 @@ def _peak(m: Measured, by_name: Mapping, same: Mapping) -> str:
   xla, torch = m.of("peak", "xla", "rate"), m.of("peak", "torch", "rate")
   return (
     f"A product of 2048 x 2048 matrices in float32, the limit that the others "
-    f"are held against: {xla:.0f} GFLOP/s by XLA, {torch:.0f} by torch."
+    f"are held against: {xla:.0f} GFLOP/s by XLA, {torch:.0f} by torch. Of "
+    "matrices in bfloat16, added up in float32: "
+    f"{m.of('peak', 'xla_bfloat16', 'rate'):.0f} by XLA."
   )
 
 
@@ -58,7 +60,7 @@ def _distil(m: Measured, by_name: Mapping, same: Mapping) -> str:
   return (
     f"{_verdict(by_name, 'distil')} Matrices of texts, padding not counted, "
     f"run at {ours:.0f} GFLOP/s here and {peer:.0f} there"
-    f"{_of_peak(m, ours, peer)}. "
+    f"{_of_peak(m, ours, peer)}. {_operators(m, 'distil')} "
     f"{_percent(m.of('distil', 'ours', 'padding'))} of our rows are padding, "
     f"{_percent(m.of('distil', 'peer', 'padding'))} of the peer's. A step "
     f"waits for input {_percent(waits[0])} of its time here, where tokens are "
@@ -82,7 +84,8 @@ def _inference(piece: str, unit: str) -> Writer:
     tried = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
     return (
       f"{_verdict(by_name, piece)} Matrices of texts run at {ours:.0f} GFLOP/s "
-      f"here and {peer:.0f} there{_of_peak(m, ours, peer)}; "
+      f"here and {peer:.0f} there{_of_peak(m, ours, peer)}. "
+      f"{_operators(m, piece)} "
       f"{_percent(m.of(piece, 'ours', 'padding'))} of our rows are padding, "
       f"{_percent(m.of(piece, 'peer', 'padding'))} of the peer's. Tokenising "
       f"takes {_percent(m.of(piece, 'ours', 'profile', 'tokenise'))} of the "
@@ -103,9 +106,10 @@ def _mine(m: Measured, by_name: Mapping, same: Mapping) -> str:
     f"{_percent(m.of('mine', 'ours', 'profile', 'tokenise and encode'))} of "
     "our time and "
     f"{_percent(m.of('mine', 'peer', 'profile', 'tokenise and encode'))} of "
-    f"the peer's.{_beside(by_name)}",
+    f"the peer's.{_beside(m, by_name)}",
     _verdict(by_name, "mine_memory"),
     _memory(m, "ours", "peer"),
+    f"Our weights are {m.of('mine', 'ours', 'weights_mib'):.0f} MiB.",
     "Mining from stored embeddings: " + _verdict(by_name, "mine_stored"),
     _products_alone(m),
     _verdict(by_name, "mine_stored_memory"),
@@ -115,23 +119,30 @@ def _mine(m: Measured, by_name: Mapping, same: Mapping) -> str:
   return " ".join(lines)
 
 
-def _beside(by_name: Mapping[str, Any]) -> str:
-  if "encode" not in by_name:
+def _beside(m: Measured, by_name: Mapping[str, Any]) -> str:
+  if "encode" not in by_name or not m.has("peak"):
     return ""
-  ratio = number(by_name["encode"]["ratio"])
-  return f" Encoding with all programs compiled: {ratio} x."
+  ratio, goal = by_name["encode"]["ratio"], by_name["mine"]["goal"]
+  wanted = goal * _gflops(m, "encode", "peer", 1)
+  return (
+    f" Encoding with all programs compiled: {number(ratio)} x. {goal:g} x the "
+    f"peer's encoding would be {wanted:.0f} GFLOP/s in matrices of texts; one "
+    f"large product makes {m.of('peak', 'xla', 'rate'):.0f}."
+  )
 
 
 def _products_alone(m: Measured) -> str:
   if not m.has("peak") or not m.has("search"):
     return ""
   flops = m.of("search", "exact", "flops_a_query")
-  rate = m.of("peak", "xla", "rate") * 1e9 / flops
+  dtype = m.first("search", "exact", "multiplied_in")
+  peak = "xla" if dtype == "float32" else f"xla_{dtype}"
+  rate = m.of("peak", peak, "rate") * 1e9 / flops
   return (
-    f"The inner products alone, at the rate of peak, would be {rate:,.0f} "
-    f"queries/s, and exact search of vectors in memory, which chooses the best "
-    f"too, makes {m.of('search', 'exact', 'rate'):,.0f}; the rest is reading "
-    "shards and writing lists."
+    f"The inner products alone, in {dtype} at the rate of peak, would be "
+    f"{rate:,.0f} queries/s, and exact search of vectors in memory, which "
+    f"chooses the best too, makes {m.of('search', 'exact', 'rate'):,.0f}; the "
+    "rest is reading shards and writing lists."
   )
 
 
@@ -151,7 +162,10 @@ def _search(m: Measured, by_name: Mapping, same: Mapping) -> str:
   kind = m.first("search", "scann", "kind")
   return (
     f"{_verdict(by_name, 'exact')} Inner products run at {ours:.0f} GFLOP/s "
-    f"here and {peer:.0f} in faiss, choosing the best included. "
+    f"here, in {m.first('search', 'exact', 'multiplied_in')}, and {peer:.0f} "
+    "in faiss, choosing the best included; products are "
+    f"{_percent(m.of('search', 'exact', 'operators', 'products'))} of the time "
+    "of our operators. "
     f"{_verdict(by_name, 'scann')} Its recall of the exact hundred is "
     f"{m.of('search', 'scann', 'recall'):.3f} (index: {kind}); building it "
     f"takes {m.of('search', 'scann', 'built_seconds'):.1f} s, which pays after "
@@ -190,6 +204,12 @@ def _start(m: Measured, by_name: Mapping, same: Mapping) -> str:
       f"{parts['compile']:.1f} compiling or reading the cache, {rest:.1f} "
       "opening data, reading weights and the step itself."
     )
+  cold, warm = (m.of("start", name, "seconds") for name in ("cold", "warm"))
+  goal = by_name["start"]["goal"]
+  lines.append(
+    f"With the {cold - warm:.1f} s that the cache saves, the goal is a warm "
+    f"start of {(cold - warm) * goal / (1 - goal):.1f} s."
+  )
   return f"{_verdict(by_name, 'start')} {' '.join(lines)}"
 
 
@@ -225,6 +245,22 @@ def _gflops(m: Measured, piece: str, side: str, passes: int) -> float:
   """GFLOP/s in the matrices of texts; a training step is three passes."""
   tokens = m.of(piece, side, "tokens") / m.of(piece, side, "seconds")
   return passes * FLOPS_A_TOKEN * tokens / 1e9
+
+
+def _operators(m: Measured, piece: str) -> str:
+  """What profilers say of both sides."""
+  products, others = [], []
+  for side in ("ours", "peer"):
+    products.append(_percent(m.of(piece, side, "operators", "products")))
+    largest = m.first(piece, side, "operators")
+    others.append(
+      f"`{largest['largest']}` with {_percent(largest['largest_share'])}"
+    )
+  return (
+    "By the profilers, products of matrices, with what is fused to them, are "
+    f"{products[0]} of the time of operators here and {products[1]} there; of "
+    f"the others {others[0]} and {others[1]} take most."
+  )
 
 
 def _of_peak(m: Measured, ours: float, peer: float) -> str:

@@ -1,4 +1,7 @@
-"""What the cores can do at all: one product of large matrices in float32."""
+"""What the cores can do at all: one product of large matrices.
+
+In float32, and of matrices in bfloat16 added up in float32.
+"""
 
 import pathlib
 from typing import Any
@@ -12,11 +15,24 @@ SIZE, TIMES = 2048, 20
 
 def xla(cache: pathlib.Path) -> dict[str, Any]:
   """By XLA."""
-  import jax
-
   del cache
-  a, b = (jax.device_put(x) for x in _matrices())
-  product = jax.jit(lambda a, b: a @ b)
+  return _xla("float32")
+
+
+def xla_bfloat16(cache: pathlib.Path) -> dict[str, Any]:
+  """The same of rounded matrices."""
+  del cache
+  return _xla("bfloat16")
+
+
+def _xla(dtype: str) -> dict[str, Any]:
+  import jax
+  import jax.numpy as jnp
+
+  a, b = (jnp.asarray(x, dtype) for x in _matrices())
+  product = jax.jit(
+    lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32)
+  )
   return _fastest(lambda: product(a, b).block_until_ready())
 
 
@@ -41,7 +57,7 @@ def _fastest(product) -> dict[str, Any]:
   return {"seconds": seconds, "rate": 2 * SIZE**3 / seconds / 1e9}
 
 
-SIDES = {"xla": xla, "torch": torch}
+SIDES = {"xla": xla, "xla_bfloat16": xla_bfloat16, "torch": torch}
 
 if __name__ == "__main__":
   side.main("peak", SIDES)

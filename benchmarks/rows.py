@@ -67,7 +67,7 @@ class Piece:
 
 
 PIECES = (
-  Piece("peak", ("xla", "torch"), most_rounds=2),
+  Piece("peak", ("xla", "xla_bfloat16", "torch"), most_rounds=2),
   Piece("distil", ("ours", "peer"), same=("ours", "peer", "numbers")),
   Piece("encode", ("ours", "peer"), same=("ours", "peer", "numbers")),
   Piece("rerank", ("ours", "peer"), same=("ours", "peer", "numbers")),

@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,15 +116,27 @@ def compare(piece: rows.Piece, cache: pathlib.Path) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
   """What the figures depend on, beside the code."""
   info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-  names = [line.split(":")[1].strip() for line in info if "model name" in line]
+  about = dict(
+    (part.strip() for part in line.split(":", 1))
+    for line in info
+    if ":" in line
+  )
   total = pathlib.Path("/proc/meminfo").read_text().split()[1]
   return {
-    "processor": names[0] if names else platform.machine(),
+    "processor": _processor(about),
     "cores": os.cpu_count(),
     "threads": side.THREADS,
     "memory_gib": round(int(total) / 2**20, 1),
     "system": f"{platform.system()} {platform.release()}",
   }
+
+
+def _processor(about: Mapping[str, str]) -> str:
+  """Its name; makers give several generations the same one."""
+  name = about.get("model name", platform.machine())
+  if "cpu family" not in about:
+    return name
+  return f"{name}, family {about['cpu family']}, model {about['model']}"
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 Each piece is a module whose `SIDES` are functions of a cache folder. What they
 measure goes as JSON to the file that run.py names. What one side computes lies
-beside it as an array, for run.py to hold against what the other computes.
+beside it as an array, for run.py to hold against what the other computes. Under
+"operators" is a function that watches the work once more, when time and memory
+have been taken.
 """
 
 import argparse
@@ -101,5 +103,8 @@ def main(piece: str, sides: Mapping[str, Side]) -> None:
   computed = measured.pop("proof", None)
   if computed is not None:
     np.save(proof(args.cache, piece, args.side), np.asarray(computed))
+  watch = measured.pop("operators", None)
   measured["peak_mib"] = memory("VmHWM")
+  if watch:
+    measured["operators"] = watch()
   args.out.write_text(json.dumps(measured))

@@ -6,10 +6,22 @@ import pathlib
 import time
 import xml.etree.ElementTree
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import corpus, page, paragraphs, plot, rows, run, scaling, side
+from benchmarks import (
+  corpus,
+  operators,
+  page,
+  paragraphs,
+  plot,
+  rows,
+  run,
+  scaling,
+  side,
+)
 
 FOLDER = pathlib.Path(run.__file__).parent
 MACHINE = {
@@ -155,6 +167,10 @@ def results():
   }
   for found in measured["search"].values():
     found[0] |= {"built_seconds": 2.0, "others": 0.25, "flops_a_query": 2e8}
+  measured["search"]["exact"][0] |= {
+    "multiplied_in": "bfloat16",
+    "operators": {"products": 0.75},
+  }
   made = (rows.result(row, measured) for row in rows.ROWS)
   return {
     "machine": MACHINE,
@@ -173,6 +189,8 @@ def test_the_page_says_what_was_measured_and_what_is_missed():
   assert "**11.00**" in text and "recall of the exact hundred is 0.970" in text
   assert "Not reached: exact." in text and "reached, 1 of 1" in text
   assert "0.25 cores were busy" in text
+  assert "180 GFLOP/s here, in bfloat16, and 200 in faiss" in text
+  assert "products are 75 % of the time of our operators" in text
   assert "**search.**" in text and "**distil.**" not in text
 
 
@@ -220,6 +238,48 @@ def test_rates_are_held_against_the_peak_of_their_library():
   words = paragraphs._of_peak(paragraphs.Measured(runs), 100.0, 300.0)
   assert words == " (50 % of XLA's peak, 75 % of torch's)"
   assert paragraphs._of_peak(paragraphs.Measured({}), 100.0, 300.0) == ""
+
+
+def test_the_rate_of_products_is_that_of_their_precision():
+  runs = runs_of(peak={"xla": [200.0], "xla_bfloat16": [300.0]})
+  runs |= {"search": results()["runs"]["search"]}
+  for dtype, rate in (("float32", "1,000"), ("bfloat16", "1,500")):
+    runs["search"]["exact"][0]["multiplied_in"] = dtype
+    words = paragraphs._products_alone(paragraphs.Measured(runs))
+    assert f"in {dtype} at the rate of peak, would be {rate} queries/s" in words
+
+
+def test_generations_of_processors_have_names_of_their_own():
+  about = {"model name": "A", "cpu family": "25", "model": "17"}
+  assert run._processor(about) == "A, family 25, model 17"
+  assert run._processor({"model name": "Neoverse"}) == "Neoverse"
+  assert run._processor({})
+
+
+def test_operators_of_a_product_are_told_from_the_others():
+  seconds = {"ynn_fusion": 2.0, "dot": 1.0, "add_fusion": 0.6, "copy": 0.4}
+  assert operators.shares(seconds, operators._XLA_PRODUCT) == {
+    "products": 0.75,
+    "largest": "add_fusion",
+    "largest_share": 0.15,
+  }
+  names = ["mm", "addmm", "bmm", "_scaled_dot_product_flash_attention_for_cpu"]
+  seconds = dict.fromkeys([f"aten::{name}" for name in names], 1.0)
+  seconds |= {"aten::gelu": 3.0, "aten::add": 1.0}
+  assert operators.shares(seconds, operators._TORCH_PRODUCT) == {
+    "products": 0.5,
+    "largest": "aten::gelu",
+    "largest_share": 0.375,
+  }
+
+
+def test_the_profiler_names_what_xla_runs():
+  product = jax.jit(lambda a, b: jnp.sort(a @ b, axis=0))
+  a, b = jnp.ones((256, 512)), jnp.ones((512, 256))
+  product(a, b).block_until_ready()
+  found = operators.xla(lambda: product(a, b).block_until_ready())
+  assert 0 < found["products"] < 1 and 0 < found["largest_share"] < 1
+  assert "sort" in found["largest"]
 
 
 def test_the_plot_is_an_image_with_a_dot_a_round():

@@ -6,23 +6,33 @@ choice between them, is search.py.
 
 import collections
 import concurrent.futures
+import functools
 import math
-from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from prod_jax.retrieval import tiles
-from prod_jax.retrieval.nearest import Found, Nearest, padded, power_of_two
+from prod_jax.retrieval.nearest import (
+  Found,
+  Nearest,
+  Pairs,
+  padded,
+  power_of_two,
+)
 
 Queries = Float[np.ndarray, "Q D"]
+T = TypeVar("T")
 
 # Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps and its
 # cache holds; larger ones are mapped anew each time.
 QUERY_BLOCK = 1024
 ROW_BLOCK = 2048
 _THREADS = 2
+_PAIRS = 1024  # of vectors, that are multiplied at once
 # Of the best rows so many are in a sample in the mean, if it is no more than
 # this share of all.
 _NEIGHBOURS, _LARGEST_SAMPLE = 4, 0.05
@@ -97,40 +107,80 @@ class ExactIndex:
     """
     size = min(QUERY_BLOCK, power_of_two(len(query_QD)))
     nearest = [
-      Nearest(
-        query_QD[i : i + size], size, k, self._dtype, self._vectors.__getitem__
-      )
+      Nearest(query_QD[i : i + size], size, k, self._dtype, self._multiply)
       for i in range(0, len(query_QD), size)
     ]
-    for block in self._sample(k):
-      for these in nearest:
-        these.sample(block, sampled)
-    looks: collections.deque = collections.deque()
-
-    def keep() -> None:
-      of_these, look = looks.popleft()
-      of_these.keep(look.result())
-
     # On a CPU one thread selects, on one core, while another multiplies.
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-      for first in range(0, self._rows, self._row_block):
-        block = self._block(first)
-        for these in nearest:
-          looks.append((these, pool.submit(these.look, first, block)))
-          if len(looks) > _THREADS + 1:
-            keep()
-      while looks:
-        keep()
-      found = list(pool.map(Nearest.best, nearest))
+      at_best = (
+        functools.partial(these.at_best, block, sampled)
+        for block in self._sample(k)
+        for these in nearest
+      )
+      for these, best in zip(
+        cycle(nearest), _results(pool, at_best), strict=False
+      ):
+        these.bound(best, sampled)
+      looks = (
+        functools.partial(these.look, first, block)
+        for first, block in self._blocks()
+        for these in nearest
+      )
+      for these, found in zip(
+        cycle(nearest), _results(pool, looks), strict=False
+      ):
+        these.keep(found)
+      wanted = list(pool.map(Nearest.wanted, nearest))
+      scores = self._multiply_all(nearest, wanted)
+      found = list(pool.map(Nearest.best, nearest, scores))
     ids, scores, is_short = (
       np.concatenate(x)[: len(query_QD)]
       for x in zip(*((*best, short) for best, short in found), strict=True)
     )
     return (ids, scores), is_short
 
-  def _block(self, first: int) -> tiles.Block:
-    """A block of rows on the device."""
-    return self._put(self._vectors[first : first + self._row_block])
+  def _multiply_all(
+    self, nearest: list[Nearest], wanted: list[Pairs]
+  ) -> list[np.ndarray]:
+    """Scores in float32 of what each of them wants, each row read once."""
+    first = np.cumsum([0] + [len(these.query_QD) for these in nearest])
+    pairs = Pairs(
+      np.concatenate(
+        [x.query + i for x, i in zip(wanted, first[:-1], strict=True)]
+      ),
+      np.concatenate([x.row for x in wanted]),
+    )
+    query_QD = np.concatenate([these.query_QD for these in nearest])
+    ends = np.cumsum([len(x.row) for x in wanted])
+    return np.split(self._multiply(query_QD, pairs), ends[:-1])
+
+  def _multiply(self, query_QD: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Inner products [n] of pairs, of equal vectors always the same."""
+    score = np.empty(len(pairs.row), np.float32)
+    order = np.argsort(pairs.row, kind="stable")
+    query, row = pairs.query[order], pairs.row[order]
+    firsts = range(0, self._rows, self._row_block)
+    starts = np.searchsorted(row, [*firsts, self._rows]).tolist()
+
+    def multiply(first: int, start: int, stop: int) -> None:
+      if start == stop:
+        return
+      rows_RD = self._vectors[first : first + self._row_block]
+      rows_RD = np.asarray(rows_RD, np.float32)
+      for i in range(start, stop, _PAIRS):
+        at = slice(i, min(i + _PAIRS, stop))
+        score[order[at]] = np.einsum(
+          "nD,nD->n", rows_RD[row[at] - first], query_QD[query[at]]
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+      list(pool.map(multiply, firsts, starts, starts[1:]))
+    return score
+
+  def _blocks(self) -> Iterator[tuple[int, tiles.Block]]:
+    """All blocks of rows, each with the number of its first one."""
+    for first in range(0, self._rows, self._row_block):
+      yield first, self._put(self._vectors[first : first + self._row_block])
 
   def _sampled(self, k: int) -> int:
     """Rows of a sample: some of the best `k`, or a twentieth, are in it."""
@@ -147,6 +197,19 @@ class ExactIndex:
   def _put(self, rows: np.ndarray) -> tiles.Block:
     rows_RD = padded(rows, self._row_block)
     return tiles.Block(tiles.rounded(rows_RD, dtype=self._dtype), len(rows))
+
+
+def _results(
+  pool: concurrent.futures.Executor, calls: Iterable[Callable[[], T]]
+) -> Iterator[T]:
+  """Of calls, in their order; a few of them are at work at once."""
+  pending: collections.deque[concurrent.futures.Future] = collections.deque()
+  for call in calls:
+    pending.append(pool.submit(call))
+    if len(pending) > _THREADS + 1:
+      yield pending.popleft().result()
+  while pending:
+    yield pending.popleft().result()
 
 
 def checked(

@@ -5,7 +5,6 @@ fastest there; what may win is kept on the host, and its products are made again
 in float32. Which rows there are, and in what blocks, is exact.py.
 """
 
-import concurrent.futures
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,15 +17,22 @@ from jaxtyping import Float32, Int32
 from prod_jax.retrieval import tiles
 
 Found = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
-# Some rows of a matrix, by their numbers.
-Read = Callable[[np.ndarray], np.ndarray]
+
+
+class Pairs(NamedTuple):
+  """Numbers of n queries and n rows."""
+
+  query: np.ndarray
+  row: np.ndarray
+
+
+# Inner products [n] of pairs, of which the queries are given.
+Multiply = Callable[[np.ndarray, Pairs], np.ndarray]
 
 _FIRST_CAPACITY = 4  # groups a query that are taken out of a tile
 # Times k: rows that are kept for a query, in the mean and for any one, before
 # all but the best are dropped.
 _KEPT, _MOST_KEPT = 6, 18
-_THREADS = 2
-_READ = 64  # queries whose rows are read together
 
 
 class Nearest:
@@ -43,14 +49,22 @@ class Nearest:
     size: all sets of queries are padded to it.
     k: neighbours of each.
     dtype: that vectors are rounded to.
-    read: gives the rows that were found once more.
+    multiply: gives scores of what was found in float32.
+
+  Attributes:
+    query_QD: as given, padded.
   """
 
   def __init__(
-    self, query_QD: np.ndarray, size: int, k: int, dtype: str, read: Read
+    self,
+    query_QD: np.ndarray,
+    size: int,
+    k: int,
+    dtype: str,
+    multiply: Multiply,
   ):
-    self._query_QD, self._read = padded(query_QD, size), read
-    self._query = tiles.rounded(self._query_QD, dtype=dtype)
+    self.query_QD, self._multiply = padded(query_QD, size), multiply
+    self._query = tiles.rounded(self.query_QD, dtype=dtype)
     self._k, self._capacity = k, _FIRST_CAPACITY * size
     # Of the queries that pad the block nothing is wanted.
     self._bound_Q = np.full(size, np.inf, np.float32)
@@ -59,10 +73,13 @@ class Nearest:
     self._found: list[_Rows] = []
     self._count_Q = np.zeros(size, np.int64)  # of what was found
 
-  def sample(self, block: tiles.Block, place: int) -> None:
-    """Bounds by the score at a place, from 1, among those of all samples."""
+  def at_best(self, block: tiles.Block, place: int) -> np.ndarray:
+    """What the best rows of a sample score at least [Q, place], best first."""
     k = min(place, len(block.rows.off_R))
-    best_QK = np.asarray(tiles.lowest_of_best(self._query, *block, k=k)[0])
+    return np.asarray(tiles.lowest_of_best(self._query, *block, k=k)[0])
+
+  def bound(self, best_QK: np.ndarray, place: int) -> None:
+    """Bounds by the score at a place, from 1, among those of all samples."""
     both_QK = np.concatenate([self._sampled_QK, best_QK], axis=1)
     both_QK = -np.sort(-both_QK, axis=1)
     self._sampled_QK = both_QK[:, :place]
@@ -103,19 +120,36 @@ class Nearest:
     self._count_Q += np.bincount(found.query, minlength=len(self._count_Q))
     mean, most = self._count_Q.mean(), self._count_Q.max()
     if mean > _KEPT * self._k or most > _MOST_KEPT * self._k:
-      self.best()
+      self.best(self._multiply(self.query_QD, self.wanted()))
 
-  def best(self) -> tuple[Found, np.ndarray]:
+  def wanted(self) -> Pairs:
+    """Which of the kept may be among the best k, and are to be scored again."""
+    found = _Rows(*map(np.concatenate, zip(*self._found, strict=True)))
+    if found.margin.any():
+      lowest = np.nan_to_num(found.score - found.margin, nan=-np.inf)
+      lowest_QW = self._lines(found.query, lowest, -np.inf)
+      # As many are no worse, whatever was lost in rounding.
+      least_Q = np.asarray(_top_k(lowest_QW, self._k)[0])[:, -1]
+      below = found.score + found.margin < least_Q[found.query]
+      found = found.at(np.flatnonzero(~below))
+    self._found = [found]
+    again = found.at(np.flatnonzero(found.margin))
+    return Pairs(again.query, again.row)
+
+  def best(self, score: np.ndarray) -> tuple[Found, np.ndarray]:
     """The best k of what was kept for each query; the rest is dropped.
 
     Row -1 with score -inf stands for each that lacks.
+
+    Args:
+      score: in float32, of those that are `wanted`.
 
     Returns:
       Rows and scores; and of which queries the bound was too high, so that
       some are missing.
     """
-    found = _Rows(*map(np.concatenate, zip(*self._found, strict=True)))
-    found = self._scored(found)
+    (found,) = self._found
+    found.score[np.flatnonzero(found.margin)] = score
     # The sign of a NaN decides where top_k puts it; infinity is always first.
     score = np.where(np.isnan(found.score), np.inf, found.score)
     score_QW = self._lines(found.query, score, -np.inf)
@@ -132,22 +166,6 @@ class Nearest:
     self._bound_Q = np.maximum(self._bound_Q, score_QK[:, -1])
     return (row_QK, score_QK), is_short_Q
 
-  def _scored(self, found: "_Rows") -> "_Rows":
-    """Those that may be among the best k, with scores in float32."""
-    if not found.margin.any():
-      return found
-    lowest = np.nan_to_num(found.score - found.margin, nan=-np.inf)
-    lowest_QW = self._lines(found.query, lowest, -np.inf)
-    # As many are no worse, whatever was lost in rounding.
-    least_Q = np.asarray(_top_k(lowest_QW, self._k)[0])[:, -1]
-    below = found.score + found.margin < least_Q[found.query]
-    found = found.at(np.flatnonzero(~below))
-    new = np.flatnonzero(found.margin)
-    found.score[new] = _products(
-      self._query_QD, found.query[new], found.row[new], self._read
-    )
-    return found
-
   def _lines(
     self, query: np.ndarray, value: np.ndarray, missing: int | float
   ) -> np.ndarray:
@@ -156,7 +174,7 @@ class Nearest:
     W is a power of two, and `k` at least.
     """
     order = np.argsort(query, kind="stable")
-    count_Q = np.bincount(query, minlength=len(self._query_QD))
+    count_Q = np.bincount(query, minlength=len(self.query_QD))
     before = np.repeat(np.cumsum(count_Q) - count_Q, count_Q)
     width = power_of_two(max(self._k, int(count_Q.max())))
     lines_QW = np.full((len(count_Q), width), missing, value.dtype)
@@ -182,28 +200,6 @@ class _Rows(NamedTuple):
   def at(self, places: np.ndarray) -> "_Rows":
     """Some of them."""
     return _Rows(*(x[places] for x in self))
-
-
-def _products(
-  query_QD: np.ndarray, query: np.ndarray, row: np.ndarray, read: Read
-) -> np.ndarray:
-  """Inner products [n] of n pairs, of equal vectors always the same."""
-  product = np.empty(len(query), np.float32)
-  order = np.argsort(query, kind="stable")
-  starts = np.searchsorted(query[order], np.arange(len(query_QD) + 1))
-
-  def multiply(first: int) -> None:
-    last = min(first + _READ, len(query_QD))
-    these = order[starts[first] : starts[last]]
-    rows, at = np.unique(row[these], return_inverse=True)
-    rows_RD = np.asarray(read(rows), np.float32)
-    for i in range(first, last):
-      own = slice(*(starts[i : i + 2] - starts[first]))
-      product[these[own]] = np.einsum("RD,D->R", rows_RD[at[own]], query_QD[i])
-
-  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-    list(pool.map(multiply, range(0, len(query_QD), _READ)))
-  return product
 
 
 _top_k = jax.jit(lax.top_k, static_argnums=1)

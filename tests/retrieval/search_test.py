@@ -155,14 +155,10 @@ def test_rows_are_read_in_blocks_of_one_compilation(
   before = tiles.above._cache_size()
   index.search(rng.normal(size=(9, 17)).astype(np.float32), 3)
   index.search(rng.normal(size=(3, 17)).astype(np.float32), 3)
-  assert rows.blocks == [128, 128, 44] * 2
+  times = 2 if dtype == "bfloat16" else 1  # for the scores in float32
+  assert sorted(rows.blocks) == [44] * 2 * times + [128] * 4 * times
+  assert rows.single == [128, 128]  # samples, for the bound
   assert tiles.above._cache_size() == before + 1
-  # A sample for the bound, and once more the few that may be nearest.
-  sample, *again = rows.single
-  assert sample == 128
-  again.remove(128)
-  assert all(few < 40 for few in again)
-  assert bool(again) == (dtype == "bfloat16")
 
 
 def test_products_are_added_in_float32_on_a_tpu_too(dtype):

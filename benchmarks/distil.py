@@ -101,9 +101,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   return {
     **_measured(seconds, seen, clock),
     "base_mib": base,
-    "operators": lambda: operators.torch(
-      lambda: _first_step(trainer, loss, rows)
-    ),
+    "operators": lambda: operators.torch(lambda: st.one_step(trainer, rows)),
     "proof": computed,
   }
 

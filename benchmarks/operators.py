@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# By YNNPACK or XLA itself: products of matrices, and what XLA fuses with them.
+# By YNNPACK or XLA itself: products of matrices, and what is fused with them.
 _XLA_PRODUCT = re.compile(r"ynn_fusion|dot")
+_LOOP = re.compile(r"while|call|conditional")  # their parts are there too
 _TORCH_PRODUCT = re.compile(r"aten::(\w*mm|_scaled_dot_product_\w+)$")
 
 
@@ -33,7 +34,8 @@ def xla(run: Callable[[], Any]) -> dict[str, Any]:
       for event in line.events:
         if any(key == "hlo_op" for key, _ in event.stats):
           name = re.sub(r"[.\d]+$", "", event.name)
-          seconds[name] += event.duration_ns / 1e9
+          if not _LOOP.match(name):
+            seconds[name] += event.duration_ns / 1e9
   return shares(seconds, _XLA_PRODUCT)
 
 

@@ -165,7 +165,7 @@ def _search(m: Measured, by_name: Mapping, same: Mapping) -> str:
     f"here, in {m.first('search', 'exact', 'multiplied_in')}, and {peer:.0f} "
     "in faiss, choosing the best included; products are "
     f"{_percent(m.of('search', 'exact', 'operators', 'products'))} of the time "
-    "of our operators. "
+    "of our operators on the device. "
     f"{_verdict(by_name, 'scann')} Its recall of the exact hundred is "
     f"{m.of('search', 'scann', 'recall'):.3f} (index: {kind}); building it "
     f"takes {m.of('search', 'scann', 'built_seconds'):.1f} s, which pays after "
@@ -257,7 +257,8 @@ def _operators(m: Measured, piece: str) -> str:
       f"`{largest['largest']}` with {_percent(largest['largest_share'])}"
     )
   return (
-    "By the profilers, products of matrices, with what is fused to them, are "
+    "By the profilers, products of matrices, with what is fused to them (here "
+    "as there softmax in attention), are "
     f"{products[0]} of the time of operators here and {products[1]} there; of "
     f"the others {others[0]} and {others[1]} take most."
   )

@@ -151,6 +151,15 @@ def trainer(
   )
 
 
+def one_step(trainer: SentenceTransformerTrainer, rows: list[dict]) -> None:
+  """One more step of a trainer that has trained, on other rows."""
+  trainer.model.train()
+  trainer.training_step(trainer.model_wrapped, trainer.data_collator(rows))
+  trainer.accelerator.clip_grad_norm_(trainer.model.parameters(), side.CLIP)
+  trainer.optimizer.step()
+  trainer.optimizer.zero_grad()
+
+
 def _in_order(dataset: Any, **settings: Any) -> DefaultBatchSampler:
   return DefaultBatchSampler(
     torch.utils.data.SequentialSampler(dataset),

@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import functools
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -20,7 +21,6 @@ from prod_jax.retrieval.nearest import (
   Found,
   Nearest,
   Pairs,
-  padded,
   power_of_two,
 )
 
@@ -51,8 +51,8 @@ class ExactIndex:
   """All inner products, on the default device, as float32 has them.
 
   The rows stay where they are, in memory or on disk. A few blocks of them are
-  on the device at a time, with all queries; where products are made of rounded
-  vectors, those that may be among the best are read once more.
+  on the device at a time, with all queries. Where products are made of rounded
+  vectors, the blocks of those that may be among the best are read once more.
 
   Args:
     vectors: [rows, D], float of any precision.
@@ -68,6 +68,7 @@ class ExactIndex:
     groups = math.ceil(self._rows / (blocks * tiles.GROUP))
     self._row_block = groups * tiles.GROUP
     self._dtype = tiles.fastest()
+    self._centre_D = self._centre()
 
   def search(self, query_QD: Queries, k: int) -> Found:
     """As `Index.search`; compiles once for each `k` and size of queries.
@@ -107,7 +108,14 @@ class ExactIndex:
     """
     size = min(QUERY_BLOCK, power_of_two(len(query_QD)))
     nearest = [
-      Nearest(query_QD[i : i + size], size, k, self._dtype, self._multiply)
+      Nearest(
+        query_QD[i : i + size],
+        size,
+        k,
+        self._dtype,
+        self._centre_D,
+        self._multiply,
+      )
       for i in range(0, len(query_QD), size)
     ]
     # On a CPU one thread selects, on one core, while another multiplies.
@@ -130,7 +138,7 @@ class ExactIndex:
         cycle(nearest), _results(pool, looks), strict=False
       ):
         these.keep(found)
-      wanted = list(pool.map(Nearest.wanted, nearest))
+      wanted = list(pool.map(Nearest.narrow, nearest))
       scores = self._multiply_all(nearest, wanted)
       found = list(pool.map(Nearest.best, nearest, scores))
     ids, scores, is_short = (
@@ -157,14 +165,15 @@ class ExactIndex:
   def _multiply(self, query_QD: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Inner products [n] of pairs, of equal vectors always the same."""
     score = np.empty(len(pairs.row), np.float32)
+    if not len(score):
+      return score
     order = np.argsort(pairs.row, kind="stable")
     query, row = pairs.query[order], pairs.row[order]
-    firsts = range(0, self._rows, self._row_block)
-    starts = np.searchsorted(row, [*firsts, self._rows]).tolist()
+    blocks, starts = np.unique(row // self._row_block, return_index=True)
+    stops = [*starts[1:].tolist(), len(row)]
 
-    def multiply(first: int, start: int, stop: int) -> None:
-      if start == stop:
-        return
+    def multiply(block: int, start: int, stop: int) -> None:
+      first = block * self._row_block
       rows_RD = self._vectors[first : first + self._row_block]
       rows_RD = np.asarray(rows_RD, np.float32)
       for i in range(start, stop, _PAIRS):
@@ -173,8 +182,8 @@ class ExactIndex:
           "nD,nD->n", rows_RD[row[at] - first], query_QD[query[at]]
         )
 
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-      list(pool.map(multiply, firsts, starts, starts[1:]))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+      list(pool.map(multiply, blocks.tolist(), starts.tolist(), stops))
     return score
 
   def _blocks(self) -> Iterator[tuple[int, tiles.Block]]:
@@ -195,8 +204,22 @@ class ExactIndex:
       yield self._put(self._vectors[rows[i : i + self._row_block]])
 
   def _put(self, rows: np.ndarray) -> tiles.Block:
-    rows_RD = padded(rows, self._row_block)
-    return tiles.Block(tiles.rounded(rows_RD, dtype=self._dtype), len(rows))
+    count, missing = len(rows), self._row_block - len(rows)
+    if missing:  # zeros may be far from the centre
+      rows = np.pad(rows, ((0, missing), (0, 0)), mode="edge")
+    near = tiles.rounded(rows, self._centre_D, dtype=self._dtype)
+    return tiles.Block(near, count)
+
+  def _centre(self) -> Float32[np.ndarray, "D"]:
+    """About the mean of all rows; nothing where they are not rounded."""
+    centre_D = np.zeros(self._vectors.shape[1], np.float32)
+    if self._dtype == "float32":
+      return centre_D
+    rows = np.linspace(0, self._rows - 1, min(self._rows, ROW_BLOCK))
+    mean_D = self._vectors[rows.astype(np.int64)].mean(axis=0, dtype=np.float64)
+    # Any centre will do: a row that is no number is named in the end.
+    sound = np.abs(mean_D) < np.finfo(np.float32).max
+    return np.where(sound, mean_D, centre_D).astype(np.float32)
 
 
 def _results(

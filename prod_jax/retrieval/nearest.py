@@ -1,8 +1,9 @@
 """The nearest of the rows that are looked at, block by block.
 
 Products are made and looked through on the device, in the precision that is
-fastest there; what may win is kept on the host, and its products are made again
-in float32. Which rows there are, and in what blocks, is exact.py.
+fastest there; what may win is kept on the host. Where that precision is not
+float32, its products are made again. Which rows there are, and in what blocks,
+is exact.py.
 """
 
 import math
@@ -32,7 +33,7 @@ Multiply = Callable[[np.ndarray, Pairs], np.ndarray]
 _FIRST_CAPACITY = 4  # groups a query that are taken out of a tile
 # Times k: rows that are kept for a query, in the mean and for any one, before
 # all but the best are dropped.
-_KEPT, _MOST_KEPT = 6, 18
+_KEPT, _MOST_KEPT = 4, 16
 
 
 class Nearest:
@@ -49,6 +50,7 @@ class Nearest:
     size: all sets of queries are padded to it.
     k: neighbours of each.
     dtype: that vectors are rounded to.
+    centre_D: that is taken away from rows before they are rounded.
     multiply: gives scores of what was found in float32.
 
   Attributes:
@@ -61,10 +63,17 @@ class Nearest:
     size: int,
     k: int,
     dtype: str,
+    centre_D: np.ndarray,
     multiply: Multiply,
   ):
-    self.query_QD, self._multiply = padded(query_QD, size), multiply
-    self._query = tiles.rounded(self.query_QD, dtype=dtype)
+    self.query_QD, self._multiply = _padded(query_QD, size), multiply
+    self._query = tiles.rounded(
+      self.query_QD, np.zeros_like(centre_D), dtype=dtype
+    )
+    # What all scores of a query have in common.
+    self._common_Q = np.einsum(
+      "QD,D->Q", self.query_QD, centre_D, dtype=np.float64
+    ).astype(np.float32)
     self._k, self._capacity = k, _FIRST_CAPACITY * size
     # Of the queries that pad the block nothing is wanted.
     self._bound_Q = np.full(size, np.inf, np.float32)
@@ -80,6 +89,8 @@ class Nearest:
 
   def bound(self, best_QK: np.ndarray, place: int) -> None:
     """Bounds by the score at a place, from 1, among those of all samples."""
+    best_QK = best_QK + self._common_Q[:, None]
+    best_QK = np.where(np.isnan(best_QK), -np.inf, best_QK)
     both_QK = np.concatenate([self._sampled_QK, best_QK], axis=1)
     both_QK = -np.sort(-both_QK, axis=1)
     self._sampled_QK = both_QK[:, :place]
@@ -88,7 +99,7 @@ class Nearest:
 
   def look(self, first: int, block: tiles.Block) -> "_Rows":
     """What may beat the bound among the rows of a block, from `first` on."""
-    bound_Q, hits, capacity = self._bound_Q, math.inf, 0
+    bound_Q, hits, capacity = self._bound_Q - self._common_Q, math.inf, 0
     while hits > capacity:
       capacity = self._capacity
       hits, at_C, score_CN, margin_Q = tiles.above(
@@ -107,7 +118,7 @@ class Nearest:
     found = _Rows(
       query.astype(np.uint16),
       (first + row).astype(np.int32),
-      score_CN.ravel()[beats],
+      score_CN.ravel()[beats] + self._common_Q[query],
       margin_Q[query],
     )
     if block.count < len(block.rows.off_R):
@@ -120,10 +131,14 @@ class Nearest:
     self._count_Q += np.bincount(found.query, minlength=len(self._count_Q))
     mean, most = self._count_Q.mean(), self._count_Q.max()
     if mean > _KEPT * self._k or most > _MOST_KEPT * self._k:
-      self.best(self._multiply(self.query_QD, self.wanted()))
+      self.best(self._multiply(self.query_QD, self.narrow()))
 
-  def wanted(self) -> Pairs:
-    """Which of the kept may be among the best k, and are to be scored again."""
+  def narrow(self) -> Pairs:
+    """Drops what cannot be among the best k of what was kept.
+
+    Returns:
+      What of the rest is to be scored in float32, for `best`.
+    """
     found = _Rows(*map(np.concatenate, zip(*self._found, strict=True)))
     if found.margin.any():
       lowest = np.nan_to_num(found.score - found.margin, nan=-np.inf)
@@ -142,7 +157,7 @@ class Nearest:
     Row -1 with score -inf stands for each that lacks.
 
     Args:
-      score: in float32, of those that are `wanted`.
+      score: of what `narrow`, called just before, has returned.
 
     Returns:
       Rows and scores; and of which queries the bound was too high, so that
@@ -210,7 +225,7 @@ def power_of_two(least: int) -> int:
   return 1 << (least - 1).bit_length()
 
 
-def padded(rows: np.ndarray, size: int) -> np.ndarray:
+def _padded(rows: np.ndarray, size: int) -> np.ndarray:
   """Rows with zeros behind them, up to `size`."""
   missing = size - len(rows)
   return np.pad(rows, ((0, missing), (0, 0))) if missing else np.asarray(rows)

@@ -5,7 +5,6 @@ those rows, and how it was embedded, is encode.py.
 """
 
 import ctypes
-import pathlib
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Float32, Int
 
+from prod_jax.retrieval import tiles
 from prod_jax.retrieval.exact import (
   ExactIndex,
   Found,
@@ -29,7 +29,6 @@ CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
-CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 @runtime_checkable
@@ -188,8 +187,7 @@ def _allow_avx2() -> None:
   """
   import scann_pybind
 
-  known = CPU_INFO.read_text().split() if CPU_INFO.exists() else []
-  if "avx2" not in known or "fma" not in known:
+  if not tiles.cpu_has("avx2", "fma"):
     return
   library = ctypes.CDLL(scann_pybind.__file__)
   try:

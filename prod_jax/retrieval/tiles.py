@@ -15,21 +15,23 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Int32
 
 GROUP = 128  # rows that are taken out of a tile together
-_CPU_INFO = pathlib.Path("/proc/cpuinfo")
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 class Rounded(NamedTuple):
-  """Vectors on the device as they are multiplied.
+  """Vectors, less their centre, on the device as they are multiplied.
 
   Attributes:
     near_RD: what they are rounded to.
     off_R: norm of the difference.
-    length_R: norm of the vectors themselves.
+    length_R: norm of what was rounded.
+    centre: norm of the centre.
   """
 
   near_RD: jax.Array
   off_R: jax.Array
   length_R: jax.Array
+  centre: jax.Array
 
 
 class Block(NamedTuple):
@@ -40,28 +42,46 @@ class Block(NamedTuple):
 
 
 def fastest() -> str:
-  """The precision in which the default device multiplies fastest.
+  """The precision to multiply in: bfloat16, which TPUs and GPUs are made for.
 
-  Processors without products of bfloat16 would convert them to float32.
+  Of processors, those without such products would convert to float32.
   """
-  if jax.default_backend() != "cpu":
-    return "bfloat16"
-  known = _CPU_INFO.read_text().split() if _CPU_INFO.exists() else []
-  return "bfloat16" if "avx512_bf16" in known else "float32"
+  on_cpu = jax.default_backend() == "cpu"
+  return "bfloat16" if not on_cpu or cpu_has("avx512_bf16") else "float32"
+
+
+def cpu_has(*flags: str) -> bool:
+  """Whether this machine's processor says that it has all of these."""
+  known = CPU_INFO.read_text().split() if CPU_INFO.exists() else []
+  return set(flags) <= set(known)
 
 
 @functools.partial(jax.jit, static_argnames="dtype")
-def rounded(rows_RD: Float[Array, "R D"], *, dtype: str) -> Rounded:
-  """Vectors as they are multiplied: in float32, or nearest in bfloat16."""
-  rows_RD = near_RD = rows_RD.astype(jnp.float32)
+def rounded(
+  rows_RD: Float[Array, "R D"], centre_D: Float32[Array, "D"], *, dtype: str
+) -> Rounded:
+  """Vectors as they are multiplied: in float32, or nearest in bfloat16.
+
+  What is lost goes with their distance from the centre, which is that much
+  less where all have much in common.
+  """
+  rows_RD = near_RD = rows_RD.astype(jnp.float32) - centre_D[None]
   if dtype == "bfloat16":
     # Two conversions may be taken for none.
     near_RD = lax.reduce_precision(rows_RD, exponent_bits=8, mantissa_bits=7)
   return Rounded(
     near_RD.astype(dtype),
-    jnp.linalg.norm(rows_RD - near_RD, axis=1),
-    jnp.linalg.norm(rows_RD, axis=1),
+    _norm(rows_RD - near_RD),
+    _norm(rows_RD),
+    _norm(centre_D[None])[0],
   )
+
+
+def _norm(rows_RD: Float32[Array, "R D"]) -> Float32[Array, "R"]:
+  """Norms, also of vectors whose squares are no numbers of float32."""
+  largest_R = jnp.abs(rows_RD).max(axis=1)
+  scale_R = jnp.where(largest_R > 0, largest_R, 1)
+  return scale_R * jnp.linalg.norm(rows_RD / scale_R[:, None], axis=1)
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
@@ -93,8 +113,9 @@ def above(
     these may be off by, by query.
   """
   Q = len(query.off_R)
-  rounded = query.near_RD.dtype != jnp.float32
-  margin_Q = _margin(query, rows) if rounded else jnp.zeros_like(bound_Q)
+  # Nothing is lost in float32, or where all scores are 0.
+  is_off_Q = (query.length_R > 0) & (query.near_RD.dtype != jnp.float32)
+  margin_Q = jnp.where(is_off_Q, _margin(query, rows), 0)
   limit_Q = bound_Q - margin_Q
   score_QGN = _scores(query, rows).reshape(Q, -1, GROUP)
   is_row_GN = (jnp.arange(len(rows.off_R)) < count).reshape(-1, GROUP)
@@ -136,9 +157,13 @@ def _margin(query: Rounded, rows: Rounded) -> Float32[Array, "Q"]:
   """What scores may differ by from those in float32, for any of the rows.
 
   By Cauchy and Schwarz |q.r - q'.r'| <= |q||r - r'| + |q - q'||r'|. Adding up D
-  products in float32 loses no more than D units in the last place of |q||r|.
+  products in float32 loses D halves of a unit in the last place of |q||r| at
+  most; twice that is twice what both sums lose. A few units more are those of
+  the centre, which is taken away here and added in nearest.py.
   """
   off, length = rows.off_R.max(), rows.length_R.max()
-  units = query.near_RD.shape[1] * 2.0**-22  # of both, and of what stands here
-  relative_Q = query.off_R * (length + off) + query.length_R * off
-  return 1.01 * relative_Q + units * query.length_R * length + 1e-30
+  lost_Q = query.off_R * (length + off) + query.length_R * off
+  units = (query.near_RD.shape[1] + 8) * 2.0**-22
+  sums_Q = units * query.length_R * (length + 2 * rows.centre)
+  # The last one is for scores that are no normal numbers.
+  return 1.01 * lost_Q + sums_Q + 1e-30

@@ -157,13 +157,33 @@ def test_rows_are_read_in_blocks_of_one_compilation(
   index.search(rng.normal(size=(3, 17)).astype(np.float32), 3)
   times = 2 if dtype == "bfloat16" else 1  # for the scores in float32
   assert sorted(rows.blocks) == [44] * 2 * times + [128] * 4 * times
-  assert rows.single == [128, 128]  # samples, for the bound
+  # Some for the centre, and samples for the bound.
+  assert rows.single == [128] * (times + 1)
   assert tiles.above._cache_size() == before + 1
+
+
+def test_few_blocks_are_there_at_once(small_blocks, monkeypatch):
+  rng = np.random.default_rng(0)
+  rows = Watched(rng.normal(size=(3000, 8)).astype(np.float32))
+  kept, waiting = [], []
+  keep = nearest.Nearest.keep
+
+  def watched(self, found):
+    waiting.append(len(rows.blocks) - len(kept))
+    kept.append(found)
+    keep(self, found)
+
+  monkeypatch.setattr(nearest.Nearest, "keep", watched)
+  monkeypatch.setattr(nearest, "_KEPT", 100)  # none is scored before the end
+  monkeypatch.setattr(nearest, "_MOST_KEPT", 10_000)
+  exact.ExactIndex(rows).search(rng.normal(size=(4, 8)).astype(np.float32), 3)
+  assert len(kept) > 20 and max(waiting) <= exact._THREADS + 2
 
 
 def test_products_are_added_in_float32_on_a_tpu_too(dtype):
   query, rows = (
-    tiles.rounded(jnp.zeros((n, 3)), dtype=dtype) for n in (4, tiles.GROUP)
+    tiles.rounded(jnp.zeros((n, 3)), jnp.zeros(3), dtype=dtype)
+    for n in (4, tiles.GROUP)
   )
   programs = (
     jax.make_jaxpr(functools.partial(tiles.lowest_of_best, k=2))(
@@ -178,23 +198,92 @@ def test_products_are_added_in_float32_on_a_tpu_too(dtype):
     assert "preferred_element_type=float32" in program
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def near(x, centre=0.0):
+  centre_D = np.full(x.shape[1], centre, np.float32)
+  return tiles.rounded(np.float32(x), centre_D, dtype="bfloat16")
+
+
+def off_and_margin(queries, rows, centre=0.0):
+  """What rounding loses of each query's scores at most, and what was said."""
+  queries, rows = np.float32(queries), np.float32(rows)
+  query, row = near(queries), near(rows, centre)
+  common = centre * queries.sum(axis=1, dtype=np.float64)
+  score = np.float64(tiles._scores(query, row)) + common[:, None]
+  exact_scores = np.float64(queries) @ np.float64(rows).T
+  margin = np.asarray(tiles._margin(query, row))
+  return np.abs(score - exact_scores).max(axis=1), margin
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e18])
 def test_margin_is_what_rounding_loses_and_little_more(scale):
   rng = np.random.default_rng(0)
-  query, rows = rng.normal(size=(64, 96)), scale * rng.normal(size=(4096, 96))
-  query, rows = query.astype(np.float32), rows.astype(np.float32)
-  near = [tiles.rounded(x, dtype="bfloat16") for x in (query, rows)]
-  off = np.abs(tiles._scores(*near) - query @ rows.T).max(axis=1)
-  # In line with a query and a row, as may be, it would be all that is lost.
-  margin = np.asarray(tiles._margin(*near))
+  queries, rows = rng.normal(size=(64, 96)), rng.normal(size=(4096, 96))
+  off, margin = off_and_margin(queries, scale * rows)
   assert (off < margin).all() and (margin < 8 * off).all()
-  worst = query[:1] - np.asarray(near[0].near_RD[:1], np.float32)
-  worst = worst / np.linalg.norm(worst) * np.linalg.norm(rows[0])
-  one = tiles.rounded(worst, dtype="bfloat16")
-  first = tiles.rounded(query[:1], dtype="bfloat16")
-  off = np.abs(tiles._scores(first, one) - query[:1] @ worst.T)[0]
-  margin = np.asarray(tiles._margin(first, one))
-  assert off < margin < 3 * off
+  # In line with what the other one loses, all is lost that may be.
+  for lost_by, in_line in ((0, 1), (1, 0)):
+    pair = [queries[:1], scale * rows[:1]]
+    lost = pair[lost_by] - np.float64(near(pair[lost_by]).near_RD)
+    length = np.linalg.norm(pair[in_line])
+    lost = lost / np.linalg.norm(lost) * length
+    pair[in_line] = np.float64(near(lost).near_RD)  # nothing is lost of it
+    off, margin = off_and_margin(*pair)
+    assert off < margin < 1.1 * off
+
+
+def test_margin_goes_with_the_distance_from_a_centre():
+  rng = np.random.default_rng(0)
+  queries = rng.normal(size=(16, 64))
+  rows = 5 + 1e-2 * rng.normal(size=(512, 64))
+  off, margin = off_and_margin(queries, rows, centre=5.0)
+  _, far = off_and_margin(queries, rows)
+  assert (off < margin).all() and (margin < far / 20).all()
+
+
+@pytest.mark.parametrize("k", [1, 20])
+def test_what_all_rows_share_costs_nothing(monkeypatch, k):
+  """Else all of them would pass, and be scored one by one."""
+  monkeypatch.setattr(tiles, "fastest", lambda: "bfloat16")
+  rng = np.random.default_rng(0)
+  vectors = 3 + 1e-2 * rng.normal(size=(20_000, 32))
+  vectors, queries = np.float32(vectors), np.float32(rng.normal(size=(16, 32)))
+  index = exact.ExactIndex(vectors)
+  multiply, pairs = index._multiply, []
+
+  def watched(query_QD, wanted):
+    pairs.append(len(wanted.row))
+    return multiply(query_QD, wanted)
+
+  monkeypatch.setattr(index, "_multiply", watched)
+  _, scores = index.search(queries, k)
+  expected = -np.sort(-(np.float64(queries) @ np.float64(vectors).T))[:, :k]
+  np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+  assert sum(pairs) < 40 * k * len(queries)
+
+
+def test_a_product_is_the_same_alone_and_among_others():
+  rng = np.random.default_rng(0)
+  vectors = np.float32(rng.normal(size=(500, 37)))
+  index = exact.ExactIndex(vectors)
+  pairs = nearest.Pairs(np.zeros(500, np.uint16), np.arange(500))
+  together = index._multiply(vectors[:1], pairs)
+  for i in (0, 7, 499):
+    one = nearest.Pairs(pairs.query[:1], pairs.row[i : i + 1])
+    assert index._multiply(vectors[:1], one)[0] == together[i]
+
+
+def test_bfloat16_is_for_processors_that_multiply_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(tiles, "CPU_INFO", tmp_path / "cpuinfo")
+  assert tiles.fastest() == "float32"
+  for flags, dtype in (
+    ("avx512f fma", "float32"),
+    ("fma avx512_bf16 sse", "bfloat16"),
+  ):
+    tiles.CPU_INFO.write_text(f"flags : {flags}")
+    assert tiles.fastest() == dtype
+  monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  tiles.CPU_INFO.write_text("flags : fma")
+  assert tiles.fastest() == "bfloat16"
 
 
 def test_rounding_loses_no_neighbour(small_blocks):
@@ -301,8 +390,17 @@ def test_one_query_with_many_ties_costs_no_more_than_its_own(
   vectors = rng.normal(size=(20_000, 4)).astype(np.float32)
   queries = rng.normal(size=(64, 4)).astype(np.float32)
   queries[5] = 0
-  ids, _ = exact.ExactIndex(vectors).search(queries, 100)
+  index = exact.ExactIndex(vectors)
+  multiply, pairs = index._multiply, []
+
+  def counted(query_QD, wanted):
+    pairs.append(len(wanted.row))
+    return multiply(query_QD, wanted)
+
+  monkeypatch.setattr(index, "_multiply", counted)
+  ids, _ = index.search(queries, 100)
   assert ids[5].tolist() == list(range(100))
+  assert sum(pairs) < 10 * 100 * len(queries)
   most = nearest._MOST_KEPT * 100 + exact.ROW_BLOCK
   assert max(widths) <= nearest.power_of_two(most)
 
@@ -390,14 +488,14 @@ def test_scann_is_told_of_what_the_processor_has(monkeypatch, tmp_path):
   pytest.importorskip("scann")  # which puts the folder of this on the path
   import scann_pybind
 
-  monkeypatch.setattr(search, "CPU_INFO", tmp_path / "cpuinfo")
+  monkeypatch.setattr(tiles, "CPU_INFO", tmp_path / "cpuinfo")
   library = ctypes.CDLL(scann_pybind.__file__)
   switch = ctypes.c_bool.in_dll(library, search.AVX2_SWITCH)
   before, switch.value = switch.value, False
   said = []
   for flags in (None, "flags : sse4_2 avx fma", "flags : avx avx2 fma"):
     if flags:
-      search.CPU_INFO.write_text(flags)
+      tiles.CPU_INFO.write_text(flags)
     search._allow_avx2()
     said.append(switch.value)
   switch.value = before

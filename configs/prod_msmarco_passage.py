@@ -466,7 +466,7 @@ def mined(number: int, params: str, c: Collection, **changes) -> dict:
       depth=c.depth,
       negatives=100,  # README
       relevance=c.relevance,
-      block_queries=65_536,  # a block reads all vectors once
+      block_queries=65_536,  # all vectors are read for each block
     )
     | changes
   }

@@ -141,8 +141,8 @@ def _products_alone(m: Measured) -> str:
   return (
     f"The inner products alone, in {dtype} at the rate of peak, would be "
     f"{rate:,.0f} queries/s, and exact search of vectors in memory, which "
-    f"chooses the best too, makes {m.of('search', 'exact', 'rate'):,.0f}; the "
-    "rest is reading shards and writing lists."
+    f"chooses the best too, makes {m.of('search', 'exact', 'rate'):,.0f}. "
+    "Mining reads shards and writes lists besides."
   )
 
 

@@ -10,12 +10,11 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks import texts
 from benchmarks.side import CLIP, DECAY, NEGATIVES, RATE, SCALE
-from prod_jax import config, kinds, packaged, sharding
+from prod_jax import compilation, config, kinds, packaged, sharding
 from prod_jax.data.lists import Candidates, load_lists, save_lists
 from prod_jax.data.store import TokenStore, build_store
 from prod_jax.group import Group
@@ -47,8 +46,7 @@ def shared(
     candidates: of each of them.
     layers: of the packaged encoder that are kept; all without.
   """
-  jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  compilation.keep(cache / "compiled")
   packed = dict(weights="packaged", dropout=0.0, layers=tuple(layers))
   data = config.Data(
     name="folder",

@@ -277,6 +277,8 @@ def _of_peak(m: Measured, ours: float, peer: float) -> str:
 
 def _verdict(by_name: Mapping[str, Any], name: str) -> str:
   """What the row says, in a sentence."""
+  if name not in by_name:
+    return "What it is held against was not measured."
   row = by_name[name]
   reached = "reached" if row["reached"] else "not reached"
   sign = "at least" if row["better"] == "higher" else "at most"

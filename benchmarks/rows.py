@@ -55,14 +55,14 @@ class Piece:
 
   Attributes:
     most_rounds: what takes long is measured less often.
-    rehearsed: a side that runs once before, so that its programs are compiled.
+    rehearsed: sides that run once before, so that their programs are compiled.
     same: sides whose results must agree, and how.
   """
 
   module: str
   sides: tuple[str, ...]
   most_rounds: int = 99
-  rehearsed: str = ""
+  rehearsed: tuple[str, ...] = ()
   same: tuple[str, str, Literal["numbers", "rows"]] | None = None
 
 
@@ -75,7 +75,7 @@ PIECES = (
     "mine",
     ("ours", "peer", "ours_stored", "peer_stored"),
     most_rounds=3,
-    rehearsed="ours",
+    rehearsed=("ours", "ours_stored"),
     same=("ours", "peer", "rows"),
   ),
   Piece(

@@ -78,8 +78,8 @@ def measure(
     What each side measured in each round; and by the piece's name how far
     their results are apart.
   """
-  if piece.rehearsed:
-    _run(piece, piece.rehearsed, cache)
+  for name in piece.rehearsed:
+    _run(piece, name, cache)
   for kept in cache.glob(f"{piece.module}-batch-sizes.json"):
     kept.unlink()
   runs: dict[str, list[dict]] = {name: [] for name in piece.sides}

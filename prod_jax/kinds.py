@@ -105,6 +105,7 @@ class Mine:
       not labelled, beside all that are; ranks stay those of the whole run.
     relevance: with "answers" a passage that contains an answer is a positive
       too, and the labelled one is the first in its list.
+    block_queries: that are saved at once; all vectors are read for each block.
   """
 
   kind: Literal["mine"]
@@ -115,7 +116,7 @@ class Mine:
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"
-  block_queries: int = 4096
+  block_queries: int = 8192
 
 
 @dataclasses.dataclass(frozen=True)

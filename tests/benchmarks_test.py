@@ -201,6 +201,15 @@ def test_the_page_says_when_all_is_reached():
   assert "All goals are reached." in page.page(found)
 
 
+def test_the_page_of_a_part_says_what_a_row_lacks():
+  found = results()
+  lone = {"rate": 2e6, "tokenised_a_second": 1e5, "others": 0.0}
+  found["runs"] = {"pipeline": {"ours": [lone]}}
+  found["rows"] = []
+  text = page.page(found)
+  assert "**pipeline.** What it is held against was not measured." in text
+
+
 def test_other_processors_have_their_table_below():
   other = results()
   other["machine"] = {**MACHINE, "processor": "another one"}

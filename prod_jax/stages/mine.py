@@ -55,21 +55,20 @@ def run(
   positives = shared.dataset.positive_rows(stage.split)
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
   rows = rows[: stage.limit or None]
-  most = max(len(positives[row]) for row in rows)
+  labelled = _padded([positives[row] for row in rows])
   index = search.open_index(stage.index, vectors)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
-    query = rows[start:stop]
+    query, labelled_QM = rows[start:stop], labelled[start:stop]
     q_QD = np.asarray(queries_QD[query])
     ids_QK, scores_QK = index.search(q_QD, stage.depth)
-    labelled = [positives[row] for row in query]
-    missed = _missed(labelled, ids_QK, most)
+    missed = _missed(labelled_QM, ids_QK)
     vectors_QMD = vectors[np.maximum(missed, 0)]
     scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
-    lists = _lists(query, labelled, (ids_QK, scores_QK), (missed, scores_QM))
+    lists = _lists(query, labelled_QM, (ids_QK, scores_QK), (missed, scores_QM))
     if stage.relevance == "answers":
-      lists = _with_answers(shared, stage, lists, labelled)
-    return _cut(stage, lists, most)._asdict()
+      lists = _with_answers(shared, stage, lists, labelled_QM)
+    return _cut(stage, lists, labelled.shape[1])._asdict()
 
   paths = blocks.compute(
     folder / "blocks",
@@ -100,13 +99,13 @@ def _with_answers(
   shared: Inputs,
   stage: kinds.Mine,
   lists: Candidates,
-  labelled: list[tuple[int, ...]],
+  labelled_QM: np.ndarray,
 ) -> Candidates:
   known = shared.dataset.answers(stage.split)
   return answers.relabel(
     lists,
     [known[row] for row in lists.query],
-    [gold for gold, *_ in labelled],
+    labelled_QM[:, 0].tolist(),
     shared.dataset.passages,
   )
 
@@ -122,7 +121,7 @@ def _cut(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
 
 def _lists(
   query: np.ndarray,
-  labelled: list[tuple[int, ...]],
+  labelled_QM: np.ndarray,
   retrieved: tuple[np.ndarray, np.ndarray],
   missed: tuple[np.ndarray, np.ndarray],
 ) -> Candidates:
@@ -131,10 +130,10 @@ def _lists(
   score = np.concatenate([retrieved[1], missed[1]], axis=1)
   rank = np.full(ids.shape, -1, np.int32)
   rank[:, : retrieved[0].shape[1]] = np.arange(retrieved[0].shape[1])
-  label = np.stack(
-    [np.isin(line, rows) for line, rows in zip(ids, labelled, strict=True)]
-  )
   there = ids >= 0
+  label = np.zeros(ids.shape, bool)
+  for column in labelled_QM.T:
+    label |= ids == column[:, None]
   return Candidates(
     query=query,
     ids=ids,
@@ -144,12 +143,18 @@ def _lists(
   )
 
 
-def _missed(
-  positives: list[tuple[int, ...]], ids_QK: np.ndarray, most: int
-) -> np.ndarray:
-  """The labelled positives that were not retrieved, [Q, most], -1 padded."""
-  out = np.full((len(positives), most), -1, np.int64)
-  for line, labelled, found in zip(out, positives, ids_QK, strict=True):
-    missed = [row for row in labelled if row not in found]
-    line[: len(missed)] = missed
+def _missed(labelled_QM: np.ndarray, ids_QK: np.ndarray) -> np.ndarray:
+  """The labelled positives that were not retrieved, [Q, M], -1 padded."""
+  found = [(ids_QK == column[:, None]).any(axis=1) for column in labelled_QM.T]
+  missed = np.where(np.stack(found, axis=1), -1, labelled_QM)
+  order = np.argsort(missed < 0, axis=1, kind="stable")
+  return np.take_along_axis(missed, order, axis=1)
+
+
+def _padded(labelled: list[tuple[int, ...]]) -> np.ndarray:
+  """Rows of the labelled positives of each query, [Q, M], -1 padded."""
+  most = max(map(len, labelled))
+  out = np.full((len(labelled), most), -1, np.int64)
+  for line, rows in zip(out, labelled, strict=True):
+    line[: len(rows)] = rows
   return out

@@ -2,9 +2,10 @@
 
 From texts, both sides begin with strings and loaded weights, tokenise and embed
 768 passages and 384 queries, and search; prod_jax leaves its stages' files on
-the way, and reads its compiled programs from the cache in that time. From
-stored embeddings both read those of corpus.py; the peer is given them
-in the place of what it would embed.
+the way, and reads its compiled programs from the cache in that time. The peer
+embeds in batches of the size that is fastest in encode.py. From stored
+embeddings both read those of corpus.py; the peer is given them in the place of
+what it would embed.
 """
 
 import pathlib
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import corpus, side, texts
+from benchmarks import corpus, encode, side, texts
 
 
 def ours(cache: pathlib.Path) -> dict[str, Any]:
@@ -28,12 +29,12 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   queries = len(inputs.dataset.queries["train"])
   params = prod.write_params(inputs)
   clock = side.Clock()
-  encode = clock.timed("tokenise and encode", prod.encode_all)
+  embed = clock.timed("tokenise and encode", prod.encode_all)
   mine = clock.timed("search and lists", prod.mine)
   found = []
 
   def run():
-    found.append(mine(inputs, encode(inputs, params), folder / "mined"))
+    found.append(mine(inputs, embed(inputs, params), folder / "mined"))
 
   seconds = side.seconds_of(run)
   measured = _measured(seconds, queries, base, clock, found[0])
@@ -68,7 +69,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   model = st.dual()
   clock = side.Clock()
   model.encode = clock.timed("tokenise and encode", model.encode)
-  size = st.known_fastest(cache / "encode-batch-sizes.json")
+  size, _ = st.fastest(cache / encode.SIZES)
   return _mined(st, model, pairs, passages, base, clock, size)
 
 
@@ -131,6 +132,7 @@ def _measured(
 
 
 SIDES = {
+  "tune": encode.tune,
   "ours": ours,
   "peer": peer,
   "ours_stored": ours_stored,

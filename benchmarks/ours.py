@@ -101,6 +101,7 @@ def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:
       encoded="encoded",
       depth=NEGATIVES + MOST_POSITIVES,
       negatives=NEGATIVES,
+      block_queries=16_384,  # the peer searches for as many at once
     ),
     scores=kinds.Score(kind="score", params="student", candidates="lists"),
   )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks import paragraphs, plot, rows, run
-from benchmarks.paragraphs import number
+from benchmarks.figures import Measured, number
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = "BENCHMARKS.md", "benchmarks.svg"
@@ -36,6 +36,7 @@ def page(
     _table(found["rows"]),
     _missed(found["rows"]),
     _others(found["runs"]),
+    _when(found["measured"]),
     "## Where the time goes",
     *_paragraphs(found),
     "## Versions",
@@ -54,8 +55,13 @@ measures a part.
 ratio is the median of those of the rounds. Both sides read one safetensors
 folder (all-MiniLM-L6-v2, 6 layers of width 384) in float32, and the texts of
 {data}, cut at 144 tokens with their natural lengths; both have memory in large
-pages (`GLIBC_TUNABLES`). What each round computes is held against the other
-side before its time counts."""
+pages (`GLIBC_TUNABLES`). sentence-transformers runs on torch, its default; its
+ONNX and OpenVINO backends were not measured. Search, and mining from stored
+embeddings, read vectors of two of these layers, of a quarter of a million texts
+of the installed packages (`benchmarks/corpus.py`). Before the first round
+encoding, scoring and mining run once, so that our programs are compiled and the
+peer's batch size is known. In each round loss and gradient, embeddings, logits,
+mined passages and exact scores are held against the other side's."""
 
 
 def _machine(found: Mapping[str, Any]) -> str:
@@ -71,6 +77,7 @@ def _other(found: Mapping[str, Any]) -> Iterator[str]:
   """The part of another processor, which may be of older code."""
   yield f"## {found['machine']['processor']}, measured before"
   yield f"{_machine(found)}. {_missed(found['rows'])}"
+  yield _when(found.get("measured", {}))
   yield _table(found["rows"])
   yield _versions(found)
 
@@ -96,7 +103,7 @@ def _table(found: Sequence[Mapping[str, Any]]) -> str:
 def _missed(found: Sequence[Mapping[str, Any]]) -> str:
   missed = [row["name"] for row in found if not row["reached"]]
   if not missed:
-    return "All goals are reached."
+    return "All goals of these rows are reached." if found else ""
   return f"Not reached: {', '.join(missed)}."
 
 
@@ -112,12 +119,25 @@ def _others(runs: rows.Runs) -> str:
     return ""
   return (
     f"While this was measured, {statistics.median(others):.2f} cores were busy "
-    f"with other work in the median, {max(others):.2f} at most."
+    "with other work, or taken by the host of a virtual machine, in the "
+    f"median, {max(others):.2f} at most."
   )
 
 
+def _when(measured: Mapping[str, Mapping[str, str]]) -> str:
+  """The days and the commits."""
+  by_time: dict[str, list[str]] = {}
+  for piece, about in measured.items():
+    when = f"{about['day']} at commit {about['commit']}"
+    by_time.setdefault(when, []).append(piece)
+  if len(by_time) < 2:
+    return "".join(f"Measured on {when}." for when in by_time)
+  parts = (f"{', '.join(names)} on {when}" for when, names in by_time.items())
+  return f"Measured: {'; '.join(parts)}."
+
+
 def _paragraphs(found: Mapping[str, Any]) -> list[str]:
-  m = paragraphs.Measured(found["runs"])
+  m = Measured(found["runs"])
   by_name = {row["name"]: row for row in found["rows"]}
   return [
     f"**{piece}.** {write(m, by_name, found['same'])}"

@@ -3,39 +3,20 @@
 What the sentences say of numbers is decided by comparing them.
 """
 
-import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import rows
-
-# All matrices of the packaged encoder's layers: FLOPs a token forward.
-FLOPS_A_TOKEN = 6 * 24 * 384**2
-
-
-class Measured:
-  """Medians of what was measured, by piece, side and key."""
-
-  def __init__(self, runs: rows.Runs):
-    self._runs = runs
-
-  def has(self, piece: str) -> bool:
-    """Whether this piece was measured."""
-    return piece in self._runs
-
-  def of(self, piece: str, side: str, *keys: str) -> float:
-    """The median over the rounds."""
-    found = []
-    for measured in self._runs[piece][side]:
-      for key in keys:
-        measured = measured[key]
-      found.append(measured)
-    return statistics.median(found)
-
-  def first(self, piece: str, side: str, key: str) -> Any:
-    """What the first round says."""
-    return self._runs[piece][side][0][key]
-
+from benchmarks import corpus, search
+from benchmarks.figures import (
+  WIDTH,
+  Measured,
+  gflops,
+  number,
+  of_peak,
+  operators,
+  percent,
+  verdict,
+)
 
 Writer = Callable[[Measured, Mapping[str, Any], Mapping[str, Any]], str]
 
@@ -51,49 +32,49 @@ def _peak(m: Measured, by_name: Mapping, same: Mapping) -> str:
 
 
 def _distil(m: Measured, by_name: Mapping, same: Mapping) -> str:
-  ours, peer = (_gflops(m, "distil", s, 3) for s in ("ours", "peer"))
+  ours, peer = (gflops(m, "distil", s, 3) for s in ("ours", "peer"))
   waits = [m.of("distil", s, "profile", "input") for s in ("ours", "peer")]
   peers = {
     k: m.of("distil", "peer", "profile", k) for k in ("forward", "backward")
   }
   memory = [m.of("distil", s, "peak_mib") for s in ("ours", "peer")]
   return (
-    f"{_verdict(by_name, 'distil')} Matrices of texts, padding not counted, "
+    f"{verdict(by_name, 'distil')} Matrices of texts, padding not counted, "
     f"run at {ours:.0f} GFLOP/s here and {peer:.0f} there"
-    f"{_of_peak(m, ours, peer)}. {_operators(m, 'distil')} "
-    f"{_percent(m.of('distil', 'ours', 'padding'))} of our rows are padding, "
-    f"{_percent(m.of('distil', 'peer', 'padding'))} of the peer's. A step "
-    f"waits for input {_percent(waits[0])} of its time here, where tokens are "
-    f"made before, and {_percent(waits[1])} there, where the collator "
+    f"{of_peak(m, ours, peer)}. {operators(m, 'distil')} "
+    f"{percent(m.of('distil', 'ours', 'padding'))} of our rows are padding, "
+    f"{percent(m.of('distil', 'peer', 'padding'))} of the peer's. A step "
+    f"waits for input {percent(waits[0])} of its time here, where tokens are "
+    f"made before, and {percent(waits[1])} there, where the collator "
     "tokenises. A forward pass over the passages alone takes "
-    f"{_percent(m.of('distil', 'ours', 'forward_share'))} of our step; the "
-    f"peer's forward {_percent(peers['forward'])}, its backward "
-    f"{_percent(peers['backward'])}. Peak memory {memory[0]:,.0f} MiB against "
+    f"{percent(m.of('distil', 'ours', 'forward_share'))} of our step; the "
+    f"peer's forward {percent(peers['forward'])}, its backward "
+    f"{percent(peers['backward'])}. Peak memory {memory[0]:,.0f} MiB against "
     f"{memory[1]:,.0f}. The first step, with its compilation or the reading of "
     "it from the cache, takes "
     f"{m.of('distil', 'ours', 'first_step_seconds'):.1f} s and is not counted. "
     f"Loss and norm of the gradient of the first lists differ by "
-    f"{same['distil']['apart']:.0e}."
+    f"{same['distil']['ours']:.0e}."
   )
 
 
 def _inference(piece: str, unit: str) -> Writer:
   def write(m: Measured, by_name: Mapping, same: Mapping) -> str:
-    ours, peer = (_gflops(m, piece, s, 1) for s in ("ours", "peer"))
+    ours, peer = (gflops(m, piece, s, 1) for s in ("ours", "peer"))
     rates = m.first(piece, "peer", "rates")
     tried = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
     return (
-      f"{_verdict(by_name, piece)} Matrices of texts run at {ours:.0f} GFLOP/s "
-      f"here and {peer:.0f} there{_of_peak(m, ours, peer)}. "
-      f"{_operators(m, piece)} "
-      f"{_percent(m.of(piece, 'ours', 'padding'))} of our rows are padding, "
-      f"{_percent(m.of(piece, 'peer', 'padding'))} of the peer's. Tokenising "
-      f"takes {_percent(m.of(piece, 'ours', 'profile', 'tokenise'))} of the "
-      f"time here and {_percent(m.of(piece, 'peer', 'profile', 'tokenise'))} "
+      f"{verdict(by_name, piece)} Matrices of texts run at {ours:.0f} GFLOP/s "
+      f"here and {peer:.0f} there{of_peak(m, ours, peer)}. "
+      f"{operators(m, piece)} "
+      f"{percent(m.of(piece, 'ours', 'padding'))} of our rows are padding, "
+      f"{percent(m.of(piece, 'peer', 'padding'))} of the peer's. Tokenising "
+      f"takes {percent(m.of(piece, 'ours', 'profile', 'tokenise'))} of the "
+      f"time here and {percent(m.of(piece, 'peer', 'profile', 'tokenise'))} "
       f"there. The peer runs with the fastest of its batch sizes ({unit}: "
       f"{tried}). Peak memory {m.of(piece, 'ours', 'peak_mib'):,.0f} MiB "
       f"against {m.of(piece, 'peer', 'peak_mib'):,.0f}. Results differ by "
-      f"{same[piece]['apart']:.0e}."
+      f"{same[piece]['ours']:.0e}."
     )
 
   return write
@@ -101,20 +82,26 @@ def _inference(piece: str, unit: str) -> Writer:
 
 def _mine(m: Measured, by_name: Mapping, same: Mapping) -> str:
   lines = [
-    _verdict(by_name, "mine"),
+    verdict(by_name, "mine"),
     "Embedding takes "
-    f"{_percent(m.of('mine', 'ours', 'profile', 'tokenise and encode'))} of "
+    f"{percent(m.of('mine', 'ours', 'profile', 'tokenise and encode'))} of "
     "our time and "
-    f"{_percent(m.of('mine', 'peer', 'profile', 'tokenise and encode'))} of "
+    f"{percent(m.of('mine', 'peer', 'profile', 'tokenise and encode'))} of "
     f"the peer's.{_beside(m, by_name)}",
-    _verdict(by_name, "mine_memory"),
+    f"{percent(1 - same['mine']['ours'])} of the mined passages are the same.",
+    verdict(by_name, "mine_memory"),
     _memory(m, "ours", "peer"),
     f"Our weights are {m.of('mine', 'ours', 'weights_mib'):.0f} MiB.",
-    "Mining from stored embeddings: " + _verdict(by_name, "mine_stored"),
+    f"Mining from stored embeddings, for {corpus.QUERIES:,} queries: "
+    + verdict(by_name, "mine_stored"),
     _products_alone(m),
-    _verdict(by_name, "mine_stored_memory"),
+    f"{percent(1 - same['mine']['ours_stored'])} of the mined passages are the "
+    "same.",
+    verdict(by_name, "mine_stored_memory"),
     _memory(m, "ours_stored", "peer_stored"),
-    f"{_percent(same['mine']['share'])} of the mined passages are the same.",
+    f"The vectors, {corpus.PASSAGES * WIDTH / 2**18:.0f} MiB, are memory of "
+    "the peer; here they are mapped a part at a time, and what the system "
+    "keeps of their files is not counted.",
   ]
   return " ".join(lines)
 
@@ -123,7 +110,7 @@ def _beside(m: Measured, by_name: Mapping[str, Any]) -> str:
   if "encode" not in by_name or not m.has("peak"):
     return ""
   ratio, goal = by_name["encode"]["ratio"], by_name["mine"]["goal"]
-  wanted = goal * _gflops(m, "encode", "peer", 1)
+  wanted = goal * gflops(m, "encode", "peer", 1)
   return (
     f" Encoding with all programs compiled: {number(ratio)} x. {goal:g} x the "
     f"peer's encoding would be {wanted:.0f} GFLOP/s in matrices of texts; one "
@@ -136,13 +123,11 @@ def _products_alone(m: Measured) -> str:
     return ""
   flops = m.of("search", "exact", "flops_a_query")
   dtype = m.first("search", "exact", "multiplied_in")
-  peak = "xla" if dtype == "float32" else f"xla_{dtype}"
-  rate = m.of("peak", peak, "rate") * 1e9 / flops
+  rate = m.of("peak", _peak_side(dtype), "rate") * 1e9 / flops
   return (
     f"The inner products alone, in {dtype} at the rate of peak, would be "
-    f"{rate:,.0f} queries/s, and exact search of vectors in memory, which "
-    f"chooses the best too, makes {m.of('search', 'exact', 'rate'):,.0f}. "
-    "Mining reads shards and writes lists besides."
+    f"{rate:,.0f} queries/s; mining chooses the best, reads shards and writes "
+    "lists besides."
   )
 
 
@@ -160,30 +145,43 @@ def _search(m: Measured, by_name: Mapping, same: Mapping) -> str:
   flops = m.of("search", "exact", "flops_a_query") / 1e9
   ours, peer = (m.of("search", s, "rate") * flops for s in ("exact", "faiss"))
   kind = m.first("search", "scann", "kind")
+  dtype = m.first("search", "exact", "multiplied_in")
   return (
-    f"{_verdict(by_name, 'exact')} Inner products run at {ours:.0f} GFLOP/s "
-    f"here, in {m.first('search', 'exact', 'multiplied_in')}, and {peer:.0f} "
-    "in faiss, choosing the best included; products are "
-    f"{_percent(m.of('search', 'exact', 'operators', 'products'))} of the time "
+    f"{verdict(by_name, 'exact')} {search.QUERIES:,} queries are searched for "
+    f"at once. Inner products run at {ours:.0f} GFLOP/s here, in {dtype}, and "
+    f"{peer:.0f} in faiss{of_peak(m, ours, peer, _peak_side(dtype))}, choosing "
+    "the best included; products are "
+    f"{percent(m.of('search', 'exact', 'operators', 'products'))} of the time "
     "of our operators on the device. "
-    f"{_verdict(by_name, 'scann')} Its recall of the exact hundred is "
+    f"{verdict(by_name, 'scann')} Its recall of the exact hundred is "
     f"{m.of('search', 'scann', 'recall'):.3f} (index: {kind}); building it "
-    f"takes {m.of('search', 'scann', 'built_seconds'):.1f} s, which pays after "
-    f"{_pays_after(m):,.0f} queries. Scores of exact search and faiss differ "
-    f"by {same['search']['apart']:.0e}."
+    f"takes {m.of('search', 'scann', 'built_seconds'):.1f} s, which "
+    f"{_pays_after(m)}. Scores of exact search and faiss differ "
+    f"by {same['search']['exact']:.0e}."
   )
 
 
-def _pays_after(m: Measured) -> float:
+def _peak_side(dtype: str) -> str:
+  return "xla" if dtype == "float32" else f"xla_{dtype}"
+
+
+def _pays_after(m: Measured) -> str:
+  """Of building ScaNN's index."""
   slow, fast = (1 / m.of("search", s, "rate") for s in ("exact", "scann"))
-  return m.of("search", "scann", "built_seconds") / max(slow - fast, 1e-9)
+  if fast >= slow:
+    return "never pays"
+  queries = m.of("search", "scann", "built_seconds") / (slow - fast)
+  return f"pays after {queries:,.0f} queries"
 
 
 def _pipeline(m: Measured, by_name: Mapping, same: Mapping) -> str:
+  rate = m.of("pipeline", "ours", "rate")
+  there = "pipeline" in by_name  # the step of distil was measured too
   return (
-    f"{_verdict(by_name, 'pipeline')} It reads tokens from memory-mapped "
-    "stores and lays them in rows; the tokenizer, which fills the stores once, "
-    f"makes {m.of('pipeline', 'ours', 'tokenised_a_second'):,.0f} tokens a "
+    f"{verdict(by_name, 'pipeline') if there else f'{rate:,.0f} tokens/s.'} "
+    "The pipeline reads tokens from memory-mapped stores and lays them in "
+    "rows; the tokenizer, which fills the stores once, makes "
+    f"{m.of('pipeline', 'ours', 'tokenised_a_second'):,.0f} tokens a "
     "second of a core."
   )
 
@@ -207,23 +205,26 @@ def _start(m: Measured, by_name: Mapping, same: Mapping) -> str:
   cold, warm = (m.of("start", name, "seconds") for name in ("cold", "warm"))
   goal = by_name["start"]["goal"]
   lines.append(
-    f"With the {cold - warm:.1f} s that the cache saves, the goal is a warm "
+    "What is cut from a warm start is cut from a cold one: with the "
+    f"{cold - warm:.1f} s that the cache saves, the goal is reached by a warm "
     f"start of {(cold - warm) * goal / (1 - goal):.1f} s."
   )
-  return f"{_verdict(by_name, 'start')} {' '.join(lines)}"
+  return f"{verdict(by_name, 'start')} {' '.join(lines)}"
 
 
 def _scaling(m: Measured, by_name: Mapping, same: Mapping) -> str:
   lines = []
   for name, unit in (("step", "queries"), ("encode", "passages")):
+    found = [x for k, x in by_name.items() if k.startswith(f"scale_{name}_")]
+    worst = max(found, key=lambda row: row["ratio"])
     sizes = m.first("scaling", name, "sizes")
     each = ", ".join(
       f"{size}: {1e3 * m.of('scaling', name, 'sizes', size) / int(size):.1f}"
       for size in sizes
     )
     lines.append(
-      f"{_verdict(by_name, f'scale_{name}')} Milliseconds for one of so many "
-      f"{unit}: {each}."
+      f"The worst of {name}: {verdict(by_name, worst['name'])} Milliseconds "
+      f"for one of so many {unit}: {each}."
     )
   return " ".join(lines)
 
@@ -239,60 +240,3 @@ WRITERS: dict[str, Writer] = {
   "start": _start,
   "scaling": _scaling,
 }
-
-
-def _gflops(m: Measured, piece: str, side: str, passes: int) -> float:
-  """GFLOP/s in the matrices of texts; a training step is three passes."""
-  tokens = m.of(piece, side, "tokens") / m.of(piece, side, "seconds")
-  return passes * FLOPS_A_TOKEN * tokens / 1e9
-
-
-def _operators(m: Measured, piece: str) -> str:
-  """What profilers say of both sides."""
-  products, others = [], []
-  for side in ("ours", "peer"):
-    products.append(_percent(m.of(piece, side, "operators", "products")))
-    largest = m.first(piece, side, "operators")
-    others.append(
-      f"`{largest['largest']}` with {_percent(largest['largest_share'])}"
-    )
-  return (
-    "By the profilers, products of matrices, with what is fused to them (here "
-    "as there softmax in attention), are "
-    f"{products[0]} of the time of operators here and {products[1]} there; of "
-    f"the others {others[0]} and {others[1]} take most."
-  )
-
-
-def _of_peak(m: Measured, ours: float, peer: float) -> str:
-  """What share these GFLOP/s are of a large product's."""
-  if not m.has("peak"):
-    return ""
-  xla, torch = (m.of("peak", name, "rate") for name in ("xla", "torch"))
-  return (
-    f" ({_percent(ours / xla)} of XLA's peak, {_percent(peer / torch)} of "
-    "torch's)"
-  )
-
-
-def _verdict(by_name: Mapping[str, Any], name: str) -> str:
-  """What the row says, in a sentence."""
-  if name not in by_name:
-    return "What it is held against was not measured."
-  row = by_name[name]
-  reached = "reached" if row["reached"] else "not reached"
-  sign = "at least" if row["better"] == "higher" else "at most"
-  return (
-    f"{number(row['ours'])} {row['unit']} ({row['ours_is']}) against "
-    f"{number(row['peer'])} ({row['peer_is']}), {number(row['ratio'])} x; "
-    f"the goal, {sign} {row['goal']:g} x, is {reached}."
-  )
-
-
-def number(value: float) -> str:
-  """Two decimals, or none where they would say nothing."""
-  return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def _percent(share: float) -> str:
-  return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"

@@ -26,7 +26,7 @@ from prod_jax import packaged
 
 torch.set_num_threads(side.THREADS)
 DEFAULT = 32
-BATCH_SIZES = (8, 16, DEFAULT, 64)  # the fastest is measured
+BATCH_SIZES = (1, 2, 4, 8, 16, DEFAULT, 64)  # the fastest is measured
 TRIED = 96  # texts for each of them
 NO_DROPOUT = {
   "hidden_dropout_prob": 0.0,
@@ -67,34 +67,45 @@ def cross(folder: pathlib.Path) -> CrossEncoder:
   return model
 
 
-def fastest(
+def encoder(model: SentenceTransformer) -> Callable[[Sequence, int], Any]:
+  """Embeds some texts in batches of a size."""
+  return lambda some, size: model.encode(
+    some, batch_size=size, show_progress_bar=False
+  )
+
+
+def scorer(model: CrossEncoder) -> Callable[[Sequence, int], Any]:
+  """Scores some pairs in batches of a size."""
+  return lambda some, size: model.predict(
+    some, batch_size=size, show_progress_bar=False
+  )
+
+
+def tune(
   run: Callable[[Sequence, int], Any], found: Sequence, kept: pathlib.Path
-) -> tuple[int, dict[str, float]]:
-  """The batch size with most texts a second, and those of all sizes.
+) -> dict[str, float]:
+  """Texts a second with each batch size, written for `fastest`.
 
   Args:
     run: encodes or scores some texts, in batches of a size.
     found: all texts.
-    kept: file of the answer, which stands for the rounds that follow.
+    kept: file of the answer.
   """
-  run(found[:32], 32)
-  if not kept.exists():
-    some = found[:TRIED]
-    seconds = dict.fromkeys(BATCH_SIZES, math.inf)
-    for size in 2 * BATCH_SIZES:  # twice: a machine has slow moments
-      took = side.seconds_of(lambda n=size: run(some, n))
-      seconds[size] = min(seconds[size], took)
-    rates = {size: len(some) / took for size, took in seconds.items()}
-    kept.write_text(json.dumps(rates))
-  return known_fastest(kept), json.loads(kept.read_text())
+  some = found[:TRIED]
+  run(some, DEFAULT)
+  seconds = dict.fromkeys(BATCH_SIZES, math.inf)
+  for size in 2 * BATCH_SIZES:  # twice: a machine has slow moments
+    took = side.seconds_of(lambda n=size: run(some, n))
+    seconds[size] = min(seconds[size], took)
+  rates = {str(size): len(some) / took for size, took in seconds.items()}
+  kept.write_text(json.dumps(rates))
+  return rates
 
 
-def known_fastest(kept: pathlib.Path) -> int:
-  """What `fastest` found before, else the default."""
-  if not kept.exists():
-    return DEFAULT
+def fastest(kept: pathlib.Path) -> tuple[int, dict[str, float]]:
+  """The batch size that `tune` found fastest, and the rates of all."""
   rates = json.loads(kept.read_text())
-  return int(max(rates, key=rates.get))
+  return int(max(rates, key=rates.get)), rates
 
 
 def count(model: torch.nn.Sequential, seen: list[tuple[int, int]]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import operators, side, texts
 
 QUERIES, CANDIDATES = 56, 8
+SIZES = "batch-sizes-rerank.json"  # what `tune` leaves
 
 
 def ours(cache: pathlib.Path) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
 
   base = side.memory("VmRSS")
   inputs = prod.shared(cache)
-  pairs = texts.read(cache / "texts").pairs(QUERIES, CANDIDATES)
+  pairs = _pairs(cache)
   copies = prod.cross_params(cache, inputs)
   folder = cache / "run-texts" / "rerank"
   clock = side.Clock()
@@ -51,24 +52,29 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   }
 
 
+def tune(cache: pathlib.Path) -> dict[str, Any]:
+  """The peer with batches of some sizes."""
+  from benchmarks import peer as st
+
+  score = st.scorer(st.cross(cache / "cross"))
+  return st.tune(score, _pairs(cache), cache / SIZES)
+
+
 def peer(cache: pathlib.Path) -> dict[str, Any]:
   """`predict` with the fastest of some batch sizes."""
   from benchmarks import peer as st
 
   base = side.memory("VmRSS")
   model = st.cross(cache / "cross")
-  pairs = texts.read(cache / "texts").pairs(QUERIES, CANDIDATES)
-
-  def run(some, size):
-    return model.predict(some, batch_size=size, show_progress_bar=False)
-
-  size, rates = st.fastest(run, pairs, cache / "rerank-batch-sizes.json")
+  score, pairs = st.scorer(model), _pairs(cache)
+  size, rates = st.fastest(cache / SIZES)
+  score(pairs, size)
   seen = []
   st.count(model, seen)
   clock = side.Clock()
   model.preprocess = clock.timed("tokenise", model.preprocess)
   scores = []
-  seconds = side.seconds_of(lambda: scores.append(run(pairs, size)))
+  seconds = side.seconds_of(lambda: scores.append(score(pairs, size)))
   return {
     "seconds": seconds,
     "rate": len(pairs) / seconds,
@@ -77,12 +83,16 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
     "rates": rates,
     **side.padding(seen),
     "profile": clock.shares(seconds),
-    "operators": lambda: operators.torch(lambda: run(pairs, size)),
+    "operators": lambda: operators.torch(lambda: score(pairs, size)),
     "proof": scores[0],
   }
 
 
-SIDES = {"ours": ours, "peer": peer}
+def _pairs(cache: pathlib.Path) -> list[tuple[str, str]]:
+  return texts.read(cache / "texts").pairs(QUERIES, CANDIDATES)
+
+
+SIDES = {"ours": ours, "peer": peer, "tune": tune}
 
 if __name__ == "__main__":
   side.main("rerank", SIDES)

@@ -7,6 +7,7 @@ what another processor measured is kept beside it.
 """
 
 import argparse
+import datetime
 import importlib.metadata
 import json
 import os
@@ -38,8 +39,9 @@ PACKAGES = (
   "transformers",
   "faiss-cpu",
 )
-TOLERANCE = 1e-4  # of numbers that both sides compute, relative above 1
-SAME_ROWS = 0.99  # share of mined passages that are the same
+# How far two sides may be apart: numbers relative to those above 1, and the
+# share of rows that are others.
+APART = {"numbers": 1e-4, "rows": 0.01}
 
 
 def main() -> None:
@@ -59,58 +61,75 @@ def main() -> None:
   bound = sorted(os.sched_getaffinity(0))[: side.THREADS]
   os.sched_setaffinity(0, bound)
   found = _before({"machine": machine(), "versions": versions()}, _name(data))
+  about = {"day": datetime.date.today().isoformat(), "commit": commit()}
   _prepare(cache, data)
   for piece in rows.PIECES:
     if piece.module in only:
       runs, same = measure(piece, cache, args.rounds)
       found["runs"][piece.module] = runs
-      found["same"] |= same
+      found["same"][piece.module] = same
+      found["measured"][piece.module] = about
       _write(found)
   sys.stdout.write(table(found["rows"]) + "\n")
 
 
 def measure(
   piece: rows.Piece, cache: pathlib.Path, rounds: int
-) -> tuple[dict[str, list[dict]], dict[str, Any]]:
+) -> tuple[dict[str, list[dict]], dict[str, float]]:
   """Runs the sides in turn, and holds their results against each other.
 
   Returns:
-    What each side measured in each round; and by the piece's name how far
-    their results are apart.
+    What each side measured in each round; and by the side that was compared
+    how far results are apart, in the round where they are farthest.
   """
   for name in piece.rehearsed:
     _run(piece, name, cache)
-  for kept in cache.glob(f"{piece.module}-batch-sizes.json"):
-    kept.unlink()
   runs: dict[str, list[dict]] = {name: [] for name in piece.sides}
-  same = {}
+  same: dict[str, float] = {}
   for number in range(min(rounds, piece.most_rounds)):
     for name in piece.sides:
       runs[name].append(_run(piece, name, cache))
       _say(f"{piece.module}, round {number + 1}, {name}", runs[name][-1])
-    if piece.same:
-      same = {piece.module: compare(piece, cache)}
+    for sides in piece.same:
+      apart = compare(piece.module, sides, cache)
+      same[sides.first] = max(apart, same.get(sides.first, 0.0))
   return runs, same
 
 
-def compare(piece: rows.Piece, cache: pathlib.Path) -> dict[str, Any]:
-  """How far the results of two sides are apart.
+def compare(piece: str, same: rows.Same, cache: pathlib.Path) -> float:
+  """How far the results of two sides are apart, as `APART` counts it.
 
   Raises:
     SystemExit: so far that they have not done the same work.
   """
-  first, second, how = piece.same
-  a, b = (np.load(side.proof(cache, piece.module, s)) for s in (first, second))
+  first, second, how = same
+  a, b = (np.load(side.proof(cache, piece, s)) for s in (first, second))
   if how == "numbers":
     apart = float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 1)))
-    found, sound = {"apart": apart, "allowed": TOLERANCE}, apart <= TOLERANCE
   else:
-    shares = [np.isin(x, y).mean() for x, y in zip(a, b, strict=True)]
-    share = float(np.mean(shares))
-    found, sound = {"share": share, "least": SAME_ROWS}, share >= SAME_ROWS
-  if not sound:
-    sys.exit(f"{piece.module}: {first} and {second} do not agree: {found}")
-  return found
+    others = [~np.isin(x, y) for x, y in zip(a, b, strict=True)]
+    apart = float(np.mean(others))
+  if not apart <= APART[how]:
+    sys.exit(
+      f"{piece}: {how} of {first} and {second} do not agree: they are {apart} "
+      f"apart, {APART[how]} at most is allowed"
+    )
+  return apart
+
+
+def commit() -> str:
+  """What code is measured, as far as git knows."""
+
+  def git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+      ["git", *arguments], cwd=RESULTS.parent, capture_output=True, text=True
+    )
+
+  name = git("rev-parse", "--short", "HEAD").stdout.strip()
+  if not name:
+    return "unknown"
+  changed = git("diff", "--quiet", "HEAD", "--", ":/*.py").returncode
+  return f"{name}, changed" if changed else name
 
 
 def machine() -> dict[str, Any]:
@@ -181,8 +200,10 @@ def _run(piece: rows.Piece, name: str, cache: pathlib.Path) -> dict[str, Any]:
 def _busy() -> tuple[float, float, float]:
   """Seconds: of the clock, of all busy cores, and of our children's share."""
   fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-  user, nice, system, _, _, irq, softirq, *_ = map(int, fields)
-  busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+  # Stolen is what the host of a virtual machine gave to others.
+  user, nice, system, _, _, irq, softirq, stolen, *_ = map(int, fields)
+  busy = user + nice + system + irq + softirq + stolen
+  busy /= os.sysconf("SC_CLK_TCK")
   own = resource.getrusage(resource.RUSAGE_CHILDREN)
   return time.monotonic(), busy, own.ru_utime + own.ru_stime
 
@@ -191,13 +212,15 @@ def _call(module: str, cache: pathlib.Path, *arguments: str) -> None:
   threads = str(side.THREADS)
   names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
   log = cache / "log.txt"
+  # A cache or flags of the user's would be part of what is measured.
+  kept = {k: v for k, v in os.environ.items() if k[:4] not in ("JAX_", "XLA_")}
   with open(log, "w", encoding="utf-8") as file:
     done = subprocess.run(
       [sys.executable, "-m", module, f"--cache={cache}", *arguments],
       stdout=file,
       stderr=file,
       env={
-        **os.environ,
+        **kept,
         **dict.fromkeys(names, threads),
         "JAX_PLATFORMS": "cpu",
         "GLIBC_TUNABLES": side.LARGE_PAGES,
@@ -237,7 +260,7 @@ def _before(about: dict[str, Any], data: str) -> dict[str, Any]:
     found = json.loads(RESULTS.read_text())
     if all(found[key] == value for key, value in about.items()):
       return found
-  return {**about, "rows": [], "runs": {}, "same": {}}
+  return {**about, "rows": [], "runs": {}, "same": {}, "measured": {}}
 
 
 def _kept(machine: dict[str, Any]) -> pathlib.Path:

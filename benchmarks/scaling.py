@@ -61,16 +61,14 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
 
 
 def against_linear(seconds: dict[int, float]) -> dict[str, Any]:
-  """The size that costs most against the line through the first one."""
+  """Seconds of each size, and those of the line through the first one."""
   first, *larger = seconds
-  linear = {size: seconds[first] * size / first for size in larger}
-  worst = max(larger, key=lambda size: seconds[size] / linear[size])
-  return {
-    "seconds": seconds[worst],
-    "linear_seconds": linear[worst],
-    "worst": worst,
-    "sizes": seconds,
-  }
+  found = {"seconds": sum(seconds.values()), "sizes": seconds}
+  for size in larger:
+    times = size // first
+    found[f"seconds_{times}"] = seconds[size]
+    found[f"linear_{times}"] = seconds[first] * times
+  return found
 
 
 SIDES = {"step": step, "encode": encode}

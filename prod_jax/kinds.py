@@ -105,7 +105,8 @@ class Mine:
       not labelled, beside all that are; ranks stay those of the whole run.
     relevance: with "answers" a passage that contains an answer is a positive
       too, and the labelled one is the first in its list.
-    block_queries: that are saved at once; all vectors are read for each block.
+    block_queries: queries that are searched for and saved together; all vectors
+      are read for each block.
   """
 
   kind: Literal["mine"]
@@ -116,7 +117,7 @@ class Mine:
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"
-  block_queries: int = 8192
+  block_queries: int = 4096
 
 
 @dataclasses.dataclass(frozen=True)

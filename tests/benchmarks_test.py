@@ -1,6 +1,7 @@
 """The arithmetic of benchmarks/ and its page, on figures that are made up."""
 
 import ast
+import importlib
 import json
 import pathlib
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import (
   corpus,
+  figures,
   operators,
   page,
   paragraphs,
@@ -99,35 +101,37 @@ def test_rows_name_sides_that_pieces_have():
     values = [found.ours, found.peer, *(found.least or ())[:1]]
     assert {(v.piece, v.side) for v in values} <= sides
   for piece in rows.PIECES:
-    assert set(piece.same[:2] if piece.same else ()) <= set(piece.sides)
+    module = importlib.import_module(f"benchmarks.{piece.module}")
+    assert {*piece.sides, *piece.rehearsed} <= set(module.SIDES)
+    for same in piece.same:
+      assert {same.first, same.second} <= set(piece.sides)
 
 
 def test_sides_that_do_not_agree_stop_the_run(tmp_path):
-  piece = rows.Piece(
-    "encode", ("ours", "peer"), same=("ours", "peer", "numbers")
-  )
+  same = rows.Same("ours", "peer", "numbers")
 
   def leave(ours, peer):
     for name, values in (("ours", ours), ("peer", peer)):
       np.save(side.proof(tmp_path, "encode", name), np.array(values))
 
   leave([1.0, 1000.0], [1.00005, 1000.05])
-  assert run.compare(piece, tmp_path)["apart"] == pytest.approx(5e-5, rel=1e-3)
+  apart = run.compare("encode", same, tmp_path)
+  assert apart == pytest.approx(5e-5, rel=1e-3)
   leave([1.0], [1.001])
   with pytest.raises(SystemExit, match="do not agree"):
-    run.compare(piece, tmp_path)
+    run.compare("encode", same, tmp_path)
 
 
 def test_mined_rows_agree_in_any_order(tmp_path):
-  piece = rows.Piece("mine", ("ours", "peer"), same=("ours", "peer", "rows"))
+  same = rows.Same("ours", "peer", "rows")
   lists = np.arange(200).reshape(2, 100)
   np.save(side.proof(tmp_path, "mine", "ours"), lists)
   np.save(side.proof(tmp_path, "mine", "peer"), lists[:, ::-1])
-  assert run.compare(piece, tmp_path)["share"] == 1
+  assert run.compare("mine", same, tmp_path) == 0
   lists[0, :10] = -1
   np.save(side.proof(tmp_path, "mine", "ours"), lists)
   with pytest.raises(SystemExit, match="do not agree"):
-    run.compare(piece, tmp_path)
+    run.compare("mine", same, tmp_path)
 
 
 def test_a_clock_adds_up_and_leaves_the_rest(monkeypatch):
@@ -152,9 +156,26 @@ def test_a_query_of_the_corpus_follows_its_passage(monkeypatch):
     corpus.chosen(["a", "b", "c"])
 
 
-def test_scaling_takes_the_size_that_costs_most():
-  found = scaling.against_linear({2: 1.0, 4: 2.4, 8: 4.0})
-  assert (found["seconds"], found["linear_seconds"]) == (2.4, 2.0)
+def test_scaling_is_the_median_of_each_size():
+  """Where the size that costs most is another one in each round."""
+  sizes = ({2: 1.0, 4: 2.4, 8: 4.0, 16: 8.0}, {2: 1.0, 4: 2.0, 8: 6.0, 16: 8.0})
+  steps = [scaling.against_linear(found) for found in sizes]
+  runs = {"scaling": {"step": steps}}
+  made = {row.name: rows.result(row, runs) for row in rows.ROWS}
+  assert made["scale_step_2"]["ratio"] == pytest.approx(1.1)
+  assert made["scale_step_4"]["ratio"] == pytest.approx(1.25)
+  assert made["scale_step_8"]["ratio"] == 1
+  for at in steps:
+    at["sizes"] = {str(size): took for size, took in at["sizes"].items()}
+  runs["scaling"]["encode"] = [
+    scaling.against_linear({40: 1, 400: 8, 4000: 90})
+  ]
+  runs["scaling"]["encode"][0]["sizes"] = {"40": 1, "400": 8, "4000": 90}
+  made = {row.name: rows.result(row, runs) for row in rows.ROWS}
+  by_name = {name: found for name, found in made.items() if found}
+  words = paragraphs.WRITERS["scaling"](figures.Measured(runs), by_name, {})
+  assert "The worst of step: 5.00 s (measured) against 4.00" in words
+  assert "The worst of encode: 90.00 s (measured) against 100" in words
 
 
 def results():
@@ -178,7 +199,8 @@ def results():
     "data": "pydocs",
     "rows": [found for found in made if found],
     "runs": measured,
-    "same": {"search": {"apart": 2e-6}},
+    "same": {"search": {"exact": 2e-6}},
+    "measured": {"search": {"day": "2026-01-02", "commit": "abc"}},
   }
 
 
@@ -189,6 +211,9 @@ def test_the_page_says_what_was_measured_and_what_is_missed():
   assert "**11.00**" in text and "recall of the exact hundred is 0.970" in text
   assert "Not reached: exact." in text and "reached, 1 of 1" in text
   assert "0.25 cores were busy" in text
+  assert "Measured on 2026-01-02 at commit abc." in text
+  assert "faiss differ by 2e-06" in text
+  assert "at least 10 x with recall of 0.95 at least, is reached." in text
   assert "180 GFLOP/s here, in bfloat16, and 200 in faiss" in text
   assert "products are 75 % of the time of our operators" in text
   assert "**search.**" in text and "**distil.**" not in text
@@ -198,7 +223,7 @@ def test_the_page_says_when_all_is_reached():
   found = results()
   found["rows"] = [row for row in found["rows"] if row["name"] == "scann"]
   found["runs"] = {}
-  assert "All goals are reached." in page.page(found)
+  assert "All goals of these rows are reached." in page.page(found)
 
 
 def test_the_page_of_a_part_says_what_a_row_lacks():
@@ -207,7 +232,8 @@ def test_the_page_of_a_part_says_what_a_row_lacks():
   found["runs"] = {"pipeline": {"ours": [lone]}}
   found["rows"] = []
   text = page.page(found)
-  assert "**pipeline.** What it is held against was not measured." in text
+  assert "**pipeline.** 2,000,000 tokens/s. The pipeline" in text
+  assert "goals" not in text.split("## Where")[0]
 
 
 def test_other_processors_have_their_table_below():
@@ -244,9 +270,17 @@ def test_results_of_another_processor_are_kept(tmp_path, monkeypatch):
 
 def test_rates_are_held_against_the_peak_of_their_library():
   runs = {"peak": {"xla": [{"rate": 200.0}], "torch": [{"rate": 400.0}]}}
-  words = paragraphs._of_peak(paragraphs.Measured(runs), 100.0, 300.0)
+  words = figures.of_peak(figures.Measured(runs), 100.0, 300.0)
   assert words == " (50 % of XLA's peak, 75 % of torch's)"
-  assert paragraphs._of_peak(paragraphs.Measured({}), 100.0, 300.0) == ""
+  assert figures.of_peak(figures.Measured({}), 100.0, 300.0) == ""
+
+
+@pytest.mark.parametrize(
+  ("share", "words"),
+  [(0.0361, "3.6 %"), (0.994, "99 %"), (0.9968, "99.6 %"), (1.0, "100 %")],
+)
+def test_nearly_all_is_not_all(share, words):
+  assert figures.percent(share) == words
 
 
 def test_the_rate_of_products_is_that_of_their_precision():
@@ -254,7 +288,7 @@ def test_the_rate_of_products_is_that_of_their_precision():
   runs |= {"search": results()["runs"]["search"]}
   for dtype, rate in (("float32", "1,000"), ("bfloat16", "1,500")):
     runs["search"]["exact"][0]["multiplied_in"] = dtype
-    words = paragraphs._products_alone(paragraphs.Measured(runs))
+    words = paragraphs._products_alone(figures.Measured(runs))
     assert f"in {dtype} at the rate of peak, would be {rate} queries/s" in words
 
 

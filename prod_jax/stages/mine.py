@@ -20,6 +20,8 @@ from prod_jax.data.lists import (
 from prod_jax.retrieval import blocks, encode, search
 from prod_jax.stages.inputs import Inputs
 
+_PAIRS = 16_384  # of vectors, that are read and multiplied at once
+
 
 def inputs(stage: kinds.Mine) -> dict[str, str]:
   """The stages that this one reads, by role."""
@@ -55,20 +57,20 @@ def run(
   positives = shared.dataset.positive_rows(stage.split)
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
   rows = rows[: stage.limit or None]
-  labelled = _padded([positives[row] for row in rows])
+  most = max(len(positives[row]) for row in rows)
   index = search.open_index(stage.index, vectors)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
-    query, labelled_QM = rows[start:stop], labelled[start:stop]
+    query = rows[start:stop]
+    labelled_QM = _padded([positives[row] for row in query], most)
     q_QD = np.asarray(queries_QD[query])
     ids_QK, scores_QK = index.search(q_QD, stage.depth)
-    missed = _missed(labelled_QM, ids_QK)
-    vectors_QMD = vectors[np.maximum(missed, 0)]
-    scores_QM = np.einsum("qd,qmd->qm", q_QD, vectors_QMD)
-    lists = _lists(query, labelled_QM, (ids_QK, scores_QK), (missed, scores_QM))
+    missed_QM = _missed(labelled_QM, ids_QK)
+    missed = missed_QM, _scores(q_QD, vectors, missed_QM)
+    lists = _lists(query, labelled_QM, (ids_QK, scores_QK), missed)
     if stage.relevance == "answers":
       lists = _with_answers(shared, stage, lists, labelled_QM)
-    return _cut(stage, lists, labelled.shape[1])._asdict()
+    return _cut(stage, lists, most)._asdict()
 
   paths = blocks.compute(
     folder / "blocks",
@@ -151,10 +153,21 @@ def _missed(labelled_QM: np.ndarray, ids_QK: np.ndarray) -> np.ndarray:
   return np.take_along_axis(missed, order, axis=1)
 
 
-def _padded(labelled: list[tuple[int, ...]]) -> np.ndarray:
-  """Rows of the labelled positives of each query, [Q, M], -1 padded."""
-  most = max(map(len, labelled))
-  out = np.full((len(labelled), most), -1, np.int64)
+def _scores(
+  q_QD: np.ndarray, vectors: encode.Shards, ids_QM: np.ndarray
+) -> np.ndarray:
+  """Scores [Q, M] of rows for each query; NaN where there is no row."""
+  scores_QM = np.full(ids_QM.shape, np.nan, np.float32)
+  query, column = np.nonzero(ids_QM >= 0)
+  for i in range(0, len(query), _PAIRS):
+    at = query[i : i + _PAIRS], column[i : i + _PAIRS]
+    scores_QM[at] = np.einsum("nD,nD->n", q_QD[at[0]], vectors[ids_QM[at]])
+  return scores_QM
+
+
+def _padded(labelled: list[tuple[int, ...]], most: int) -> np.ndarray:
+  """Rows of the labelled positives of each query, int32 [Q, most]."""
+  out = np.full((len(labelled), most), -1, np.int32)
   for line, rows in zip(out, labelled, strict=True):
     line[: len(rows)] = rows
   return out

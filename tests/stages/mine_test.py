@@ -93,3 +93,52 @@ def test_a_passage_with_an_answer_is_no_negative(mined):
     (7, 2, False),
     (1, -1, True),
   ]
+
+
+def test_lists_are_those_of_a_loop_over_queries(tmp_path):
+  """Of unlike numbers of positives, in blocks, deeper than the collection."""
+  rng = np.random.default_rng(0)
+  passages, queries = rng.normal(size=(2, 12, 4)).astype(np.float32)
+  positives = [(3,), (), (7, 1, 0, 11), (2, 5), (9,), (4, 8), (6,)]
+  group = Group(tmp_path)
+  encode.encode_passages(
+    tmp_path / "encoded" / "passages",
+    lambda start, stop: passages[start:stop],
+    12,
+    5,
+    group=group,
+    name="toy",
+  )
+  np.save(tmp_path / "encoded" / "queries-train.npy", queries)
+  inputs = Inputs(
+    config_file.load(str(REPO / "configs" / "quickstart.py")), group
+  )
+  inputs.__dict__["dataset"] = types.SimpleNamespace(
+    positive_rows=lambda split: positives
+  )
+  for depth in (3, 15):
+    stage = kinds.Mine(
+      kind="mine", encoded="encoded", depth=depth, limit=5, block_queries=2
+    )
+    folder = tmp_path / f"mined-{depth}"
+    mine.run(inputs, "mined", stage, {"encoded": tmp_path / "encoded"}, folder)
+    lists = load_lists(Candidates, folder / "candidates")
+    assert lists.query.tolist() == [0, 2, 3, 4, 5]
+    for at, query in enumerate(lists.query.tolist()):
+      score = passages @ queries[query]
+      found = np.argsort(-score)[:depth].tolist()
+      missed = [row for row in positives[query] if row not in found]
+      there = lists.ids[at] >= 0
+      ids = lists.ids[at][there]
+      assert ids.tolist() == found + missed
+      assert lists.rank[at][there].tolist() == [
+        *range(len(found)),
+        *[-1] * len(missed),
+      ]
+      assert lists.label[at].tolist() == [
+        row in positives[query] for row in lists.ids[at]
+      ]
+      np.testing.assert_allclose(lists.score[at][there], score[ids], rtol=1e-5)
+      assert np.isnan(lists.score[at][~there]).all()
+      if depth < len(passages):  # padding comes last
+        assert not there[len(ids) :].any()

@@ -51,17 +51,18 @@ which `make bench` measures; `python -m benchmarks.run --only=encode --rounds=2`
 measures a part.
 
 {machine}. Each side is a process of its own, bound to {threads} cores with
-{threads} threads; in each round the sides run one after the other, and the
-ratio is the median of those of the rounds. Both sides read one safetensors
-folder (all-MiniLM-L6-v2, 6 layers of width 384) in float32, and the texts of
-{data}, cut at 144 tokens with their natural lengths; both have memory in large
-pages (`GLIBC_TUNABLES`). sentence-transformers runs on torch, its default; its
-ONNX and OpenVINO backends were not measured. Search, and mining from stored
-embeddings, read vectors of two of these layers, of a quarter of a million texts
-of the installed packages (`benchmarks/corpus.py`). Before the first round
-encoding, scoring and mining run once, so that our programs are compiled and the
-peer's batch size is known. In each round loss and gradient, embeddings, logits,
-mined passages and exact scores are held against the other side's."""
+{threads} threads; in each round the sides run one after the other, in every
+second one in the other order, and the ratio is the median of those of the
+rounds. Both sides read one safetensors folder (all-MiniLM-L6-v2, 6 layers of
+width 384) in float32, and the texts of {data}, cut at 144 tokens with their
+natural lengths; both have memory in large pages (`GLIBC_TUNABLES`).
+sentence-transformers runs on torch, its default; its ONNX and OpenVINO backends
+were not measured. Search, and mining from stored embeddings, read vectors of
+two of these layers, of a quarter of a million texts of the installed packages
+(`benchmarks/corpus.py`). Encoding, scoring and mining have run once before the
+clock does, so that our programs are compiled and the peer's batch size is
+known. In each round loss and gradient, embeddings, logits, mined passages and
+exact scores are held against the other side's."""
 
 
 def _machine(found: Mapping[str, Any]) -> str:

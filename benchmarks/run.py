@@ -87,7 +87,8 @@ def measure(
   runs: dict[str, list[dict]] = {name: [] for name in piece.sides}
   same: dict[str, float] = {}
   for number in range(min(rounds, piece.most_rounds)):
-    for name in piece.sides:
+    # No side always comes first.
+    for name in piece.sides[:: -1 if number % 2 else 1]:
       runs[name].append(_run(piece, name, cache))
       _say(f"{piece.module}, round {number + 1}, {name}", runs[name][-1])
     for sides in piece.same:

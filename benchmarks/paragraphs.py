@@ -217,16 +217,23 @@ def _scaling(m: Measured, by_name: Mapping, same: Mapping) -> str:
   for name, unit in (("step", "queries"), ("encode", "passages")):
     found = [x for k, x in by_name.items() if k.startswith(f"scale_{name}_")]
     worst = max(found, key=lambda row: row["ratio"])
-    sizes = m.first("scaling", name, "sizes")
-    each = ", ".join(
-      f"{size}: {1e3 * m.of('scaling', name, 'sizes', size) / int(size):.1f}"
-      for size in sizes
-    )
     lines.append(
       f"The worst of {name}: {verdict(by_name, worst['name'])} Milliseconds "
-      f"for one of so many {unit}: {each}."
+      f"for one of so many {unit}: {_each(m, name, 'sizes')}."
     )
+  lines.append(
+    "Of a query in training the kernel takes, clearing pages above all, so "
+    f"many milliseconds of a core: {_each(m, 'step', 'kernel')}."
+  )
   return " ".join(lines)
+
+
+def _each(m: Measured, side: str, key: str) -> str:
+  """Milliseconds for one of so many."""
+  return ", ".join(
+    f"{size}: {1e3 * m.of('scaling', side, key, size) / int(size):.1f}"
+    for size in m.first("scaling", side, key)
+  )
 
 
 WRITERS: dict[str, Writer] = {

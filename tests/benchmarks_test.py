@@ -167,6 +167,7 @@ def test_scaling_is_the_median_of_each_size():
   assert made["scale_step_8"]["ratio"] == 1
   for at in steps:
     at["sizes"] = {str(size): took for size, took in at["sizes"].items()}
+    at["kernel"] = {"2": 0.1, "4": 1.0}
   runs["scaling"]["encode"] = [
     scaling.against_linear({40: 1, 400: 8, 4000: 90})
   ]
@@ -176,6 +177,7 @@ def test_scaling_is_the_median_of_each_size():
   words = paragraphs.WRITERS["scaling"](figures.Measured(runs), by_name, {})
   assert "The worst of step: 5.00 s (measured) against 4.00" in words
   assert "The worst of encode: 90.00 s (measured) against 100" in words
+  assert "milliseconds of a core: 2: 50.0, 4: 250.0." in words
 
 
 def results():

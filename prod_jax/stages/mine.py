@@ -166,7 +166,7 @@ def _scores(
 
 
 def _padded(labelled: list[tuple[int, ...]], most: int) -> np.ndarray:
-  """Rows of the labelled positives of each query, int32 [Q, most]."""
+  """Rows of the labelled positives, int32 [Q, most], -1 padded."""
   out = np.full((len(labelled), most), -1, np.int32)
   for line, rows in zip(out, labelled, strict=True):
     line[: len(rows)] = rows

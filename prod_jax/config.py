@@ -34,8 +34,8 @@ class Data:
     passage_length: the same of a passage.
     packed: several texts share a row, so that little is padding; False pads
       each to the length above, as models of kind "late" always do.
-    row_length: tokens of a packed row; 0 takes the shortest with which less
-      than a twentieth is padding.
+    row_length: tokens of a packed row; 0 takes the length with which a batch
+      costs least. Longer rows hold less padding, and attention costs more.
     data_dir: where prepared data goes; "" is `data` under the workdir.
   """
 

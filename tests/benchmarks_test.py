@@ -134,6 +134,25 @@ def test_mined_rows_agree_in_any_order(tmp_path):
     run.compare("mine", same, tmp_path)
 
 
+def test_sides_take_turns_and_the_worst_round_is_kept(tmp_path, monkeypatch):
+  called, ours = [], iter([1.0, 1.00005, 1.00001])
+
+  def measured(piece, name, cache):
+    called.append(name)
+    value = {"ours": lambda: next(ours), "peer": lambda: 1.0}.get(name)
+    if value:
+      np.save(side.proof(cache, piece.module, name), np.array([value()]))
+    return {"seconds": 1.0, "others": 0.0}
+
+  monkeypatch.setattr(run, "_run", measured)
+  same = (rows.Same("ours", "peer", "numbers"),)
+  piece = rows.Piece("encode", ("ours", "peer"), 3, ("tune",), same)
+  runs, apart = run.measure(piece, tmp_path, 5)
+  assert called == ["tune", "ours", "peer", "peer", "ours", "ours", "peer"]
+  assert len(runs["ours"]) == len(runs["peer"]) == 3
+  assert apart == {"ours": pytest.approx(5e-5, rel=1e-3)}
+
+
 def test_a_clock_adds_up_and_leaves_the_rest(monkeypatch):
   now = iter(range(100))
   monkeypatch.setattr(time, "perf_counter", lambda: next(now))

@@ -37,7 +37,7 @@ test-beam: $(READY)
 	$(VENV)-beam/bin/pip install --quiet --no-deps -r requirements.lock
 	$(VENV)-beam/bin/pip install --quiet apache-beam
 	JAX_PLATFORMS=cpu $(VENV)-beam/bin/python -m pytest -k beam \
-	  tests/data/builders_test.py
+	  tests/sets/builders_test.py
 
 bench: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-bench

@@ -15,10 +15,10 @@ import numpy as np
 from benchmarks import texts
 from benchmarks.side import CLIP, DECAY, NEGATIVES, RATE, SCALE
 from prod_jax import compilation, config, kinds, packaged, sharding
-from prod_jax.data.lists import Candidates, load_lists, save_lists
-from prod_jax.data.store import TokenStore, build_store
-from prod_jax.group import Group
+from prod_jax.batches.lists import Candidates, load_lists, save_lists
+from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.models import hf
+from prod_jax.processes import Processes
 from prod_jax.retrieval import encode, rerank, search, tiles
 from prod_jax.stages import encode as encode_stage
 from prod_jax.stages import mine as mine_stage
@@ -68,7 +68,7 @@ def shared(
   )
   workdir = cache / f"run-{name}"
   workdir.mkdir(parents=True, exist_ok=True)
-  return Inputs(run, Group(workdir))
+  return Inputs(run, Processes(workdir))
 
 
 def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:

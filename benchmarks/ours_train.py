@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import texts
 from benchmarks.side import seconds_of
 from prod_jax import sharding
-from prod_jax.data import loader
+from prod_jax.batches import loader
 from prod_jax.retrieval import encode
 from prod_jax.stages import examples, train
 from prod_jax.stages.inputs import Inputs
@@ -74,12 +74,12 @@ class Student:
     first, self._done = self._done, self._done + steps
     monitor = loop.Monitor(
       "student",
-      MetricsWriter(folder, inputs.group),
+      MetricsWriter(folder, inputs.processes),
       first=first,
       steps=self._done,
       batch_size=stage.batch_size,
       log_every=stage.log_every,
-      group=inputs.group,
+      processes=inputs.processes,
     )
     checkpoints = Checkpoints(folder / "checkpoints", {})
     self._state = loop.fit(
@@ -94,7 +94,7 @@ class Student:
       checkpoints=checkpoints,
       checkpoint_every=stage.checkpoint_every,
       monitor=monitor,
-      group=inputs.group,
+      processes=inputs.processes,
       first=first,
     )
     jax.block_until_ready(self._state)

@@ -82,7 +82,8 @@ def pairs(folder: pathlib.Path) -> list[tuple[str, str]]:
 def prepare(cache: pathlib.Path, data: str) -> None:
   """Writes the folder of pydocs, or of a folder in the MS MARCO layout."""
   from prod_jax import packaged
-  from prod_jax.data import dataset, tokens
+  from prod_jax.batches import tokens
+  from prod_jax.sets import dataset
 
   found = dataset.open_dataset(
     "folder" if data else "pydocs", data, str(cache / "prepared")

@@ -104,7 +104,7 @@ def baselines() -> dict:
       scores=SCORES,
       clusters="cluster",
       sampling="balanced",
-      draw=dict(bins=10),
+      sampling_settings=dict(bins=10),
     ),
     **taught("rocketqa_v2", method="rocketqa_v2", teacher="ce", joint=True),
   }

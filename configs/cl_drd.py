@@ -41,7 +41,7 @@ def cl_drd() -> dict:
       init=init,
       negatives=sum(sizes) - 1,
       sampling="groups",
-      draw=dict(sizes=sizes, depths=depths),
+      sampling_settings=dict(sizes=sizes, depths=depths),
       settings=dict(labels=(-0.25, -0.5)),  # official code
       learning_rate=rate,
       steps=12,

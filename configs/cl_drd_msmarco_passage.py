@@ -64,7 +64,7 @@ def get_config(variant: str = "") -> ConfigDict:
   if variant == "runlocal":
     for number in (1, 2, 3):
       groups = len(GROUPS[number - 1][0])
-      config.stages[f"cl_drd_{number}"].draw = dict(
+      config.stages[f"cl_drd_{number}"].sampling_settings = dict(
         sizes=(2,) * groups, depths=(2, 6, 16)[:groups]
       )
   return config
@@ -117,7 +117,7 @@ def stages() -> dict:
       method="cl_drd",
       settings=dict(labels=(-0.25, -0.5)),  # [C nway_dataset.py]
       sampling="groups",
-      draw=dict(sizes=sizes, depths=depths),
+      sampling_settings=dict(sizes=sizes, depths=depths),
       negatives=sum(sizes) - 1,
       batch_size=BATCH,
       steps=EPOCHS[number - 1] * passages.QUERIES // BATCH,

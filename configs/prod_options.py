@@ -56,7 +56,7 @@ def prod_options() -> dict:
       scores=baselines.SCORES,
       sampling="simans",
       # a = 0.5, b = 0 are the README's example; scores here reach 20.
-      draw=dict(a=0.5, b=0.0),
+      sampling_settings=dict(a=0.5, b=0.0),
     ),
     **taught(
       "dkd",

@@ -7,8 +7,9 @@ Every array in the project is named, or annotated, with these letters:
   P  passages in the batch       M  labelled positives of one query
   L  tokens                      H  attention heads
   D  width                       K  cut-off of a ranking
-  G  generated passages          J  pairs of passages of one query
+  E  generated passages          J  pairs of passages of one query
   R  rows of tokens              S  texts of a row, at most
+  G  groups of a batch's queries, which share rows
 
 `q_BD` is a matrix of B query embeddings of width D. Einsum strings use the
 same letters. This module holds only containers: no arithmetic, no jax, so
@@ -44,8 +45,8 @@ class Packed(NamedTuple):
 
   The texts of B queries stand in G groups, B / G queries in each. As a batch
   is made, there is a group for each device, micro-batch and chunk, in the order
-  of `data.packing.Cut`; cut down to the chunk that is read, there is one for
-  each device, and group g holds the g-th run of B / G queries.
+  of `batches.packing.Grouping`; cut down to the chunk that is read, there is
+  one for each device, and group g holds the g-th run of B / G queries.
 
   Which tokens a text has follows from where it stands, so that a batch is
   little more than its ids; `models.texts` makes Tokens of it on the device.
@@ -55,14 +56,14 @@ class Packed(NamedTuple):
     start_GRS, length_GRS: int32, where in its row the text of segment s + 1
       begins, and how many tokens it has; 0 where there is none. S is the most
       texts that a row may hold.
-    second_GRS: int32, how many of its tokens are of type 0; they come first.
+    first_length_GRS: int32, the tokens of its first part, which are of type 0.
     place: int32 [B, ...], number r * S + s of each text in its query's group.
   """
 
   ids: Array
   start_GRS: Array
   length_GRS: Array
-  second_GRS: Array
+  first_length_GRS: Array
   place: Array
 
 
@@ -85,12 +86,13 @@ class Batch(NamedTuple):
     query_id_B: int32, row in the query table.
     passage_id_BN: int32, row in the collection, -1 where `where_BN` is False.
     positive_id_BM: int32, every labelled positive of the query, -1 padded.
-    teacher_BN: float32, cached teacher scores.
+    list_scores_BN: float32, a teacher's cached scores of the query's own list:
+      of the only teacher, or of the second one beside cached embeddings.
     anchor_BN: float32, cached scores of the student as the stage began.
     teacher_query_BD: float32, cached teacher embeddings of the queries.
     teacher_passage_BND: float32, cached teacher embeddings of the passages.
-    group_BN: int32, the group of the teacher's ranking that a column was drawn
-      from, see `data.draws.Groups`.
+    ranking_group_BN: int32, the group of the teacher's ranking that a column
+      was drawn from, see `batches.draws.RankingGroups`.
     triple: Tokens [B, J, 2, Lt], the positive and another candidate behind the
       query: [:, :, 0] names the positive first, [:, :, 1] the other one. For
       pairwise cross-encoders.
@@ -98,9 +100,9 @@ class Batch(NamedTuple):
     first_BJ, second_BJ: int32, columns of two candidates, -1 on padding.
     prefer_BJ: float32, the pairwise teacher's probability that the first is
       the better one.
-    dark: Tokens [B, G, Lp], generated passages.
-    dark_teacher_BG: float32, the teacher's scores of them.
-    where_BG: bool, False where fewer were generated.
+    dark: Tokens [B, E, Lp], generated passages.
+    dark_scores_BE: float32, the teacher's scores of them.
+    where_BE: bool, False where fewer were generated.
   """
 
   query: Texts
@@ -110,16 +112,16 @@ class Batch(NamedTuple):
   query_id_B: Array
   passage_id_BN: Array
   positive_id_BM: Array
-  teacher_BN: Array | None = None
+  list_scores_BN: Array | None = None
   anchor_BN: Array | None = None
   teacher_query_BD: Array | None = None
   teacher_passage_BND: Array | None = None
-  group_BN: Array | None = None
+  ranking_group_BN: Array | None = None
   triple: Texts | None = None
   where_BJ: Array | None = None
   first_BJ: Array | None = None
   second_BJ: Array | None = None
   prefer_BJ: Array | None = None
   dark: Texts | None = None
-  dark_teacher_BG: Array | None = None
-  where_BG: Array | None = None
+  dark_scores_BE: Array | None = None
+  where_BE: Array | None = None

@@ -17,7 +17,7 @@ class Data:
   """A collection, its queries, and how they become tokens.
 
   Attributes:
-    name: which set, one builder each in `data/datasets`; "folder" is the MS
+    name: which set, one builder each in `sets/datasets`; "folder" is the MS
       MARCO layout and "beir" BEIR's, both of any set.
     path: the folder of "folder" and "beir"; of the others but "pydocs" a folder
       with their files as published, where "" downloads them to `data_dir`.

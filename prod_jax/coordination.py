@@ -2,7 +2,7 @@
 
 JAX's coordination service carries them. It also ends every process when one
 of them dies; the watch here only does so earlier, with the name of the lost
-one and an exit code of its own. Who waits for what is group.py.
+one and an exit code of its own. Who waits for what is processes.py.
 """
 
 import os
@@ -27,7 +27,7 @@ LOST_SECONDS = 20.0
 _SERVICE_SECONDS = 45
 
 
-def connect(coordinator: str, processes: int, process_id: int) -> None:
+def connect(coordinator: str, count: int, process_id: int) -> None:
   """Joins the processes of a run; must come before any use of a device.
 
   On TPU VMs all three are found out; elsewhere the arguments say them. A
@@ -35,23 +35,23 @@ def connect(coordinator: str, processes: int, process_id: int) -> None:
 
   Args:
     coordinator: "host:port" of process 0, "" on TPU VMs.
-    processes: how many there are, 0 on TPU VMs.
+    count: how many there are, 0 on TPU VMs.
     process_id: of this one, -1 on TPU VMs.
 
   Raises:
     ConfigError: only some of the three are given, or they do not fit.
   """
-  given = (bool(coordinator), processes > 0, process_id >= 0)
-  if any(given) and not (all(given) and process_id < processes):
+  given = (bool(coordinator), count > 0, process_id >= 0)
+  if any(given) and not (all(given) and process_id < count):
     raise strict.ConfigError(
-      f"--coordinator={coordinator} --processes={processes} "
+      f"--coordinator={coordinator} --processes={count} "
       f"--process_id={process_id}: a run of several processes needs all three, "
       "and numbers its processes from 0; a run of one needs none"
     )
   if any(given):
     jax.distributed.initialize(
       coordinator,
-      processes,
+      count,
       process_id,
       heartbeat_timeout_seconds=_SERVICE_SECONDS,
     )
@@ -89,14 +89,12 @@ def under(folder: str) -> dict[str, str]:
 
 def watch(index: int, count: int) -> None:
   """Ends this process with code `LOST` soon after another one has died."""
-  about = f"{socket.gethostname()} pid {os.getpid()}"
-  logging.info("process %d of %d: %s", index, count, about)
-  threading.Thread(
-    target=_beat, args=(index, count, about), daemon=True
-  ).start()
+  host = f"{socket.gethostname()} pid {os.getpid()}"
+  logging.info("process %d of %d: %s", index, count, host)
+  threading.Thread(target=_beat, args=(index, count, host), daemon=True).start()
 
 
-def part(index: int) -> None:
+def say_goodbye(index: int) -> None:
   """Says good-bye, so that nobody takes the silence for a death."""
   put(f"gone/{index}", "")
 
@@ -108,7 +106,7 @@ def fail(index: int, code: int, error: str) -> None:
     time.sleep(2 * _BEAT_SECONDS)
 
 
-def _beat(index: int, count: int, about: str) -> None:
+def _beat(index: int, count: int, host: str) -> None:
   """Writes a beat, reads what the others write, until one of them is gone."""
   last: dict[str, tuple[str, float]] = {}
   number = 0
@@ -116,7 +114,7 @@ def _beat(index: int, count: int, about: str) -> None:
     number += 1
     try:
       _client().key_value_set(
-        f"{_ROOT}/beat/{index}", f"{number} {about}", allow_overwrite=True
+        f"{_ROOT}/beat/{index}", f"{number} {host}", allow_overwrite=True
       )
       failed, gone, beats = under("failed"), under("gone"), under("beat")
     except jax.errors.JaxRuntimeError as error:

@@ -21,13 +21,13 @@ from typing import Any
 from absl import logging
 
 from prod_jax import compilation, storage, strict
-from prod_jax.group import Group
+from prod_jax.processes import Processes
+from prod_jax.retrieval import blocks
 
-BLOCKS = "blocks"  # folder of what a stage needs until it is done
 DONE = "DONE.json"
 STARTED = "STARTED.json"
 # Checkpoints are read where they are, and blocks when they are needed.
-_ELSEWHERE = ("checkpoints", BLOCKS)
+_ELSEWHERE = ("checkpoints", blocks.FOLDER)
 PENDING, CACHED, RAN = "pending", "cached", "done"
 
 
@@ -38,48 +38,39 @@ class Stage:
   Attributes:
     name: unique in the run.
     kind: for people to read.
+    folder: its own, on this machine.
     inputs: names of the earlier stages that it reads, by role.
     fingerprint: returns what the result depends on besides those, as JSON.
-    run: (folders of the inputs by role, own folder) to a summary of scalars.
+    run: leaves the artefacts in the folder and returns a summary of scalars.
       Its entry "results", a list of rows, goes to results.json instead. The
       summary of the first process counts.
-    about: more for curriculum.json, such as the model that is trained.
+    record: more for curriculum.json, such as the model that is trained.
   """
 
   name: str
   kind: str
+  folder: pathlib.Path
   inputs: Mapping[str, str]
   fingerprint: Callable[[], Any]
-  run: Callable[[Mapping[str, pathlib.Path], pathlib.Path], dict[str, Any]]
-  about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  run: Callable[[], dict[str, Any]]
+  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
 class Plan:
-  """Where a stage's artefacts are, and whether they are there."""
+  """A stage, and whether its artefacts are there."""
 
   stage: Stage
-  folder: pathlib.Path
   hash: str
   status: str
   seconds: float = 0.0
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def plan(stages: Sequence[Stage], group: Group) -> list[Plan]:
-  """What running `stages` would find done and what it would have to do.
-
-  Raises:
-    ConfigError: when a stage reads one that does not stand before it.
-  """
+def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
+  """What running `stages` would find done and what it would have to do."""
   plans: dict[str, Plan] = {}
-  for number, stage in enumerate(stages):
-    for role, name in stage.inputs.items():
-      if name not in plans:
-        raise strict.ConfigError(
-          f"config.stages.{stage.name}.{role} is {name!r}, which is no stage "
-          f"before it; those are: {', '.join(plans) or 'none'}"
-        )
+  for stage in stages:
     digest = _hash(
       {
         "kind": stage.kind,
@@ -87,35 +78,34 @@ def plan(stages: Sequence[Stage], group: Group) -> list[Plan]:
         "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
       }
     )
-    folder = group.local / f"{number:02d}-{stage.name}"
-    done = _read(group.remote(folder) / DONE)
+    done = _read(processes.remote(stage.folder) / DONE)
     plans[stage.name] = (
-      Plan(stage, folder, digest, CACHED, done["seconds"], done["summary"])
+      Plan(stage, digest, CACHED, done["seconds"], done["summary"])
       if done.get("hash") == digest
-      else Plan(stage, folder, digest, PENDING)
+      else Plan(stage, digest, PENDING)
     )
   return list(plans.values())
 
 
 def run(
   plans: Sequence[Plan],
-  group: Group,
+  processes: Processes,
   only: Sequence[str] = (),
-  about: Mapping[str, Any] | None = None,
+  record: Mapping[str, Any] | None = None,
 ) -> None:
   """Runs what is pending, in order, and keeps the record up to date.
 
   Args:
     plans: from `plan`; their status is updated.
-    group: of the run; curriculum.json and results.json are written to its
+    processes: of the run; curriculum.json and results.json are written to its
       working folder.
     only: names to run; empty is all.
-    about: entries of curriculum.json besides its stages.
+    record: entries of curriculum.json besides its stages.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
     Preempted: the run has to stop.
-    Apart: the processes of the group do not see the same stages or artefacts.
+    Apart: the processes do not see the same stages or artefacts.
   """
   by_name = {p.stage.name: p for p in plans}
   for name in only:
@@ -123,18 +113,20 @@ def run(
       raise strict.ConfigError(
         f"--stages: there is no stage {name!r}; known: {', '.join(by_name)}"
       )
-  group.shared.mkdir(parents=True, exist_ok=True)
-  group.see_one_folder()
+  processes.shared_folder.mkdir(parents=True, exist_ok=True)
+  processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
-  group.meet(f"stages {_hash(seen)}")
+  processes.meet(f"stages {_hash(seen)}")
   for item in plans:
     if item.status == CACHED:
       logging.info("%s: cached, nothing to do", item.stage.name)
     elif not only or item.stage.name in only:
-      group.leave_if_stopped(f"before {item.stage.name}; what is done is saved")
-      _run_one(item, by_name, group)
-    if group.first:
-      _record(plans, group.shared, about or {})
+      processes.leave_if_stopped(
+        f"before {item.stage.name}; what is done is saved"
+      )
+      _run_one(item, by_name, processes)
+    if processes.first:
+      _record(plans, processes.shared_folder, record or {})
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -143,7 +135,13 @@ def table(plans: Sequence[Plan]) -> str:
   for item in plans:
     reads = ", ".join(f"{r}={n}" for r, n in item.stage.inputs.items()) or "-"
     rows.append(
-      (item.stage.name, item.stage.kind, reads, item.folder.name, item.status)
+      (
+        item.stage.name,
+        item.stage.kind,
+        reads,
+        item.stage.folder.name,
+        item.status,
+      )
     )
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   return "\n".join(
@@ -152,7 +150,9 @@ def table(plans: Sequence[Plan]) -> str:
   )
 
 
-def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
+def _run_one(
+  item: Plan, by_name: Mapping[str, Plan], processes: Processes
+) -> None:
   read = {role: by_name[name] for role, name in item.stage.inputs.items()}
   for role, source in read.items():
     if source.status == PENDING:
@@ -160,34 +160,33 @@ def _run_one(item: Plan, by_name: Mapping[str, Plan], group: Group) -> None:
         f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
         f"has not run; add it to --stages"
       )
-  if group.first:
-    _prepare(item, group)
-  group.meet(f"{item.stage.name}: starts")
+  if processes.first:
+    _prepare(item, processes)
+  processes.meet(f"{item.stage.name}: starts")
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
-  _begin(item, group)
+  _begin(item, processes)
   for source in read.values():
-    _fetch(source, group)
-  folders = {role: source.folder for role, source in read.items()}
+    _fetch(source, processes)
   with compilation.logged(item.stage.name):
-    item.summary = item.stage.run(folders, item.folder)
+    item.summary = item.stage.run()
   # Of a resumed stage, only what it took since it was resumed.
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN
-  if group.first:
-    _finish(item, group)
-  group.meet(f"{item.stage.name}: done")
-  shutil.rmtree(item.folder / BLOCKS, ignore_errors=True)
+  if processes.first:
+    _finish(item, processes)
+  processes.meet(f"{item.stage.name}: done")
+  shutil.rmtree(item.stage.folder / blocks.FOLDER, ignore_errors=True)
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
-def _prepare(item: Plan, group: Group) -> None:
+def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
-  folder = group.remote(item.folder)
+  folder = processes.remote(item.stage.folder)
   started = _read(folder / STARTED).get("hash")
   if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
-    stale = group.shared / "stale" / f"{folder.name}-{old}"
+    stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
     copies = len(list(stale.parent.glob(f"{stale.name}*")))
     stale = stale.with_name(f"{stale.name}-{copies}" if copies else stale.name)
     stale.parent.mkdir(exist_ok=True)
@@ -202,41 +201,43 @@ def _prepare(item: Plan, group: Group) -> None:
     _write(folder / STARTED, {"hash": item.hash, "id": uuid.uuid4().hex})
 
 
-def _begin(item: Plan, group: Group) -> None:
+def _begin(item: Plan, processes: Processes) -> None:
   """Leaves this machine's twin of the folder empty, or of this very start."""
-  started = _read(group.remote(item.folder) / STARTED)
-  if _read(item.folder / STARTED) != started:
-    shutil.rmtree(item.folder, ignore_errors=True)
-    item.folder.mkdir(parents=True)
-    _write(item.folder / STARTED, started)
+  started = _read(processes.remote(item.stage.folder) / STARTED)
+  if _read(item.stage.folder / STARTED) != started:
+    shutil.rmtree(item.stage.folder, ignore_errors=True)
+    item.stage.folder.mkdir(parents=True)
+    _write(item.stage.folder / STARTED, started)
 
 
-def _finish(item: Plan, group: Group) -> None:
+def _finish(item: Plan, processes: Processes) -> None:
   """Makes the artefacts last, then says so, then drops what led to them."""
   # What processes made in common is there already.
-  group.publish(item.folder, but=(*_ELSEWHERE, "passages"))
+  processes.publish(item.stage.folder, but=(*_ELSEWHERE, "passages"))
   done = {
     "hash": item.hash,
     "seconds": item.seconds,
     "summary": item.summary,
     "id": uuid.uuid4().hex,
   }
-  for folder in {item.folder, group.remote(item.folder)}:
+  for folder in {item.stage.folder, processes.remote(item.stage.folder)}:
     _write(folder / DONE, done)
-  group.remove(item.folder / BLOCKS)
+  processes.remove(item.stage.folder / blocks.FOLDER)
 
 
-def _fetch(item: Plan, group: Group) -> None:
+def _fetch(item: Plan, processes: Processes) -> None:
   """Brings a finished stage's artefacts to this machine."""
-  if group.remote(item.folder) == item.folder:
+  if processes.remote(item.stage.folder) == item.stage.folder:
     return
-  if _read(item.folder / DONE) != _read(group.remote(item.folder) / DONE):
-    shutil.rmtree(item.folder, ignore_errors=True)  # of another run of it
-  group.fetch(item.folder, but=_ELSEWHERE)
+  if _read(item.stage.folder / DONE) != _read(
+    processes.remote(item.stage.folder) / DONE
+  ):
+    shutil.rmtree(item.stage.folder, ignore_errors=True)  # of another run of it
+  processes.fetch(item.stage.folder, but=_ELSEWHERE)
 
 
 def _record(
-  plans: Sequence[Plan], workdir: storage.Path, about: Mapping[str, Any]
+  plans: Sequence[Plan], workdir: storage.Path, record: Mapping[str, Any]
 ) -> None:
   rows: list[dict] = []
   stages = []
@@ -247,16 +248,16 @@ def _record(
       {
         "name": item.stage.name,
         "kind": item.stage.kind,
-        "dir": item.folder.name,
+        "dir": item.stage.folder.name,
         "status": item.status,
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
         "summary": summary,
-        **item.stage.about,
+        **item.stage.record,
       }
     )
   _write(workdir / "results.json", rows)
-  _write(workdir / "curriculum.json", {**about, "stages": stages})
+  _write(workdir / "curriculum.json", {**record, "stages": stages})
 
 
 def _hash(value: Any) -> str:

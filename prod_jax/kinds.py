@@ -36,10 +36,10 @@ class Train:
       the step, "" is none.
     negatives: how many a query gets besides its positive; "groups" brings its
       own number.
-    sampling: how they are drawn from the lists, see `data.draws`: "random";
+    sampling: how they are drawn from the lists, see `batches.draws`: "random";
       "descend" for the first ones in ranked order; "simans"; "balanced" and
       "groups" by the teacher's cached scores.
-    draw: what that way of drawing asks for.
+    sampling_settings: what that way of drawing asks for.
     accumulation: micro-batches a step; batch_size counts all of them.
     chunks: parts in which a (micro-)batch is embedded, each computed again in
       the backward pass (gradient caching): memory is that of one part, the
@@ -73,7 +73,7 @@ class Train:
   sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
     "random"
   )
-  draw: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  sampling_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   warmup_steps: int = 0
   weight_decay: float = 0.0
   clip: float = 0.0

@@ -9,10 +9,10 @@ that failed.
 """
 
 import functools
-import importlib
 import logging as stdlib_logging
 import pathlib
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -23,13 +23,14 @@ from prod_jax import (
   curriculum,
   kinds,
   report,
+  stages,
   storage,
   strict,
 )
-from prod_jax.data.records import DataError
-from prod_jax.group import PREEMPTED, Preempted, leave, run_of
-from prod_jax.stages import files
-from prod_jax.stages.inputs import Inputs
+from prod_jax.processes import PREEMPTED, Preempted, end, run_of
+from prod_jax.sets.records import DataError
+from prod_jax.stages import files, sources
+from prod_jax.stages.run import Job, Run
 
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -59,47 +60,51 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Which one this is.")
 _OVERRIDE = "--config."
 
 
-def build(shared: Inputs) -> list[curriculum.Stage]:
-  """The config's stages as the curriculum takes them."""
-  stages = []
-  for name, stage in shared.config.stages.items():
-    module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
-    stages.append(
+def build(run: Run) -> list[curriculum.Stage]:
+  """The config's stages as the curriculum takes them.
+
+  Raises:
+    ConfigError: one of them reads what it cannot.
+  """
+  made = []
+  for name in run.config.stages:
+    job = stages.job_of(run, name)
+    made.append(
       curriculum.Stage(
         name=name,
-        kind=stage.kind,
-        inputs=module.inputs(stage),
-        fingerprint=functools.partial(_fingerprint, module, shared, name),
-        run=functools.partial(module.run, shared, name, stage),
-        about=_about(shared.config, stage),
+        kind=job.stage.kind,
+        folder=job.folder,
+        inputs=sources.reads(job.stage),
+        fingerprint=functools.partial(_fingerprint, job),
+        run=functools.partial(stages.KINDS[job.stage.kind].run, job),
+        record=_record_of(job),
       )
     )
-  return stages
+  return made
 
 
-def check(shared: Inputs) -> None:
+def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
-  for name, stage in shared.config.stages.items():
-    module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
-    shared.check_roles(name, module.inputs(stage))
-    module.check(shared, name, stage)
+  for name, stage in run.config.stages.items():
+    stages.KINDS[stage.kind].check(stages.job_of(run, name))
 
 
-def _fingerprint(module, shared: Inputs, name: str) -> dict:
-  stage = shared.config.stages[name]
+def _fingerprint(job: Job) -> dict[str, Any]:
   # How often a stage logs or saves does not change what it makes.
   quiet = ("log_every", "checkpoint_every", "block_queries")
-  settings = strict.plain(stage)
+  settings = strict.plain(job.stage)
   return {
     "stage": {k: v for k, v in settings.items() if k not in quiet},
-    **module.fingerprint(shared, name, stage),
+    **stages.KINDS[job.stage.kind].fingerprint(job),
   }
 
 
-def _about(run: config.Config, stage: kinds.Stage) -> dict:
+def _record_of(job: Job) -> dict[str, Any]:
+  """What the report tells of a stage: its model, and who taught it."""
+  stage = job.stage
   if not isinstance(stage, kinds.Train):
     return {"model": None, "taught_by": None}
-  source = run.stages.get(stage.scores)
+  source = job.source("scores") if stage.scores else None
   taught_by = stage.teacher or getattr(source, "params", "labels")
   return {"model": stage.model, "taught_by": taught_by}
 
@@ -113,13 +118,13 @@ def main(argv: list[str]) -> None:
     _go(config_file.load(_CONFIG.value, overrides))
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
-    leave(2, error)
+    end(2, error)
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
   except (Exception, KeyboardInterrupt) as error:
     logging.exception("the run has failed")
-    leave(1, error)
+    end(1, error)
 
 
 def _go(run_config: config.Config) -> None:
@@ -129,38 +134,38 @@ def _go(run_config: config.Config) -> None:
     _COORDINATOR.value,
     _PROCESSES.value,
     _PROCESS_ID.value,
-  ) as group:
-    shared = Inputs(run_config, group)
+  ) as processes:
+    run = Run(run_config, processes)
     files.check(run_config)
-    plans = curriculum.plan(build(shared), group)
-    check(shared)
+    plans = curriculum.plan(build(run), processes)
+    check(run)
     if not _DRY_RUN.value:
-      _run(shared, plans)
-    elif group.first:
+      _run(run, plans)
+    elif processes.first:
       sys.stdout.write(curriculum.table(plans) + "\n")
 
 
-def _run(shared: Inputs, plans: list[curriculum.Plan]) -> None:
-  compilation.keep(shared.workdir / "compiled")
-  about = {
-    "config": strict.plain(shared.config),
-    "dataset": shared.dataset.name,
+def _run(run: Run, plans: list[curriculum.Plan]) -> None:
+  compilation.keep(run.workdir / "compiled")
+  record = {
+    "config": strict.plain(run.config),
+    "dataset": run.dataset.name,
   }
-  curriculum.run(plans, shared.group, _STAGES.value, about)
-  if shared.group.first:
-    _report(shared)
+  curriculum.run(plans, run.processes, _STAGES.value, record)
+  if run.processes.first:
+    _report(run)
 
 
-def _report(shared: Inputs) -> None:
+def _report(run: Run) -> None:
   """The table on standard output, and the page in the working folder."""
-  workdir = shared.workdir
+  workdir = run.workdir
   large = ("stale", "checkpoints", "blocks", "passages")
-  shared.group.fetch(workdir, but=large)
+  run.processes.fetch(workdir, but=large)
   sys.stdout.write("\n" + report.table(workdir) + "\n")
-  dataset = shared.dataset
+  dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
   qrels = {}
-  for stage in shared.config.stages.values():
+  for stage in run.config.stages.values():
     if isinstance(stage, kinds.Evaluate):
       qrels |= dataset.qrels(stage.split)
 
@@ -174,8 +179,8 @@ def _report(shared: Inputs) -> None:
     passage_text=passage,
     qrels=qrels,
   )
-  shared.group.publish(page)
-  logging.info("report: %s", shared.group.remote(page))
+  run.processes.publish(page)
+  logging.info("report: %s", run.processes.remote(page))
 
 
 def entry() -> None:

@@ -21,7 +21,7 @@ only the judgements of queries in the run:
 
   evaluate(run, {q: qrels[q] for q in run if q in qrels}, metrics)
 
-Reading runs and qrels is retrieval/runs.py and data/formats.py.
+Reading runs and qrels is retrieval/runs.py and sets/formats.py.
 """
 
 import re

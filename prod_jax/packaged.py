@@ -2,7 +2,7 @@
 
 The small pretrained model of the quickstart arrives through PyPI. Its files
 are found through the package's metadata; its code is never imported. What is
-in the files is the business of data/tokens.py and models/hf.py.
+in the files is the business of batches/tokens.py and models/hf.py.
 """
 
 import functools

@@ -3,7 +3,8 @@
 Artefacts are memory-mapped, which a bucket cannot do. So all work goes on in
 local folders: for a folder on a disk that is the folder itself, for a bucket
 a twin under $PROD_JAX_CACHE (or ~/.cache/prod_jax), which is filled from the
-bucket and copied to it file by file. Who copies what, and when, is group.py.
+bucket and copied to it file by file. Who copies what, and when, is
+processes.py.
 """
 
 import hashlib

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from prod_jax import config_file, kinds, main, strict
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.group import Group
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.processes import Processes
 from prod_jax.stages import files
-from prod_jax.stages.inputs import Inputs
-from tests.data import published
+from prod_jax.stages.run import Run
 from tests.main_test import REPO, run
+from tests.sets import published
 
 PROD = (
   "prod_msmarco_passage",
@@ -54,25 +54,22 @@ def without_files(name: str, variant: str, folder: pathlib.Path, *more: str):
   models = load(name, variant).models
   overrides = [f"models.{model}.weights=" for model in models]
   overrides.append("data.tokenizer=packaged")
-  shared = Inputs(load(name, variant, *overrides, *more), Group(folder))
+  run = Run(load(name, variant, *overrides, *more), Processes(folder))
   # What checks ask of a set, which is not here.
   splits = ("train", "dev", "test", "dl19", "dl20")
-  shared.__dict__["dataset"] = types.SimpleNamespace(
+  run.__dict__["dataset"] = types.SimpleNamespace(
     name="a set", queries=dict.fromkeys(splits), answers=lambda split: []
   )
-  return shared
+  return run
 
 
 @pytest.mark.parametrize(("name", "variant"), PAIRS)
 def test_every_stage_of_every_variant_fits(name, variant, tmp_path):
   """On 8 devices: roles, methods, settings, models and batch sizes."""
-  shared = without_files(name, variant, tmp_path)
-  before: set[str] = set()
-  for stage, settings in shared.config.stages.items():
-    module = main.importlib.import_module(f"prod_jax.stages.{settings.kind}")
-    assert set(module.inputs(settings).values()) <= before, stage
-    before.add(stage)
-  main.check(shared)
+  run = without_files(name, variant, tmp_path)
+  built = main.build(run)
+  assert [stage.name for stage in built] == list(run.config.stages)
+  main.check(run)
 
 
 # Of PROD's README: model, start, lists; queries a step as GPUs, a GPU and
@@ -317,7 +314,7 @@ def test_lead_trains_as_its_scripts_do():
   assert run_config.stages["mine_1"].negatives == 100
 
 
-# Of CL-DRD's scripts: group sizes, rate, epochs over 502,939 queries by 8.
+# Of CL-DRD's scripts: processes sizes, rate, epochs over 502,939 queries by 8.
 CL_DRD_TABLE = {
   "cl_drd_1": ((5, 12, 13), 7e-6, 4),
   "cl_drd_2": ((10, 10, 10), 3e-6, 2),
@@ -333,7 +330,7 @@ def test_cl_drd_trains_as_its_scripts_do():
   init = "tas_b"
   for name, (sizes, rate, epochs) in CL_DRD_TABLE.items():
     stage = run_config.stages[name]
-    assert stage.draw["sizes"] == sizes
+    assert stage.sampling_settings["sizes"] == sizes
     assert stage.settings == dict(labels=(-0.25, -0.5))
     assert (stage.init, stage.learning_rate, stage.batch_size) == (
       init,
@@ -390,9 +387,9 @@ def test_pair_distill_trains_as_its_code_does():
 def test_what_does_not_fit_the_papers_stages_is_refused(
   override, message, tmp_path
 ):
-  shared = without_files("prod_msmarco_passage", "", tmp_path, override)
+  run = without_files("prod_msmarco_passage", "", tmp_path, override)
   with pytest.raises(strict.ConfigError, match=re.escape(message)):
-    main.check(shared)
+    main.check(run)
 
 
 def test_missing_files_are_named(tmp_path):

@@ -23,8 +23,9 @@ LEVELS = {
   "compilation": 1,
   "coordination": 1,
   "storage": 1,
-  "group": 1,
-  "data": 2,
+  "processes": 1,
+  "sets": 2,
+  "batches": 2,
   "models": 2,
   "losses": 2,
   "train": 3,
@@ -46,8 +47,9 @@ NEIGHBOURS = {
   ("config_file", "config"),
   ("plan", "stages"),
   ("coordination", "strict"),
-  ("group", "coordination"),
-  ("group", "storage"),
+  ("processes", "coordination"),
+  ("processes", "storage"),
+  ("batches", "sets"),
 }
 
 ONLY_IN = {
@@ -59,16 +61,16 @@ ONLY_IN = {
   r"\bml_collections\b": ["config_file.py"],
   r"\bimport (app, )?flags\b": ["main.py", "cli/"],
   r"\borbax\b": ["train/checkpoint.py"],
-  r"\bimport grain\b": ["data/loader.py"],
+  r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
   r"\b(import|from) torch\b": [],
   r"\b(import|from) safetensors\b": ["models/hf.py", "models/distilbert.py"],
-  r"\b(import|from) transformers\b": ["data/tokens.py", "models/hf.py"],
-  r"\b(import|from) tokenizers\b": ["data/tokens.py"],
-  r"\btensorflow_datasets\b": ["data/datasets/", "data/dataset.py"],
+  r"\b(import|from) transformers\b": ["batches/tokens.py", "models/hf.py"],
+  r"\b(import|from) tokenizers\b": ["batches/tokens.py"],
+  r"\btensorflow_datasets\b": ["sets/datasets/", "sets/dataset.py"],
   r"\bimport tensorflow\b(?!_)": [],
-  r"\bapache_beam\b": ["data/datasets/layout.py"],
-  r"\bimport requests\b": ["data/download.py"],
+  r"\bapache_beam\b": ["sets/datasets/layout.py"],
+  r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
@@ -131,22 +133,26 @@ def test_words_have_a_room(word):
     assert not found, f"{name} says {found[0]!r}; allowed in {ONLY_IN[word]}"
 
 
-def test_train_does_not_know_methods_and_data_does_not_know_jax():
+def test_train_does_not_know_methods_and_data_rooms_do_not_know_jax():
   for path in FILES:
     if room(path) == "train":
       assert "methods" not in imports(path), path
-    if room(path) == "data":
+    if room(path) in ("sets", "batches"):
       assert not re.search(r"\b(import|from) jax\b", code_of(path)), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.name))
 def test_sizes(path):
   lines = path.read_text().splitlines()
-  assert len(lines) <= 300, f"{path}: {len(lines)} lines, two ideas?"
+  assert len(lines) <= 400, f"{path}: {len(lines)} lines, two ideas?"
   for node in ast.walk(ast.parse("\n".join(lines))):
     if isinstance(node, ast.FunctionDef):
+      where = f"{path}:{node.lineno} {node.name}"
       size = node.end_lineno - node.lineno + 1
-      assert size <= 60, f"{path}:{node.lineno} {node.name}: {size} lines"
+      assert size <= 60, f"{where}: {size} lines"
+      args = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+      taken = [a.arg for a in args if a.arg not in ("self", "cls")]
+      assert len(taken) <= 7, f"{where}: {len(taken)} parameters {taken}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.name))

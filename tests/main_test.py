@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from prod_jax import packaged
-from prod_jax.group import PREEMPTED
+from prod_jax.processes import PREEMPTED
 
 REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = "configs/quickstart.py:runlocal"

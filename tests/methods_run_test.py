@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from prod_jax import config_file, curriculum, main, strict
-from prod_jax.data import dark
-from prod_jax.data.lists import Candidates, Compared, Dark, load_lists
-from prod_jax.group import Group
+from prod_jax.batches import dark
+from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.models import hf
+from prod_jax.processes import Processes
 from prod_jax.retrieval import rerank
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages import job_of
+from prod_jax.stages.run import Run
 from tests.main_test import CACHE, REPO, run
 
 # The stages of a config that train the student by its method.
@@ -69,11 +70,11 @@ def folder(workdir: pathlib.Path, stage: str) -> pathlib.Path:
   return next(p for p in workdir.iterdir() if p.name[3:] == stage)
 
 
-def inputs(workdir: pathlib.Path, name: str) -> Inputs:
-  """What the stages of a run read, in this process."""
+def run_of(workdir: pathlib.Path, name: str) -> Run:
+  """A run that was made, in this process."""
   path = str(REPO / "configs" / f"{name}.py:runlocal")
   data_dir = f"data.data_dir={CACHE / 'data'}"
-  return Inputs(config_file.load(path, [data_dir]), Group(workdir))
+  return Run(config_file.load(path, [data_dir]), Processes(workdir))
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -124,7 +125,8 @@ def test_a_joint_stage_leaves_its_teacher_too(workdir, stage):
 
 def test_preferences_are_the_models_in_both_orders(workdir):
   work = workdir("pair_distill")
-  shared = inputs(work, "pair_distill")
+  run = run_of(work, "pair_distill")
+  job = job_of(run, "compare")
   compared = load_lists(Compared, folder(work, "compare") / "compared")
   lists = load_lists(Candidates, folder(work, "mine_lists") / "candidates")
   scores_QC = np.load(folder(work, "score_lists") / "scores.npy")
@@ -141,13 +143,9 @@ def test_preferences_are_the_models_in_both_orders(workdir):
 
   def sigmoid(a, b):
     logits = rerank.score_texts(
-      shared.model("duo"),
-      shared.copies(folder(work, "duo")),
-      shared.tokens.queries["train"].slices(lists.query[line]),
-      [shared.tokens.passages.slices(lists.ids[line, x]) for x in (a, b)],
-      shared.tokens.special,
-      lengths=shared.config.data,
-      batch_tokens=1024,
+      job.frozen("params"),
+      run.tokens.queries["train"].slices(lists.query[line]),
+      [run.tokens.passages.slices(lists.ids[line, x]) for x in (a, b)],
     )
     return 1 / (1 + np.exp(-logits))
 
@@ -159,11 +157,12 @@ def test_preferences_are_the_models_in_both_orders(workdir):
 
 def test_dark_examples_come_from_their_list_and_are_scored(workdir):
   work = workdir("adam")
-  shared = inputs(work, "adam")
+  run = run_of(work, "adam")
+  job = job_of(run, "darken")
   made = load_lists(Dark, folder(work, "darken") / "dark")
   lists = load_lists(Candidates, folder(work, "mine_lists") / "candidates")
-  most = shared.config.data.passage_length - 2
-  passages = shared.tokens.passages
+  most = run.config.data.passage_length - 2
+  passages = run.tokens.passages
   assert made.score.shape == (len(lists.query), 4)
   assert (np.isnan(made.score) == (made.ids < 0).all(axis=-1)).all()
   for number in (0, 7, 100):
@@ -171,12 +170,9 @@ def test_dark_examples_come_from_their_list_and_are_scored(workdir):
     again = dark.make_dark(
       passages[int(ids[label.argmax()])][:most],
       [passages[int(i)][:most] for i in ids[~label & (ids >= 0)]],
-      strengthened=2,
-      strengthen_rate=0.3,
-      masked=2,
-      mask_rate=0.3,
-      mask_id=shared.tokens.special.mask,
-      rng=np.random.default_rng((shared.seed("darken"), number)),
+      job.stage,
+      run.tokens.special.mask,
+      np.random.default_rng((job.seed, number)),
     )
     found = [text[text >= 0] for text in made.ids[number]]
     assert [x.tolist() for x in again] == [x.tolist() for x in found if len(x)]
@@ -203,9 +199,9 @@ def test_clusters_gather_queries_that_are_near(workdir):
     ("lead", "lead_ce.settings.layers=3", "needs 3 layers of the student"),
     ("lead", "lead_ce.settings.in_batch=True", "own list"),
     ("lead", "lead_ce.teacher=", "joint needs a teacher"),
-    ("cl_drd", "cl_drd_1.draw.sizes=(9,9,9)", "do not fit"),
+    ("cl_drd", "cl_drd_1.sampling_settings.sizes=(9,9,9)", "do not fit"),
     ("cl_drd", "cl_drd_1.scores=encode_teacher_de", "set scores to a score"),
-    ("cl_drd", "cl_drd_1.sampling=random", "draw has no key "),
+    ("cl_drd", "cl_drd_1.sampling=random", "sampling_settings has no key "),
     ("pair_distill", "pair_distill.pairs=", "needs a pairwise teacher"),
     ("pair_distill", "compare.params=ce", "one of kind pairwise"),
     ("pair_distill", "compare.candidates=mine_wide", "scored the lists of"),
@@ -213,7 +209,7 @@ def test_clusters_gather_queries_that_are_near(workdir):
     ("adam", "darken.mask_rate=1.5", "within 0 and 1"),
     ("adam", "adam.settings.over=0", "over is 0"),
     ("baselines", "tas.clusters=ce", "takes one of kind cluster"),
-    ("baselines", "tas.draw.bins=0", "bins is 0"),
+    ("baselines", "tas.sampling_settings.bins=0", "bins is 0"),
     ("baselines", "rocketqa_v2.joint=False", "set teacher and joint"),
     ("baselines", "none.anchor=start", "has no use for the stage's anchor"),
     ("prod_options", "prod_simans.candidates=", "draws from lists"),
@@ -228,6 +224,6 @@ def test_what_does_not_go_together_is_refused(
   path = str(REPO / "configs" / f"{name}.py:runlocal")
   overrides = [f"data.data_dir={CACHE / 'data'}", f"stages.{argument}"]
   with pytest.raises(strict.ConfigError, match=message):
-    shared = Inputs(config_file.load(path, overrides), Group(tmp_path))
-    curriculum.plan(main.build(shared), shared.group)
-    main.check(shared)
+    run = Run(config_file.load(path, overrides), Processes(tmp_path))
+    curriculum.plan(main.build(run), run.processes)
+    main.check(run)

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
+from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.coordination import LOST
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.group import PREEMPTED
 from prod_jax.models import hf
+from prod_jax.processes import PREEMPTED
 from tests.main_test import REPO, command, environment, write_folder
 
 DEVICES = 8

@@ -9,7 +9,7 @@ from etils import epath
 from fsspec.implementations.memory import MemoryFileSystem
 
 from prod_jax import curriculum, storage
-from prod_jax.group import Group
+from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
 
@@ -41,7 +41,7 @@ def bucket(monkeypatch, tmp_path):
 def machine(monkeypatch, tmp_path, name, path):
   """The run as another machine sees it, whose disk is empty."""
   monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / name))
-  return Group(path)
+  return Processes(path)
 
 
 def test_a_path_with_a_scheme_is_in_a_bucket(bucket, tmp_path):
@@ -56,7 +56,7 @@ def test_a_path_with_a_scheme_is_in_a_bucket(bucket, tmp_path):
 def test_a_folder_goes_to_the_bucket_and_comes_to_another_machine(
   bucket, monkeypatch, tmp_path
 ):
-  here = Group(bucket)
+  here = Processes(bucket)
   folder = here.local / "00-a"
   (folder / "inner").mkdir(parents=True)
   (folder / "x.npy").write_bytes(b"12")
@@ -85,31 +85,31 @@ def test_blocks_of_a_killed_run_are_not_made_again(
   """On the machine where it was killed, and on a new one."""
   made = []
 
-  def run(group, until):
+  def run(processes, until):
     def work(start, stop):
       if start >= until:
         raise KeyboardInterrupt
       made.append(start)
       return {"x": np.arange(start, stop)}
 
-    folder = group.local / "00-a" / "blocks"
+    folder = processes.local_folder / "00-a" / "blocks"
     return blocks.compute(
-      folder, 10, 3, work, group=group, name="toy", unit="rows"
+      folder, 10, 3, work, processes=processes, name="toy", unit="rows"
     )
 
   with pytest.raises(KeyboardInterrupt):
-    run(Group(bucket), 6)
+    run(Processes(bucket), 6)
   # An upload that was cut off: files, and no mark that they are all.
   torn = bucket / "00-a" / "blocks" / "000000006-000000009" / "x.npy"
   torn.parent.mkdir(parents=True)
   torn.write_bytes(b"torn")
-  here = Group(bucket).local / "00-a" / "blocks" / "000000006-000000009"
+  here = Processes(bucket).local / "00-a" / "blocks" / "000000006-000000009"
   here.mkdir()
   (here / "x.npy").write_bytes(b"torn")
-  group = machine(monkeypatch, tmp_path, name, bucket)
-  paths = run(group, 99)
+  processes = machine(monkeypatch, tmp_path, name, bucket)
+  paths = run(processes, 99)
   assert made == [0, 3, 6, 9]
-  (x,) = blocks.gather(paths, ["x"], group)
+  (x,) = blocks.gather(paths, ["x"], processes)
   np.testing.assert_array_equal(x, np.arange(10))
 
 
@@ -118,7 +118,7 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
 ):
   ran = []
 
-  def run(group, a=1):
+  def run(processes, a=1):
     def work(name):
       def write(read, folder):
         seen = [(path / "made").read_text() for path in read.values()]
@@ -132,9 +132,9 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
       curriculum.Stage("a", "toy", {}, lambda: a, work("a")),
       curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, work("b")),
     ]
-    curriculum.run(curriculum.plan(stages, group), group)
+    curriculum.run(curriculum.plan(stages, processes), processes)
 
-  first = Group(bucket)
+  first = Processes(bucket)
   run(first)
   assert ran == [("a",), ("b", "a1")]
   ran.clear()
@@ -148,14 +148,14 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
   ran.clear()
   monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
   (bucket / "01-b" / curriculum.DONE).unlink()
-  run(Group(bucket), a=2)
+  run(Processes(bucket), a=2)
   assert ran == [("b", "a2")]
 
 
 def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
   """By another run of the stage that made them, as sizes say nothing."""
 
-  def run(group, letter):
+  def run(processes, letter):
     def write(read, folder):
       (folder / "made").write_bytes(letter * (2 << 20))
       return {}
@@ -168,10 +168,10 @@ def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
       curriculum.Stage("a", "toy", {}, lambda: 1, write),
       curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, check),
     ]
-    curriculum.run(curriculum.plan(stages, group), group)
+    curriculum.run(curriculum.plan(stages, processes), processes)
 
   seen = []
-  run(Group(bucket), b"1")
+  run(Processes(bucket), b"1")
   run(machine(monkeypatch, tmp_path, "second", bucket), b"1")
   second = machine(monkeypatch, tmp_path, "second", bucket)
   second.fetch(second.local / "00-a")

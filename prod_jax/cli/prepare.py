@@ -14,9 +14,9 @@ import sys
 from absl import app, flags, logging
 
 from prod_jax import config_file, storage, strict
-from prod_jax.data.records import DataError
-from prod_jax.group import Group
-from prod_jax.stages.inputs import Inputs
+from prod_jax.processes import Processes
+from prod_jax.sets.records import DataError
+from prod_jax.stages.run import Run
 
 _CONFIG = flags.DEFINE_string("config", None, "As prod_jax.main takes it.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The same; holds the tokens.")
@@ -27,23 +27,22 @@ def main(argv: list[str]) -> None:
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   try:
-    shared = Inputs(
+    run = Run(
       config_file.load(_CONFIG.value),
-      Group(storage.open_path(_WORKDIR.value)),
+      Processes(storage.open_path(_WORKDIR.value)),
       tuple(_BEAM.value),
     )
-    tokens = shared.tokens
+    tokens = run.tokens
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     sys.exit(2)
   total = int(tokens.passages.lengths().sum())
   sys.stdout.write(
-    f"{shared.dataset.name}\tpassages\t{len(tokens.passages)}\t{total}\n"
+    f"{run.dataset.name}\tpassages\t{len(tokens.passages)}\t{total}\n"
   )
   for split, rows in tokens.queries.items():
     sys.stdout.write(
-      f"{shared.dataset.name}\t{split}\t{len(rows)}\t"
-      f"{int(rows.lengths().sum())}\n"
+      f"{run.dataset.name}\t{split}\t{len(rows)}\t{int(rows.lengths().sum())}\n"
     )
 
 

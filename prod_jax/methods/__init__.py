@@ -1,0 +1,44 @@
+"""What a student learns from: one file a paper, and what they share.
+
+scoring           how a batch becomes a matrix of scores
+layers            scores of inner layers
+contrastive       labels alone, for encoders of queries and passages
+ranking           labels alone, for cross-encoders
+pairwise_ranking  labels alone, for cross-encoders that read two passages
+margin_mse        the margins of a teacher
+rocketqa_v2       a retriever and a cross-encoder that learn together
+prod              PROD: a teacher's distribution, and what was known before
+lead              LEAD: distributions of layers
+cl_drd            CL-DRD: groups of a teacher's ranking as labels
+pair_distill      PairDistill: a pairwise teacher beside a pointwise one
+adam              ADAM: dark examples, self-paced
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
+from prod_jax.train.step import LossFn
+
+
+@runtime_checkable
+class Method(Protocol):
+  """What the module of a method has.
+
+  Attributes:
+    TRAINS: the kinds of model that it can train.
+    READS: the names of `Sources` that it has a use for.
+    Settings: the frozen dataclass of its settings, checked as it is made.
+  """
+
+  TRAINS: Sequence[str]
+  READS: Sequence[str]
+  Settings: type
+
+  def make(self, settings: Any, student: Encoder, sources: Sources) -> LossFn:
+    """The loss of a stage.
+
+    Raises:
+      ConfigError: for a term that has nothing to read.
+    """

@@ -11,7 +11,7 @@ figures are not known to us: every number here is a parameter, none is theirs.
 
 The confidence of a query is the probability that the teacher gives to its
 positive among the passages that are not dark. How dark examples are made
-stands in `data.dark`.
+stands in `batches.dark`.
 """
 
 import dataclasses
@@ -24,11 +24,12 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher", "dark")  # fields of Sources
+READS = ("teacher", "dark")  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
   Raises:
     ConfigError: without dark examples, or cached scores of their teacher.
   """
-  if sources.teacher != "scores" or not sources.dark:
+  if sources.teacher != "scores" or "dark" not in sources.beside:
     raise strict.ConfigError(
       "method adam: it needs a teacher's cached scores of the lists and of "
       "dark examples; set scores to a score stage and dark to a darken stage"
@@ -78,8 +79,8 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     del frozen
     s_BX = score_with_dark(student, params, batch, rng.dropout)
     N = batch.where_BN.shape[1]
-    z_BX = jnp.concatenate([batch.teacher_BN, batch.dark_teacher_BG], axis=1)
-    where_BX = jnp.concatenate([batch.where_BN, batch.where_BG], axis=1)
+    z_BX = jnp.concatenate([batch.list_scores_BN, batch.dark_scores_BE], axis=1)
+    where_BX = jnp.concatenate([batch.where_BN, batch.where_BE], axis=1)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
     ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
 
@@ -93,7 +94,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
       )
 
     kd_B = kl(slice(N))
-    confidence_B = confidence(batch.teacher_BN, where_BN)
+    confidence_B = confidence(batch.list_scores_BN, where_BN)
     kept_B = keep(settings, confidence_B, rng.step)
     dark = mean_of_kept(kl(slice(None)), kept_B)
     metrics = {
@@ -127,9 +128,9 @@ def score_with_dark(
   )
 
 
-def confidence(teacher_BN: jax.Array, where_BN: jax.Array) -> jax.Array:
+def confidence(list_scores_BN: jax.Array, where_BN: jax.Array) -> jax.Array:
   """[B]: the probability that the teacher gives to column 0, the positive."""
-  p_BN = jax.nn.softmax(teacher_BN, axis=-1, where=where_BN)
+  p_BN = jax.nn.softmax(list_scores_BN, axis=-1, where=where_BN)
   return p_BN[:, 0]
 
 

@@ -20,11 +20,12 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import preference
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher", "groups")  # fields of Sources
+READS = ("teacher", "ranking_groups")  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +53,15 @@ def make(settings: Settings, student: Encoder, sources: Sources):
   Raises:
     ConfigError: without a teacher's scores, or without groups.
   """
-  if not sources.groups:
+  if not sources.ranking_groups:
     raise strict.ConfigError(
       'method cl_drd: it needs groups of a ranking; set sampling="groups"'
     )
-  if sources.groups > len(settings.labels) + 1:
+  if sources.ranking_groups > len(settings.labels) + 1:
     raise strict.ConfigError(
-      f"method cl_drd: draw has {sources.groups} groups, and settings.labels "
-      f"{settings.labels} names {len(settings.labels)} after the first"
+      f"method cl_drd: {sources.ranking_groups} groups are drawn, and "
+      f"settings.labels {settings.labels} names {len(settings.labels)} after "
+      "the first"
     )
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
@@ -67,15 +69,17 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
-    label_BN = pseudo_labels(settings, batch.group_BN)
+    label_BN = pseudo_labels(settings, batch.ranking_group_BN)
     sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
     return preference.pooled(sums), {"pairs": sums.count.mean()}
 
   return loss_fn
 
 
-def pseudo_labels(settings: Settings, group_BN: jax.Array) -> jax.Array:
+def pseudo_labels(settings: Settings, ranking_group_BN: jax.Array) -> jax.Array:
   """1 / rank in the first group, whose columns are in order; else its label."""
-  rank_N = jnp.arange(1.0, group_BN.shape[-1] + 1)
+  rank_N = jnp.arange(1.0, ranking_group_BN.shape[-1] + 1)
   of_group = jnp.array([0.0, *settings.labels])
-  return jnp.where(group_BN == 0, (1 / rank_N)[None], of_group[group_BN])
+  return jnp.where(
+    ranking_group_BN == 0, (1 / rank_N)[None], of_group[ranking_group_BN]
+  )

@@ -10,11 +10,12 @@ from typing import Any
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ()  # fields of Sources
+READS = ()  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)

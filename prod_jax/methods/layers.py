@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from prod_jax.batch import Batch
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder
+from prod_jax.models import Encoder
 from prod_jax.models.cross import CrossEncoder
 
 

@@ -27,11 +27,12 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, hidden, listwise
 from prod_jax.methods import layers, scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher", "joint")  # fields of Sources
+READS = ("teacher", "joint")  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)

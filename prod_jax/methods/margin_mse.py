@@ -10,11 +10,12 @@ from typing import Any, Literal
 from prod_jax.batch import Batch
 from prod_jax.losses import pairwise
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Encoder, Sources
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher",)  # fields of Sources
+READS = ("teacher",)  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,11 +20,12 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise, preference
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Columns, Encoder, Sources
+from prod_jax.methods.scoring import Columns, Sources
+from prod_jax.models import Encoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher", "pairs")  # fields of Sources
+READS = ("teacher", "pairs")  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     ConfigError: without a pointwise or, where it counts, a pairwise teacher.
   """
   scoring.need_teacher("pair_distill", sources, in_batch=False)
-  if settings.pairs and not sources.pairs:
+  if settings.pairs and "pairs" not in sources.beside:
     raise strict.ConfigError(
       "method pair_distill: pairs > 0 needs a pairwise teacher; set pairs to "
       "a compare stage"

@@ -19,7 +19,7 @@ from prod_jax.models.cross import CrossEncoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("pairwise",)  # the kinds of model
-READS = ()  # fields of Sources
+READS = ()  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)

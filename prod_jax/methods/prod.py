@@ -20,12 +20,13 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, hidden, listwise, pairwise
 from prod_jax.methods import scoring
-from prod_jax.methods.scoring import Columns, Embedding, Encoder, Sources
+from prod_jax.methods.scoring import Columns, Embedding, Sources
+from prod_jax.models import Encoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
-READS = ("teacher", "anchor", "second")  # fields of Sources
+READS = ("teacher", "anchor", "second")  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _second(settings: Settings, s_BN: jax.Array, batch: Batch) -> jax.Array:
   ce_B = contrastive.cross_entropy(
     s_BN, columns.target_B, where=columns.where_BX
   )
-  kd_B = distance(settings, s_BN, batch.teacher_BN, columns)
+  kd_B = distance(settings, s_BN, batch.list_scores_BN, columns)
   return settings.hard * ce_B + settings.soft * kd_B
 
 
@@ -191,12 +192,12 @@ def _teacher_embeddings(
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   if settings.soft or settings.larger:
     scoring.need_teacher("prod", sources, in_batch=settings.in_batch)
-  if settings.larger != sources.second:
+  if settings.larger != ("second" in sources.beside):
     raise strict.ConfigError(
       "method prod: larger=True and a second teacher go together; set both, "
       "settings.larger and second, or neither"
     )
-  if settings.lwf and not sources.anchor:
+  if settings.lwf and "anchor" not in sources.beside:
     raise strict.ConfigError(
       'method prod: lwf > 0 needs an anchor; set anchor to "start" or to a '
       "mine stage of the same student"

@@ -15,7 +15,7 @@ from prod_jax.models.cross import CrossEncoder
 from prod_jax.train.step import Rng
 
 TRAINS = ("cross",)  # the kinds of model
-READS = ()  # fields of Sources
+READS = ()  # names of Sources
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, max_sim
+from prod_jax.models import Encoder
 from prod_jax.models.bert import Out
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateEmbedding, LateInteraction
 
 PyTree = Any
-Encoder = DualEncoder | CrossEncoder | LateInteraction
 Embedding = jax.Array | LateEmbedding
 
 
@@ -30,22 +30,29 @@ class Sources(NamedTuple):
     teacher: "" for none, "step" for one that runs in the step, "scores" or
       "embeddings" for what is cached of one.
     model: the teacher that runs in the step, with `frozen["teacher"]`.
-    anchor: scores of the student as the stage began.
-    second: cached scores of a second teacher, in `batch.teacher_BN`.
     joint: the teacher is trained too; `params` is then {"student", "teacher"}.
-    pairs: a pairwise teacher's preferences.
-    dark: generated passages with scores.
-    groups: how many groups of a teacher's ranking the columns are drawn from.
+    beside: the roles of the stage that bring more, such as "anchor" (scores of
+      the student as the stage began), "second" (cached scores of a second
+      teacher), "pairs" or "dark".
+    ranking_groups: how many groups of a teacher's ranking the columns are drawn
+      from.
   """
 
   teacher: Literal["", "step", "scores", "embeddings"] = ""
   model: Encoder | None = None
-  anchor: bool = False
-  second: bool = False
   joint: bool = False
-  pairs: bool = False
-  dark: bool = False
-  groups: int = 0
+  beside: frozenset[str] = frozenset()
+  ranking_groups: int = 0
+
+  @property
+  def names(self) -> frozenset[str]:
+    """What there is, by the names that a method lists in `READS`."""
+    there = {
+      "teacher": self.teacher,
+      "joint": self.joint,
+      "ranking_groups": self.ranking_groups,
+    }
+    return self.beside | {name for name, value in there.items() if value}
 
 
 class Columns(NamedTuple):
@@ -155,7 +162,7 @@ def teacher_scores(
   """Scores of a frozen teacher by whichever of its sources the stage has."""
   cached = None
   if sources.teacher == "scores":
-    cached = batch.teacher_BN
+    cached = batch.list_scores_BN
   elif sources.teacher == "embeddings":
     cached = compare(
       batch.teacher_query_BD, batch.teacher_passage_BND, in_batch=in_batch

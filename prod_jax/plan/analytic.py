@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from prod_jax.batch import Batch, Packed
-from prod_jax.methods.scoring import Encoder
+from prod_jax.models import Encoder
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction

@@ -13,15 +13,14 @@ import numpy as np
 
 from prod_jax import config, kinds
 from prod_jax.batch import Batch, Packed
-from prod_jax.data import packing
-from prod_jax.data.assemble import Assemble, Examples, choose, longest_of
-from prod_jax.data.lists import Candidates, Compared, Dark
-from prod_jax.data.packing import Cut
-from prod_jax.data.sizes import Size
-from prod_jax.data.store import store_of
-from prod_jax.data.tokens import Special
-from prod_jax.stages import examples
-from prod_jax.stages.inputs import Inputs
+from prod_jax.batches import packing
+from prod_jax.batches.assemble import Assemble, Examples, choose, longest_of
+from prod_jax.batches.packing import Grouping
+from prod_jax.batches.store import store_of
+from prod_jax.batches.tokens import Special
+from prod_jax.sets.sizes import Size
+from prod_jax.stages import examples, sources
+from prod_jax.stages.run import Job
 
 # Any ids do: no text is read.
 SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
@@ -32,26 +31,24 @@ _BATCHES = 8  # of which the fullest says how many rows there are
 LABELS = 8
 
 
-def training(shared: Inputs, name: str, stage: kinds.Train) -> Batch:
+def training(job: Job[kinds.Train]) -> Batch:
   """The batch of a stage as ShapeDtypeStruct, with `QUERIES` queries."""
-  columns = _columns(shared, stage)
-  lists = _lists(columns) if stage.candidates else None
+  columns = _columns(job)
+  passages = columns + LABELS
   made = Examples(
     queries=store_of([np.zeros(1, np.int32)] * QUERIES),
-    passages=store_of([np.zeros(1, np.int32)] * (columns + LABELS)),
+    passages=store_of([np.zeros(1, np.int32)] * passages),
     special=SPECIAL,
     positives=[tuple(range(LABELS))] * QUERIES,
     rows=np.arange(QUERIES),
-    lengths=shared.config.data,
-    **examples.carried(shared, stage),
-    candidates=lists,
-    **_cached(shared, stage, columns),
+    data=job.run.config.data,
+    negatives=job.stage.negatives,
+    sampling=examples.sampling_of(job),
+    **examples.carried(job),
+    **sources.shaped(job, sources.Extent(QUERIES, columns, passages)),
   )
-  draw = examples.draw_of(name, stage)
-  chosen = choose(made, stage.negatives, draw)(
-    np.arange(QUERIES), np.random.default_rng(0)
-  )
-  batch = Assemble(made, draw)(chosen)
+  chosen = choose(made)(np.arange(QUERIES), np.random.default_rng(0))
+  batch = Assemble(made)(chosen)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, jax.dtypes.canonicalize_dtype(x.dtype)
@@ -87,13 +84,13 @@ def means(data: config.Data, size: Size) -> Means:
 
 
 def packed(
-  batch: Batch, cut: Cut, row_length: int, mean: Means, window: int
+  batch: Batch, grouping: Grouping, row_length: int, mean: Means, window: int
 ) -> Batch:
   """A batch of padded texts as one in which they share rows.
 
   Args:
     batch: of shapes.
-    cut: of the batch.
+    grouping: of the batch.
     row_length: as of the config.
     mean: tokens of the texts.
     window: batches that exchange queries.
@@ -112,16 +109,16 @@ def packed(
   tokens_Q = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
   order = np.concatenate(
     [
-      here[packing.balanced(tokens_Q[here], leading, cut)]
+      here[packing.balanced(tokens_Q[here], leading, grouping)]
       for here in np.split(np.arange(len(tokens_Q)), count // window)
     ]
   )
   rows = {}
   for field, shape in shapes.items():
     found, _ = packing.shape_for(
-      np.split(lengths[field][order], count), cut, shape[-1], row_length
+      np.split(lengths[field][order], count), grouping, shape[-1], row_length
     )
-    rows[field] = packed_shape(shape[:-1], cut.groups, *found)
+    rows[field] = packed_shape(shape[:-1], grouping.groups, *found)
   return batch._replace(**rows)
 
 
@@ -158,51 +155,9 @@ def list_columns(stage: kinds.Stage) -> int:
   return kept + 1
 
 
-def _columns(shared: Inputs, stage: kinds.Train) -> int:
+def _columns(job: Job[kinds.Train]) -> int:
   """Enough for any draw."""
-  columns = stage.negatives + 1
-  if stage.candidates:
-    candidates = shared.config.stages[stage.candidates]
-    columns = max(columns, list_columns(candidates))
+  columns = job.stage.negatives + 1
+  if job.stage.candidates:
+    columns = max(columns, list_columns(job.source("candidates")))
   return columns
-
-
-def _lists(columns: int) -> Candidates:
-  shape = (QUERIES, columns)
-  column = np.broadcast_to(np.arange(columns, dtype=np.int32), shape)
-  return Candidates(
-    query=np.arange(QUERIES, dtype=np.int32),
-    ids=column,
-    label=column == 0,
-    rank=column,
-    score=-column.astype(np.float32),
-  )
-
-
-def _cached(shared: Inputs, stage: kinds.Train, columns: int) -> dict[str, Any]:
-  """What other stages would have made, as `Examples` takes it."""
-  stages = shared.config.stages
-  scores = -np.arange(columns, dtype=np.float32)[None].repeat(QUERIES, 0)
-  cached: dict[str, Any] = {}
-  if stage.anchor and stage.anchor != examples.START:
-    cached["anchor"] = scores
-  for source in filter(None, (stage.scores, stage.second)):
-    if isinstance(stages[source], kinds.Score):
-      cached["teacher"] = scores
-    else:
-      width = shared.model_of(stages[source].params).bert.width
-      cached["teacher_query"] = np.zeros((QUERIES, width), np.float32)
-      cached["teacher_passage"] = np.zeros(
-        (columns + LABELS, width), np.float32
-      )
-  if stage.pairs:
-    pairs = np.zeros((QUERIES, stages[stage.pairs].pairs), np.int32)
-    cached["compared"] = Compared(pairs, pairs + 1, pairs.astype(np.float32))
-  if stage.dark:
-    source = stages[stage.dark]
-    shape = (QUERIES, source.strengthened + source.masked)
-    length = shared.config.data.passage_length - 2
-    cached["dark"] = Dark(
-      np.zeros((*shape, length), np.int32), np.zeros(shape, np.float32)
-    )
-  return cached

@@ -13,19 +13,19 @@ from typing import Any
 from absl import logging
 
 from prod_jax import config
-from prod_jax.data.sizes import Size
-from prod_jax.group import Group
 from prod_jax.plan import compiled, programs, search, shapes
 from prod_jax.plan.chips import Slice, slice_of
 from prod_jax.plan.compiled import Compiled, Compiler
 from prod_jax.plan.programs import Program
-from prod_jax.stages.inputs import Inputs
+from prod_jax.processes import Processes
+from prod_jax.sets.sizes import Size
+from prod_jax.stages.run import Run
 
 Row = dict[str, Any]
 
 
 def plan(
-  run: config.Config,
+  planned: config.Config,
   topologies: Sequence[str],
   compiler: Compiler,
   size: Size,
@@ -37,7 +37,7 @@ def plan(
   """Rows of all stages that run a model, slice by slice.
 
   Args:
-    run: the config.
+    planned: the config.
     topologies: names of slices.
     compiler: asked for each program.
     size: of the data set.
@@ -51,13 +51,13 @@ def plan(
       something is needed that is not on this machine.
   """
   compiled.without_a_tpu()
-  run, group = shapes.known(run), Group(pathlib.Path())
+  planned, processes = shapes.known(planned), Processes(pathlib.Path())
   rows = []
   for slice_ in map(slice_of, topologies):
-    shared = Inputs(run, group, devices=compiled.devices(slice_))
-    shapes.check_vocabulary(shared)
+    run = Run(planned, processes, devices=compiled.devices(slice_))
+    shapes.check_vocabulary(run)
     scale = slice_.chips / scale_from if scale_from else 1.0
-    made = programs.programs(shared, size, stages, scale)
+    made = programs.programs(run, size, stages, scale)
     for number, program in enumerate(made, 1):
       logging.info(
         "%s, stage %d of %d: %s", slice_.name, number, len(made), program.stage

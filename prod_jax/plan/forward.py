@@ -8,166 +8,156 @@ Each device works at batches of its own, and so does a program.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from prod_jax import config, kinds, sharding
 from prod_jax.batch import Packed, Texts, Tokens
-from prod_jax.data import packing
-from prod_jax.data import rows as layout
-from prod_jax.data.sizes import Size
-from prod_jax.data.store import Slices, store_of
-from prod_jax.methods.scoring import Encoder
+from prod_jax.batches import packing
+from prod_jax.batches import rows as layout
+from prod_jax.batches.store import Slices, store_of
+from prod_jax.models import Encoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.plan import analytic, batches
-from prod_jax.plan.program import Program, params_of
-from prod_jax.retrieval import buckets, rerank
+from prod_jax.plan.program import Program
 from prod_jax.retrieval import encode as embedding
-from prod_jax.stages.inputs import Inputs
+from prod_jax.retrieval import rerank
+from prod_jax.retrieval.forward import rows_of
+from prod_jax.sets.sizes import Size
+from prod_jax.stages.run import Job, params_of
 
 _SAMPLE = 4096  # texts by which it is seen how many stand in a row
 
 
-def encode(
-  shared: Inputs, name: str, stage: kinds.Encode, size: Size
-) -> Program:
-  length = shared.config.data.passage_length
+class _Reads(NamedTuple):
+  """A model of a stage, and the rows that it reads.
 
-  def program(model: Encoder, params: Any, texts: Texts):
+  Attributes:
+    role: of the train stage that trains it.
+    kinds: of model that read such rows.
+    unit: what a row is, in the plural.
+    rows: one of them, padded, as Tokens or several of them.
+    longest: tokens of the longest one.
+    mean: tokens of one in the mean.
+    trace: the jitted function that reads them, its `trace`.
+  """
+
+  role: str
+  kinds: tuple[str, ...]
+  unit: str
+  rows: Any
+  longest: int
+  mean: int
+  trace: Callable[..., jax.stages.Traced]
+
+
+def encode(job: Job[kinds.Encode], size: Size) -> Program:
+  data = job.run.config.data
+  length = data.passage_length
+
+  def trace(model: Encoder, params: Any, texts: Texts):
     return embedding.embed_texts.trace(model, params, texts, "passage")
 
-  return _forward(
-    shared,
-    name,
-    stage,
-    program,
-    source=stage.params,
-    reads=("dual",),
+  reads = _Reads(
+    role="params",
+    kinds=("dual",),
     unit="passages",
     rows=_padded(layout.single(_text(), length), length),
     longest=length,
-    mean=batches.means(shared.config.data, size).passage,
-    examples=size.passages or None,
+    mean=batches.means(data, size).passage,
+    trace=trace,
   )
+  return _forward(job, reads, size.passages or None)
 
 
-def score(shared: Inputs, name: str, stage: kinds.Score, size: Size) -> Program:
-  return _pairs(shared, name, stage, 1, _of_lists(shared, stage, size), size)
+def score(job: Job[kinds.Score], size: Size) -> Program:
+  columns = batches.list_columns(job.source("candidates"))
+  queries = _queries(job, size)
+  return _forward(job, _pairs(job, size), queries and queries * columns)
 
 
-def darken(
-  shared: Inputs, name: str, stage: kinds.Darken, size: Size
-) -> Program:
-  made = stage.strengthened + stage.masked
-  queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 1, queries and queries * made, size)
+def darken(job: Job[kinds.Darken], size: Size) -> Program:
+  made = job.stage.strengthened + job.stage.masked
+  queries = _queries(job, size)
+  return _forward(job, _pairs(job, size), queries and queries * made)
 
 
-def compare(
-  shared: Inputs, name: str, stage: kinds.Compare, size: Size
-) -> Program:
-  asked = stage.pairs * (2 if stage.both_orders else 1)
-  queries = _queries(shared, stage, size)
-  return _pairs(shared, name, stage, 2, queries and queries * asked, size)
+def compare(job: Job[kinds.Compare], size: Size) -> Program:
+  asked = job.stage.pairs * (2 if job.stage.both_orders else 1)
+  queries = _queries(job, size)
+  return _forward(job, _triples(job, size), queries and queries * asked)
 
 
-def evaluate(
-  shared: Inputs, name: str, stage: kinds.Evaluate, size: Size
-) -> Program | None:
+def evaluate(job: Job[kinds.Evaluate], size: Size) -> Program | None:
   """Only what reranks: retrieval is no step of a model."""
-  if not stage.rerank:
+  if not job.stage.rerank:
     return None
-  queries = size.queries.get(stage.split)
-  count = queries and queries * stage.rerank_depth
-  return _pairs(shared, name, stage, 1, count, size, source=stage.rerank)
+  queries = size.queries.get(job.stage.split)
+  count = queries and queries * job.stage.rerank_depth
+  return _forward(job, _pairs(job, size, role="rerank"), count)
 
 
-def _of_lists(shared: Inputs, stage: kinds.Score, size: Size) -> int | None:
-  """Pairs of a query and a passage of its list."""
-  lists = shared.config.stages[stage.candidates]
-  queries = _queries(shared, stage, size)
-  return queries and queries * batches.list_columns(lists)
-
-
-def _queries(shared: Inputs, stage: Any, size: Size) -> int | None:
+def _queries(job: Job, size: Size) -> int | None:
   """Queries that have lists."""
-  lists = shared.config.stages[stage.candidates]
-  queries = size.queries.get(getattr(lists, "split", "train"))
-  limit = getattr(lists, "limit", 0)
+  lists = job.source("candidates")
+  queries = size.queries.get(lists.split)
+  limit = getattr(lists, "limit", 0)  # a mine stage's
   return min(queries, limit) if queries and limit else queries
 
 
-def _pairs(
-  shared: Inputs,
-  name: str,
-  stage: Any,
-  passages: int,
-  count: int | None,
-  size: Size,
-  source: str = "",
-) -> Program:
-  """A model that reads a query with one passage or two, in rows [R, L]."""
-  source = source or stage.params
-  model, data, text = shared.model_of(source), shared.config.data, _text()
-  Lq = data.query_length
-  jitted, longest = rerank.score_pairs, layout.pair_length(data)
-  mean = batches.means(data, size).pair
-  if isinstance(model, LateInteraction):
-    jitted, longest = rerank.score_late_pairs, data.passage_length
+def _pairs(job: Job, size: Size, role: str = "params") -> _Reads:
+  """A model that reads a query with a passage, in rows [R, L]."""
+  data, text = job.run.config.data, _text()
+  Lq, longest = data.query_length, layout.pair_length(data)
+  trace, rows = rerank.score_pairs.trace, None
+  if isinstance(job.model_of(role), LateInteraction):
+    trace, longest = rerank.score_late_pairs.trace, data.passage_length
     rows = tuple(_padded(layout.single(text, L), L) for L in (Lq, longest))
-  elif passages == 1:
-    rows = _padded(layout.pair(text, text, Lq, longest), longest)
-  else:
-    longest = layout.triple_length(data)
-    mean = batches.means(data, size).triple
-    triple = layout.triple(text, text, text, Lq, data.passage_length)
-    rows = _padded(triple, longest)
-  return _forward(
-    shared,
-    name,
-    stage,
-    jitted.trace,
-    source=source,
-    reads=("cross", "late") if passages == 1 else ("pairwise",),
-    unit="pairs" if passages == 1 else "triples",
-    rows=rows,
+  return _Reads(
+    role=role,
+    kinds=("cross", "late"),
+    unit="pairs",
+    rows=rows or _padded(layout.pair(text, text, Lq, longest), longest),
     longest=longest,
-    mean=mean,
-    examples=count,
+    mean=batches.means(data, size).pair,
+    trace=trace,
   )
 
 
-def _forward(
-  shared: Inputs,
-  name: str,
-  stage: Any,
-  trace: Callable[..., jax.stages.Traced],
-  *,
-  source: str,
-  reads: tuple[str, ...],
-  unit: str,
-  rows: Any,
-  longest: int,
-  mean: int,
-  examples: int | None,
-) -> Program:
-  """A frozen model, of a kind that `reads` such rows, over many of them.
+def _triples(job: Job[kinds.Compare], size: Size) -> _Reads:
+  """A model that reads a query with two passages, in rows [R, L]."""
+  data, text = job.run.config.data, _text()
+  longest = layout.triple_length(data)
+  limits = data.query_length, data.passage_length
+  return _Reads(
+    role="params",
+    kinds=("pairwise",),
+    unit="triples",
+    rows=_padded(layout.triple(text, text, text, *limits), longest),
+    longest=longest,
+    mean=batches.means(data, size).triple,
+    trace=rerank.score_pairs.trace,
+  )
+
+
+def _forward(job: Job, reads: _Reads, examples: int | None) -> Program:
+  """A frozen model over so many rows, None where that is not known.
 
   Where texts share rows a batch is of so many tokens, and counts the texts of
   the mean length that fill them.
   """
-  shared.check_trains(f"config.stages.{name}", source, reads)
-  model, given = shared.model_of(source), shared.devices
+  job.check_trains(reads.role, reads.kinds)
+  model, given = job.model_of(reads.role), job.run.devices
   mesh = sharding.make_mesh(config.Mesh(), given[:1])
-  batch, of_size = _texts(shared.config.data, rows, longest, mean, stage)
+  batch, of_size = _texts(job, reads)
 
   def lower(count: int) -> jax.stages.Lowered:
     params = _placed(params_of(model), sharding.replicated(mesh))
     texts = of_size(count)
     with jax.set_mesh(mesh):
-      traced = trace(
+      traced = reads.trace(
         model, params, _placed(texts, sharding.batch_sharding(mesh))
       )
       return traced.lower(lowering_platforms=("tpu",))
@@ -183,10 +173,10 @@ def _forward(
     )
 
   return Program(
-    stage=name,
-    kind=stage.kind,
-    model=shared.config.stages[source].model,
-    unit=unit,
+    stage=job.name,
+    kind=job.stage.kind,
+    model=job.source(reads.role).model,
+    unit=reads.unit,
     batch=batch,
     multiple=1,
     grain=batch,
@@ -199,17 +189,17 @@ def _forward(
   )
 
 
-def _texts(
-  data: config.Data, rows: Any, longest: int, mean: int, stage: Any
-) -> tuple[int, Callable[[int], Any]]:
+def _texts(job: Job, reads: _Reads) -> tuple[int, Callable[[int], Any]]:
   """How many texts a batch holds, and the shape of any number of them."""
-  if not data.packed or not isinstance(rows, Tokens):
-    batch = buckets.rows_of(longest, stage.batch_tokens)
-    return batch, functools.partial(batches.of_size, rows)
+  data, batch_tokens = job.run.config.data, job.stage.batch_tokens
+  longest = reads.longest
+  if not data.packed or not isinstance(reads.rows, Tokens):
+    batch = rows_of(longest, batch_tokens)
+    return batch, functools.partial(batches.of_size, reads.rows)
   lengths = batches.lengths_of(
-    (_SAMPLE, 1), mean, longest, np.random.default_rng(0)
+    (_SAMPLE, 1), reads.mean, longest, np.random.default_rng(0)
   )
-  one_group = packing.Cut(devices=1, splits=1)
+  one_group = packing.Grouping(devices=1, splits=1)
   (_, L), _ = packing.shape_for([lengths], one_group, longest, data.row_length)
   a_row = _SAMPLE / packing.fit(lengths[:, 0], L).rows  # texts, in the mean
 
@@ -217,7 +207,7 @@ def _texts(
     R = math.ceil(count / a_row)
     return batches.packed_shape((1, count), 1, R, L)
 
-  full = buckets.rows_of(L, stage.batch_tokens)
+  full = rows_of(L, batch_tokens)
   return max(int(full * a_row), 1), of_size
 
 

@@ -2,11 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
-
-from prod_jax.methods.scoring import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +42,3 @@ class Program:
   @property
   def divides(self) -> bool:
     return self.batch % self.multiple == 0
-
-
-def params_of(model: Encoder) -> Any:
-  """A model's parameters as ShapeDtypeStruct, nothing computed."""
-  return jax.eval_shape(model.init, jax.random.key(0))

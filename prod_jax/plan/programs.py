@@ -1,15 +1,14 @@
 """The stages of a config as programs to compile, in their order."""
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 
 from prod_jax import kinds, strict
-from prod_jax.data.sizes import Size
 from prod_jax.plan import forward, training
 from prod_jax.plan.program import Program
-from prod_jax.stages import train
-from prod_jax.stages.inputs import Inputs
+from prod_jax.sets.sizes import Size
+from prod_jax.stages import job_of, train
+from prod_jax.stages.run import Job, Run
 
 _FORWARD: Mapping[str, Callable[..., Program | None]] = {
   "encode": forward.encode,
@@ -21,12 +20,12 @@ _FORWARD: Mapping[str, Callable[..., Program | None]] = {
 
 
 def programs(
-  shared: Inputs, size: Size, only: Sequence[str] = (), scale: float = 1.0
+  run: Run, size: Size, only: Sequence[str] = (), scale: float = 1.0
 ) -> list[Program]:
   """The programs of the config's stages, in their order.
 
   Args:
-    shared: with a config of `shapes.known`, and the devices of a slice.
+    run: with a config of `shapes.known`, and the devices of a slice.
     size: of the data set; splits that are not known are left out. Where mean
       lengths are not known every text is of the greatest one.
     only: names of stages; empty is all.
@@ -36,41 +35,26 @@ def programs(
   Raises:
     ConfigError: for a stage that is wrong or not there.
   """
-  stages = shared.config.stages
+  stages = run.config.stages
   for name in only:
     if name not in stages:
       raise strict.ConfigError(strict.unknown_key(name, "--stage", stages))
-  made = []
+  made: list[Program | None] = []
   for name in only or stages:
-    stage = stages[name]
-    if stage.kind == "train":
-      made.append(_training(shared, name, stage, scale, size))
-    elif stage.kind in _FORWARD:
-      _check_inputs(shared, name, stage)
-      made.append(_FORWARD[stage.kind](shared, name, stage, size))
+    kind = stages[name].kind
+    if kind == "train":
+      made.append(_training(job_of(run, name), scale, size))
+    elif kind in _FORWARD:
+      made.append(_FORWARD[kind](job_of(run, name), size))
   return [program for program in made if program]
 
 
-def _training(
-  shared: Inputs, name: str, stage: kinds.Train, scale: float, size: Size
-) -> Program:
-  _check_inputs(shared, name, stage)
-  queries = stage.steps * stage.batch_size
-  batch_size = round(stage.batch_size * scale)
-  stage = dataclasses.replace(stage, batch_size=batch_size)
-  program = training.program(shared, name, stage, queries, size)
+def _training(job: Job[kinds.Train], scale: float, size: Size) -> Program:
+  queries = job.stage.steps * job.stage.batch_size
+  batch_size = round(job.stage.batch_size * scale)
+  stage = dataclasses.replace(job.stage, batch_size=batch_size)
+  job = dataclasses.replace(job, stage=stage)
+  program = training.program(job, queries, size)
   if program.divides:
-    train.check(shared, name, stage)
+    train.check(job)
   return program
-
-
-def _check_inputs(shared: Inputs, name: str, stage: kinds.Stage) -> None:
-  """Of what a run would check, what can be seen without data."""
-  module = importlib.import_module(f"prod_jax.stages.{stage.kind}")
-  roles = module.inputs(stage)
-  for role, source in roles.items():
-    if source not in shared.config.stages:
-      raise strict.ConfigError(
-        f"config.stages.{name}.{role} is {source!r}, which is no stage"
-      )
-  shared.check_roles(name, roles)

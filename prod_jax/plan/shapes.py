@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Mapping
 
 from prod_jax import config, packaged, strict
-from prod_jax.data import sizes
-from prod_jax.data.records import DataError
-from prod_jax.data.sizes import Size
 from prod_jax.models import hf
-from prod_jax.stages.inputs import Inputs
+from prod_jax.sets import sizes
+from prod_jax.sets.records import DataError
+from prod_jax.sets.sizes import Size
+from prod_jax.stages.run import Run
 
 
 def known(run: config.Config) -> config.Config:
@@ -29,14 +29,14 @@ def known(run: config.Config) -> config.Config:
   return dataclasses.replace(run, models=models)
 
 
-def check_vocabulary(shared: Inputs) -> None:
+def check_vocabulary(run: Run) -> None:
   """Raises ConfigError where only an absent tokenizer would know a shape."""
-  for name, model in shared.config.models.items():
+  for name, model in run.config.models.items():
     asked = not model.weights and not model.vocab_size
     if asked or model.mask_queries:
       key = "vocab_size" if asked else "mask_queries"
       try:
-        _ = shared.tokenizer
+        _ = run.tokenizer
       except (DataError, ModuleNotFoundError) as error:
         raise strict.ConfigError(
           f"config.models.{name}.{key}={getattr(model, key)} needs the "

@@ -4,15 +4,15 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prod_jax.data.sizes import Size
 from prod_jax.plan.chips import CHIPS, GIB, slice_of
+from prod_jax.sets.sizes import Size
 
 Row = dict[str, Any]
 
 _UNKNOWN = "unknown"
 _NONE = "-"
 
-_ABOUT = """\
+_HEADER = """\
 Nothing ran for this page: each program was compiled by the TPU compiler
 (jax {jax}, libtpu {libtpu}) for a slice that was not there.
 
@@ -84,8 +84,8 @@ def markdown(
   versions = {n: importlib.metadata.version(n) for n in ("jax", "libtpu")}
   known = size.query_tokens and size.passage_tokens
   lengths = (_KNOWN if known else _LONGEST).format(**size._asdict())
-  about = _ABOUT.format(lengths=lengths, **versions)
-  parts = [f"# {config} on TPU slices", about]
+  header = _HEADER.format(lengths=lengths, **versions)
+  parts = [f"# {config} on TPU slices", header]
   if len(_by_slice(rows)) > 1:
     parts += ["## Hours (chip-hours) at the roofline", _piped(_compared(rows))]
   for name, own in _by_slice(rows).items():

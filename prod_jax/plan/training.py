@@ -4,46 +4,46 @@ import jax
 
 from prod_jax import kinds
 from prod_jax.batch import Batch
-from prod_jax.data import packing
-from prod_jax.data.sizes import Size
+from prod_jax.batches import packing
 from prod_jax.plan import analytic, batches
-from prod_jax.plan.program import Program, params_of
+from prod_jax.plan.program import Program
+from prod_jax.sets.sizes import Size
 from prod_jax.stages import examples, train
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages.run import Job, params_of
+from prod_jax.stages.sources import START
 from prod_jax.train.step import jit_step
 
 _MANY = 1_000_000  # queries
 
 
-def program(
-  shared: Inputs, name: str, stage: kinds.Train, queries: int, size: Size
-) -> Program:
+def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
   """The step of a stage that goes over so many queries in all."""
-  student, frozen_models = shared.model(stage.model), []
+  stage, mesh = job.stage, job.run.mesh
+  student, frozen_models = job.run.model(stage.model), []
   trained_models, teacher = [student], None
-  if stage.anchor == examples.START:
+  if stage.anchor == START:
     frozen_models.append(student)
   if stage.teacher:
-    model = shared.model_of(stage.teacher)
+    model = job.model_of("teacher")
     (trained_models if stage.joint else frozen_models).append(model)
     teacher = params_of(model)
   params, frozen = train.trees(stage, params_of(student), teacher, lambda x: x)
-  step, first_state = train.step_of(shared, name, stage)
+  step, first_state = train.step_of(job)
   state = jax.eval_shape(first_state, params)
-  batch = batches.training(shared, name, stage)
-  cut = examples.cut(shared, stage)
+  batch = batches.training(job)
+  grouping = examples.grouping(job)
 
   def of_size(count: int) -> Batch:
     texts = batches.of_size(batch, count)
-    if not examples.packs(shared, stage):
+    if not examples.packs(job):
       return texts
-    data, window = shared.config.data, _window(stage, texts, size)
+    data, window = job.run.config.data, _window(stage, texts, size)
     mean = batches.means(data, size)
-    return batches.packed(texts, cut, data.row_length, mean, window)
+    return batches.packed(texts, grouping, data.row_length, mean, window)
 
   def lower(count: int) -> jax.stages.Lowered:
-    with jax.set_mesh(shared.mesh):
-      jitted = jit_step(step, state, frozen, shared.mesh)
+    with jax.set_mesh(mesh):
+      jitted = jit_step(step, state, frozen, mesh)
       traced = jitted.trace(state, frozen, of_size(count))
       return traced.lower(lowering_platforms=("tpu",))
 
@@ -61,14 +61,14 @@ def program(
     )
 
   return Program(
-    stage=name,
+    stage=job.name,
     kind=stage.kind,
     model=stage.model,
     unit="queries",
     batch=stage.batch_size,
-    multiple=cut.groups,
-    grain=cut.groups,
-    devices=shared.mesh.size,
+    multiple=grouping.groups,
+    grain=grouping.groups,
+    devices=mesh.size,
     copies=1,
     examples=queries,
     remat=student.bert.remat,

@@ -130,11 +130,11 @@ def _node(shape: Shape, run: record.Run, node: lineage.Node) -> Tag:
   stage = node.stage
   classes = ["node", stage.kind] + ["pending"] * (not stage.ran)
   classes += ["student"] * (stage.model == record.STUDENT)
-  about = f"{stage.name} ({stage.kind}), {tables.NOT_RUN}"
+  said = f"{stage.name} ({stage.kind}), {tables.NOT_RUN}"
   if stage.ran:
-    about = f"{stage.name} ({stage.kind}), {stage.seconds / 60:.1f} min"
+    said = f"{stage.name} ({stage.kind}), {stage.seconds / 60:.1f} min"
   draw = _box if node.is_box else _marker
-  title = tag("title", about)
+  title = tag("title", said)
   return tag("g", title, *draw(shape, run, node), class_=" ".join(classes))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prod_jax.data.lists import Candidates, load_lists
+from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.report import record
 
 MOST_LISTS = 20_000

@@ -194,9 +194,9 @@ def _markdown(run: record.Run) -> str:
     *(_line(_cells(run, row)) for row in rows_of(run)),
   ]
   title = f"## {run.workdir.name}"
-  about = "; ".join([scope(run), *_settings(run)])
+  said = "; ".join([scope(run), *_settings(run)])
   ending = [f"- {note}" for note in notes(run)]
-  return "\n".join([title, "", f"{about}.", "", *lines, "", *ending, ""])
+  return "\n".join([title, "", f"{said}.", "", *lines, "", *ending, ""])
 
 
 def _cells(run: record.Run, row: Row) -> list[str]:

@@ -15,10 +15,11 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from prod_jax.group import Group
+from prod_jax.processes import Processes
 
 Block = Mapping[str, np.ndarray]
 
+FOLDER = "blocks"  # of a stage, until it is done
 _WHOLE = ".whole"  # marks a block in a bucket, where folders grow file by file
 
 
@@ -28,7 +29,7 @@ def compute(
   block_rows: int,
   work: Callable[[int, int], Block],
   *,
-  group: Group,
+  processes: Processes,
   name: str,
   unit: str,
 ) -> list[pathlib.Path]:
@@ -41,7 +42,7 @@ def compute(
     rows: in total.
     block_rows: of a block; the last one may be shorter.
     work: (start, stop) to named arrays; must not need other processes.
-    group: whose processes divide the blocks.
+    processes: whose processes divide the blocks.
     name: of the work, for the progress bar and log lines.
     unit: what a row is, in the plural.
 
@@ -57,19 +58,19 @@ def compute(
   spans = [(start, min(start + block_rows, rows)) for start in starts]
   # Blocks of another size have other names.
   paths = [folder / f"{start:09d}-{stop:09d}" for start, stop in spans]
-  there = _whole(folder, group)
+  there = _whole(folder, processes)
   missing = [i for i, path in enumerate(paths) if path.name not in there]
-  group.meet(f"{name}: {len(missing)} blocks to make")
-  own = [(paths[i], *spans[i]) for i in group.own(missing)]
-  _make(own, work, group, name=name, unit=unit, rows=rows)
-  group.meet(f"{name}: all blocks")
+  processes.meet(f"{name}: {len(missing)} blocks to make")
+  own = [(paths[i], *spans[i]) for i in processes.own(missing)]
+  _make(own, work, processes, name=name, unit=unit, rows=rows)
+  processes.meet(f"{name}: all blocks")
   return paths
 
 
 def _make(
   own: Sequence[tuple[pathlib.Path, int, int]],
   work: Callable[[int, int], Block],
-  group: Group,
+  processes: Processes,
   *,
   name: str,
   unit: str,
@@ -78,14 +79,14 @@ def _make(
   """Makes the blocks (path, start, stop) of this process, with progress."""
   total = sum(stop - start for _, start, stop in own)
   began, fresh = time.monotonic(), 0
-  quiet = not sys.stderr.isatty() or not group.first
+  quiet = not sys.stderr.isatty() or not processes.first
   with tqdm.tqdm(desc=name, total=total, unit=f" {unit}", disable=quiet) as bar:
     for path, start, stop in own:
-      group.leave_if_stopped(
+      processes.leave_if_stopped(
         f"{name} with {fresh} of {total} {unit} made now; all blocks that are "
         "made are saved"
       )
-      _write(path, work(start, stop), group)
+      _write(path, work(start, stop), processes)
       fresh += stop - start
       bar.update(stop - start)
       if quiet:
@@ -94,11 +95,11 @@ def _make(
 
 
 def gather(
-  paths: Sequence[pathlib.Path], names: Sequence[str], group: Group
+  paths: Sequence[pathlib.Path], names: Sequence[str], processes: Processes
 ) -> list[np.ndarray]:
   """The named arrays of all blocks, each in one piece."""
   for path in paths:
-    group.fetch(path)
+    processes.fetch(path)
   return [
     np.concatenate([read(path, name) for path in paths]) for name in names
   ]
@@ -109,9 +110,9 @@ def read(path: pathlib.Path, name: str) -> np.ndarray:
   return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _whole(folder: pathlib.Path, group: Group) -> set[str]:
+def _whole(folder: pathlib.Path, processes: Processes) -> set[str]:
   """Names of the blocks that are complete."""
-  shared = group.remote(folder)
+  shared = processes.remote(folder)
   if shared == folder:
     return {p.name for p in folder.iterdir() if not p.suffix}
   if not shared.exists():
@@ -119,14 +120,14 @@ def _whole(folder: pathlib.Path, group: Group) -> set[str]:
   return {p.stem for p in shared.iterdir() if p.suffix == _WHOLE}
 
 
-def _write(path: pathlib.Path, block: Block, group: Group) -> None:
+def _write(path: pathlib.Path, block: Block, processes: Processes) -> None:
   part = path.with_name(f"{path.name}.part")
   part.mkdir(exist_ok=True)
   for name, array in block.items():
     np.save(part / f"{name}.npy", array)
   shutil.rmtree(path, ignore_errors=True)  # made here, and not published
   part.rename(path)
-  group.publish(path)
-  shared = group.remote(path)
+  processes.publish(path)
+  shared = processes.remote(path)
   if shared != path:
     shared.with_name(f"{path.name}{_WHOLE}").write_text("")

@@ -7,7 +7,7 @@ list: as the student retrieved it, and as the teacher reorders it.
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.data.lists import Candidates, first_rank
+from prod_jax.batches.lists import Candidates, first_rank
 
 
 def student_ranks(candidates: Candidates) -> np.ndarray:

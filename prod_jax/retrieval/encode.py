@@ -9,13 +9,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import config, sharding, strict
+from prod_jax import strict
 from prod_jax.batch import Texts
-from prod_jax.data import rows as layout
-from prod_jax.data import tokens
-from prod_jax.group import Group
+from prod_jax.batches import rows as layout
+from prod_jax.batches import tokens
 from prod_jax.models.dual import DualEncoder
-from prod_jax.retrieval import blocks, packed
+from prod_jax.processes import Processes
+from prod_jax.retrieval import blocks, forward
+from prod_jax.retrieval.forward import FrozenModel
 
 Tower = Literal["query", "passage"]
 
@@ -82,37 +83,24 @@ def embed_texts(model: DualEncoder, params: Any, texts: Texts, tower: Tower):
 
 
 def embedder(
-  model: DualEncoder,
-  copies: sharding.Copies,
-  tower: Tower,
-  store: tokens.TokenStore,
-  special: tokens.Special,
-  *,
-  longest: int,
-  batch_tokens: int,
-  data: config.Data,
+  frozen: FrozenModel, tower: Tower, store: tokens.TokenStore
 ) -> Callable[[int, int], np.ndarray]:
   """A function of (start, stop) that embeds those rows of `store`.
 
-  Its result is float32 [stop - start, D].
-
-  Args:
-    longest: texts are cut to so many tokens.
-    batch_tokens: about how many a batch holds.
-    data: says whether texts share rows.
+  Its result is float32 [stop - start, D]; texts are cut to the length that the
+  data gives to those of the tower.
   """
+  model, data = frozen.model, frozen.data
+  longest = data.query_length if tower == "query" else data.passage_length
 
   def embed(start: int, stop: int) -> np.ndarray:
     texts = store.slices(np.arange(start, stop))
-    return packed.run(
+    return forward.over_texts(
+      frozen,
       lambda params, texts: embed_texts(model, params, texts, tower),
       layout.single(texts, longest),
-      special,
-      longest=longest,
-      data=data,
-      batch_tokens=batch_tokens,
-      copies=copies,
-      width=model.bert.width,
+      longest,
+      model.bert.width,
     )
 
   return embed
@@ -124,7 +112,7 @@ def encode_passages(
   rows: int,
   shard_rows: int,
   *,
-  group: Group,
+  processes: Processes,
   name: str,
 ) -> None:
   """Writes all passages as shards, resuming where a run stopped."""
@@ -133,14 +121,14 @@ def encode_passages(
     rows,
     shard_rows,
     lambda start, stop: {"vectors": embed(start, stop)},
-    group=group,
+    processes=processes,
     name=name,
     unit="passages",
   )
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
-  if group.first:
+  if processes.first:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
-    group.publish(folder / "manifest.json")
+    processes.publish(folder / "manifest.json")
 
 
 def open_shards(folder: pathlib.Path) -> Shards:

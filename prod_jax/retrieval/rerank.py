@@ -12,15 +12,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from prod_jax import config, sharding
 from prod_jax.batch import Packed, Tokens
-from prod_jax.data import rows as layout
-from prod_jax.data import tokens
-from prod_jax.data.store import Slices, TokenStore
+from prod_jax.batches import rows as layout
+from prod_jax.batches.store import Slices, TokenStore
 from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
-from prod_jax.retrieval import buckets, packed
+from prod_jax.retrieval import forward
+from prod_jax.retrieval.forward import FrozenModel
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -43,20 +42,17 @@ def score_late_pairs(
 
 
 def score_lists(
-  model: CrossEncoder | LateInteraction,
-  copies: sharding.Copies,
+  frozen: FrozenModel,
   queries: TokenStore,
   passages: TokenStore,
   query_rows: np.ndarray,
   ids_QC: np.ndarray,
-  special: tokens.Special,
-  *,
-  lengths: config.Data,
-  batch_tokens: int,
 ) -> np.ndarray:
   """Scores each query with each passage of its list.
 
   Args:
+    frozen: a cross-encoder or a late-interaction model.
+    queries, passages: tokens by row.
     query_rows: int [Q], rows of `queries`.
     ids_QC: int [Q, C], rows of `passages`, -1 on padding.
 
@@ -66,67 +62,62 @@ def score_lists(
   line, column = np.nonzero(ids_QC >= 0)
   out = np.full(ids_QC.shape, np.nan, np.float32)
   out[line, column] = score_texts(
-    model,
-    copies,
+    frozen,
     queries.slices(query_rows[line]),
     [passages.slices(ids_QC[line, column])],
-    special,
-    lengths=lengths,
-    batch_tokens=batch_tokens,
   )
   return out
 
 
 def score_texts(
-  model: CrossEncoder | LateInteraction,
-  copies: sharding.Copies,
-  query: Slices,
-  passages: Sequence[Slices],
-  special: tokens.Special,
-  *,
-  lengths: config.Data,
-  batch_tokens: int,
+  frozen: FrozenModel, query: Slices, passages: Sequence[Slices]
 ) -> np.ndarray:
   """Scores query i with passage i, or passages i for a pairwise model.
 
   Args:
+    frozen: a cross-encoder, pairwise or not, or a late-interaction model.
     query: [n].
     passages: one [n], or two.
 
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
-  common = dict(batch_tokens=batch_tokens, copies=copies, width=None)
+  model, data = frozen.model, frozen.data
   if isinstance(model, LateInteraction):
-    longest = lengths.passage_length
-    query = layout.single(query, lengths.query_length)
-    passage = layout.single(passages[0], longest)
-
-    def rows(numbers: np.ndarray, length: int) -> tuple[Tokens, Tokens]:
-      return (
-        layout.padded(query.at(numbers), lengths.query_length, special),
-        layout.padded(passage.at(numbers), length, special),
-      )
-
-    return buckets.run(
-      lambda params, texts: score_late_pairs(model, params, texts),
-      rows,
-      passage.lengths,
-      longest=longest,
-      **common,
-    )
+    return _late_scores(frozen, model, query, passages[0])
   if len(passages) == 1:
-    longest = layout.pair_length(lengths)
-    texts = layout.pair(query, *passages, lengths.query_length, longest)
+    longest = layout.pair_length(data)
+    texts = layout.pair(query, *passages, data.query_length, longest)
   else:
-    longest = layout.triple_length(lengths)
-    limits = lengths.query_length, lengths.passage_length
+    longest = layout.triple_length(data)
+    limits = data.query_length, data.passage_length
     texts = layout.triple(query, *passages, *limits)
-  return packed.run(
+  return forward.over_texts(
+    frozen,
     lambda params, texts: score_pairs(model, params, texts),
     texts,
-    special,
-    longest=longest,
-    data=lengths,
-    **common,
+    longest,
+  )
+
+
+def _late_scores(
+  frozen: FrozenModel, model: LateInteraction, query: Slices, passage: Slices
+) -> np.ndarray:
+  """The same of a model whose queries and passages have rows of their own."""
+  data = frozen.data
+  queries = layout.single(query, data.query_length)
+  passages = layout.single(passage, data.passage_length)
+
+  def rows(numbers: np.ndarray, length: int) -> tuple[Tokens, Tokens]:
+    return (
+      layout.padded(queries.at(numbers), data.query_length, frozen.special),
+      layout.padded(passages.at(numbers), length, frozen.special),
+    )
+
+  return forward.over_rows(
+    frozen,
+    lambda params, texts: score_late_pairs(model, params, texts),
+    rows,
+    passages.lengths,
+    data.passage_length,
   )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from prod_jax.data.records import DataError
+from prod_jax.sets.records import DataError
 
 
 def write_run(

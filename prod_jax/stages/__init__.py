@@ -1,0 +1,89 @@
+"""What the stages of a run do, one module a kind.
+
+run        what all stages share, and the job of one
+sources    what a stage reads of earlier ones: one row a role
+examples   what the batches of a train stage are made of
+encoders   the shape of a model: of its weights, or as the config says
+files      whether the folders that a config names are there
+train      from parameters and queries to trained parameters
+encode     the collection and the queries as embeddings
+mine       candidate lists, retrieved
+provided   candidate lists that came with the data set
+score      a teacher's scores of lists
+divide     the queries that a teacher gets right and a student wrong
+compare    a pairwise teacher's preferences within lists
+darken     dark examples of lists, scored
+cluster    clusters of queries
+evaluate   retrieval for held-out queries, measured
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from prod_jax import strict
+from prod_jax.stages import (
+  cluster,
+  compare,
+  darken,
+  divide,
+  encode,
+  evaluate,
+  mine,
+  provided,
+  score,
+  sources,
+  train,
+)
+from prod_jax.stages.run import Job, Run
+
+
+class Kind(Protocol):
+  """What the module of a stage kind has."""
+
+  def fingerprint(self, job: Any) -> dict[str, Any]:
+    """What the result depends on besides the stage's config and inputs."""
+
+  def check(self, job: Any) -> None:
+    """Raises ConfigError for what can be found wrong before anything runs."""
+
+  def run(self, job: Any) -> dict[str, Any]:
+    """Leaves artefacts in the job's folder, and returns a summary of scalars.
+
+    All processes of a run call it, and the first one's summary counts.
+    """
+
+
+KINDS: Mapping[str, Kind] = {
+  "train": train,
+  "encode": encode,
+  "mine": mine,
+  "provided": provided,
+  "score": score,
+  "divide": divide,
+  "compare": compare,
+  "darken": darken,
+  "cluster": cluster,
+  "evaluate": evaluate,
+}
+
+
+def job_of(run: Run, name: str) -> Job:
+  """The job that `config.stages.<name>` describes.
+
+  Raises:
+    ConfigError: it reads a stage that does not stand before it, or one of a
+      kind that its role does not take.
+  """
+  stages = run.config.stages
+  before = list(stages)[: list(stages).index(name)]
+  read = sources.reads(stages[name])
+  for role, source in read.items():
+    if source not in before:
+      raise strict.ConfigError(
+        f"config.stages.{name}.{role} is {source!r}, which is no stage before "
+        f"it; those are: {', '.join(before) or 'none'}"
+      )
+  inputs = {role: run.folder(source) for role, source in read.items()}
+  job = Job(run, name, stages[name], inputs, run.folder(name))
+  sources.check_kinds(job)
+  return job

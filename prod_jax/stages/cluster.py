@@ -3,64 +3,52 @@
 Leaves `clusters.npy`, int32 [Q], the cluster of each row of the query table.
 """
 
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy.cluster import vq
 
 from prod_jax import kinds, strict
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages.run import Job
 
 
-def inputs(stage: kinds.Cluster) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  return {"encoded": stage.encoded}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Cluster) -> dict:
+def fingerprint(job: Job[kinds.Cluster]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"seed": shared.seed(name)}
+  return {"seed": job.seed}
 
 
-def check(shared: Inputs, name: str, stage: kinds.Cluster) -> None:
+def check(job: Job[kinds.Cluster]) -> None:
   """Raises ConfigError when the queries of its split are not encoded."""
-  shared.check_encoded(name, stage.encoded, "train")
+  job.check_encoded("train")
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Cluster,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
   """Clusters the query embeddings.
 
   Raises:
     ConfigError: with more clusters than queries.
   """
-  if not shared.group.first:
+  if not job.run.processes.first:
     return {}
-  path = read["encoded"] / "queries-train.npy"
+  clusters = job.stage.clusters
+  path = job.inputs["encoded"] / "queries-train.npy"
   query_QD = np.load(path, allow_pickle=False)
-  if not 1 <= stage.clusters <= len(query_QD):
+  if not 1 <= clusters <= len(query_QD):
     raise strict.ConfigError(
-      f"config.stages.{name}.clusters is {stage.clusters}, and there are "
-      f"{len(query_QD)} training queries"
+      f"{job.where}.clusters is {clusters}, and there are {len(query_QD)} "
+      "training queries"
     )
   _, cluster_Q = vq.kmeans2(
     query_QD,
-    stage.clusters,
-    iter=stage.iterations,
+    clusters,
+    iter=job.stage.iterations,
     minit="++",
-    rng=np.random.default_rng(shared.seed(name)),
+    rng=np.random.default_rng(job.seed),
   )
-  np.save(folder / "clusters.npy", cluster_Q.astype(np.int32))
-  sizes = np.bincount(cluster_Q, minlength=stage.clusters)
+  np.save(job.folder / "clusters.npy", cluster_Q.astype(np.int32))
+  sizes = np.bincount(cluster_Q, minlength=clusters)
   return {
-    "clusters": stage.clusters,
+    "clusters": clusters,
     "empty": int((sizes == 0).sum()),
     "largest": int(sizes.max()),
   }

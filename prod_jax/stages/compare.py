@@ -1,82 +1,59 @@
 """Stage kind `compare`: a pairwise model's preferences within lists.
 
-Leaves `compared/`, see `data.lists.Compared`. A pair is asked about once and
+Leaves `compared/`, see `batches.lists.Compared`. A pair is asked about once and
 read ever after.
 """
 
-import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds, sharding
-from prod_jax.data.lists import Candidates, Compared, load_lists, save_lists
-from prod_jax.retrieval import blocks, pairs, rerank
-from prod_jax.stages.inputs import Inputs
+from prod_jax import kinds
+from prod_jax.batches.lists import Candidates, Compared, load_lists, save_lists
+from prod_jax.retrieval import pairs, rerank
+from prod_jax.stages.run import Job
 
 
-def inputs(stage: kinds.Compare) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  return {
-    "params": stage.params,
-    "candidates": stage.candidates,
-    "scores": stage.scores,
-  }
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Compare) -> dict:
+def fingerprint(job: Job[kinds.Compare]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {**shared.data_fingerprint(), "seed": shared.seed(name)}
+  return {**job.run.data_fingerprint(), "seed": job.seed}
 
 
-def check(shared: Inputs, name: str, stage: kinds.Compare) -> None:
+def check(job: Job[kinds.Compare]) -> None:
   """Raises ConfigError for another kind of model, or scores of other lists."""
-  where = f"config.stages.{name}"
-  shared.check_trains(f"{where}.params", stage.params, ("pairwise",))
-  shared.check_scored(name, stage.scores, stage.candidates)
+  job.check_trains("params", ("pairwise",))
+  job.check_scored("scores")
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Compare,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Compare]) -> dict[str, Any]:
   """Draws the pairs of each list and asks about those not asked about yet."""
-  lists = load_lists(Candidates, read["candidates"] / "candidates")
-  scores_QC = np.load(read["scores"] / "scores.npy", allow_pickle=False)
-  drawn = _draw(shared.seed(name), stage, _trained_on(lists, scores_QC))
-  ask = _asker(shared, stage, shared.copies(read["params"]), lists)
+  lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
+  # Drawn for all lists before any is asked about: the pairs of a list depend on
+  # its number and the seed alone, whichever blocks are there already.
+  drawn = _draw(job.seed, job.stage, _trained_on(lists, scores_QC))
+  ask = _asker(job, lists)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     block_QJ2 = drawn[start:stop]
     line, pair = np.nonzero(block_QJ2[..., 0] >= 0)
     first, second = block_QJ2[line, pair].T
     better = ask(start + line, first, second)
-    if stage.both_orders:
+    if job.stage.both_orders:
       worse = ask(start + line, second, first)
       better = (better + 1 - worse) / 2
     prefer = np.zeros(block_QJ2.shape[:2], np.float32)
     prefer[line, pair] = better
     return {"prefer": prefer}
 
-  paths = blocks.compute(
-    folder / "blocks",
-    len(drawn),
-    stage.block_queries,
-    work,
-    group=shared.group,
-    name=name,
-    unit="queries",
-  )
-  if not shared.group.first:
+  made = job.in_blocks(len(drawn), ["prefer"], work)
+  if made is None:
     return {}
-  (prefer_QJ,) = blocks.gather(paths, ["prefer"], shared.group)
+  (prefer_QJ,) = made
   there_QJ = drawn[..., 0] >= 0
   compared = Compared(drawn[..., 0], drawn[..., 1], prefer_QJ)
-  save_lists(compared, folder / "compared")
+  save_lists(compared, job.folder / "compared")
   return {
     "pairs": int(there_QJ.sum()),
     # How often the pairwise model turns the pointwise order around.
@@ -85,27 +62,19 @@ def run(
 
 
 def _asker(
-  shared: Inputs,
-  stage: kinds.Compare,
-  copies: sharding.Copies,
-  lists: Candidates,
+  job: Job[kinds.Compare], lists: Candidates
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
   """(lists, columns, columns) to the probability that the first is better."""
-  model = shared.model_of(stage.params)
-  queries = shared.tokens.queries[shared.config.stages[stage.candidates].split]
+  frozen, passages = job.frozen("params"), job.run.tokens.passages
+  queries = job.run.tokens.queries[job.source("candidates").split]
 
-  def ask(line, first, second):
+  def ask(
+    line: np.ndarray, first: np.ndarray, second: np.ndarray
+  ) -> np.ndarray:
     logits = rerank.score_texts(
-      model,
-      copies,
+      frozen,
       queries.slices(lists.query[line]),
-      [
-        shared.tokens.passages.slices(lists.ids[line, column])
-        for column in (first, second)
-      ],
-      shared.tokens.special,
-      lengths=shared.config.data,
-      batch_tokens=stage.batch_tokens,
+      [passages.slices(lists.ids[line, column]) for column in (first, second)],
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 

@@ -1,116 +1,79 @@
 """Stage kind `darken`: dark examples of each list, scored by a teacher.
 
-Leaves `dark/`, see `data.lists.Dark`. A query's dark examples depend on its
+Leaves `dark/`, see `batches.lists.Dark`. A query's dark examples depend on its
 texts and the seed alone, and are scored once.
 """
 
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from prod_jax import kinds, strict
-from prod_jax.data import dark
-from prod_jax.data.lists import Candidates, Dark, load_lists, save_lists
-from prod_jax.data.store import store_of
-from prod_jax.retrieval import blocks, rerank
-from prod_jax.stages.inputs import Inputs
+from prod_jax.batches import dark
+from prod_jax.batches.lists import Candidates, Dark, load_lists, save_lists
+from prod_jax.batches.store import store_of
+from prod_jax.retrieval import rerank
+from prod_jax.stages.run import Job
 
 
-def inputs(stage: kinds.Darken) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  return {"params": stage.params, "candidates": stage.candidates}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Darken) -> dict:
+def fingerprint(job: Job[kinds.Darken]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {**shared.data_fingerprint(), "seed": shared.seed(name)}
+  return {**job.run.data_fingerprint(), "seed": job.seed}
 
 
-def check(shared: Inputs, name: str, stage: kinds.Darken) -> None:
+def check(job: Job[kinds.Darken]) -> None:
   """Raises ConfigError for another kind of model, or rates that are none."""
-  where = f"config.stages.{name}"
-  shared.check_trains(f"{where}.params", stage.params, ("cross", "late"))
+  job.check_trains("params", ("cross", "late"))
   for key in ("strengthen_rate", "mask_rate"):
-    rate = getattr(stage, key)
+    rate = getattr(job.stage, key)
     if not 0 < rate < 1:
-      raise strict.ConfigError(f"{where}.{key} is {rate}; it is within 0 and 1")
-  if stage.strengthened + stage.masked < 1:
+      raise strict.ConfigError(
+        f"{job.where}.{key} is {rate}; it is within 0 and 1"
+      )
+  if job.stage.strengthened + job.stage.masked < 1:
     raise strict.ConfigError(
-      f"{where} makes nothing; set strengthened or masked"
+      f"{job.where} makes nothing; set strengthened or masked"
     )
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Darken,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Darken]) -> dict[str, Any]:
   """Makes and scores the dark examples that are not there yet."""
-  model = shared.model_of(stage.params)
-  copies = shared.copies(read["params"])
-  lists = load_lists(Candidates, read["candidates"] / "candidates")
-  queries = shared.tokens.queries[shared.config.stages[stage.candidates].split]
+  frozen = job.frozen("params")
+  lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  queries = job.run.tokens.queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
-    ids_QGL = np.stack(
-      [_make(shared, name, stage, lists, n) for n in range(start, stop)]
-    )
-    line, place = np.nonzero((ids_QGL >= 0).any(axis=-1))
-    made = [ids[ids >= 0] for ids in ids_QGL[line, place]]
-    score_QG = np.full(ids_QGL.shape[:2], np.nan, np.float32)
-    score_QG[line, place] = rerank.score_texts(
-      model,
-      copies,
+    ids_QEL = np.stack([_make(job, lists, n) for n in range(start, stop)])
+    line, place = np.nonzero((ids_QEL >= 0).any(axis=-1))
+    texts = [ids[ids >= 0] for ids in ids_QEL[line, place]]
+    score_QE = np.full(ids_QEL.shape[:2], np.nan, np.float32)
+    score_QE[line, place] = rerank.score_texts(
+      frozen,
       queries.slices(lists.query[start + line]),
-      [store_of(made).slices(np.arange(len(made)))],
-      shared.tokens.special,
-      lengths=shared.config.data,
-      batch_tokens=stage.batch_tokens,
+      [store_of(texts).slices(np.arange(len(texts)))],
     )
-    return {"ids": ids_QGL, "score": score_QG}
+    return {"ids": ids_QEL, "score": score_QE}
 
-  paths = blocks.compute(
-    folder / "blocks",
-    len(lists.query),
-    stage.block_queries,
-    work,
-    group=shared.group,
-    name=name,
-    unit="queries",
-  )
-  if not shared.group.first:
+  made = job.in_blocks(len(lists.query), Dark._fields, work)
+  if made is None:
     return {}
-  ids_QGL, score_QG = blocks.gather(paths, Dark._fields, shared.group)
-  save_lists(Dark(ids_QGL, score_QG), folder / "dark")
-  return {"passages": int((~np.isnan(score_QG)).sum())}
+  found = Dark(*made)
+  save_lists(found, job.folder / "dark")
+  return {"passages": int((~np.isnan(found.score)).sum())}
 
 
-def _make(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Darken,
-  lists: Candidates,
-  number: int,
-) -> np.ndarray:
-  """int32 [G, L], the dark examples of one list, -1 on padding."""
-  most = shared.config.data.passage_length - 2
+def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
+  """int32 [E, L], the dark examples of one list, -1 on padding."""
+  stage, tokens = job.stage, job.run.tokens
+  most = job.run.config.data.passage_length - 2  # without [CLS] and [SEP]
   ids, label = lists.ids[number], lists.label[number]
-  texts = {
-    int(row): shared.tokens.passages[int(row)][:most] for row in ids[ids >= 0]
-  }
+  texts = {int(row): tokens.passages[int(row)][:most] for row in ids[ids >= 0]}
   made = dark.make_dark(
     texts[int(ids[label.argmax()])],
     [texts[int(row)] for row in ids[~label & (ids >= 0)]],
-    strengthened=stage.strengthened,
-    strengthen_rate=stage.strengthen_rate,
-    masked=stage.masked,
-    mask_rate=stage.mask_rate,
-    mask_id=shared.tokens.special.mask,
-    rng=np.random.default_rng((shared.seed(name), number)),
+    stage,
+    tokens.special.mask,
+    np.random.default_rng((job.seed, number)),
   )
   out = np.full((stage.strengthened + stage.masked, most), -1, np.int32)
   for line, text in zip(out, made, strict=False):

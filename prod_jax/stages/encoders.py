@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from prod_jax import config, packaged, strict
-from prod_jax.data import rows
+from prod_jax.batches import rows
 from prod_jax.models import hf
 from prod_jax.models.bert import BertConfig
 

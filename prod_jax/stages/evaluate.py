@@ -4,73 +4,60 @@ Leaves a TREC run for each kind of index, `run.trec` being the exact one (or
 the reranked one), and rows for `results.json` in its summary.
 """
 
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from prod_jax import kinds, metrics, strict
-from prod_jax.data import answers
-from prod_jax.data.tokens import TokenisedDataset
+from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
-from prod_jax.stages.inputs import Inputs
+from prod_jax.sets import answers
+from prod_jax.stages.run import Job
 
 EXACT = "exact"
 RERANK = "rerank"
 
 
-def inputs(stage: kinds.Evaluate) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  named = {"encoded": stage.encoded, "rerank": stage.rerank}
-  return {k: v for k, v in named.items() if v}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Evaluate) -> dict:
+def fingerprint(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return shared.data_fingerprint()
+  return job.run.data_fingerprint()
 
 
-def check(shared: Inputs, name: str, stage: kinds.Evaluate) -> None:
+def check(job: Job[kinds.Evaluate]) -> None:
   """Raises ConfigError when its queries are not encoded, or names are wrong."""
-  where = f"config.stages.{name}"
-  shared.check_encoded(name, stage.encoded, stage.split)
+  stage = job.stage
+  job.check_encoded(stage.split)
   if stage.rerank:
-    shared.check_trains(f"{where}.rerank", stage.rerank, ("cross", "late"))
+    job.check_trains("rerank", ("cross", "late"))
   try:
     if stage.relevance == "answers":
-      shared.dataset.answers(stage.split)
+      job.run.dataset.answers(stage.split)
       answers.check_metrics(stage.metrics)
     metrics.evaluate({}, {}, stage.metrics, relevant=stage.relevant)
   except ValueError as error:
-    raise strict.ConfigError(f"{where}: {error}") from error
+    raise strict.ConfigError(f"{job.where}: {error}") from error
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Evaluate,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """Measures the dual encoder with each index, or the reranked run."""
+  stage, encoded = job.stage, job.inputs["encoded"]
   # Made by all processes together, so not behind the next line.
-  texts = shared.tokens if stage.rerank else None
-  if not shared.group.first:
+  texts = job.run.tokens if stage.rerank else None
+  if not job.run.processes.first:
     return {}
-  vectors = encode.open_shards(read["encoded"] / "passages")
-  query_QD = np.load(
-    read["encoded"] / f"queries-{stage.split}.npy", allow_pickle=False
-  )
+  vectors = encode.open_shards(encoded / "passages")
+  query_QD = np.load(encoded / f"queries-{stage.split}.npy", allow_pickle=False)
   exact_QK, scores_QK = search.open_index(EXACT, vectors).search(
     query_QD, stage.depth
   )
-  report = _Reporter(shared, name, stage, folder)
-  if stage.rerank:
-    ids, scores = _rerank(shared, stage, read, texts, exact_QK)
+  report = _Reporter(job)
+  if texts is not None:
+    ids, scores = _rerank(job, texts, exact_QK)
     report.add(RERANK, ids, scores, None)
     return report.summary()
+  # The exact run comes first: others are held against it.
   report.add(EXACT, exact_QK, scores_QK, 1.0)
   for kind in stage.indexes:
     index = search.open_index(kind, vectors)
@@ -82,24 +69,16 @@ def run(
 
 
 def _rerank(
-  shared: Inputs,
-  stage: kinds.Evaluate,
-  read: Mapping[str, pathlib.Path],
-  texts: TokenisedDataset,
-  ids_QK: np.ndarray,
+  job: Job[kinds.Evaluate], texts: TokenisedDataset, ids_QK: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """The first `rerank_depth` of a run in the reranker's order."""
-  ids = ids_QK[:, : stage.rerank_depth]
+  ids = ids_QK[:, : job.stage.rerank_depth]
   scores = rerank.score_lists(
-    shared.model_of(stage.rerank),
-    shared.copies(read["rerank"]),
-    texts.queries[stage.split],
+    job.frozen("rerank"),
+    texts.queries[job.stage.split],
     texts.passages,
     np.arange(len(ids)),
     ids,
-    texts.special,
-    lengths=shared.config.data,
-    batch_tokens=stage.batch_tokens,
   )
   order = np.argsort(np.where(ids >= 0, -scores, np.inf), axis=1, kind="stable")
   return (
@@ -111,19 +90,10 @@ def _rerank(
 class _Reporter:
   """Writes runs and gathers the rows that they lead to."""
 
-  def __init__(
-    self,
-    shared: Inputs,
-    name: str,
-    stage: kinds.Evaluate,
-    folder: pathlib.Path,
-  ):
-    self._shared, self._name, self._stage = shared, name, stage
-    self._folder = folder
-    self._queries = shared.dataset.queries[stage.split]
-    self._model_stage = (
-      stage.rerank or shared.config.stages[stage.encoded].params
-    )
+  def __init__(self, job: Job[kinds.Evaluate]):
+    self._job = job
+    self._queries = job.run.dataset.queries[job.stage.split]
+    self._measured = job.stage.rerank or job.source("encoded").params
     self._rows: list[dict[str, Any]] = []
 
   def add(
@@ -135,32 +105,32 @@ class _Reporter:
   ) -> None:
     """Writes the run of one index and measures it."""
     file = "run.trec" if index in (EXACT, RERANK) else f"run.{index}.trec"
-    passages = self._shared.dataset.passages
+    passages = self._job.run.dataset.passages
     runs.write_run(
-      self._folder / file,
+      self._job.folder / file,
       [query.id for query in self._queries],
       ids_QK,
       scores_QK,
-      tag=self._model_stage,
+      tag=self._measured,
       name_of=passages.id,
     )
-    if self._stage.relevance == "answers":
+    if self._job.stage.relevance == "answers":
       values = answers.evaluate(
-        ids_QK, self._queries, passages, self._stage.metrics
+        ids_QK, self._queries, passages, self._job.stage.metrics
       )
     else:
-      run = runs.read_run(self._folder / file)
-      qrels = self._shared.dataset.qrels(self._stage.split)
+      run = runs.read_run(self._job.folder / file)
+      qrels = self._job.run.dataset.qrels(self._job.stage.split)
       values = metrics.evaluate(
-        run, qrels, self._stage.metrics, relevant=self._stage.relevant
+        run, qrels, self._job.stage.metrics, relevant=self._job.stage.relevant
       )
     for metric, by_query in values.items():
       self._rows.append(
         {
-          "stage": self._name,
-          "model_stage": self._model_stage,
-          "dataset": self._shared.dataset.name,
-          "split": self._stage.split,
+          "stage": self._job.name,
+          "model_stage": self._measured,
+          "dataset": self._job.run.dataset.name,
+          "split": self._job.stage.split,
           "metric": metric,
           "value": metrics.mean(by_query),
           "queries": len(by_query),
@@ -170,7 +140,7 @@ class _Reporter:
       )
     logging.info(
       "%s: %s, %s",
-      self._name,
+      self._job.name,
       index,
       ", ".join(f"{m} {metrics.mean(v):.4f}" for m, v in values.items()),
     )

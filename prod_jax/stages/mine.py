@@ -1,60 +1,48 @@
 """Stage kind `mine`: candidate lists for training queries.
 
-Leaves `candidates/` as `data.lists.Candidates` describes it.
+Leaves `candidates/` as `batches.lists.Candidates` describes it.
 """
 
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.data import answers
-from prod_jax.data.lists import (
+from prod_jax.batches.lists import (
   Candidates,
   first_rank,
   keep_negatives,
+  padded_rows,
+  relabel,
   save_lists,
 )
-from prod_jax.retrieval import blocks, encode, search
-from prod_jax.stages.inputs import Inputs
+from prod_jax.retrieval import encode, search
+from prod_jax.sets import answers
+from prod_jax.stages.run import Job
 
 _PAIRS = 16_384  # of vectors, that are read and multiplied at once
 
 
-def inputs(stage: kinds.Mine) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  return {"encoded": stage.encoded}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Mine) -> dict:
+def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": shared.dataset.fingerprint}
+  return {"dataset": job.run.dataset.fingerprint}
 
 
-def check(shared: Inputs, name: str, stage: kinds.Mine) -> None:
+def check(job: Job[kinds.Mine]) -> None:
   """Raises when the queries of its split are not encoded or have no answers."""
-  shared.check_encoded(name, stage.encoded, stage.split)
-  if stage.relevance == "answers":
-    shared.dataset.answers(stage.split)
+  job.check_encoded(job.stage.split)
+  if job.stage.relevance == "answers":
+    job.run.dataset.answers(job.stage.split)
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Mine,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   """Retrieves for the queries that have a labelled positive."""
-  vectors = encode.open_shards(read["encoded"] / "passages")
+  stage, encoded = job.stage, job.inputs["encoded"]
+  vectors = encode.open_shards(encoded / "passages")
   queries_QD = np.load(
-    read["encoded"] / f"queries-{stage.split}.npy",
-    mmap_mode="r",
-    allow_pickle=False,
+    encoded / f"queries-{stage.split}.npy", mmap_mode="r", allow_pickle=False
   )
-  positives = shared.dataset.positive_rows(stage.split)
+  positives = job.run.dataset.positive_rows(stage.split)
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
   rows = rows[: stage.limit or None]
   most = max(len(positives[row]) for row in rows)
@@ -62,29 +50,23 @@ def run(
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     query = rows[start:stop]
-    labelled_QM = _padded([positives[row] for row in query], most)
+    labelled_QM = padded_rows([positives[row] for row in query], most)
     q_QD = np.asarray(queries_QD[query])
     ids_QK, scores_QK = index.search(q_QD, stage.depth)
+    # Behind what was retrieved come the positives that were not, with the
+    # scores that they would have had.
     missed_QM = _missed(labelled_QM, ids_QK)
     missed = missed_QM, _scores(q_QD, vectors, missed_QM)
     lists = _lists(query, labelled_QM, (ids_QK, scores_QK), missed)
     if stage.relevance == "answers":
-      lists = _with_answers(shared, stage, lists, labelled_QM)
-    return _cut(stage, lists, most)._asdict()
+      lists = _with_answers(job, lists, labelled_QM)
+    return _trimmed(stage, lists, most)._asdict()
 
-  paths = blocks.compute(
-    folder / "blocks",
-    len(rows),
-    stage.block_queries,
-    work,
-    group=shared.group,
-    name=name,
-    unit="queries",
-  )
-  if not shared.group.first:
+  made = job.in_blocks(len(rows), Candidates._fields, work)
+  if made is None:
     return {}
-  mined = Candidates(*blocks.gather(paths, Candidates._fields, shared.group))
-  save_lists(mined, folder / "candidates")
+  mined = Candidates(*made)
+  save_lists(mined, job.folder / "candidates")
   ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {
@@ -98,21 +80,15 @@ def run(
 
 
 def _with_answers(
-  shared: Inputs,
-  stage: kinds.Mine,
-  lists: Candidates,
-  labelled_QM: np.ndarray,
+  job: Job[kinds.Mine], lists: Candidates, labelled_QM: np.ndarray
 ) -> Candidates:
-  known = shared.dataset.answers(stage.split)
-  return answers.relabel(
-    lists,
-    [known[row] for row in lists.query],
-    labelled_QM[:, 0].tolist(),
-    shared.dataset.passages,
-  )
+  known = job.run.dataset.answers(job.stage.split)
+  wanted = [known[row] for row in lists.query]
+  label_QC = answers.mark(lists.ids, wanted, job.run.dataset.passages)
+  return relabel(lists, label_QC, labelled_QM[:, 0])
 
 
-def _cut(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
+def _trimmed(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
   """As many negatives as the stage keeps; every list is of one width."""
   if not stage.negatives:
     return lists
@@ -163,11 +139,3 @@ def _scores(
     at = query[i : i + _PAIRS], column[i : i + _PAIRS]
     scores_QM[at] = np.einsum("nD,nD->n", q_QD[at[0]], vectors[ids_QM[at]])
   return scores_QM
-
-
-def _padded(labelled: list[tuple[int, ...]], most: int) -> np.ndarray:
-  """Rows of the labelled positives, int32 [Q, most], -1 padded."""
-  out = np.full((len(labelled), most), -1, np.int32)
-  for line, rows in zip(out, labelled, strict=True):
-    line[: len(rows)] = rows
-  return out

@@ -1,73 +1,61 @@
 """Stage kind `provided`: the lists that came with the data set.
 
-Leaves `candidates/` as `data.lists.Candidates` describes it, as if nothing
+Leaves `candidates/` as `batches.lists.Candidates` describes it, as if nothing
 had been retrieved: the set's own negatives in its order, then the labelled
 positives, all without rank and score.
 """
 
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from prod_jax import kinds, strict
-from prod_jax.data.lists import Candidates, save_lists
-from prod_jax.stages.inputs import Inputs
+from prod_jax.batches.lists import Candidates, padded_rows, save_lists
+from prod_jax.stages.run import Job
 
 
-def inputs(stage: kinds.Provided) -> dict[str, str]:
-  """None: the data set is all that it reads."""
-  return {}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Provided) -> dict:
+def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": shared.dataset.fingerprint, "seed": shared.seed(name)}
+  return {"dataset": job.run.dataset.fingerprint, "seed": job.seed}
 
 
-def check(shared: Inputs, name: str, stage: kinds.Provided) -> None:
+def check(job: Job[kinds.Provided]) -> None:
   """Raises ConfigError where it asks for no negative."""
-  if stage.negatives < 1:
+  if job.stage.negatives < 1:
     raise strict.ConfigError(
-      f"config.stages.{name}.negatives is {stage.negatives}; it is 1 or more"
+      f"{job.where}.negatives is {job.stage.negatives}; it is 1 or more"
     )
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Provided,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Provided]) -> dict[str, Any]:
   """Takes the queries that have a positive and negatives of their own.
 
   Raises:
     DataError: the data set has no negatives of its own.
     ConfigError: none of its queries has both.
   """
-  if not shared.group.first:
+  if not job.run.processes.first:
     return {}
-  positives = shared.dataset.positive_rows(stage.split)
-  negatives_QC = shared.dataset.negative_rows(
-    stage.split, most=stage.negatives, seed=shared.seed(name)
+  stage = job.stage
+  positives = job.run.dataset.positive_rows(stage.split)
+  negatives_QC = job.run.dataset.negative_rows(
+    stage.split, most=stage.negatives, seed=job.seed
   )
   labelled = np.array([bool(rows) for rows in positives])
   queries = np.flatnonzero(labelled & (negatives_QC >= 0).any(axis=1))
   if not len(queries):
     raise strict.ConfigError(
-      f"stage {name}: no query of split {stage.split!r} has both a labelled "
-      "positive and a negative of the data set's own"
+      f"stage {job.name}: no query of split {stage.split!r} has both a "
+      "labelled positive and a negative of the data set's own"
     )
   lists = _lists(
     queries, [positives[row] for row in queries], negatives_QC[queries]
   )
-  save_lists(lists, folder / "candidates")
+  save_lists(lists, job.folder / "candidates")
   left_out = int(labelled.sum()) - len(queries)
   if left_out:
-    logging.info("%s: %d queries have no negatives", name, left_out)
+    logging.info("%s: %d queries have no negatives", job.name, left_out)
   count_Q = (~lists.label & (lists.ids >= 0)).sum(axis=1)
   return {
     "queries": len(queries),
@@ -81,11 +69,10 @@ def _lists(
 ) -> Candidates:
   """Negatives, then positives; a negative that is labelled is left out."""
   most = max(map(len, positives))
-  added = np.full((len(query), most), -1, np.int32)
+  added = padded_rows(positives, most)
   negatives_QC = np.array(negatives_QC, np.int32)
-  for line, other, rows in zip(added, negatives_QC, positives, strict=True):
-    line[: len(rows)] = rows
-    other[np.isin(other, rows)] = -1
+  for line, rows in zip(negatives_QC, positives, strict=True):
+    line[np.isin(line, rows)] = -1
   ids = np.concatenate([negatives_QC, added], axis=1)
   column_C = np.arange(ids.shape[1])
   return Candidates(

@@ -4,81 +4,53 @@ Leaves `scores.npy`, float32 [Q, C], aligned with the lists of `candidates`:
 raw logits, NaN on padding. A pair is scored once and read ever after.
 """
 
-import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from prod_jax import kinds
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.retrieval import blocks, divide, rerank
-from prod_jax.stages.inputs import Inputs
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.retrieval import divide, rerank
+from prod_jax.stages.run import Job
 
 
-def inputs(stage: kinds.Score) -> dict[str, str]:
-  """The stages that this one reads, by role."""
-  return {"params": stage.params, "candidates": stage.candidates}
-
-
-def fingerprint(shared: Inputs, name: str, stage: kinds.Score) -> dict:
+def fingerprint(job: Job[kinds.Score]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return shared.data_fingerprint()
+  return job.run.data_fingerprint()
 
 
-def check(shared: Inputs, name: str, stage: kinds.Score) -> None:
+def check(job: Job[kinds.Score]) -> None:
   """Raises ConfigError where `params` trains what reads no pairs.
 
   A dual encoder's scores are those of an encode stage.
   """
-  where = f"config.stages.{name}.params"
-  shared.check_trains(where, stage.params, ("cross", "late"))
+  job.check_trains("params", ("cross", "late"))
 
 
-def run(
-  shared: Inputs,
-  name: str,
-  stage: kinds.Score,
-  read: Mapping[str, pathlib.Path],
-  folder: pathlib.Path,
-) -> dict[str, Any]:
+def run(job: Job[kinds.Score]) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
-  model = shared.model_of(stage.params)
-  copies = shared.copies(read["params"])
-  lists = load_lists(Candidates, read["candidates"] / "candidates")
-  split = shared.config.stages[stage.candidates].split
-  data = shared.tokens
+  frozen = job.frozen("params")
+  lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  queries = job.run.tokens.queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     return {
       "scores": rerank.score_lists(
-        model,
-        copies,
-        data.queries[split],
-        data.passages,
+        frozen,
+        queries,
+        job.run.tokens.passages,
         lists.query[start:stop],
         lists.ids[start:stop],
-        data.special,
-        lengths=shared.config.data,
-        batch_tokens=stage.batch_tokens,
       )
     }
 
-  paths = blocks.compute(
-    folder / "blocks",
-    len(lists.query),
-    stage.block_queries,
-    work,
-    group=shared.group,
-    name=name,
-    unit="queries",
-  )
-  if not shared.group.first:
+  made = job.in_blocks(len(lists.query), ["scores"], work)
+  if made is None:
     return {}
-  (scores_QC,) = blocks.gather(paths, ["scores"], shared.group)
-  np.save(folder / "scores.npy", scores_QC)
-  ranks = divide.teacher_ranks(lists, scores_QC)
+  (scores_QC,) = made
+  np.save(job.folder / "scores.npy", scores_QC)
+  ranks_Q = divide.teacher_ranks(lists, scores_QC)
   return {
     "pairs": int((lists.ids >= 0).sum()),
-    "first": round(float((ranks == 0).mean()), 4),
+    "first": round(float((ranks_Q == 0).mean()), 4),
   }

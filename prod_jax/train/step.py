@@ -117,20 +117,28 @@ def _accumulate(
   return jax.tree.map(lambda x: x / parts, total)
 
 
+class Compiled(NamedTuple):
+  """A step jitted for a mesh, and the trees on it that the step only reads."""
+
+  step: Step
+  frozen: PyTree
+  mesh: jax.sharding.Mesh
+
+
 def compile_step(
   step: Step, state: TrainState, frozen: PyTree, mesh: jax.sharding.Mesh
-) -> tuple[Step, TrainState, PyTree]:
+) -> tuple[Compiled, TrainState]:
   """Places state and frozen trees on the mesh and jits the step for it.
 
   The state is donated; frozen trees are arguments and never donated.
 
   Returns:
-    The jitted step, and both trees with their shardings.
+    The step with its frozen trees, and the state, both on the mesh.
   """
+  placed = sharding.place(frozen, sharding.shardings(frozen, mesh))
   return (
-    jit_step(step, state, frozen, mesh),
+    Compiled(jit_step(step, state, frozen, mesh), placed, mesh),
     sharding.place(state, sharding.shardings(state, mesh)),
-    sharding.place(frozen, sharding.shardings(frozen, mesh)),
   )
 
 

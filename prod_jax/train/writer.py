@@ -5,7 +5,7 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-from prod_jax.group import Group
+from prod_jax.processes import Processes
 
 
 class MetricsWriter:
@@ -15,9 +15,9 @@ class MetricsWriter:
   the same step the later one counts.
   """
 
-  def __init__(self, folder: pathlib.Path, group: Group):
-    self._path, self._group = folder / "metrics.jsonl", group
-    group.fetch(self._path)
+  def __init__(self, folder: pathlib.Path, processes: Processes):
+    self._path, self._processes = folder / "metrics.jsonl", processes
+    processes.fetch(self._path)
     self._file = self._path.open("a", encoding="utf-8")
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -31,8 +31,8 @@ class MetricsWriter:
 
   def publish(self) -> None:
     """Copies the first process's lines to where the run is kept."""
-    if self._group.first:
-      self._group.publish(self._path)
+    if self._processes.first:
+      self._processes.publish(self._path)
 
   def close(self) -> None:
     self._file.close()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.data import published
+from tests.sets import published
 
 CONFIG = """
 import ml_collections

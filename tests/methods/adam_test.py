@@ -13,7 +13,7 @@ from tests.methods import batches
 from tests.methods.batches import B, G, N, batch, no_dropout, rng
 
 DUAL = no_dropout(batches.DUAL)
-OFFERED = Sources(teacher="scores", dark=True)
+OFFERED = Sources(teacher="scores", beside=frozenset({"dark"}))
 # Columns: the positive, a negative, two dark examples.
 S = jnp.array([[2.0, 0.0, 1.0, 0.5], [1.0, 0.5, 0.0, 0.2]])
 Z = jnp.array([[6.0, -5.0, 2.0, 1.0], [1.0, -2.0, 0.5, 0.0]])
@@ -82,7 +82,7 @@ def test_the_level_stays_where_it_ends():
 
 def test_the_loss_is_the_written_formula():
   z_BN, extra = batches.scores(5, B, N), batches.dark()
-  data = batch(teacher_BN=z_BN, **extra)
+  data = batch(list_scores_BN=z_BN, **extra)
   set_up = adam.Settings(
     temperature=2.0, hard=0.1, soft=0.7, dark=3.0, start=0.5, end=0.5
   )
@@ -106,10 +106,10 @@ def test_the_loss_is_the_written_formula():
 
   rows = []
   for b in range(B):
-    own, dark = data.where_BN[b], extra["where_BG"][b]
+    own, dark = data.where_BN[b], extra["where_BE"][b]
     s, z = s_BX[b, :N][own], z_BN[b][own]
     with_dark = (
-      np.r_[z, extra["dark_teacher_BG"][b][dark]],
+      np.r_[z, extra["dark_scores_BE"][b][dark]],
       np.r_[s, s_BX[b, N:][dark]],
     )
     rows.append(
@@ -126,7 +126,7 @@ def test_the_loss_is_the_written_formula():
 def test_what_is_missing_is_an_error():
   for sources in (
     Sources(teacher="scores"),
-    Sources(teacher="step", dark=True),
+    Sources(teacher="step", beside=frozenset({"dark"})),
   ):
     with pytest.raises(strict.ConfigError, match="set scores to a score stage"):
       adam.make(adam.Settings(), DUAL, sources)

@@ -10,12 +10,16 @@ from prod_jax.methods import cl_drd, scoring
 from prod_jax.methods.scoring import Sources
 from tests.methods.batches import DUAL, B, N, batch, no_dropout, rng
 
-OFFERED = Sources(teacher="scores", groups=2)
+OFFERED = Sources(teacher="scores", ranking_groups=2)
 
 
 def test_labels_are_reciprocal_ranks_and_then_those_of_the_groups():
-  group_BN = np.array([[0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0]], np.int32)
-  label_BN = cl_drd.pseudo_labels(cl_drd.Settings(), jnp.asarray(group_BN))
+  ranking_group_BN = np.array(
+    [[0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0]], np.int32
+  )
+  label_BN = cl_drd.pseudo_labels(
+    cl_drd.Settings(), jnp.asarray(ranking_group_BN)
+  )
   np.testing.assert_allclose(
     label_BN,
     [[1, 1 / 2, 1 / 3, -0.25, -0.25, -0.5], [1 / i for i in range(1, 7)]],
@@ -25,8 +29,8 @@ def test_labels_are_reciprocal_ranks_and_then_those_of_the_groups():
 
 def test_the_loss_pools_the_pairs_of_all_queries():
   """A query with more pairs weighs more; padding has none."""
-  group_BN = np.tile(np.array([0, 0, 1], np.int32), (B, 1))
-  data = batch(group_BN=group_BN)
+  ranking_group_BN = np.tile(np.array([0, 0, 1], np.int32), (B, 1))
+  data = batch(ranking_group_BN=ranking_group_BN)
   model = no_dropout(DUAL)
   params = model.init(jax.random.key(2))
   loss_fn = cl_drd.make(cl_drd.Settings(), model, OFFERED)
@@ -60,7 +64,7 @@ def test_labels_that_do_not_fall_are_an_error(labels):
   ("sources", "message"),
   [
     (Sources(teacher="scores"), 'set sampling="groups"'),
-    (OFFERED._replace(groups=4), "draw has 4 groups"),
+    (OFFERED._replace(ranking_groups=4), "4 groups are drawn"),
   ],
 )
 def test_without_groups_or_their_labels_it_is_an_error(sources, message):

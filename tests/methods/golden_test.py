@@ -12,7 +12,7 @@ import pytest
 
 from prod_jax import config, sharding
 from prod_jax.batch import Batch, Packed
-from prod_jax.data import packing
+from prod_jax.batches import packing
 from prod_jax.methods import (
   adam,
   cl_drd,
@@ -63,7 +63,7 @@ class Case:
 PROD = prod.Settings(
   in_batch=False, temperature=4.0, hard=0.1, soft=0.9, lwf=1.0
 )
-LISTS = batch(teacher_BN=Z_BN)
+LISTS = batch(list_scores_BN=Z_BN)
 GROUPS = np.tile(np.array([0, 0, 1], np.int32), (B, 1))
 CASES = {
   "contrastive": Case(contrastive, DUAL),
@@ -75,17 +75,17 @@ CASES = {
   "prod": Case(
     prod,
     DUAL,
-    Sources(teacher="step", anchor=True),
+    Sources(teacher="step", beside=frozenset({"anchor"})),
     teacher=CROSS,
     settings=PROD,
-    anchor=True,
+    beside=frozenset({"anchor"}),
   ),
   "prod_cached": Case(
     prod,
     DUAL,
-    Sources(teacher="scores", anchor=True),
+    Sources(teacher="scores", beside=frozenset({"anchor"})),
     settings=PROD,
-    data=batch(teacher_BN=Z_BN, anchor_BN=Z_BN[::-1].copy()),
+    data=batch(list_scores_BN=Z_BN, anchor_BN=Z_BN[::-1].copy()),
   ),
   "lead_cross": Case(
     lead,
@@ -104,20 +104,20 @@ CASES = {
   "cl_drd": Case(
     cl_drd,
     DUAL,
-    CACHED._replace(groups=2),
-    data=batch(teacher_BN=Z_BN, group_BN=GROUPS),
+    CACHED._replace(ranking_groups=2),
+    data=batch(list_scores_BN=Z_BN, ranking_group_BN=GROUPS),
   ),
   "pair_distill": Case(
     pair_distill,
     DUAL,
-    CACHED._replace(pairs=True),
-    data=batch(teacher_BN=Z_BN, **batches.preferences()),
+    CACHED._replace(beside=frozenset({"pairs"})),
+    data=batch(list_scores_BN=Z_BN, **batches.preferences()),
   ),
   "adam": Case(
     adam,
     DUAL,
-    CACHED._replace(dark=True),
-    data=batch(teacher_BN=Z_BN, **batches.dark()),
+    CACHED._replace(beside=frozenset({"dark"})),
+    data=batch(list_scores_BN=Z_BN, **batches.dark()),
   ),
   "margin_mse": Case(margin_mse, DUAL, CACHED, data=LISTS),
   "rocketqa_v2": Case(rocketqa_v2, DUAL, JOINT, teacher=CROSS),
@@ -221,7 +221,9 @@ def test_packed_rows_in_chunks_give_the_numbers_of_padded_ones(
     case,
     student=in_chunks(case.student, 2),
     teacher=in_chunks(case.teacher, 2),
-    data=packed(case.data, packing.Cut(devices=2, splits=2 * accumulation)),
+    data=packed(
+      case.data, packing.Grouping(devices=2, splits=2 * accumulation)
+    ),
   )
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),

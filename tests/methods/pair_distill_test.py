@@ -11,7 +11,7 @@ from tests.methods import batches
 from tests.methods.batches import B, N, batch, no_dropout, rng
 
 DUAL, CROSS = no_dropout(batches.DUAL), no_dropout(batches.CROSS)
-OFFERED = Sources(teacher="scores", pairs=True)
+OFFERED = Sources(teacher="scores", beside=frozenset({"pairs"}))
 Z_BN = batches.scores(5, B, N)
 
 
@@ -39,7 +39,7 @@ def scores(data, in_batch):
 
 def test_the_sum_of_the_three_terms_is_the_written_formula():
   tau, alpha, weight = 2.0, 0.5, 3.0
-  data = batch(teacher_BN=Z_BN, **batches.preferences())
+  data = batch(list_scores_BN=Z_BN, **batches.preferences())
   set_up = pair_distill.Settings(
     temperature=tau, teacher_scale=alpha, pairs=weight
   )
@@ -79,7 +79,7 @@ def test_no_pair_in_the_whole_batch_is_no_loss_and_a_finite_gradient():
     "second_BJ": np.full((B, 2), -1, np.int32),
     "prefer_BJ": np.zeros((B, 2), np.float32),
   }
-  data = batch(teacher_BN=Z_BN, **none)
+  data = batch(list_scores_BN=Z_BN, **none)
   loss_fn = pair_distill.make(pair_distill.Settings(), DUAL, OFFERED)
   (_, metrics), grads = jax.jit(
     jax.value_and_grad(lambda p, x: loss_fn(p, {}, x, rng()), has_aux=True)
@@ -91,7 +91,7 @@ def test_no_pair_in_the_whole_batch_is_no_loss_and_a_finite_gradient():
 @pytest.mark.parametrize(
   ("sources", "message"),
   [
-    (Sources(pairs=True), "needs a teacher"),
+    (Sources(beside=frozenset({"pairs"})), "needs a teacher"),
     (Sources(teacher="scores"), "needs a pairwise teacher"),
   ],
 )

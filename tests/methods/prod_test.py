@@ -21,9 +21,9 @@ from tests.methods.batches import (
 )
 from tests.methods.batches import scores as random_scores
 
-IN_STEP = Sources(teacher="step", anchor=True)
+IN_STEP = Sources(teacher="step", beside=frozenset({"anchor"}))
 EMBEDDED = Sources(teacher="embeddings")
-CACHED = Sources(teacher="scores", anchor=True)
+CACHED = Sources(teacher="scores", beside=frozenset({"anchor"}))
 
 
 def settings(**changes):
@@ -75,7 +75,7 @@ def test_the_sum_of_the_three_terms_is_the_written_formula():
   draw = np.random.default_rng(5)
   z_BN = draw.normal(size=(B, N)).astype(np.float32)
   o_BN = draw.normal(size=(B, N)).astype(np.float32)
-  data = batch(teacher_BN=z_BN, anchor_BN=o_BN)
+  data = batch(list_scores_BN=z_BN, anchor_BN=o_BN)
   loss, metrics = run(settings(), data=data)
   s_BN = scores(DUAL, student(), data)
   terms = np.zeros(3)
@@ -104,7 +104,7 @@ def test_cached_scores_and_a_teacher_in_the_step_give_the_same_loss(teacher):
   )
   read, _ = run(
     settings(),
-    data=batch(teacher_BN=cached, anchor_BN=anchor),
+    data=batch(list_scores_BN=cached, anchor_BN=anchor),
     params=DUAL.init(jax.random.key(3)),
   )
   np.testing.assert_allclose(in_step, read, rtol=1e-5)
@@ -143,7 +143,7 @@ def test_no_gradient_reaches_teacher_or_anchor():
 
 
 def test_the_anchor_of_the_start_is_no_loss_and_no_pull():
-  data = batch(teacher_BN=np.zeros((B, N), np.float32))
+  data = batch(list_scores_BN=np.zeros((B, N), np.float32))
   loss_fn = prod.make(
     settings(hard=0.0, soft=0.0),
     no_dropout(DUAL),
@@ -173,7 +173,7 @@ def test_in_batch_columns_leave_out_other_positives():
 
 @pytest.mark.parametrize("kd", ["logit", "dkd", "prob"])
 def test_the_other_distances_are_finite_and_positive(kd):
-  data = batch(teacher_BN=np.ones((B, N), np.float32))
+  data = batch(list_scores_BN=np.ones((B, N), np.float32))
   _, metrics = run(settings(kd=kd, lwf=0.0, alpha=1.0, beta=8.0), data=data)
   assert 0 < float(metrics["kd"]) < 1e4
 
@@ -181,12 +181,12 @@ def test_the_other_distances_are_finite_and_positive(kd):
 @pytest.mark.parametrize(
   ("changes", "sources", "message"),
   [
-    ({}, Sources(anchor=True), "needs a teacher"),
+    ({}, Sources(beside=frozenset({"anchor"})), "needs a teacher"),
     ({}, Sources(teacher="scores"), "needs an anchor"),
     ({"lwf": 0.0, "in_batch": True}, CACHED, "own list"),
     ({"kd": "bi_logit"}, CACHED, "embeddings of two"),
     ({"lwf": 0.0, "in_batch": True, "larger": True}, EMBEDDED, "go together"),
-    ({}, CACHED._replace(second=True), "go together"),
+    ({}, CACHED._replace(beside=frozenset({"second"})), "go together"),
   ],
 )
 def test_a_term_without_a_source_is_an_error(changes, sources, message):
@@ -224,10 +224,10 @@ def embedded(seed=4):
 def test_the_teacher_with_the_larger_loss_teaches():
   set_up = settings(in_batch=True, lwf=0.0, larger=True)
   own_list = settings(lwf=0.0)
-  sources = Sources(teacher="embeddings", second=True)
+  sources = Sources(teacher="embeddings", beside=frozenset({"second"}))
   for size in (0.0, 40.0):
     z_BN = (size * random_scores(3, B, N)).astype(np.float32)
-    data = batch(teacher_BN=z_BN, **embedded())
+    data = batch(list_scores_BN=z_BN, **embedded())
     both, metrics = run(set_up, data=data, sources=sources)
     first, _ = run(
       settings(in_batch=True, lwf=0.0), data=data, sources=EMBEDDED
@@ -242,7 +242,7 @@ def test_the_teacher_with_the_larger_loss_teaches():
 def test_only_the_larger_loss_has_a_gradient():
   """A switch, not a sum: the other teacher's gradient is not mixed in."""
   z_BN = 40 * random_scores(3, B, N)
-  data = batch(teacher_BN=z_BN, **embedded())
+  data = batch(list_scores_BN=z_BN, **embedded())
 
   def grads(set_up, sources):
     loss_fn = prod.make(set_up, no_dropout(DUAL), sources)
@@ -251,7 +251,9 @@ def test_only_the_larger_loss_has_a_gradient():
     )
 
   larger = settings(in_batch=True, lwf=0.0, larger=True)
-  found = grads(larger, Sources(teacher="embeddings", second=True))
+  found = grads(
+    larger, Sources(teacher="embeddings", beside=frozenset({"second"}))
+  )
   wanted = grads(settings(lwf=0.0), Sources(teacher="scores"))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
@@ -275,7 +277,7 @@ def test_embeddings_follow_a_teacher_of_the_same_width():
 
 
 def test_without_the_square_kd_is_weaker_by_it():
-  data = batch(teacher_BN=random_scores(3, B, N))
+  data = batch(list_scores_BN=random_scores(3, B, N))
   figures = [
     run(settings(squared=squared, lwf=0.0), data=data)[1]["kd"]
     for squared in (True, False)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.data import packing, rows
-from prod_jax.data.store import store_of
-from prod_jax.data.tokens import Special
+from prod_jax.batches import packing, rows
+from prod_jax.batches.store import store_of
+from prod_jax.batches.tokens import Special
 from prod_jax.models import texts
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
@@ -41,7 +41,7 @@ def padded(joined):
 
 
 def packed_of(joined, devices=1, splits=1, row_length=12):
-  cut, shape = packing.Cut(devices, splits), packing.Shape(1, row_length)
+  cut, shape = packing.Grouping(devices, splits), packing.Shape(1, row_length)
   return packing.pack(joined, np.arange(B), cut, shape, SPECIAL)
 
 

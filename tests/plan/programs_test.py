@@ -6,57 +6,62 @@ import jax
 import pytest
 
 from prod_jax import config_file, strict
-from prod_jax.data.sizes import Size
-from prod_jax.group import Group
 from prod_jax.plan import batches, programs, shapes
-from prod_jax.stages.inputs import Inputs
+from prod_jax.processes import Processes
+from prod_jax.sets.sizes import Size
+from prod_jax.stages import job_of
+from prod_jax.stages.run import Run
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SIZE = Size(1000, {"train": 50, "test": 8})
 
 
-def inputs_of(name, *overrides):
+def run_of(name, *overrides):
   """A config's tiny variant, on 8 devices, for which no tokenizer is read."""
   path = f"{CONFIGS / name}.py:runlocal"
   models = config_file.load(path).models
   # The mask's id is the tokenizer's.
   stated = [f"models.{m}.vocab_size=50" for m in models]
   stated += [f"models.{m}.mask_queries=False" for m in models]
-  run = config_file.load(path, [*stated, "data.tokenizer=nowhere", *overrides])
-  return Inputs(shapes.known(run), Group(pathlib.Path()), devices=jax.devices())
+  planned = config_file.load(
+    path, [*stated, "data.tokenizer=nowhere", *overrides]
+  )
+  return Run(
+    shapes.known(planned), Processes(pathlib.Path()), devices=jax.devices()
+  )
 
 
-def made(shared, *names, **kwargs):
-  return {p.stage: p for p in programs.programs(shared, SIZE, names, **kwargs)}
+def made(run, *names, **kwargs):
+  return {p.stage: p for p in programs.programs(run, SIZE, names, **kwargs)}
 
 
 @pytest.mark.parametrize(
   ("name", "stage", "carried"),
   [
-    ("adam", "adam", {"passage", "dark", "teacher_BN", "dark_teacher_BG"}),
+    ("adam", "adam", {"passage", "dark", "list_scores_BN", "dark_scores_BE"}),
     ("pair_distill", "duo", {"triple", "where_BJ"}),
     ("pair_distill", "pair_distill", {"passage", "first_BJ", "prefer_BJ"}),
     ("lead", "lead_ce", {"passage", "pair"}),
     ("quickstart", "student_de", {"passage", "teacher_passage_BND"}),
-    ("quickstart", "student_ce_1", {"passage", "teacher_BN", "anchor_BN"}),
+    ("quickstart", "student_ce_1", {"passage", "list_scores_BN", "anchor_BN"}),
   ],
 )
 def test_a_step_takes_the_batch_that_its_sources_make(name, stage, carried):
   """Tracing finds a field that a method reads and the batch has not."""
-  shared = inputs_of(name)
-  batch = batches.training(shared, stage, shared.config.stages[stage])
+  run = run_of(name)
+  batch = batches.training(job_of(run, stage))
   there = {k for k, v in batch._asdict().items() if v is not None}
   assert carried <= there
-  lowered = made(shared, stage)[stage].lower(8)
+  lowered = made(run, stage)[stage].lower(8)
   # All leading axes are the batch's.
   assert "tensor<8x" in lowered.as_text()
   assert f"tensor<{batches.QUERIES}x12x" not in lowered.as_text()
 
 
 def test_examples_are_steps_passages_and_pairs():
-  found = made(inputs_of("pair_distill"))
+  found = made(run_of("pair_distill"))
   counts = {name: p.examples for name, p in found.items()}
-  stages = inputs_of("pair_distill").config.stages
+  stages = run_of("pair_distill").config.stages
   assert counts["student_warm"] == 3 * 8  # steps, batch
   assert counts["encode_student_warm"] == 1000
   depth = stages[stages["score_lists"].candidates].depth
@@ -64,26 +69,26 @@ def test_examples_are_steps_passages_and_pairs():
   asked = stages["compare"]
   assert counts["compare"] == 50 * asked.pairs * (1 + asked.both_orders)
   assert counts["evaluate_ce"] == 8 * stages["evaluate_ce"].rerank_depth
-  assert programs.programs(inputs_of("lead"), Size(0, {}))[1].examples is None
+  assert programs.programs(run_of("lead"), Size(0, {}))[1].examples is None
 
 
 def test_a_batch_that_does_not_divide_is_no_error_here():
   override = "stages.student_warm.batch_size=12"
-  program = made(inputs_of("quickstart", override), "student_warm")
+  program = made(run_of("quickstart", override), "student_warm")
   assert not program["student_warm"].divides
 
 
 def test_batches_in_proportion_to_the_slice():
-  shared = inputs_of("quickstart")
-  found = made(shared, "student_warm", "encode_student_warm", scale=4.0)
+  run = run_of("quickstart")
+  found = made(run, "student_warm", "encode_student_warm", scale=4.0)
   assert found["student_warm"].batch == 4 * 8
   # As many queries in all.
   assert found["student_warm"].examples == 3 * 8
   # What divides only then is no error.
-  small = inputs_of("quickstart", "stages.student_warm.batch_size=2")
+  small = run_of("quickstart", "stages.student_warm.batch_size=2")
   assert made(small, "student_warm", scale=4.0)["student_warm"].divides
   # One process embeds by itself, however many there are.
-  plain = made(shared, "encode_student_warm")
+  plain = made(run, "encode_student_warm")
   assert (
     found["encode_student_warm"].batch == plain["encode_student_warm"].batch
   )
@@ -91,38 +96,38 @@ def test_batches_in_proportion_to_the_slice():
 
 def test_what_a_run_would_refuse_is_refused():
   with pytest.raises(strict.ConfigError, match=r"did you mean --stage\.ce_1"):
-    made(inputs_of("quickstart"), "ce1")
-  shared = inputs_of("quickstart", "stages.student_de.settings.soft=x")
+    made(run_of("quickstart"), "ce1")
+  run = run_of("quickstart", "stages.student_de.settings.soft=x")
   with pytest.raises(strict.ConfigError, match=r"student_de.settings.soft"):
-    made(shared)
-  shared = inputs_of("quickstart", "stages.encode_teacher_de.params=ce_1")
+    made(run)
+  run = run_of("quickstart", "stages.encode_teacher_de.params=ce_1")
   with pytest.raises(strict.ConfigError, match=r"model of kind cross"):
-    made(shared, "encode_teacher_de")
-  shared = inputs_of("quickstart", "stages.score_1.params=cee")
+    made(run, "encode_teacher_de")
+  run = run_of("quickstart", "stages.score_1.params=cee")
   with pytest.raises(strict.ConfigError, match=r"score_1.params is 'cee'"):
-    made(shared, "score_1")
+    made(run, "score_1")
 
 
 def test_without_a_tokenizer_the_key_that_needs_it_is_named():
-  shared = inputs_of("lead", "models.late.vocab_size=0")
+  run = run_of("lead", "models.late.vocab_size=0")
   with pytest.raises(strict.ConfigError, match=r"late.vocab_size=0 .*nowhere"):
-    shapes.check_vocabulary(shared)
-  shared = inputs_of("lead", "models.late.mask_queries=True")
+    shapes.check_vocabulary(run)
+  run = run_of("lead", "models.late.mask_queries=True")
   with pytest.raises(strict.ConfigError, match=r"mask_queries=True .*nowhere"):
-    shapes.check_vocabulary(shared)
-  shapes.check_vocabulary(inputs_of("lead"))
+    shapes.check_vocabulary(run)
+  shapes.check_vocabulary(run_of("lead"))
 
 
 def test_rows_are_as_many_as_texts_of_the_mean_length_fill():
   """Half as long texts are about half the work; alone in rows they are not."""
   half = Size(1000, {"train": 50}, query_tokens=6, passage_tokens=12)
 
-  def work(shared, size):
-    (program,) = programs.programs(shared, size, ["encode_student_de"])
+  def work(run, size):
+    (program,) = programs.programs(run, size, ["encode_student_de"])
     return program.flops(program.batch) / program.batch
 
-  shared = inputs_of("quickstart")
-  ratio = work(shared, half) / work(shared, SIZE)
+  run = run_of("quickstart")
+  ratio = work(run, half) / work(run, SIZE)
   assert 0.45 < ratio < 0.5 / 0.95  # some texts were cut, and some is padding
-  padded = inputs_of("quickstart", "data.packed=False")
-  assert work(padded, half) == work(padded, SIZE) == work(shared, SIZE)
+  padded = run_of("quickstart", "data.packed=False")
+  assert work(padded, half) == work(padded, SIZE) == work(run, SIZE)

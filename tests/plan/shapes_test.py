@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from prod_jax import config, strict
-from prod_jax.data.sizes import Size
 from prod_jax.plan import shapes
+from prod_jax.sets.sizes import Size
 
 SHAPE = dict(width=8, heads=2, mlp_width=16, vocab_size=50)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from prod_jax.data.sizes import Size
 from prod_jax.plan import table
+from prod_jax.sets.sizes import Size
 
 
 def row(stage, topology="v5e:2x4", **changes):

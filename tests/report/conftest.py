@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from prod_jax.data.lists import Candidates, save_lists
+from prod_jax.batches.lists import Candidates, save_lists
 
 EVIL = '<script>alert("x")</script> & co'
 QRELS = {"q1": {"p1": 1}, "q2": {"p2": 1, "p3": 0}, "q3": {"p3": 2}}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prod_jax.group import Group, Preempted
+from prod_jax.processes import Preempted, Processes
 from prod_jax.retrieval import blocks
 
 
@@ -18,7 +18,13 @@ def test_only_missing_blocks_are_made(tmp_path):
 
   def run():
     return blocks.compute(
-      tmp_path, 8, 3, work, group=Group(tmp_path), name="toy", unit="rows"
+      tmp_path,
+      8,
+      3,
+      work,
+      processes=Processes(tmp_path),
+      name="toy",
+      unit="rows",
     )
 
   with pytest.raises(KeyboardInterrupt):
@@ -29,13 +35,13 @@ def test_only_missing_blocks_are_made(tmp_path):
   (half / "x.npy").write_bytes(b"torn")
   paths = run()
   assert made == [(0, 3), (3, 6), (6, 8)]
-  (found,) = blocks.gather(paths, ["x"], Group(tmp_path))
+  (found,) = blocks.gather(paths, ["x"], Processes(tmp_path))
   np.testing.assert_array_equal(found, np.arange(8))
   assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
-  group, made = Group(tmp_path), []
+  processes, made = Processes(tmp_path), []
 
   def work(start, stop):
     made.append(start)
@@ -43,13 +49,13 @@ def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
 
   def run():
     return blocks.compute(
-      tmp_path, 8, 3, work, group=group, name="toy", unit="rows"
+      tmp_path, 8, 3, work, processes=processes, name="toy", unit="rows"
     )
 
-  group.stopping = lambda: len(made) == 2
+  processes.stopping = lambda: len(made) == 2
   with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made now"):
     run()
-  group.stopping = lambda: False
+  processes.stopping = lambda: False
   assert len(run()) == 3
   assert made == [0, 3, 6]
 
@@ -57,15 +63,17 @@ def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
 def test_processes_divide_what_is_missing(tmp_path):
   (tmp_path / "000000002-000000004").mkdir()
   made = []
-  group = Group(tmp_path)
-  group.index, group.count, group.meet = 1, 2, lambda what: None
-  group.stopping = lambda: False
+  processes = Processes(tmp_path)
+  processes.index, processes.count, processes.meet = 1, 2, lambda what: None
+  processes.stopping = lambda: False
 
   def work(start, stop):
     made.append((start, stop))
     return {"x": np.arange(start, stop)}
 
-  blocks.compute(tmp_path, 9, 2, work, group=group, name="toy", unit="rows")
+  blocks.compute(
+    tmp_path, 9, 2, work, processes=processes, name="toy", unit="rows"
+  )
   # Missing are 0, 4, 6, 8; every second of them is ours.
   assert made == [(4, 6), (8, 9)]
 
@@ -77,11 +85,11 @@ def test_blocks_of_another_size_are_not_mixed_in(tmp_path):
       8,
       size,
       lambda start, stop: {"x": np.arange(start, stop)},
-      group=Group(tmp_path),
+      processes=Processes(tmp_path),
       name="toy",
       unit="rows",
     )
 
   run(4)
-  (x,) = blocks.gather(run(3), ["x"], Group(tmp_path))
+  (x,) = blocks.gather(run(3), ["x"], Processes(tmp_path))
   np.testing.assert_array_equal(x, np.arange(8))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prod_jax import kinds
-from prod_jax.data.lists import Candidates
+from prod_jax.batches.lists import Candidates
 from prod_jax.retrieval import divide
 
 MISS = -1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prod_jax import strict
-from prod_jax.group import Group
+from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
 
 
@@ -21,7 +21,12 @@ def written(tmp_path):
     return matrix[start:stop]
 
   encode.encode_passages(
-    tmp_path / "passages", embed, 10, 4, group=Group(tmp_path), name="toy"
+    tmp_path / "passages",
+    embed,
+    10,
+    4,
+    processes=Processes(tmp_path),
+    name="toy",
   )
   return tmp_path / "passages", matrix, embed, asked
 
@@ -58,7 +63,7 @@ def test_a_second_run_encodes_only_what_is_missing(written):
   (folder / "000000004-000000008" / "vectors.npy").unlink()
   (folder / "000000004-000000008").rmdir()
   encode.encode_passages(
-    folder, embed, 10, 4, group=Group(folder.parent), name="toy"
+    folder, embed, 10, 4, processes=Processes(folder.parent), name="toy"
   )
   assert asked[3:] == [(4, 8)]
   np.testing.assert_array_equal(np.asarray(encode.open_shards(folder)), matrix)

@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from prod_jax import config, sharding
-from prod_jax.data import rows
-from prod_jax.data.store import store_of
-from prod_jax.data.tokens import Special
+from prod_jax.batches import rows
+from prod_jax.batches.store import store_of
+from prod_jax.batches.tokens import Special
 from prod_jax.losses import max_sim
 from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.retrieval import rerank
+from prod_jax.retrieval.forward import FrozenModel
 
 SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
 LENGTHS = config.Data(query_length=5, passage_length=9)
@@ -39,17 +40,14 @@ IDS_QC = np.array([[0, 1, 2, -1], [3, 4, 5, 6], [7, 8, -1, -1]])
 ROWS = np.array([1, 0, 3])
 
 
+def frozen(model, params):
+  copies = sharding.copies(params)
+  return FrozenModel(model, copies, SPECIAL, LENGTHS, batch_tokens=64)
+
+
 def score_lists(model, params):
   return rerank.score_lists(
-    model,
-    sharding.copies(params),
-    QUERIES,
-    PASSAGES,
-    ROWS,
-    IDS_QC,
-    SPECIAL,
-    lengths=LENGTHS,
-    batch_tokens=64,
+    frozen(model, params), QUERIES, PASSAGES, ROWS, IDS_QC
   )
 
 
@@ -108,13 +106,9 @@ def test_a_pairwise_model_reads_both_passages_in_the_order_asked():
 
   def ask(first, second):
     return rerank.score_texts(
-      CROSS,
-      sharding.copies(params),
+      frozen(CROSS, params),
       QUERIES.slices(ROWS),
       [PASSAGES.slices(first), PASSAGES.slices(second)],
-      SPECIAL,
-      lengths=LENGTHS,
-      batch_tokens=64,
     )
 
   both = (PASSAGES.slices(x) for x in (first, second))

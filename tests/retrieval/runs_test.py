@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from prod_jax.data.records import DataError
 from prod_jax.retrieval import runs
+from prod_jax.sets.records import DataError
 
 
 def write(path, ids, scores, qids=("q1", "q2"), tag="t", name_of=str):

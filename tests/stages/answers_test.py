@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from prod_jax import config, kinds, strict
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.data.records import DataError
-from prod_jax.group import Group
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
+from prod_jax.sets.records import DataError
 from prod_jax.stages import evaluate, mine
-from prod_jax.stages.inputs import Inputs
-from tests.data import published
+from prod_jax.stages.run import Job, Run
+from tests.sets import published
 
 
 @pytest.fixture
-def shared(tmp_path) -> Inputs:
+def run(tmp_path) -> Run:
   (tmp_path / "nq").mkdir()
   published.nq(tmp_path / "nq")
-  return Inputs(
+  return Run(
     config.Config(
       seed=0,
       data=config.Data(name="nq", path=str(tmp_path / "nq")),
@@ -25,7 +25,7 @@ def shared(tmp_path) -> Inputs:
       models={},
       stages={"vectors": kinds.Encode(kind="encode", params="student")},
     ),
-    Group(tmp_path),
+    Processes(tmp_path),
   )
 
 
@@ -41,7 +41,7 @@ def encoded(tmp_path):
       lambda start, stop: vectors[start:stop],
       6,
       6,
-      group=Group(tmp_path),
+      processes=Processes(tmp_path),
       name="x",
     )
     queries = np.zeros((len(ranked), 6), np.float32)
@@ -53,7 +53,7 @@ def encoded(tmp_path):
   return write
 
 
-def test_lists_by_answers(shared, encoded, tmp_path):
+def test_lists_by_answers(run, encoded, tmp_path):
   read = encoded("train", [[1, 3, 4], [0, 1, 2]])
   stage = kinds.Mine(kind="mine", encoded="vectors", depth=3)
   by_answers = kinds.Mine(
@@ -61,8 +61,9 @@ def test_lists_by_answers(shared, encoded, tmp_path):
   )
   labels = {}
   for relevance, some in (("labels", stage), ("answers", by_answers)):
-    mine.check(shared, "mined", some)
-    mine.run(shared, "mined", some, read, tmp_path / relevance)
+    job = Job(run, "mined", some, read, tmp_path / relevance)
+    mine.check(job)
+    mine.run(job)
     lists = load_lists(Candidates, tmp_path / relevance / "candidates")
     labels[relevance] = [
       {int(i): bool(p) for i, p in zip(*line, strict=True) if i >= 0}
@@ -83,7 +84,7 @@ def test_lists_by_answers(shared, encoded, tmp_path):
   assert list(labels["answers"][1]) == [2, 0, 1]
 
 
-def test_hits_of_questions_without_labels(shared, encoded, tmp_path):
+def test_hits_of_questions_without_labels(run, encoded, tmp_path):
   read = encoded("test", [[0, 1, 2], [3, 4, 5]])
   stage = kinds.Evaluate(
     kind="evaluate",
@@ -93,37 +94,38 @@ def test_hits_of_questions_without_labels(shared, encoded, tmp_path):
     indexes=("exact",),
     metrics=("hit@1", "hit@2"),
   )
-  evaluate.check(shared, "measured", stage)
-  (tmp_path / "out").mkdir()
-  found = evaluate.run(shared, "measured", stage, read, tmp_path / "out")
+  job = Job(run, "measured", stage, read, tmp_path / "out")
+  evaluate.check(job)
+  job.folder.mkdir()
+  found = evaluate.run(job)
   assert (found["hit@1"], found["hit@2"]) == (0.0, 0.5)
   assert [row["queries"] for row in found["results"]] == [2, 2]
 
 
-def test_what_answers_cannot_decide(shared):
+def test_what_answers_cannot_decide(run):
   stage = kinds.Evaluate(
     kind="evaluate", encoded="vectors", relevance="answers"
   )
   with pytest.raises(strict.ConfigError, match=r"measured: .*'ndcg@10' needs"):
-    evaluate.check(shared, "measured", stage)
+    evaluate.check(Job(run, "measured", stage, {}, run.workdir))
 
 
-def test_sets_without_answers(shared, tmp_path):
+def test_sets_without_answers(run, tmp_path):
   (tmp_path / "marco").mkdir()
   published.msmarco_passage(tmp_path / "marco")
   data = config.Data(name="msmarco_passage", path=str(tmp_path / "marco"))
-  other = Inputs(
+  other = Run(
     config.Config(
       seed=0,
       data=data,
       mesh=config.Mesh(),
       models={},
-      stages=shared.config.stages,
+      stages=run.config.stages,
     ),
-    Group(tmp_path),
+    Processes(tmp_path),
   )
   stage = kinds.Mine(
     kind="mine", encoded="vectors", depth=3, relevance="answers"
   )
   with pytest.raises(DataError, match="without answers"):
-    mine.check(other, "mined", stage)
+    mine.check(Job(other, "mined", stage, {}, tmp_path))

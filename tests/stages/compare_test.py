@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prod_jax.data.lists import Candidates
+from prod_jax.batches.lists import Candidates
 from prod_jax.stages import compare
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from prod_jax import config_file, kinds
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.data.records import Passage
-from prod_jax.group import Group
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
+from prod_jax.sets.records import Passage
 from prod_jax.stages import mine
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages.run import Job, Run
 
 REPO = pathlib.Path(__file__).parents[2]
 
@@ -25,29 +25,29 @@ def mined(tmp_path):
   """
   encoded = tmp_path / "encoded"
   scores = np.arange(10, dtype=np.float32)[:, None]
-  group = Group(tmp_path)
+  processes = Processes(tmp_path)
   encode.encode_passages(
     encoded / "passages",
     lambda start, stop: scores[start:stop],
     10,
     10,
-    group=group,
+    processes=processes,
     name="toy",
   )
   np.save(encoded / "queries-train.npy", np.ones((1, 1), np.float32))
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
-  inputs = Inputs(config, group)
+  run = Run(config, processes)
   texts = ["yes" if row in (8, 2) else "no" for row in range(10)]
-  inputs.__dict__["dataset"] = types.SimpleNamespace(
+  run.__dict__["dataset"] = types.SimpleNamespace(
     positive_rows=lambda split: [(6, 1)],
     answers=lambda split: [("Yes",)],
     passages=[Passage(str(i), "", text) for i, text in enumerate(texts)],
   )
 
-  def run(**settings):
+  def made(**settings):
     stage = kinds.Mine(kind="mine", encoded="encoded", depth=6, **settings)
     folder = tmp_path / "mined"
-    mine.run(inputs, "mined", stage, {"encoded": encoded}, folder)
+    mine.run(Job(run, "mined", stage, {"encoded": encoded}, folder))
     lists = load_lists(Candidates, folder / "candidates")
     there = lists.ids[0] >= 0
     return [
@@ -60,7 +60,7 @@ def mined(tmp_path):
       )
     ]
 
-  return run
+  return made
 
 
 def test_the_whole_run_and_the_positive_that_it_missed(mined):
@@ -100,20 +100,20 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
   rng = np.random.default_rng(0)
   passages, queries = rng.normal(size=(2, 12, 4)).astype(np.float32)
   positives = [(3,), (), (7, 1, 0, 11), (2, 5), (9,), (4, 8), (6,)]
-  group = Group(tmp_path)
+  processes = Processes(tmp_path)
   encode.encode_passages(
     tmp_path / "encoded" / "passages",
     lambda start, stop: passages[start:stop],
     12,
     5,
-    group=group,
+    processes=processes,
     name="toy",
   )
   np.save(tmp_path / "encoded" / "queries-train.npy", queries)
-  inputs = Inputs(
-    config_file.load(str(REPO / "configs" / "quickstart.py")), group
+  run = Run(
+    config_file.load(str(REPO / "configs" / "quickstart.py")), processes
   )
-  inputs.__dict__["dataset"] = types.SimpleNamespace(
+  run.__dict__["dataset"] = types.SimpleNamespace(
     positive_rows=lambda split: positives
   )
   for depth in (3, 15):
@@ -121,7 +121,8 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
       kind="mine", encoded="encoded", depth=depth, limit=5, block_queries=2
     )
     folder = tmp_path / f"mined-{depth}"
-    mine.run(inputs, "mined", stage, {"encoded": tmp_path / "encoded"}, folder)
+    inputs = {"encoded": tmp_path / "encoded"}
+    mine.run(Job(run, "mined", stage, inputs, folder))
     lists = load_lists(Candidates, folder / "candidates")
     assert lists.query.tolist() == [0, 2, 3, 4, 5]
     for at, query in enumerate(lists.query.tolist()):

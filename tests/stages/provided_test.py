@@ -1,5 +1,6 @@
 """Lists of the negatives that came with a data set."""
 
+import dataclasses
 import pathlib
 import types
 
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 
 from prod_jax import config_file, kinds, strict
-from prod_jax.data import draws
-from prod_jax.data.lists import Candidates, load_lists
-from prod_jax.group import Group
+from prod_jax.batches import draws
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.processes import Processes
 from prod_jax.stages import provided
-from prod_jax.stages.inputs import Inputs
+from prod_jax.stages.run import Job, Run
 
 REPO = pathlib.Path(__file__).parents[2]
 STAGE = kinds.Provided(kind="provided", negatives=3)
@@ -20,8 +21,8 @@ POSITIVES = [(7,), (), (4, 2), (1,)]
 NEGATIVES = [[5, 6, -1], [8, 9, 3], [9, 2, 8], [-1, -1, -1]]
 
 
-def shared(folder, positives=POSITIVES, negatives=NEGATIVES):
-  """A run whose data set holds these rows."""
+def job(folder, positives=POSITIVES, negatives=NEGATIVES):
+  """Of a run whose data set holds these rows, and what it was asked for."""
   asked = []
 
   def negative_rows(split, *, most, seed):
@@ -29,19 +30,19 @@ def shared(folder, positives=POSITIVES, negatives=NEGATIVES):
     return np.array(negatives, np.int32)
 
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
-  inputs = Inputs(config, Group(folder))
-  inputs.__dict__["dataset"] = types.SimpleNamespace(
+  run = Run(config, Processes(folder))
+  run.__dict__["dataset"] = types.SimpleNamespace(
     fingerprint="f",
     positive_rows=lambda split: positives,
     negative_rows=negative_rows,
   )
-  return inputs, asked
+  return Job(run, "own", STAGE, {}, folder), asked
 
 
 def run(folder, **rows):
-  inputs, asked = shared(folder, **rows)
-  summary = provided.run(inputs, "own", STAGE, {}, folder)
-  assert asked == [("train", 3, inputs.seed("own"))]
+  own, asked = job(folder, **rows)
+  summary = provided.run(own)
+  assert asked == [("train", 3, own.seed)]
   return summary, load_lists(Candidates, folder / "candidates")
 
 
@@ -74,14 +75,15 @@ def test_a_set_with_no_such_query_is_an_error(tmp_path):
 
 
 def test_another_seed_or_set_makes_other_lists(tmp_path):
-  inputs, _ = shared(tmp_path)
-  first = provided.fingerprint(inputs, "own", STAGE)
-  assert first == {"dataset": "f", "seed": inputs.seed("own")}
-  assert first != provided.fingerprint(inputs, "other", STAGE)
+  own, _ = job(tmp_path)
+  first = provided.fingerprint(own)
+  assert first == {"dataset": "f", "seed": own.seed}
+  other = dataclasses.replace(own, name="other")
+  assert first != provided.fingerprint(other)
 
 
 def test_a_stage_that_asks_for_no_negative_is_refused(tmp_path):
-  inputs, _ = shared(tmp_path)
+  own, _ = job(tmp_path)
   none = kinds.Provided(kind="provided", negatives=0)
   with pytest.raises(strict.ConfigError, match=r"own\.negatives is 0"):
-    provided.check(inputs, "own", none)
+    provided.check(dataclasses.replace(own, stage=none))

@@ -11,7 +11,7 @@ import pytest
 
 from prod_jax import config, kinds, sharding
 from prod_jax.batch import Batch
-from prod_jax.group import Group, Preempted
+from prod_jax.processes import Preempted, Processes
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.optim import make_optimizer
@@ -36,7 +36,7 @@ def loss_fn(params, frozen, batch, rng):
   x_B3 = jnp.concatenate([x_B3, jnp.ones_like(x_B3[:, :1])], axis=1)
   keep = jax.random.bernoulli(rng.dropout, 0.9, (1, 3))
   y_BN = (x_B3 * keep) @ params["head"]["kernel"] + params["head"]["bias"][None]
-  loss = ((y_BN - batch.teacher_BN) ** 2).mean()
+  loss = ((y_BN - batch.list_scores_BN) ** 2).mean()
   return loss * frozen["scale"], {"bias": params["head"]["bias"].sum()}
 
 
@@ -59,9 +59,9 @@ def make_batch(rows):
     query_id_B=rows,
     passage_id_BN=np.concatenate([column, column], axis=1),
     positive_id_BM=column,
-    teacher_BN=np.concatenate([np.sin(column), np.cos(column)], axis=1).astype(
-      np.float32
-    ),
+    list_scores_BN=np.concatenate(
+      [np.sin(column), np.cos(column)], axis=1
+    ).astype(np.float32),
   )
 
 
@@ -111,7 +111,7 @@ class Run:
       self.mesh,
     )
     self.source = source
-    self.group = Group(folder)
+    self.processes = Processes(folder)
     self.folder = folder
     self.checkpoints = Checkpoints(folder / "checkpoints", {"a": 1})
 
@@ -121,12 +121,12 @@ class Run:
       self.state = self.checkpoints.restore(first, self.state)
     monitor = loop.Monitor(
       "toy",
-      MetricsWriter(self.folder, self.group),
+      MetricsWriter(self.folder, self.processes),
       first=first,
       steps=steps,
       batch_size=16,
       log_every=1,
-      group=self.group,
+      processes=self.processes,
     )
     try:
       self.state = loop.fit(
@@ -141,7 +141,7 @@ class Run:
         checkpoints=self.checkpoints,
         checkpoint_every=every,
         monitor=monitor,
-        group=self.group,
+        processes=self.processes,
         first=first,
       )
     finally:
@@ -239,7 +239,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(tmp_path):
   (tmp_path / "parts").mkdir()
   whole = Run(tmp_path / "whole").fit()
   part = Run(tmp_path / "parts")
-  part.group.stops_before = lambda stage, step: step == 3
+  part.processes.stops_before = lambda stage, step: step == 3
   with pytest.raises(Preempted, match="stopped toy at step 3 of 6, saved"):
     part.fit()
   assert Checkpoints(tmp_path / "parts" / "checkpoints", {}).latest() == 3
@@ -251,7 +251,9 @@ def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
   source = batches()
   drawn = [next(source) for _ in range(6)]
   bad = drawn[3]
-  drawn[3] = bad._replace(teacher_BN=bad.teacher_BN * np.float32(np.nan))
+  drawn[3] = bad._replace(
+    list_scores_BN=bad.list_scores_BN * np.float32(np.nan)
+  )
   run = Run(tmp_path, source=iter(drawn))
   with pytest.raises(loop.NonFiniteError) as error:
     run.fit(every=1)

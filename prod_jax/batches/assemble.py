@@ -1,0 +1,257 @@
+"""From the texts that were chosen to one batch of them, padded or packed."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from prod_jax import config
+from prod_jax.batch import Batch, Texts
+from prod_jax.batches import draws, packing, rows, tokens
+from prod_jax.batches.choose import Anywhere, Chosen, FromLists, taken
+from prod_jax.batches.lists import Candidates, Compared, Dark, padded_rows
+from prod_jax.batches.rows import Joined
+from prod_jax.batches.store import Slices, TokenStore
+
+
+class Embeddings(NamedTuple):
+  """A dual-encoder teacher's cached embeddings, float32, by row."""
+
+  query: np.ndarray
+  passage: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """All that training batches are made of.
+
+  Attributes:
+    queries: tokens by query row.
+    passages: tokens by collection row.
+    special: ids of the special tokens.
+    positives: rows of the labelled positives by query row.
+    rows: the query rows to train on; each has a positive.
+    data: how long texts are, and whether they share rows.
+    negatives: of a query, N - 1; `RankingGroups` brings its own number.
+    sampling: which columns of a list are taken.
+    cluster_Q: int [Q], the cluster of each row to train on, or None; with it
+      the queries of a batch are all of one.
+    passage, pair, triple: which of these a batch carries.
+    candidates: lists for the rows, or None to draw negatives from the whole
+      collection.
+    by_list: by field of `Batch`, arrays [Q, C] that are aligned with the lists;
+      a batch has the drawn columns of them.
+    teacher: its cached embeddings, or None.
+    compared: preferences aligned with the lists, or None.
+    dark_examples: generated passages aligned with the lists, or None.
+  """
+
+  queries: TokenStore
+  passages: TokenStore
+  special: tokens.Special
+  positives: Sequence[Sequence[int]]
+  rows: np.ndarray
+  data: config.Data
+  negatives: int
+  sampling: draws.Sampling
+  cluster_Q: np.ndarray | None = None
+  passage: bool = False
+  pair: bool = False
+  triple: bool = False
+  candidates: Candidates | None = None
+  by_list: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  teacher: Embeddings | None = None
+  compared: Compared | None = None
+  dark_examples: Dark | None = None
+
+  @property
+  def list_scores(self) -> np.ndarray | None:
+    """A teacher's scores of the lists [Q, C], or None."""
+    return self.by_list.get("list_scores_BN")
+
+
+def choose(examples: Examples) -> Anywhere | FromLists:
+  """What says which texts the batch of some query rows is made of."""
+  x = examples
+  if x.candidates is None:
+    return Anywhere(x.positives, len(x.passages), x.negatives)
+  return FromLists(
+    x.candidates, x.list_scores, x.compared, x.sampling, x.negatives
+  )
+
+
+class Balance:
+  """Puts the queries of some batches in an order in which they pack well.
+
+  No loss depends on the order; which queries share a batch does.
+  """
+
+  def __init__(
+    self, examples: Examples, batch_size: int, grouping: packing.Grouping
+  ):
+    self._examples, self._batch_size = examples, batch_size
+    self._grouping = grouping
+
+  def __call__(self, chosen: Chosen) -> Chosen:
+    texts = texts_of(self._examples, chosen).values()
+    tokens_Q = sum(
+      t.lengths.reshape(len(chosen.row_B), -1).sum(1) for t in texts
+    )
+    order = packing.balanced(tokens_Q, self._batch_size, self._grouping)
+    return chosen.at(order)
+
+
+class Assemble:
+  """Reads the chosen texts of a batch, or of a process's rows of it.
+
+  Args:
+    examples: what they were chosen from.
+    local_rows: int [b], the queries of the batch to read for; None is all.
+    packed: how texts share rows; None gives each a row of its own.
+  """
+
+  def __init__(
+    self,
+    examples: Examples,
+    local_rows: np.ndarray | None = None,
+    packed: packing.Packing | None = None,
+  ):
+    self._examples, self._local_rows = examples, local_rows
+    self._packed = packed
+    self._most = max(len(examples.positives[row]) for row in examples.rows)
+
+  def __call__(self, chosen: Chosen) -> Batch:
+    x, texts = self._examples, texts_of(self._examples, chosen)
+    rows = self._local_rows
+    if rows is None:
+      rows = np.arange(len(chosen.row_B))
+    # The lengths of the whole batch decide how texts are packed, on every
+    # process alike; what is read is only this process's.
+    chosen = chosen.at(rows)
+    fields = dict.fromkeys(("query", "passage", "pair"))
+    fields |= {name: self._read(name, t, rows) for name, t in texts.items()}
+    ids = chosen.ids_BN
+    if x.triple:
+      fields["where_BJ"] = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
+    return Batch(
+      where_BN=ids >= 0,
+      query_id_B=chosen.row_B.astype(np.int32),
+      passage_id_BN=ids.astype(np.int32),
+      positive_id_BM=self._positives(chosen.row_B),
+      **fields,
+      **self._cached(chosen),
+    )
+
+  def _read(self, field: str, texts: Joined, local_rows: np.ndarray) -> Texts:
+    """The texts of some queries, in rows as the step takes them."""
+    special = self._examples.special
+    if self._packed is None:
+      longest = longest_of(self._examples.data)[field]
+      return rows.padded(texts.at(local_rows), longest, special)
+    grouping, shapes = self._packed
+    return packing.pack(texts, local_rows, grouping, shapes[field], special)
+
+  def _cached(self, chosen: Chosen) -> dict[str, np.ndarray]:
+    """What other stages know of the texts."""
+    x, list_B, column_BN = self._examples, chosen.list_B, chosen.column_BN
+    cached = {
+      field: taken(values_QC[list_B], column_BN, 0).astype(np.float32)
+      for field, values_QC in x.by_list.items()
+    }
+    if isinstance(x.sampling, draws.RankingGroups):
+      group_N = x.sampling.group_N
+      cached["ranking_group_BN"] = np.broadcast_to(
+        group_N, column_BN.shape
+      ).copy()
+    if x.compared is not None:
+      cached |= _preferences(x.compared, list_B, column_BN)
+    if x.dark_examples is not None:
+      score_BE = x.dark_examples.score[list_B]
+      cached["where_BE"] = ~np.isnan(score_BE)
+      cached["dark_scores_BE"] = np.nan_to_num(score_BE).astype(np.float32)
+    if x.teacher is not None:
+      rows_BN = np.maximum(chosen.ids_BN, 0)
+      cached["teacher_query_BD"] = np.asarray(x.teacher.query[chosen.row_B])
+      cached["teacher_passage_BND"] = np.asarray(x.teacher.passage[rows_BN])
+    return cached
+
+  def _positives(self, rows_B: np.ndarray) -> np.ndarray:
+    positives = self._examples.positives
+    return padded_rows([positives[row] for row in rows_B], self._most)
+
+
+def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:
+  """The texts of a batch by their field in it, not read yet."""
+  x, limits = examples, examples.data
+  query = x.queries.slices(chosen.row_B)
+  passage = x.passages.slices(chosen.ids_BN)
+  found = {"query": rows.single(query, limits.query_length)}
+  if x.passage:
+    found["passage"] = rows.single(passage, limits.passage_length)
+  of_list = x.queries.slices(chosen.row_B[:, None])
+  if x.pair:
+    longest = rows.pair_length(limits)
+    found["pair"] = rows.pair(of_list, passage, limits.query_length, longest)
+  if x.triple:
+    found["triple"] = _triples(x, chosen)
+  if x.dark_examples is not None:
+    ids_BEL = x.dark_examples.ids[chosen.list_B]
+    found["dark"] = rows.single(_dense(ids_BEL), limits.passage_length)
+  return found
+
+
+def _triples(examples: Examples, chosen: Chosen) -> Joined:
+  """The positive against each other column, in both orders, [B, J, 2]."""
+  x, limits, ids_BN = examples, examples.data, chosen.ids_BN
+  other_BJ = ids_BN[:, 1:]
+  both = np.broadcast_to(ids_BN[:, :1], other_BJ.shape), other_BJ
+  first, second = (
+    x.passages.slices(np.stack(sides, axis=-1)) for sides in (both, both[::-1])
+  )
+  query = x.queries.slices(chosen.row_B[:, None, None])
+  return rows.triple(
+    query, first, second, limits.query_length, limits.passage_length
+  )
+
+
+def _dense(ids_BEL: np.ndarray) -> Slices:
+  """Texts [B, E] of an array in which -1 stands behind each."""
+  shape, L = ids_BEL.shape[:-1], ids_BEL.shape[-1]
+  start = np.arange(ids_BEL.size // L).reshape(shape) * L
+  return Slices(ids_BEL.reshape(-1), start, (ids_BEL >= 0).sum(axis=-1))
+
+
+def longest_of(limits: config.Data) -> dict[str, int]:
+  """Tokens of the longest text that each field of a batch may hold."""
+  return {
+    "query": limits.query_length,
+    "passage": limits.passage_length,
+    "pair": rows.pair_length(limits),
+    "triple": rows.triple_length(limits),
+    "dark": limits.passage_length,
+  }
+
+
+def _preferences(
+  compared: Compared, numbers: np.ndarray, columns: np.ndarray
+) -> dict:
+  """Stored pairs by the columns of the batch, -1 where one was not drawn."""
+  place = [
+    _place(side[numbers], columns) for side in (compared.first, compared.second)
+  ]
+  there = (place[0] >= 0) & (place[1] >= 0)
+  prefer = np.where(there, compared.prefer[numbers], 0)
+  first, second = (np.where(there, side, -1).astype(np.int32) for side in place)
+  return {
+    "first_BJ": first,
+    "second_BJ": second,
+    "prefer_BJ": prefer.astype(np.float32),
+  }
+
+
+def _place(wanted_BJ: np.ndarray, columns_BN: np.ndarray) -> np.ndarray:
+  """Where in the drawn columns a list's column stands, -1 for nowhere."""
+  same_BJN = wanted_BJ[:, :, None] == columns_BN[:, None, :]
+  found = same_BJN.any(axis=-1) & (wanted_BJ >= 0)
+  return np.where(found, same_BJN.argmax(axis=-1), -1)

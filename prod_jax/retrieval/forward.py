@@ -1,0 +1,234 @@
+"""A frozen model over many texts: which texts a batch has, and who runs it.
+
+Texts share rows where they can: rows of one length, so many in a batch, one
+compilation and hardly any padding. Where they cannot, rows of their own are
+sorted by length and cut into batches of about the same number of tokens, each
+padded to one of at most four lengths. Either way results come back in the
+order of the texts.
+
+Two threads a device have a batch each, while the host makes the next one and
+stores what was done: neither waits for the other, and memory is that of a few
+batches. A TPU takes them one after the other. A CPU asked by two threads works
+at both at once, and its cores need not wait for each other behind every
+operation.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from prod_jax import config, sharding
+from prod_jax.batch import Packed
+from prod_jax.batches import packing
+from prod_jax.batches.rows import Joined, padded
+from prod_jax.batches.tokens import Special
+from prod_jax.models import Encoder
+from prod_jax.retrieval.nearest import power_of_two
+
+SHAPES = 4  # lengths of rows that hold one text
+_SAMPLE = 16_384  # texts by which the length of a shared row is chosen
+_THREADS = 2  # of a device
+
+# (parameters, texts) to float32 [n, ...], jitted; of Packed texts [1, n, ...].
+Forward = Callable[[Any, Any], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenModel:
+  """A model that is not trained, and all that it takes to read texts.
+
+  Attributes:
+    model: what it computes.
+    copies: devices, and its parameters on each.
+    special: ids of the special tokens.
+    data: how long texts are, and whether they share rows.
+    batch_tokens: about how many tokens a batch holds; it is one device's.
+  """
+
+  model: Encoder
+  copies: sharding.Copies
+  special: Special
+  data: config.Data
+  batch_tokens: int
+
+
+class Work(NamedTuple):
+  """A batch.
+
+  Attributes:
+    rows: int [n], numbers of the texts in it; one may stand there twice.
+    texts: what a model reads.
+    places: int [n], where in the result each of them is.
+  """
+
+  rows: np.ndarray
+  texts: Any
+  places: np.ndarray
+
+
+def over_texts(
+  frozen: FrozenModel,
+  forward: Forward,
+  texts: Joined,
+  longest: int,
+  width: int | None = None,
+) -> np.ndarray:
+  """Applies `forward` to all texts, as the data says in shared rows or not.
+
+  Args:
+    frozen: whose parameters `forward` gets.
+    forward: of the texts as Packed with one group, or as Tokens [R, L].
+    texts: [n].
+    longest: tokens that a text may have.
+    width: of a result; None where it is a number.
+
+  Returns:
+    float32 [n, width] or [n], in the order of the texts.
+  """
+  if not frozen.data.packed:
+    return over_rows(
+      frozen,
+      forward,
+      lambda rows, length: padded(texts.at(rows), length, frozen.special),
+      texts.lengths,
+      longest,
+      width,
+    )
+  out = _results(len(texts.lengths), width)
+  if not len(out):
+    return out
+  return _in_turns(
+    lambda params, packed: forward(params, packed)[0],
+    _shared_rows(frozen, texts, longest),
+    frozen.copies,
+    out,
+  )
+
+
+def over_rows(
+  frozen: FrozenModel,
+  forward: Forward,
+  tokens_of: Callable[[np.ndarray, int], Any],
+  lengths: np.ndarray,
+  longest: int,
+  width: int | None = None,
+) -> np.ndarray:
+  """Applies `forward` to texts 0 … n-1, each in a row of its own.
+
+  Args:
+    frozen: whose parameters `forward` gets.
+    forward: of what `tokens_of` makes.
+    tokens_of: (row numbers [R], L) to Tokens [R, L], or several of them.
+    lengths: tokens of each row, special ones included.
+    longest: that a row may have.
+    width: of a result; None where it is a number.
+
+  Returns:
+    float32 [n, width] or [n], in the order of the rows.
+  """
+  batches = (
+    Work(rows, tokens_of(rows, length), np.arange(len(rows)))
+    for rows, length in _by_length(lengths, longest, frozen.batch_tokens)
+  )
+  out = _results(len(lengths), width)
+  return _in_turns(forward, batches, frozen.copies, out)
+
+
+def lengths_of_shapes(longest: int) -> list[int]:
+  """The padded lengths: quarters of `longest`, rounded up to multiples of 8."""
+  quarters = [-(-longest * i // SHAPES) for i in range(1, SHAPES + 1)]
+  return sorted({min(-(-q // 8) * 8, longest) for q in quarters})
+
+
+def rows_of(length: int, batch_tokens: int) -> int:
+  """Rows of a batch of this length."""
+  return max(batch_tokens // length, 1)
+
+
+def _results(count: int, width: int | None) -> np.ndarray:
+  return np.empty((count, *([width] if width else [])), np.float32)
+
+
+def _in_turns(
+  forward: Forward,
+  batches: Iterable[Work],
+  copies: sharding.Copies,
+  out: np.ndarray,
+) -> np.ndarray:
+  """Hands batches to devices in turn, and puts results in the rows of `out`."""
+  pending: collections.deque = collections.deque()
+
+  def result(texts: Any, device: jax.Device, params: Any) -> np.ndarray:
+    return np.asarray(forward(params, jax.device_put(texts, device)))
+
+  def settle() -> None:
+    work, future = pending.popleft()
+    out[work.rows] = future.result()[work.places]
+
+  threads = _THREADS * len(copies.devices)
+  turns = itertools.cycle(zip(*copies, strict=True))
+  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    # Batches are drawn here, one more than there are threads: the oldest is
+    # settled before the next one is made.
+    for work, copy in zip(batches, turns, strict=False):
+      pending.append((work, pool.submit(result, work.texts, *copy)))
+      if len(pending) > threads:
+        settle()
+    while pending:
+      settle()
+  return out
+
+
+def _shared_rows(
+  frozen: FrozenModel, texts: Joined, longest: int
+) -> Iterator[Work]:
+  """So many rows at once, with the texts that stand in them."""
+  lengths = texts.lengths
+  sample = lengths[:: -(-len(lengths) // _SAMPLE)][:, None]
+  one_group = packing.Grouping(devices=1, splits=1)
+  (_, L), _ = packing.shape_for(
+    [sample], one_group, longest, frozen.data.row_length
+  )
+  places = packing.fit(lengths, L)
+  # Few texts need few rows: one of the powers of two, not any number of them.
+  rows = min(rows_of(L, frozen.batch_tokens), power_of_two(places.rows))
+  shape = packing.Shape(rows, L)
+  order = np.argsort(places.row, kind="stable")
+  starts = np.arange(0, places.rows, rows)
+  ends = np.searchsorted(places.row[order], starts + rows)
+  most = power_of_two(int(np.diff(ends, prepend=0).max()))
+  S = packing.texts_a_row(L)
+  for start, numbers in zip(starts, np.split(order, ends[:-1]), strict=True):
+    row, segment, first = (x[numbers] for x in places[:3])
+    here = packing.Places(row - start, segment, first, rows)
+    laid = packing.lay(texts.at(numbers), here, shape, frozen.special)
+    place = np.zeros((1, most), np.int32)
+    place[0, : len(numbers)] = here.row * S + segment
+    packed = Packed(*(x[None] for x in laid), place)
+    yield Work(numbers, packed, np.arange(len(numbers)))
+
+
+def _by_length(
+  lengths: np.ndarray, longest: int, batch_tokens: int
+) -> Iterator[tuple[np.ndarray, int]]:
+  """Yields (rows, length) with as many rows for a length as fit."""
+  shapes = np.array(lengths_of_shapes(longest))
+  shape_of = np.searchsorted(shapes, lengths)
+  rows = np.empty(0, np.int64)
+  for i, length in enumerate(shapes.tolist()):
+    rows = np.concatenate([rows, np.flatnonzero(shape_of == i)])
+    if length < longest and len(rows) * length < batch_tokens:
+      continue  # not worth a compilation: they go with the next length
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    size = rows_of(length, batch_tokens)
+    for start in range(0, len(rows), size):
+      batch = rows[start : start + size]
+      # The last row stands in for what is missing of a full batch.
+      yield np.pad(batch, (0, size - len(batch)), mode="edge"), length
+    rows = rows[:0]

@@ -1,0 +1,281 @@
+"""A prepared retrieval set: passages by row, queries by split, labels.
+
+`open_dataset` prepares what is not on disk yet and opens it. Texts stay on
+disk and are read by row; ids are memory-mapped. How records are stored is
+datasets/, turning texts into tokens is tokens.py.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from prod_jax.sets import sizes
+from prod_jax.sets.datasets import (
+  beir,
+  folder,
+  layout,
+  msmarco_document,
+  msmarco_passage,
+  nq,
+  published,
+  pydocs,
+)
+from prod_jax.sets.lines import OnError
+from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
+from prod_jax.sets.passages import (
+  Passages,
+  digest,
+  open_passages,
+  smallest_hashes,
+  stream,
+)
+from prod_jax.sets.records import DataError, Query
+
+SPLITS = ("train", "dev", "test", "dl19", "dl20")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+  """A retrieval set.
+
+  Attributes:
+    name: of the set, or the folder's own name.
+    fingerprint: changes whenever any content of this object could.
+    passages: by row.
+    queries: by split; a query's position in its split is its row.
+    row_of: passage id -> row.
+    negatives: by split, opens the negatives that came with the set, in rows of
+      the whole collection, and gives the rows that the queries have in the
+      whole split.
+  """
+
+  name: str
+  fingerprint: str
+  passages: Passages
+  queries: Mapping[str, Sequence[Query]]
+  row_of: Mapping[str, int]
+  negatives: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
+    dataclasses.field(default_factory=dict)
+  )
+
+  def positive_rows(self, split: str) -> list[tuple[int, ...]]:
+    """Rows of the labelled positives of each query of a split."""
+    return [
+      tuple(self.row_of[name] for name, _ in query.positives)
+      for query in self.queries[split]
+    ]
+
+  def qrels(self, split: str) -> dict[str, dict[str, int]]:
+    """{query id: {passage id: grade}}, of grades above 0."""
+    return {query.id: dict(query.positives) for query in self.queries[split]}
+
+  def answers(self, split: str) -> list[tuple[str, ...]]:
+    """Answers of each query of a split.
+
+    Raises:
+      DataError: there are none.
+    """
+    answers = [query.answers for query in self.queries[split]]
+    if not all(answers):
+      raise DataError(
+        f"{self.name} has queries of split {split!r} without answers; of the "
+        "sets here, only 'nq' has them"
+      )
+    return answers
+
+  def negative_rows(
+    self, split: str, most: int = 0, seed: int = 0
+  ) -> np.ndarray:
+    """Rows of the negatives that came with the set; written at first use.
+
+    Args:
+      split: of the queries.
+      most: above 0, a random choice of so many a query, by seed and query.
+      seed: of that choice.
+
+    Returns:
+      int32 [Q, C], no labelled positives among them, -1 padded.
+
+    Raises:
+      DataError: there are none.
+    """
+    if split not in self.negatives:
+      known = ", ".join(self.negatives) or "none of its splits"
+      raise DataError(
+        f"{self.name} comes without negatives for split {split!r}; it has some "
+        f"for {known}. Mine them instead"
+      )
+    found, numbers = self.negatives[split]()
+    whole = self.passages.rows
+
+    def lists() -> Iterator[np.ndarray]:
+      for number in numbers:
+        rows = found.of(number)
+        if not isinstance(whole, range):
+          at = np.searchsorted(whole, rows)
+          at = at[whole[np.minimum(at, len(whole) - 1)] == rows]
+          rows = at
+        yield rows
+
+    return choose(
+      lists(), self.positive_rows(split), numbers, most=most, seed=seed
+    )
+
+
+def open_dataset(
+  name: str,
+  path: str,
+  data_dir: str,
+  on_error: OnError = "raise",
+  max_queries: Mapping[str, int] | None = None,
+  max_passages: int = 0,
+  titles: str = "",
+  max_characters: int = 0,
+  beam: Sequence[str] = (),
+) -> Dataset:
+  """Opens a retrieval set, prepared now unless it was before.
+
+  Args:
+    name: which set, one builder each in datasets/.
+    path: the folder with its files; "" downloads them where that is possible.
+    data_dir: where prepared data is kept, and downloads.
+    on_error: at a malformed line, "raise" or "skip" it.
+    max_queries: at most so many queries of a split, always the same ones.
+    max_passages: above 0, the labelled passages of these queries and others
+      up to so many.
+    titles: "rocketqa" for MS MARCO passages with titles.
+    max_characters: above 0, of a document of MS MARCO.
+    beam: pipeline options of a Beam runner that is to prepare the set.
+
+  Raises:
+    DataError: the data is not there or is at fault, or there is no such set.
+  """
+  start = time.monotonic()
+  source = _source(name, path, data_dir, on_error, titles, max_characters)
+  builders = layout.prepared(source, data_dir, beam)
+  limits = dict(max_queries or {})
+  queries, numbers = _read_queries(builders["queries"], limits)
+  passages, row_of = open_passages(
+    builders["passages"],
+    layout.CORPUS,
+    layout.read_ids(builders["passages"], layout.CORPUS),
+    queries,
+    max_passages,
+  )
+  names = (builder.info.full_name for builder in builders.values())
+  dataset = Dataset(
+    name=source.name,
+    fingerprint=digest(*names, limits, max_passages),
+    passages=passages,
+    queries=queries,
+    row_of=row_of,
+    negatives={
+      split: functools.partial(
+        _open_negatives, read, builders, split, numbers[split]
+      )
+      for split, read in source.negatives.items()
+      if split in numbers
+    },
+  )
+  size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
+  if not limits and not max_passages:
+    sizes.check(source.name, size)
+  _log(source.name, size, time.monotonic() - start)
+  return dataset
+
+
+def _log(name: str, size: sizes.Size, took: float) -> None:
+  queries = ", ".join(f"{split} {n}" for split, n in size.queries.items())
+  logging.info(
+    "%s: %d passages, queries %s; opened in %.1f s",
+    name,
+    size.passages,
+    queries,
+    took,
+  )
+
+
+def _source(
+  name: str,
+  path: str,
+  data_dir: str,
+  on_error: OnError,
+  titles: str,
+  max_characters: int,
+) -> published.Source:
+  if titles and name != "msmarco_passage":
+    raise DataError(f"data.titles is {titles!r}, which {name!r} has no use for")
+  if max_characters and name != "msmarco_document":
+    raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
+  downloads = pathlib.Path(data_dir) / "downloads" / name
+  if name == "pydocs":
+    return pydocs.source()
+  if name == "folder":
+    return folder.source(path, on_error)
+  if name == "beir":
+    return beir.source(path, on_error)
+  if name == "nq":
+    return nq.source(path, downloads, on_error)
+  if name == "msmarco_passage":
+    return msmarco_passage.source(path, downloads, on_error, titles)
+  if name == "msmarco_document":
+    return msmarco_document.source(path, downloads, on_error, max_characters)
+  raise DataError(f"dataset {name!r} is unknown; see config.Data.name")
+
+
+def _read_queries(
+  builder: Any, limits: Mapping[str, int]
+) -> tuple[dict[str, list[Query]], dict[str, Sequence[int]]]:
+  """The queries kept, and their rows among all of their split."""
+  splits = [split for split in SPLITS if split in builder.info.splits]
+  for split, most in limits.items():
+    if split not in splits or most < 1:
+      raise DataError(
+        f"max_queries asks for {most} queries of {split!r}; there are the "
+        f"splits {', '.join(splits)}, and it takes 1 or more"
+      )
+  queries, numbers = {}, {}
+  for split in splits:
+    rows = range(builder.info.splits[split].num_examples)
+    if split in limits:
+      names = layout.read_ids(builder, split).ids
+      rows = smallest_hashes(names, rows, limits[split])
+    source = builder.as_data_source(split=split)
+    queries[split] = [_query(record) for record in stream(source, rows)]
+    numbers[split] = rows
+  return queries, numbers
+
+
+def _open_negatives(
+  read: Callable[[], Found],
+  builders: Mapping[str, Any],
+  split: str,
+  numbers: Sequence[int],
+) -> tuple[Negatives, Sequence[int]]:
+  folder, passages = (
+    pathlib.Path(builders[kind].data_dir) for kind in ("queries", "passages")
+  )
+  tables = Tables((folder, split), (passages, layout.CORPUS))
+  count = builders["queries"].info.splits[split].num_examples
+  found = prepared(folder / f"negatives-{split}", read(), tables, count)
+  return found, numbers
+
+
+def _query(record: Mapping[str, Any]) -> Query:
+  positives = record["positives"]
+  answers = record.get("answers", ())
+  return Query(
+    record["id"].decode(),
+    record["text"].decode(),
+    tuple(
+      (name.decode(), int(grade))
+      for name, grade in zip(positives["id"], positives["grade"], strict=True)
+    ),
+    tuple(answer.decode() for answer in answers),
+  )

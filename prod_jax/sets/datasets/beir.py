@@ -1,0 +1,119 @@
+"""TFDS builder for any set in BEIR's form: a folder with
+
+  corpus.jsonl               a JSON object a line: _id, title, text
+  queries.jsonl              the same: _id, text
+  qrels/train.tsv, dev.tsv, test.tsv    a header, then query, passage, grade
+
+each plain or with `.gz` at the end. A passage without text has its title for
+one; one with neither is a fault, and some of BEIR's sets have such: these take
+`data.on_error=skip`.
+"""
+
+import functools
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+
+import tensorflow_datasets as tfds
+
+from prod_jax.sets import files, formats
+from prod_jax.sets.collection import Collection
+from prod_jax.sets.datasets import layout, published
+from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.records import DataError, Passage, Query
+
+_HEADER = "query-id\tcorpus-id\tscore"
+
+
+class Beir(tfds.core.ShardBasedBuilder):
+  """Passages (split `corpus`) and queries of a folder."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  _info = layout.info
+  _shard_iterators_per_split = layout.shard_iterators
+  _download_and_prepare = layout.write
+
+
+def source(path: str, on_error: OnError) -> published.Source:
+  """The set in a folder, which is named after it.
+
+  Raises:
+    DataError: the folder or one of its files is not there.
+  """
+  folder = pathlib.Path(path).resolve()
+  if not path or not folder.is_dir():
+    raise DataError(
+      f"{path or 'data.path'}: expected a folder with corpus.jsonl, "
+      "queries.jsonl and qrels/SPLIT.tsv"
+    )
+  texts = files.require(folder, "corpus.jsonl")
+  queries = files.require(folder, "queries.jsonl")
+  labels = {
+    split: found
+    for split in formats.SPLITS
+    if (found := files.locate(folder / "qrels", f"{split}.tsv")) is not None
+  }
+  if not labels:
+    raise DataError(f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv")
+  slug = re.sub(r"[^\w.-]", "_", folder.name)
+  return published.Source(
+    name=folder.name,
+    builder=Beir,
+    configs=published.configs(
+      [texts], [queries, *labels.values()], on_error, slug
+    ),
+    passages=functools.partial(Collection, texts, _parse, on_error),
+    queries=functools.partial(_queries, queries, labels, on_error),
+  )
+
+
+def _parse(number: int, line: str, faults: Faults) -> Passage | None:
+  row = _object(number, line, faults)
+  if row is None:
+    return None
+  title, text = row.get("title", "").strip(), row["text"].strip()
+  if not text:
+    title, text = "", title
+  if faults.in_text(number, row["_id"], text):
+    return None
+  return Passage(row["_id"], title, text)
+
+
+def _queries(
+  path: Source,
+  labels: Mapping[str, Source],
+  on_error: OnError,
+  known: Mapping[str, int],
+) -> dict[str, list[Query]]:
+  faults = Faults(path, on_error)
+  texts: dict[str, str] = {}
+  for number, line in read_lines(path, faults):
+    row = _object(number, line, faults)
+    if row is None:
+      continue
+    name, text = row["_id"], row["text"].strip()
+    if not faults.in_text(number, name, text, texts):
+      texts[name] = text
+  faults.log()
+  return {
+    split: formats.label(texts, path, judged, known, on_error, header=_HEADER)
+    for split, judged in labels.items()
+  }
+
+
+def _object(number: int, line: str, faults: Faults) -> dict | None:
+  """The JSON object of a line, with the keys that we read as strings."""
+  try:
+    row = json.loads(line)
+  except ValueError as error:
+    faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
+    return None
+  keys = {"_id": None, "text": None, "title": ""}
+  if not isinstance(row, dict) or not all(
+    isinstance(row.get(key, default), str) for key, default in keys.items()
+  ):
+    what = "no object with the strings _id, text and perhaps title"
+    faults.add(number, "bad object", what, "repair the line")
+    return None
+  return row

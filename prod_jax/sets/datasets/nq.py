@@ -1,0 +1,263 @@
+"""TFDS builder for Natural Questions in the form of DPR.
+
+Reads DPR's files, each plain or with `.gz` at the end:
+
+  psgs_w100.tsv             a header, then id TAB text TAB title, CSV-quoted
+  biencoder-nq-train.json   a list of objects with question, answers,
+                            positive_ctxs, hard_negative_ctxs   split train
+  biencoder-nq-dev.json     the same                            dev
+  nq-test.qa.csv            question TAB a list of answers, CSV-quoted    test
+
+Queries of train and dev have labelled passages, the gold one first; those of
+test have answers only. Questions have no ids there: they are numbered. The
+JSON files take many times their size as Python objects, so that they are read
+one object at a time.
+"""
+
+import ast
+import csv
+import functools
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from prod_jax.sets import download, files, ids, json_list, progress
+from prod_jax.sets.collection import Collection
+from prod_jax.sets.datasets import layout, published
+from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.negatives import Found, Pairs, Tables
+from prod_jax.sets.records import DataError, Passage, Query
+
+_HEADER = "id\ttext\ttitle"
+_META = "https://dl.fbaipublicfiles.com/dpr"
+# MD5s: ir_datasets, etc/downloads.json at 02a8f21c; nobody states one of the
+# last. Nothing was downloaded where this was written.
+_REMOTES = (
+  download.Remote(
+    f"{_META}/wikipedia_split/psgs_w100.tsv.gz",
+    "612fe66e0b6b41ee28f806140226c563",
+  ),
+  download.Remote(
+    f"{_META}/data/retriever/biencoder-nq-train.json.gz",
+    "a1c927b5adae71388eb064329387709f",
+  ),
+  download.Remote(
+    f"{_META}/data/retriever/biencoder-nq-dev.json.gz",
+    "2640483dbe0df7ae29c6da419c551a80",
+  ),
+  download.Remote(f"{_META}/data/retriever/nq-test.qa.csv"),
+)
+_FILES = {
+  "train": "biencoder-nq-train.json",
+  "dev": "biencoder-nq-dev.json",
+  "test": "nq-test.qa.csv",
+}
+_ANSWERS = "a list of answers such as ['one', 'two']"
+
+
+class NqDpr(tfds.core.ShardBasedBuilder):
+  """Passages (split `corpus`) and queries (train, dev, test)."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  _info = layout.info
+  _shard_iterators_per_split = layout.shard_iterators
+  _download_and_prepare = layout.write
+
+
+class Example(NamedTuple):
+  """A question of a JSON file.
+
+  Attributes:
+    line: that it begins at.
+    question, answers: of it.
+    positives, negatives: passage ids, those of the gold passage first.
+  """
+
+  line: int
+  question: str
+  answers: tuple[str, ...]
+  positives: tuple[str, ...]
+  negatives: tuple[str, ...]
+
+
+def source(
+  path: str, downloads: pathlib.Path, on_error: OnError
+) -> published.Source:
+  """The set in a folder, or downloaded.
+
+  Raises:
+    DataError: a file is not there, or cannot be downloaded.
+  """
+  folder = download.folder_of(path, downloads, _REMOTES)
+  texts = files.require(folder, "psgs_w100.tsv")
+  found = {
+    split: source
+    for split, name in _FILES.items()
+    if (source := files.locate(folder, name)) is not None
+  }
+  if not found:
+    raise DataError(f"{folder}: expected {' or '.join(_FILES.values())} in it")
+  return published.Source(
+    name="nq",
+    builder=NqDpr,
+    configs=published.configs([texts], [*found.values()], on_error),
+    passages=functools.partial(
+      Collection, texts, _parse, on_error, header=_HEADER
+    ),
+    queries=functools.partial(_queries, found, on_error),
+    negatives={
+      split: functools.partial(_negatives, split, found[split], on_error)
+      for split in ("train", "dev")
+      if split in found
+    },
+    answers=True,
+  )
+
+
+def read_examples(path: Source, on_error: OnError) -> Iterator[Example]:
+  """Streams the questions of a JSON file that have a positive.
+
+  Raises:
+    DataError: the file cannot be read, or an object is at fault.
+  """
+  faults = Faults(path, on_error)
+  without = 0
+  items = progress.shown(
+    json_list.read(path), f"reading {path.name}", "questions"
+  )
+  for line, item in items:
+    try:
+      example = Example(
+        line,
+        str(item["question"]).strip(),
+        tuple(map(str, item["answers"])),
+        *(
+          tuple(dict.fromkeys(str(c["passage_id"]) for c in item[key]))
+          for key in ("positive_ctxs", "hard_negative_ctxs")
+        ),
+      )
+    except (KeyError, TypeError) as error:
+      what = f"an object without {error}"
+      faults.add(line, "bad object", what, "take the file as DPR publishes it")
+      continue
+    if not example.question or not example.answers:
+      what = "an object whose question or answers are empty"
+      faults.add(line, "bad object", what, "remove it")
+    elif example.positives:
+      yield example
+    else:
+      without += 1
+  if without:
+    logging.info("%s: left out %d questions without a positive", path, without)
+  faults.log()
+
+
+def read_test(path: Source, on_error: OnError) -> Iterator[Query]:
+  """Streams the questions of the test file, numbered.
+
+  Raises:
+    DataError: the file cannot be read, or a line is at fault.
+  """
+  faults = Faults(path, on_error)
+  count = 0
+  for number, line in read_lines(path, faults):
+    columns = _columns(line)
+    if len(columns) != 2:
+      faults.columns(number, len(columns), f"question TAB {_ANSWERS}")
+      continue
+    answers = _literal(columns[1])
+    if answers is None or not columns[0].strip():
+      faults.add(
+        number, "bad answers", f"no question with {_ANSWERS}", "repair the line"
+      )
+      continue
+    yield Query(f"test{count}", columns[0].strip(), (), answers)
+    count += 1
+  faults.log()
+
+
+def _parse(number: int, line: str, faults: Faults) -> Passage | None:
+  columns = _columns(line)
+  if len(columns) != 3:
+    faults.columns(number, len(columns), "passage id TAB text TAB title")
+    return None
+  name, text, title = columns[0], columns[1].strip(), columns[2].strip()
+  if faults.in_text(number, name, text):
+    return None
+  return Passage(name, title, text)
+
+
+def _columns(line: str) -> list[str]:
+  """DPR writes and reads these files with csv."""
+  return next(csv.reader([line], delimiter="\t"))
+
+
+def _literal(text: str) -> tuple[str, ...] | None:
+  """A list of strings in Python's notation, or None."""
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return None
+  if not isinstance(value, list) or not value:
+    return None
+  return tuple(value) if all(isinstance(v, str) for v in value) else None
+
+
+def _queries(
+  found: Mapping[str, Source], on_error: OnError, known: ids.RowOf
+) -> dict[str, list[Query]]:
+  queries = {}
+  for split, path in found.items():
+    if split == "test":
+      queries[split] = list(read_test(path, on_error))
+      continue
+    faults = Faults(path, on_error)
+    queries[split] = [
+      Query(f"{split}{number}", example.question, labels, example.answers)
+      for number, example in enumerate(read_examples(path, on_error))
+      if (labels := _labels(example, known, faults))
+    ]
+    faults.log()
+  return queries
+
+
+def _labels(
+  example: Example, known: ids.RowOf, faults: Faults
+) -> tuple[tuple[str, int], ...]:
+  for name in example.positives:
+    if name not in known:
+      faults.unknown(example.line, "passage", name)
+  return tuple((name, 1) for name in example.positives if name in known)
+
+
+def _negatives(split: str, path: Source, on_error: OnError) -> Found:
+  return Found(
+    published.fingerprint([path], on_error),
+    functools.partial(_pairs, split, path, on_error),
+  )
+
+
+def _pairs(
+  split: str,
+  path: Source,
+  on_error: OnError,
+  tables: Tables,
+  folder: pathlib.Path,
+) -> Iterator[Pairs]:
+  del folder  # nothing is unpacked
+  queries, passages = ids.load(*tables.queries), ids.load(*tables.passages)
+  faults = Faults(path, on_error)
+  for number, example in enumerate(read_examples(path, on_error)):
+    if not example.negatives:
+      continue
+    names = np.array([name.encode() for name in example.negatives])
+    rows = passages.rows(names)
+    for at in np.flatnonzero(rows < 0):
+      faults.unknown(example.line, "passage", example.negatives[at])
+    query = queries.rows(np.array([f"{split}{number}".encode()]))
+    yield np.repeat(query, len(rows)), rows
+  faults.log()

@@ -1,0 +1,259 @@
+"""Readers of the MS MARCO layout: a collection, queries, and qrels.
+
+A folder holds, each plain or with `.gz` at the end of its name,
+
+  collection.tsv       passage id TAB title TAB text, or passage id TAB text
+  queries.SPLIT.tsv    query id TAB text
+  qrels.SPLIT.tsv      query id, 0, passage id, grade; or query id, passage id
+
+with SPLIT one of train, dev, test. Qrels are divided by any white space, so
+that TREC's own files are read too. Files are streamed line by line; what
+counts as a line, and what becomes of one that is at fault, is lines.py.
+
+What is kept on disk after reading, and how, is datasets/.
+"""
+
+import collections
+import pathlib
+from collections.abc import Collection, Iterator, Mapping
+
+from absl import logging
+
+from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.records import DataError, Passage, Query
+
+SPLITS = ("train", "dev", "test")
+
+# Columns of query, passage and grade, by how many there are.
+_PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
+_JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
+_HEADED = {3: (0, 1, 2)}
+
+
+def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
+  """The file `STEM.tsv` or `STEM.tsv.gz` of a folder.
+
+  Raises:
+    DataError: neither is there, or both are.
+  """
+  names = [f"{stem}.tsv", f"{stem}.tsv.gz"]
+  found = [folder / name for name in names if (folder / name).is_file()]
+  if not found:
+    raise DataError(f"{folder}: expected a file {names[0]} or {names[1]} in it")
+  if len(found) > 1:
+    raise DataError(f"{folder}: has both {names[0]} and {names[1]}; remove one")
+  return found[0]
+
+
+def find_splits(folder: pathlib.Path) -> list[str]:
+  """The splits that have queries or qrels, in the order train, dev, test.
+
+  Raises:
+    DataError: there is none.
+  """
+  found = [
+    split
+    for split in SPLITS
+    if any(folder.glob(f"queries.{split}.tsv*"))
+    or any(folder.glob(f"qrels.{split}.tsv*"))
+  ]
+  if not found:
+    raise DataError(
+      f"{folder}: expected queries.SPLIT.tsv and qrels.SPLIT.tsv in it, with "
+      f"SPLIT among {', '.join(SPLITS)}"
+    )
+  return found
+
+
+def passage_width(source: Source) -> int:
+  """Columns of a collection's first line that has 2 or 3, or 0.
+
+  One file, one layout: a mix would hide lost columns.
+  """
+  for _, line in read_lines(source, Faults(source, "skip")):
+    width = line.count("\t") + 1
+    if width in (2, 3):
+      return width
+  return 0
+
+
+def parse_passage(
+  number: int, line: str, faults: Faults, *, width: int
+) -> Passage | None:
+  """A line of a collection of so many columns; None where it is at fault."""
+  columns = line.split("\t")
+  if len(columns) != width:
+    wanted = "passage id TAB title TAB text (or passage id TAB text) throughout"
+    faults.columns(number, len(columns), wanted)
+    return None
+  name, text = columns[0], columns[-1].strip()
+  if faults.in_text(number, name, text):
+    return None
+  return Passage(name, columns[1].strip() if width == 3 else "", text)
+
+
+def read_queries(
+  source: Source,
+  *,
+  on_error: OnError = "raise",
+  skipped: collections.Counter[str] | None = None,
+) -> Iterator[tuple[str, str]]:
+  """Streams (query id, text).
+
+  Args:
+    source: the file.
+    on_error: what to do with a line that is no query.
+    skipped: is filled with the number of skipped lines by reason.
+
+  Raises:
+    DataError: the file cannot be read, or a line is at fault.
+  """
+  faults = Faults(source, on_error, skipped)
+  seen = set()
+  for number, line in read_lines(source, faults):
+    columns = line.split("\t")
+    if len(columns) != 2:
+      faults.columns(number, len(columns), "query id TAB text")
+      continue
+    name, text = columns[0], columns[1].strip()
+    if faults.in_text(number, name, text, seen):
+      continue
+    seen.add(name)
+    yield name, text
+  faults.log()
+
+
+def read_qrels(
+  source: Source,
+  *,
+  queries: Collection[str] | None = None,
+  passages: Collection[str] | None = None,
+  header: str = "",
+  on_error: OnError = "raise",
+  skipped: collections.Counter[str] | None = None,
+) -> dict[str, dict[str, int]]:
+  """Reads judgements, TREC's too: {query id: {passage id: grade}}.
+
+  Grades are kept as they are, 0 and below included; two columns mean grade 1.
+
+  Args:
+    source: the file.
+    queries: the known query ids; None takes any.
+    passages: the known passage ids; None takes any.
+    header: of a file that begins with one, and then has three columns.
+    on_error: what to do with a line that is no judgement, or is of an unknown
+      query or passage.
+    skipped: is filled with the number of skipped lines by reason.
+
+  Raises:
+    DataError: the file cannot be read, or a line is at fault.
+  """
+  faults = Faults(source, on_error, skipped)
+  numbered = read_lines(source, faults)
+  if header:
+    check_header(source, next(numbered, (1, ""))[1], header)
+  layouts = _HEADED if header else _PLAIN
+  qrels: dict[str, dict[str, int]] = {}
+  width = None
+  for number, line in numbered:
+    columns = line.split()
+    if width is None and len(columns) in layouts:
+      width = len(columns)
+    if len(columns) != width:
+      faults.columns(number, len(columns), header or _JUDGEMENT)
+      continue
+    query, passage, grade = (
+      "1" if at is None else columns[at] for at in layouts[width]
+    )
+    if not grade.removeprefix("-").isdecimal():
+      faults.add(
+        number,
+        "bad grade",
+        f"grade {grade!r} is not a whole number",
+        "write it as 0, 1, 2, … and remove a header line",
+      )
+    elif queries is not None and query not in queries:
+      faults.unknown(number, "query", query)
+    elif passages is not None and passage not in passages:
+      faults.unknown(number, "passage", passage)
+    elif passage in qrels.get(query, ()):
+      faults.duplicate(number, f"{query} {passage}")
+    else:
+      qrels.setdefault(query, {})[passage] = int(grade)
+  faults.log()
+  return qrels
+
+
+def check_header(source: Source, line: str, header: str) -> None:
+  """Raises DataError unless a file's first line is its header."""
+  if line != header:
+    raise DataError(
+      f"{source}:1: begins with {line[:40]!r}, expected the header {header!r}"
+    )
+
+
+def read_splits(
+  files: Mapping[str, tuple[Source, Source]],
+  on_error: OnError,
+  passages: Collection[str],
+) -> dict[str, list[Query]]:
+  """Reads files of queries and of judgements, by split, as `read_labelled`."""
+  return {
+    split: read_labelled(queries, labels, passages, on_error)
+    for split, (queries, labels) in files.items()
+  }
+
+
+def read_labelled(
+  queries: Source,
+  labels: Source,
+  passages: Collection[str],
+  on_error: OnError = "raise",
+  *,
+  header: str = "",
+) -> list[Query]:
+  """Reads queries that have a passage of grade > 0, in order of their file.
+
+  Args:
+    queries, labels: the files.
+    passages: the known passage ids.
+    on_error: as in `read_queries` and `read_qrels`.
+    header: of the labels.
+
+  Raises:
+    DataError: a file is at fault, or there is no such query.
+  """
+  texts = dict(read_queries(queries, on_error=on_error))
+  return label(texts, queries, labels, passages, on_error, header=header)
+
+
+def label(
+  texts: Mapping[str, str],
+  queries: Source,
+  labels: Source,
+  passages: Collection[str],
+  on_error: OnError = "raise",
+  *,
+  header: str = "",
+) -> list[Query]:
+  """The same where the queries' texts, by id, have been read already."""
+  qrels = read_qrels(
+    labels, queries=texts, passages=passages, on_error=on_error, header=header
+  )
+  rows = []
+  for name, text in texts.items():
+    judged = qrels.get(name, {}).items()
+    positives = tuple(
+      (passage, grade) for passage, grade in judged if grade > 0
+    )
+    if positives:
+      rows.append(Query(name, text, positives))
+  without = len(texts) - len(rows)
+  if not rows:
+    raise DataError(
+      f"{queries}: none of its {without} queries has a passage of grade > 0 in "
+      f"{labels.name}; remove both files or label some"
+    )
+  if without:
+    logging.info("%s: left out %d queries without a positive", queries, without)
+  return rows

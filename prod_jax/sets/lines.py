@@ -1,0 +1,247 @@
+"""Lines of UTF-8 files, plain, gzipped or inside a tar archive, and faults.
+
+A byte order mark, Windows line ends and wholly empty lines are passed over;
+what else is odd raises `DataError` with file and line, or is counted. A plain
+file can be cut into blocks that are read on their own, by any process. What
+the lines mean is formats.py.
+"""
+
+import codecs
+import collections
+import contextlib
+import functools
+import gzip
+import io
+import lzma
+import pathlib
+import tarfile
+import uuid
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from absl import logging
+
+from prod_jax.sets import progress
+from prod_jax.sets.records import DataError
+
+OnError = Literal["raise", "skip"]
+
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
+_SCANNED_BYTES = 8 << 20
+_UNPACKED_BYTES = 16 << 20
+_UNPACKED = "unpacked-"
+
+
+class Member(NamedTuple):
+  """A file inside a tar archive, whichever folder of it that is in."""
+
+  archive: pathlib.Path
+  name: str
+
+  def __str__(self) -> str:
+    return f"{self.archive}/{self.name}"
+
+
+Source = pathlib.Path | Member
+
+
+class Block(NamedTuple):
+  """Whole lines of a plain file.
+
+  Attributes:
+    path: of the file.
+    line: number of the first line, from 1.
+    start, stop: bytes.
+  """
+
+  path: pathlib.Path
+  line: int
+  start: int
+  stop: int
+
+
+class Faults:
+  """Faults in the lines of one file: the first raises, or all are counted."""
+
+  def __init__(
+    self,
+    source: Source,
+    on_error: OnError,
+    skipped: collections.Counter[str] | None = None,
+  ):
+    if on_error not in ("raise", "skip"):
+      raise ValueError(f"on_error is {on_error!r}; it takes 'raise' or 'skip'")
+    self.skipped = collections.Counter() if skipped is None else skipped
+    self._source = source
+    self._raises = on_error == "raise"
+
+  def add(self, number: int, reason: str, what: str, remedy: str) -> None:
+    if self._raises:
+      raise DataError(
+        f"{self._source}:{number}: {what}; {remedy}, or let such lines be left "
+        "out with on_error='skip'"
+      )
+    self.skipped[reason] += 1
+
+  def columns(self, number: int, found: int, wanted: str) -> None:
+    self.add(
+      number,
+      "wrong number of columns",
+      f"{found} columns, expected {wanted}",
+      "take out tabs and line breaks inside a text and any header line",
+    )
+
+  def duplicate(self, number: int, name: str) -> None:
+    self.add(
+      number, "duplicate id", f"{name} occurs again", "keep one of the lines"
+    )
+
+  def unknown(self, number: int, kind: str, name: str) -> None:
+    home = "queries" if kind == "query" else "collection"
+    self.add(
+      number,
+      f"unknown {kind}",
+      f"{kind} {name} is not in the {home} file",
+      "add it there or remove this line",
+    )
+
+  def in_text(
+    self, number: int, name: str, text: str, seen: Collection[str] = ()
+  ) -> bool:
+    """Whether a line of an id and a text has a fault."""
+    if name.split() != [name]:
+      what = f"id {name!r} is empty or has white space in it"
+      self.add(number, "bad id", what, "rename it")
+    elif not text:
+      self.add(
+        number, "empty text", f"{name} has no text", "give it one or remove it"
+      )
+    elif name in seen:
+      self.duplicate(number, name)
+    else:
+      return False
+    return True
+
+  def log(self) -> None:
+    """One line about all that was skipped, if anything was."""
+    if self.skipped:
+      reasons = ", ".join(f"{n} {r}" for r, n in self.skipped.most_common())
+      total = self.skipped.total()
+      logging.warning("%s: skipped %d lines: %s", self._source, total, reasons)
+
+
+@contextlib.contextmanager
+def open_bytes(source: Source) -> Iterator[io.BufferedIOBase]:
+  """Opens a file for reading, its compression taken off.
+
+  Raises:
+    DataError: it cannot be read, also where that is found out later.
+  """
+  try:
+    if isinstance(source, Member):
+      with tarfile.open(source.archive, "r|*") as archive:
+        yield _member(archive, source)
+    else:
+      packed = source.suffix == ".gz"
+      with gzip.open(source) if packed else open(source, "rb") as file:
+        yield file
+  except _UNREADABLE as error:
+    packed = ", compressed by gzip" if str(source).endswith(".gz") else ""
+    raise DataError(
+      f"{source}: cannot be read ({error}); expected a text file in UTF-8"
+      f"{packed}"
+    ) from error
+
+
+def read_lines(source: Source, faults: Faults) -> Iterator[tuple[int, str]]:
+  """Yields (line number from 1, line)."""
+  with open_bytes(source) as file:
+    yield from decoded(enumerate(file, 1), faults)
+
+
+def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
+  """The same of a block."""
+  with open_bytes(block.path) as file:
+    file.seek(block.start)
+    raw = file.read(block.stop - block.start)
+  # Not splitlines(), which ends a line at \r too.
+  lines = raw.removesuffix(b"\n").split(b"\n")
+  yield from decoded(enumerate(lines, block.line), faults)
+
+
+def cut(path: pathlib.Path, lines: int) -> list[Block]:
+  """Blocks of so many lines that make up a plain file; the last is shorter."""
+  blocks = []
+  line, start, position, pending = 1, 0, 0, 0
+  with open_bytes(path) as file:
+    while chunk := file.read(_SCANNED_BYTES):
+      at = 0
+      while (count := chunk.count(b"\n", at)) + pending >= lines:
+        for _ in range(lines - pending):
+          at = chunk.index(b"\n", at) + 1
+        blocks.append(Block(path, line, start, position + at))
+        line, start, pending = line + lines, position + at, 0
+      pending += count
+      position += len(chunk)
+  if position > start:
+    blocks.append(Block(path, line, start, position))
+  return blocks
+
+
+def plain(source: Source, folder: pathlib.Path) -> pathlib.Path:
+  """The file itself, or what it is without compression, written to a folder.
+
+  Only the one file is written, under a name of our own: no path that stands in
+  an archive is followed.
+  """
+  if not isinstance(source, Member) and source.suffix != ".gz":
+    return source
+  path = unpacked(folder)
+  try:
+    with open_bytes(source) as packed, open(path, "wb") as file:
+      chunks = iter(functools.partial(packed.read, _UNPACKED_BYTES), b"")
+      name = f"unpacking {source.name}"
+      for chunk in progress.shown(
+        chunks, name, f"x {_UNPACKED_BYTES >> 20} MiB"
+      ):
+        file.write(chunk)
+  except BaseException:
+    path.unlink(missing_ok=True)
+    raise
+  return path
+
+
+def unpacked(folder: pathlib.Path) -> pathlib.Path:
+  """A free name in a folder for a file that `remove_unpacked` deletes."""
+  return folder / f"{_UNPACKED}{uuid.uuid4().hex[:8]}"
+
+
+def remove_unpacked(folder: pathlib.Path) -> None:
+  """Deletes what `plain` and others have written under such names."""
+  for path in folder.glob(f"{_UNPACKED}*"):
+    path.unlink()
+
+
+def _member(archive: tarfile.TarFile, source: Member) -> io.BufferedIOBase:
+  for entry in archive:
+    if entry.isfile() and pathlib.PurePosixPath(entry.name).name == source.name:
+      return archive.extractfile(entry)
+  raise DataError(f"{source.archive}: expected a file {source.name} in it")
+
+
+def decoded(
+  lines: Iterable[tuple[int, bytes]], faults: Faults
+) -> Iterator[tuple[int, str]]:
+  """Numbered lines as text, without empty ones and those at fault."""
+  for number, raw in lines:
+    if number == 1:
+      raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+      line = raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+      what = f"byte {error.start} of the line is not UTF-8"
+      faults.add(number, "not UTF-8", what, "convert the file with iconv")
+      continue
+    if line:
+      yield number, line

@@ -1,0 +1,209 @@
+"""Negatives that come with a set: rows of passages for each row of queries.
+
+They are kept as one array of all rows, end to end by query, with the offsets
+of the queries: MS MARCO's official triples are four hundred million. Which
+file they stand in is datasets/.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from prod_jax.sets import ids, lines, parallel
+
+_BLOCK_LINES = 1_000_000
+
+
+class Tables(NamedTuple):
+  """Where the ids are of which a pair gets the rows, as `ids.load` takes it."""
+
+  queries: tuple[pathlib.Path, str]
+  passages: tuple[pathlib.Path, str]
+
+
+# Rows of queries and as many of passages, [N] each; -1 where one is unknown.
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+class Found(NamedTuple):
+  """Negatives in the form in which they were published.
+
+  Attributes:
+    fingerprint: changes with them.
+    pairs: reads them, given the tables and a folder to unpack to.
+  """
+
+  fingerprint: str
+  pairs: Callable[[Tables, pathlib.Path], Iterator[Pairs]]
+
+
+class Negatives(NamedTuple):
+  """What came with the queries of a split.
+
+  Attributes:
+    rows: int32 [N], of the collection, end to end by query.
+    offsets: int64 [Q + 1].
+  """
+
+  rows: np.ndarray
+  offsets: np.ndarray
+
+  def of(self, query: int) -> np.ndarray:
+    """Rows of one query, each once, in the order in which they came."""
+    rows = self.rows[self.offsets[query] : self.offsets[query + 1]]
+    return rows[np.sort(np.unique(rows, return_index=True)[1])]
+
+
+@dataclasses.dataclass(frozen=True)
+class PairFile:
+  """A file of lines with the id of a query and that of a negative.
+
+  Attributes:
+    source: of the file.
+    width: columns, divided by white space.
+    query, passage: number of the column of each, from 0.
+    on_error: what to do with another line, or with an unknown passage. Lines
+      of unknown queries are passed over: the set may hold unlabelled ones.
+  """
+
+  source: lines.Source
+  width: int
+  query: int
+  passage: int
+  on_error: lines.OnError = "raise"
+
+  def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
+    """Reads them in parallel."""
+    try:
+      blocks = lines.cut(lines.plain(self.source, folder), _BLOCK_LINES)
+      work = functools.partial(_rows_of, self, tables)
+      yield from parallel.in_order(work, blocks, name="reading negatives")
+    finally:
+      lines.remove_unpacked(folder)
+
+
+def prepared(
+  folder: pathlib.Path, found: Found, tables: Tables, queries: int
+) -> Negatives:
+  """Opens the negatives, written now unless they were before.
+
+  They are written in bounded memory under another name, and renamed when they
+  are complete.
+
+  Args:
+    folder: for them.
+    found: what to write.
+    tables: of the ids.
+    queries: how many there are in the split.
+  """
+  path = folder / found.fingerprint
+  if not path.exists():
+    partial = folder / f"incomplete.{uuid.uuid4().hex[:8]}"
+    partial.mkdir(parents=True)
+    try:
+      _write(partial, found.pairs(tables, partial), queries)
+      partial.rename(path)
+    except OSError:
+      # Another process may have finished first; its data is as good.
+      if not path.exists():
+        raise
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)
+  return Negatives(
+    *(
+      np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+      for name in Negatives._fields
+    )
+  )
+
+
+def choose(
+  lists: Iterable[np.ndarray],
+  leave_out: Sequence[Collection[int]],
+  queries: Sequence[int],
+  *,
+  most: int,
+  seed: int,
+) -> np.ndarray:
+  """Makes a table of lists.
+
+  Args:
+    lists: rows for each query.
+    leave_out: rows of each that are no negatives.
+    queries: number of each query, which its choice depends on.
+    most: above 0, a random choice of so many of each list.
+    seed: of that choice.
+
+  Returns:
+    int32 [Q, C], each list in its order, -1 padded.
+  """
+  chosen = []
+  for rows, out, query in zip(lists, leave_out, queries, strict=True):
+    rows = rows[~np.isin(rows, list(out))]
+    if 0 < most < len(rows):
+      draw = np.random.default_rng([seed, query])
+      rows = rows[np.sort(draw.choice(len(rows), most, replace=False))]
+    chosen.append(rows.astype(np.int32))
+  table = np.full((len(chosen), max(map(len, chosen), default=0)), -1, np.int32)
+  for line, rows in zip(table, chosen, strict=True):
+    line[: len(rows)] = rows
+  return table
+
+
+def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:
+  """Sorts pairs by query on disk: all are written, then each to its place."""
+  counts = np.zeros(queries, np.int64)
+  unsorted = folder / "pairs.bin"
+  with open(unsorted, "wb") as file:
+    for query, passage in pairs:
+      kept = (query >= 0) & (passage >= 0)
+      counts += np.bincount(query[kept], minlength=queries)
+      np.stack([query[kept], passage[kept]], 1).astype(np.int32).tofile(file)
+  offsets = np.concatenate([[0], np.cumsum(counts)])
+  np.save(folder / "offsets.npy", offsets, allow_pickle=False)
+  rows = np.lib.format.open_memmap(
+    folder / "rows.npy", "w+", np.int32, (int(offsets[-1]),)
+  )
+  free = offsets[:-1].copy()  # where the next row of each query goes
+  with open(unsorted, "rb") as file:
+    while len(chunk := np.fromfile(file, np.int32, 2 * _BLOCK_LINES)):
+      query, passage = chunk.reshape(-1, 2).T
+      order = np.argsort(query, kind="stable")
+      groups, first, size = np.unique(
+        query[order], return_index=True, return_counts=True
+      )
+      nth = np.arange(len(query)) - np.repeat(first, size)
+      rows[np.repeat(free[groups], size) + nth] = passage[order]
+      free[groups] += size
+  rows.flush()
+  unsorted.unlink()
+
+
+def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:
+  faults = lines.Faults(file.source, file.on_error)
+  numbers, fields = [], []
+  for number, line in lines.read_block(block, faults):
+    columns = line.split()
+    if len(columns) != file.width:
+      faults.columns(number, len(columns), f"{file.width}")
+      continue
+    numbers.append(number)
+    fields.append((columns[file.query], columns[file.passage]))
+  if not fields:
+    return np.array([], np.int64), np.array([], np.int64)
+  queries, passages = (
+    np.array([name.encode() for name in column])
+    for column in zip(*fields, strict=True)
+  )
+  query = ids.load(*tables.queries).rows(queries)
+  passage = ids.load(*tables.passages).rows(passages)
+  for at in np.flatnonzero((passage < 0) & (query >= 0)):
+    faults.unknown(numbers[at], "passage", passages[at].decode())
+  faults.log()
+  return query, passage

@@ -1,0 +1,106 @@
+"""Titles from a file of their own, found by row of the collection.
+
+The file has a passage id, a tab and a title on each line, in any order and for
+as many passages as have one.
+"""
+
+import functools
+import mmap
+import pathlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from prod_jax.sets import ids, lines, parallel
+
+_BLOCK_LINES = 500_000
+
+
+class Titles(NamedTuple):
+  """Attributes: path of the plain file, places of the array of offsets."""
+
+  path: pathlib.Path
+  places: pathlib.Path
+
+  def read(self, first: int) -> Iterator[str]:
+    """Titles of the passages from row `first` on, "" where there is none."""
+    places = np.load(self.places, mmap_mode="r", allow_pickle=False)[first:]
+    with (
+      open(self.path, "rb") as file,
+      mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+      for start in places:
+        if start < 0:
+          yield ""
+          continue
+        mapped.seek(start)
+        yield mapped.readline().decode().strip()
+
+
+def locate(
+  source: lines.Source,
+  row_of: ids.RowOf,
+  folder: pathlib.Path,
+  on_error: lines.OnError,
+) -> Titles:
+  """Finds the place of each passage's title.
+
+  Args:
+    source: the file.
+    row_of: the known passages.
+    folder: to unpack to, and for the array.
+    on_error: what to do with a line that is no title of a known passage.
+
+  Raises:
+    DataError: a line is at fault.
+  """
+  path = lines.plain(source, folder)
+  blocks = lines.cut(path, _BLOCK_LINES)
+  places = np.full(len(row_of), -1, np.int64)
+  faults = lines.Faults(source, on_error)
+  work = functools.partial(_places_in, source, on_error)
+  parts = parallel.in_order(work, blocks, name="reading titles")
+  for names, starts, numbers, skipped in parts:
+    faults.skipped.update(skipped)
+    rows = row_of.rows(names) if len(names) else np.array([], np.int64)
+    for at in np.flatnonzero(rows < 0):
+      faults.unknown(int(numbers[at]), "passage", names[at].decode())
+    places[rows[rows >= 0]] = starts[rows >= 0]
+  faults.log()
+  table = lines.unpacked(folder).with_suffix(".npy")
+  np.save(table, places, allow_pickle=False)
+  return Titles(path, table)
+
+
+def _places_in(
+  source: lines.Source, on_error: lines.OnError, block: lines.Block
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+  """Ids, offsets of the titles in the file, and line numbers."""
+  faults = lines.Faults(source, on_error)
+  names, starts, numbers = [], [], []
+  start = block.start
+  with open(block.path, "rb") as file:
+    file.seek(start)
+    raw = file.read(block.stop - start)
+  for number, line in enumerate(raw.split(b"\n"), block.line):
+    name, tab, _ = line.partition(b"\t")
+    if line and _is_title(number, line, faults):
+      names.append(name)
+      starts.append(start + len(name) + len(tab))
+      numbers.append(number)
+    start += len(line) + 1
+  return (
+    np.array(names, bytes),
+    np.array(starts, np.int64),
+    np.array(numbers, np.int64),
+    dict(faults.skipped),
+  )
+
+
+def _is_title(number: int, line: bytes, faults: lines.Faults) -> bool:
+  columns = line.count(b"\t") + 1
+  if columns != 2:
+    faults.columns(number, columns, "passage id TAB title")
+    return False
+  return bool(list(lines.decoded([(number, line)], faults)))

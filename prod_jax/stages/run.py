@@ -1,0 +1,318 @@
+"""A run and its jobs: all that a stage is given to work with.
+
+`Run` has what stages share: collection, tokens, models, mesh, seeds. A `Job` is
+one stage of it, with the folders that it reads and writes.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import jax
+import numpy as np
+from absl import logging
+
+from prod_jax import config, kinds, packaged, sharding, strict
+from prod_jax.batches import tokens
+from prod_jax.models import Encoder, hf
+from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+from prod_jax.processes import Processes
+from prod_jax.retrieval import blocks
+from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.sets import dataset as datasets
+from prod_jax.stages import encoders
+
+PARAMS = "params.safetensors"
+# Keys of config.data that the fingerprints of set and tokenizer speak for.
+_IN_FINGERPRINTS = (
+  "path",
+  "titles",
+  "max_characters",
+  "data_dir",
+  "tokenizer",
+)
+
+S = TypeVar("S", bound=kinds.Stage)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What all stages share. Nothing is opened before a stage asks for it.
+
+  Attributes:
+    config: of the whole run.
+    processes: its processes, and their working folder.
+    beam: pipeline options of a Beam runner that is to prepare the data.
+    devices: what the mesh is made of; None is all there are.
+  """
+
+  config: config.Config
+  processes: Processes
+  beam: tuple[str, ...] = ()
+  devices: Sequence[jax.Device] | None = None
+
+  @property
+  def workdir(self) -> pathlib.Path:
+    """The working folder on this machine."""
+    return self.processes.local_folder
+
+  def folder(self, name: str) -> pathlib.Path:
+    """Where a stage leaves its artefacts, `workdir/<nn>-<name>`."""
+    number = list(self.config.stages).index(name)
+    return self.workdir / f"{number:02d}-{name}"
+
+  @functools.cached_property
+  def dataset(self) -> datasets.Dataset:
+    data = self.config.data
+    if data.name in ("folder", "beir") and not data.path:
+      raise strict.ConfigError(
+        f"config.data.path is not set: the folder that {data.name!r} reads"
+      )
+    return self.processes.first_then_others(
+      lambda: datasets.open_dataset(
+        data.name,
+        data.path,
+        str(data.data_dir or self.workdir / "data"),
+        on_error=data.on_error,
+        max_queries=data.max_queries,
+        max_passages=data.max_passages,
+        titles=data.titles,
+        max_characters=data.max_characters,
+        beam=self.beam,
+      )
+    )
+
+  @functools.cached_property
+  def tokenizer(self) -> tokens.Tokenizer:
+    folder = self.config.data.tokenizer
+    return tokens.load_tokenizer(
+      packaged.model_folder() if folder == "packaged" else pathlib.Path(folder)
+    )
+
+  @functools.cached_property
+  def tokens(self) -> tokens.TokenisedDataset:
+    """Tokens of passages and queries, cut to the configured lengths."""
+    data = self.config.data
+    dataset = self.dataset
+    return self.processes.first_then_others(
+      lambda: tokens.tokenise_dataset(
+        dataset,
+        self.tokenizer,
+        self.workdir / "tokens",
+        title_join=data.title_join,
+        max_tokens=max(data.passage_length, data.query_length),
+      )
+    )
+
+  @functools.cached_property
+  def mesh(self) -> jax.sharding.Mesh:
+    """All devices of all processes, to train on."""
+    return sharding.make_mesh(self.config.mesh, self.devices)
+
+  def check_mesh(self, where: str, name: str) -> None:
+    """Raises ConfigError for a model that the mesh cannot be laid over."""
+    model, tensor = self.model(name), self.mesh.shape["tensor"]
+    if model.bert.heads % tensor:
+      raise strict.ConfigError(
+        f"{where}.model: {name} has {model.bert.heads} attention heads, which "
+        f"do not divide by config.mesh.tensor={tensor}"
+      )
+    sharding.shardings(params_of(model), self.mesh)
+
+  def model(self, name: str) -> Encoder:
+    """The encoder that `config.models.<name>` describes."""
+    model = self.model_config(name)
+    bert = encoders.encoder_of(
+      f"config.models.{name}",
+      model,
+      self.config.data,
+      lambda: self.tokenizer.vocab_size,
+    )
+    if model.kind in ("cross", "pairwise"):
+      return CrossEncoder(bert=bert, pooling=model.pooling)
+    if model.kind == "late":
+      return LateInteraction(
+        bert=bert,
+        tied=model.tied,
+        projection=model.projection,
+        mask_id=self.tokenizer.special.mask if model.mask_queries else None,
+      )
+    return DualEncoder(
+      bert=bert,
+      tied=model.tied,
+      pooling=model.pooling,
+      similarity=model.similarity,
+      scale=model.scale,
+    )
+
+  def first_params(self, name: str, seed: int) -> Any:
+    """Its weights before any training: loaded, or drawn from the seed.
+
+    A loaded encoder fills every tower; heads and projections are drawn.
+    """
+    model, encoder = self.config.models[name], self.model(name)
+    if not model.weights:
+      return encoder.init(jax.random.key(seed))
+    folder = encoders.weights_folder(model)
+    loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
+    logging.info("model %s: weights of %s", name, folder)
+    parts = params_of(encoder).keys()
+    heads = parts & {"head", "projection"}
+    towers = {k: loaded for k in parts - heads}
+    if not heads:
+      return towers
+
+    @jax.jit  # what is not asked for is not drawn
+    def drawn(key: jax.Array) -> Any:
+      return {k: v for k, v in encoder.init(key).items() if k in heads}
+
+    return towers | drawn(jax.random.key(seed))
+
+  def trained_params(self, folder: pathlib.Path) -> Any:
+    """The weights that a train stage left in its folder."""
+    return hf.load_params(folder / PARAMS)
+
+  def model_fingerprint(self, name: str) -> dict[str, Any]:
+    """All that decides a model: its config and its first weights."""
+    model = self.model_config(name)
+    weights = encoders.weights_folder(model) if model.weights else None
+    return {
+      "model": strict.plain(model),
+      "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
+    }
+
+  def data_fingerprint(self) -> dict[str, Any]:
+    """All that decides the tokens a stage sees."""
+    return {
+      "dataset": self.dataset.fingerprint,
+      "tokenizer": self.tokenizer.fingerprint,
+      "data": {
+        k: v
+        for k, v in strict.plain(self.config.data).items()
+        if k not in _IN_FINGERPRINTS
+      },
+    }
+
+  def model_config(self, name: str) -> config.Model:
+    """What the config says of a model.
+
+    Raises:
+      ConfigError: it says nothing.
+    """
+    if name not in self.config.models:
+      known = ", ".join(self.config.models)
+      raise strict.ConfigError(f"there is no model {name!r}; known: {known}")
+    return self.config.models[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(Generic[S]):
+  """One stage of a run.
+
+  Attributes:
+    run: that it is a stage of.
+    name: unique in the run.
+    stage: what the config says of it.
+    inputs: folders of the earlier stages that it reads, by role.
+    folder: where it leaves its artefacts.
+  """
+
+  run: Run
+  name: str
+  stage: S
+  inputs: Mapping[str, pathlib.Path]
+  folder: pathlib.Path
+
+  @property
+  def where(self) -> str:
+    """Its section of the config, for errors."""
+    return f"config.stages.{self.name}"
+
+  @property
+  def seed(self) -> int:
+    """A seed of its own, from the run's."""
+    text = f"{self.run.config.seed}/{self.name}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
+
+  def source(self, role: str) -> Any:
+    """What the config says of the stage in a role."""
+    return self.run.config.stages[getattr(self.stage, role)]
+
+  def model_of(self, role: str) -> Encoder:
+    """The encoder that the train stage in a role trains."""
+    return self.run.model(self.source(role).model)
+
+  def frozen(self, role: str) -> FrozenModel:
+    """The same with its trained weights, on each device of this process."""
+    return FrozenModel(
+      model=self.model_of(role),
+      copies=sharding.copies(self.run.trained_params(self.inputs[role])),
+      special=self.run.tokens.special,
+      data=self.run.config.data,
+      batch_tokens=self.stage.batch_tokens,
+    )
+
+  def in_blocks(
+    self,
+    rows: int,
+    names: Sequence[str],
+    work: Callable[[int, int], blocks.Block],
+  ) -> list[np.ndarray] | None:
+    """What `work` makes of all rows, queries each, in blocks that survive.
+
+    Args:
+      rows: in total; a block has `block_queries` of the stage.
+      names: of the arrays that it makes.
+      work: (start, stop) to arrays of these rows, by name.
+
+    Returns:
+      The arrays in one piece; None on other processes than the first.
+    """
+    processes = self.run.processes
+    paths = blocks.compute(
+      self.folder / blocks.FOLDER,
+      rows,
+      self.stage.block_queries,
+      work,
+      processes=processes,
+      name=self.name,
+      unit="queries",
+    )
+    return blocks.gather(paths, names, processes) if processes.first else None
+
+  def check_trains(self, role: str, allowed: Sequence[str]) -> None:
+    """Raises ConfigError unless the model trained there is of these kinds."""
+    kind = self.run.model_config(self.source(role).model).kind
+    if kind not in allowed:
+      raise strict.ConfigError(
+        f"{self.where}.{role} is {getattr(self.stage, role)!r}, which trains a "
+        f"model of kind {kind}; it takes one of kind {' or '.join(allowed)}"
+      )
+
+  def check_encoded(self, split: str) -> None:
+    """Raises ConfigError when the stage in `encoded` leaves out a split."""
+    splits = self.source("encoded").splits
+    if split not in splits:
+      raise strict.ConfigError(
+        f"{self.where} reads split {split!r}, but {self.stage.encoded} encodes "
+        f"{', '.join(splits)}"
+      )
+
+  def check_scored(self, role: str) -> None:
+    """Raises ConfigError when what is in a role is not of the candidates."""
+    scored, candidates = self.source(role).candidates, self.stage.candidates
+    if scored != candidates:
+      raise strict.ConfigError(
+        f"{self.where}.candidates is {candidates!r}, but "
+        f"{getattr(self.stage, role)} scored the lists of {scored!r}"
+      )
+
+
+def params_of(encoder: Encoder) -> Any:
+  """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
+  return jax.eval_shape(encoder.init, jax.random.key(0))

@@ -1,0 +1,219 @@
+"""What a stage may read of earlier ones: its roles, one row each.
+
+A role is a key of a stage's config that names an earlier stage. A row of
+`ROLES` says which kinds of stage it takes and, where a train stage learns from
+what that stage has made, how a batch comes to hold it: `load` reads it in a
+run, and `shape` stands in for it in a plan, which has no data.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prod_jax import kinds, strict
+from prod_jax.batch import Batch
+from prod_jax.batches.assemble import Embeddings
+from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
+from prod_jax.retrieval import encode
+from prod_jax.stages.run import Job
+
+START = "start"  # the anchor that is a frozen copy of the first parameters
+
+
+class Extent(NamedTuple):
+  """How much of everything a plan pretends to have."""
+
+  queries: int
+  columns: int  # of a list
+  passages: int  # of the collection
+
+
+class Source(NamedTuple):
+  """What a train stage takes from a stage in one of its roles.
+
+  Attributes:
+    adds: the field of `Examples` that it becomes. A field of `Batch` instead
+      takes an array [Q, C] that is aligned with the lists, and holds the drawn
+      columns of it.
+    load: (job, role) to its content; large tables stay on disk.
+    shape: (job, role, extent) to arrays of the same shapes.
+  """
+
+  adds: str
+  load: Callable[[Job[kinds.Train], str], Any]
+  shape: Callable[[Job[kinds.Train], str, Extent], Any]
+
+
+def _load_lists(job: Job[kinds.Train], role: str) -> Candidates:
+  return load_lists(Candidates, job.inputs[role] / "candidates")
+
+
+def _shape_lists(
+  job: Job[kinds.Train], role: str, extent: Extent
+) -> Candidates:
+  shape = (extent.queries, extent.columns)
+  column = np.broadcast_to(np.arange(extent.columns, dtype=np.int32), shape)
+  return Candidates(
+    query=np.arange(extent.queries, dtype=np.int32),
+    ids=column,
+    label=column == 0,
+    rank=column,
+    score=-column.astype(np.float32),
+  )
+
+
+def _load_mined(job: Job[kinds.Train], role: str) -> np.ndarray:
+  return _load_lists(job, role).score
+
+
+def _load_scores(job: Job[kinds.Train], role: str) -> np.ndarray:
+  return _read(job.inputs[role] / "scores.npy")
+
+
+def _shape_scores(
+  job: Job[kinds.Train], role: str, extent: Extent
+) -> np.ndarray:
+  return _shape_lists(job, role, extent).score
+
+
+def _load_embeddings(job: Job[kinds.Train], role: str) -> Embeddings:
+  folder = job.inputs[role]
+  return Embeddings(
+    query=_read(folder / "queries-train.npy"),
+    passage=encode.open_shards(folder / "passages"),
+  )
+
+
+def _shape_embeddings(
+  job: Job[kinds.Train], role: str, extent: Extent
+) -> Embeddings:
+  encoded = job.source(role)
+  model = job.run.model(job.run.config.stages[encoded.params].model)
+  width = model.bert.width
+  return Embeddings(
+    query=np.zeros((extent.queries, width), np.float32),
+    passage=np.zeros((extent.passages, width), np.float32),
+  )
+
+
+def _load_compared(job: Job[kinds.Train], role: str) -> Compared:
+  return load_lists(Compared, job.inputs[role] / "compared")
+
+
+def _shape_compared(
+  job: Job[kinds.Train], role: str, extent: Extent
+) -> Compared:
+  pairs = np.zeros((extent.queries, job.source(role).pairs), np.int32)
+  return Compared(pairs, pairs + 1, pairs.astype(np.float32))
+
+
+def _load_dark(job: Job[kinds.Train], role: str) -> Dark:
+  return load_lists(Dark, job.inputs[role] / "dark")
+
+
+def _shape_dark(job: Job[kinds.Train], role: str, extent: Extent) -> Dark:
+  darken = job.source(role)
+  shape = (extent.queries, darken.strengthened + darken.masked)
+  length = job.run.config.data.passage_length - 2  # without [CLS] and [SEP]
+  return Dark(np.zeros((*shape, length), np.int32), np.zeros(shape, np.float32))
+
+
+def _read(path: Any) -> np.ndarray:
+  return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+_LISTS = Source("candidates", _load_lists, _shape_lists)
+_SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
+
+# Kind of stage → role → kind of stage in it → what a batch gets of it, None
+# where that is nothing, or parameters or rows that the stage reads by itself.
+ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
+  "train": {
+    "init": {"train": None},
+    "candidates": {"mine": _LISTS, "provided": _LISTS},
+    "queries": {"divide": None},
+    "teacher": {"train": None},
+    "scores": {
+      "score": _SCORES,
+      "encode": Source("teacher", _load_embeddings, _shape_embeddings),
+    },
+    "second": {"score": _SCORES},
+    "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},
+    "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
+    "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
+    "clusters": {"cluster": None},
+  },
+  "encode": {"params": {"train": None}},
+  "mine": {"encoded": {"encode": None}},
+  "provided": {},
+  "score": {
+    "params": {"train": None},
+    "candidates": {"mine": None, "provided": None},
+  },
+  "divide": {"scores": {"score": None}, "candidates": {"mine": None}},
+  "compare": {
+    "params": {"train": None},
+    "candidates": {"mine": None, "provided": None},
+    "scores": {"score": None},
+  },
+  "darken": {
+    "params": {"train": None},
+    "candidates": {"mine": None, "provided": None},
+  },
+  "cluster": {"encoded": {"encode": None}},
+  "evaluate": {"encoded": {"encode": None}, "rerank": {"train": None}},
+}
+
+
+def reads(stage: kinds.Stage) -> dict[str, str]:
+  """The names of the stages that a stage reads, by role."""
+  named = {role: getattr(stage, role) for role in ROLES[stage.kind]}
+  return {k: v for k, v in named.items() if v and v != START}
+
+
+def check_kinds(job: Job) -> None:
+  """Raises ConfigError where a role has a stage of a kind that is not its."""
+  for role, name in reads(job.stage).items():
+    kind, allowed = job.source(role).kind, ROLES[job.stage.kind][role]
+    if kind not in allowed:
+      raise strict.ConfigError(
+        f"{job.where}.{role} is {name!r}, a stage of kind {kind}; it takes one "
+        f"of kind {' or '.join(allowed)}"
+      )
+
+
+def loaded(job: Job[kinds.Train]) -> dict[str, Any]:
+  """What other stages have made, by field of `Examples`."""
+  return _fields({s.adds: s.load(job, role) for role, s in _of(job).items()})
+
+
+def shaped(job: Job[kinds.Train], extent: Extent) -> dict[str, Any]:
+  """Arrays of the shapes of what other stages would have made, the same."""
+  return _fields(
+    {s.adds: s.shape(job, role, extent) for role, s in _of(job).items()}
+  )
+
+
+def beside_teacher(stage: kinds.Train) -> frozenset[str]:
+  """The roles that a method learns from besides labels and its teacher."""
+  taught = {
+    role
+    for role, rows in ROLES["train"].items()
+    if getattr(stage, role) and any(rows.values())
+  }
+  return frozenset(taught - {"candidates", "scores"})
+
+
+def _of(job: Job[kinds.Train]) -> dict[str, Source]:
+  """What is read of which role."""
+  found = {
+    role: ROLES["train"][role][job.source(role).kind] for role in job.inputs
+  }
+  return {role: source for role, source in found.items() if source}
+
+
+def _fields(made: Mapping[str, Any]) -> dict[str, Any]:
+  by_list = {k: v for k, v in made.items() if k in Batch._fields}
+  rest = {k: v for k, v in made.items() if k not in by_list}
+  return {**rest, "by_list": by_list}

@@ -1,0 +1,179 @@
+"""Tokenizers and tokenised datasets."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tokenizers
+
+from prod_jax import packaged
+from prod_jax.batches import rows, tokens
+from prod_jax.batches.store import store_of
+from prod_jax.sets import dataset
+from prod_jax.sets.records import DataError
+
+VOCAB = [
+  "[PAD]",
+  "[UNK]",
+  "[CLS]",
+  "[SEP]",
+  "[MASK]",
+  "a",
+  "b",
+  "c",
+  "d",
+  "e",
+  ".",
+  "[",
+  "]",
+  "sep",
+  "mask",
+  "##x",
+]
+ID = {word: i for i, word in enumerate(VOCAB)}
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  path = tmp_path / "tokenizer"
+  path.mkdir()
+  (path / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+  return path
+
+
+@pytest.fixture
+def tokenizer(folder) -> tokens.Tokenizer:
+  return tokens.load_tokenizer(folder)
+
+
+def ids(words: str) -> list[int]:
+  return [ID[word] for word in words.split()]
+
+
+def test_vocabulary_file(tokenizer):
+  assert tokenizer.special == tokens.Special(cls=2, sep=3, pad=0, mask=4)
+  assert tokenizer.vocab_size == len(VOCAB)
+  found = tokenizer.encode(["A bx.", "", "zzz"])
+  assert [row.tolist() for row in found] == [ids("a b ##x ."), [], ids("[UNK]")]
+  assert {row.dtype for row in found} == {np.dtype(np.int32)}
+
+
+@pytest.fixture
+def json_folder(folder, tmp_path) -> pathlib.Path:
+  """The same as tokenizer.json, with the settings that such files carry."""
+  model = tokenizers.models.WordPiece.from_file(
+    str(folder / "vocab.txt"), unk_token="[UNK]"
+  )
+  inner = tokenizers.Tokenizer(model)
+  inner.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+  inner.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+  inner.add_special_tokens(VOCAB[:5])
+  inner.post_processor = tokenizers.processors.TemplateProcessing(
+    single="[CLS] $A [SEP]",
+    pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+    special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+  )
+  inner.enable_truncation(4)
+  inner.enable_padding(length=6)
+  path = tmp_path / "json"
+  path.mkdir()
+  inner.save(str(path / "tokenizer.json"))
+  return path
+
+
+def test_json_file_gives_content_only(json_folder, tokenizer):
+  loaded = tokens.load_tokenizer(json_folder)
+  texts = ["a b c d e a b c d e", "a"]
+  for ours, theirs in zip(
+    loaded.encode(texts), tokenizer.encode(texts), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+  assert loaded.special == tokenizer.special
+  assert loaded.fingerprint != tokenizer.fingerprint
+
+
+def test_special_tokens_in_a_text_are_text(json_folder, tokenizer):
+  for which in (tokens.load_tokenizer(json_folder), tokenizer):
+    (row,) = which.encode(["a [SEP] [MASK] b"])
+    assert row.tolist() == ids("a [ sep ] [ mask ] b")
+
+
+def test_what_is_no_tokenizer(folder, tmp_path):
+  with pytest.raises(DataError, match=r"expected tokenizer\.json or vocab"):
+    tokens.load_tokenizer(tmp_path)
+  (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\na\n")
+  with pytest.raises(DataError, match=r"no \[SEP\], \[MASK\] in it"):
+    tokens.load_tokenizer(folder)
+
+
+def test_packaged_tokenizer_knows_bert():
+  try:
+    folder = packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+  loaded = tokens.load_tokenizer(folder)
+  assert loaded.special == tokens.Special(cls=101, sep=102, pad=0, mask=103)
+  assert loaded.vocab_size == 30_522
+  assert loaded.encode(["Hello world"])[0].tolist() == [7592, 2088]
+
+
+@pytest.fixture
+def opened(tmp_path) -> dataset.Dataset:
+  files = {
+    "collection.tsv": "1\ta b\tc. d\n2\t\te e e e\n",
+    "queries.train.tsv": "1\ta b c d e\n2\tb\n",
+    "qrels.train.tsv": "1 1\n2 2\n",
+  }
+  source = tmp_path / "set"
+  source.mkdir()
+  for name, content in files.items():
+    (source / name).write_text(content)
+  return dataset.open_dataset("folder", str(source), str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+  ("title_join", "first"),
+  [(". ", "a b . c"), (" ", "a b c ."), ("[SEP]", "a b [SEP] c")],
+)
+def test_titles_and_cut(tmp_path, opened, tokenizer, title_join, first):
+  found = tokens.tokenise_dataset(
+    opened, tokenizer, tmp_path / "t", title_join=title_join, max_tokens=4
+  )
+  assert found.passages[0].tolist() == ids(first)
+  assert found.passages[1].tolist() == ids("e e e e")
+  assert found.queries["train"][0].tolist() == ids("a b c d")
+  assert found.queries["train"][1].tolist() == ids("b")
+  assert found.special == tokenizer.special
+
+
+def test_stores_follow_what_decides_them(
+  tmp_path, opened, tokenizer, json_folder
+):
+  def tokenise(tokenizer=tokenizer, **options):
+    tokens.tokenise_dataset(
+      opened,
+      tokenizer,
+      tmp_path / "t",
+      **{"title_join": ". ", "max_tokens": 4} | options,
+    )
+    return len(list((tmp_path / "t").iterdir()))
+
+  assert tokenise() == tokenise() == 2
+  assert tokenise(title_join="[SEP]") == 3  # queries have no title
+  assert tokenise(max_tokens=5) == 5
+  assert tokenise(tokens.load_tokenizer(json_folder)) == 7
+
+
+def test_pair_agrees_with_the_library(json_folder):
+  inner = tokenizers.Tokenizer.from_file(str(json_folder / "tokenizer.json"))
+  inner.enable_truncation(12, strategy="only_second")
+  inner.enable_padding(length=12)
+  ours = tokens.load_tokenizer(json_folder)
+  texts = [("a b", "c d e"), ("a", "b c d e . a b c d e . a"), ("b c d", "e")]
+  queries, passages = (ours.encode(side) for side in zip(*texts, strict=True))
+  both = (store_of(side).slices(np.arange(3)) for side in (queries, passages))
+  found = rows.padded(rows.pair(*both, 6, 12), 12, ours.special)
+  for i, theirs in enumerate(inner.encode_batch(texts)):
+    assert found.ids[i].tolist() == theirs.ids
+    assert found.type[i].tolist() == theirs.type_ids
+    assert found.segment[i].tolist() == theirs.attention_mask

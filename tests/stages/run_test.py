@@ -1,0 +1,117 @@
+"""Models as the config describes them."""
+
+import pathlib
+
+import pytest
+
+from prod_jax import config_file, packaged, strict
+from prod_jax.processes import Processes
+from prod_jax.stages import job_of
+from prod_jax.stages.run import Run
+
+REPO = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+  """The quickstart's run with some lengths."""
+  try:
+    packaged.model_folder()
+  except ModuleNotFoundError as error:
+    pytest.skip(str(error))
+
+  def make(query, passage, *more):
+    lengths = [f"data.query_length={query}", f"data.passage_length={passage}"]
+    path = str(REPO / "configs" / "quickstart.py")
+    return Run(config_file.load(path, [*lengths, *more]), Processes(tmp_path))
+
+  return make
+
+
+def test_students_keep_the_layers_that_the_config_names(quickstart):
+  run = quickstart(20, 32)
+  assert run.model("student").bert.depth == 2
+  assert run.model("teacher_de").bert.depth == 6
+
+
+def test_texts_longer_than_the_position_table_are_an_error(quickstart):
+  run = quickstart(112, 400)
+  assert run.model("ce").bert.max_positions == 512
+  longer = quickstart(113, 400)
+  assert longer.model("student").bert.max_positions == 512
+  with pytest.raises(strict.ConfigError, match=r"512 positions.* 513 tokens"):
+    longer.model("ce")
+
+
+def test_a_shape_beside_weights_must_be_theirs(quickstart):
+  agreed = ["width=384", "depth=2", "heads=12", "mlp_width=1536"]
+  agreed += ["vocab_size=30522", "max_positions=512", "remat=layers"]
+  run = quickstart(20, 32, *(f"models.student.{x}" for x in agreed))
+  assert run.model("student").bert.remat
+  for wrong, found in (("depth=6", 2), ("vocab_size=30000", 30522)):
+    run = quickstart(20, 32, f"models.student.{wrong}")
+    key, given = wrong.split("=")
+    message = rf"models.student.{key} is {given}, .*config.json.* says {found}"
+    with pytest.raises(strict.ConfigError, match=message):
+      run.model("student")
+
+
+def test_without_weights_the_config_is_the_shape(quickstart):
+  shape = "weights= width=8 heads=2 mlp_width=8 depth=3 vocab_size=50"
+  shape += " type_vocab=4 max_positions=40"
+  run = quickstart(20, 32, *(f"models.ce.{x}" for x in shape.split()))
+  with pytest.raises(
+    strict.ConfigError, match=r"models.ce has 40 positions.* 52 "
+  ):
+    run.model("ce")
+  bert = (
+    quickstart(20, 20, *(f"models.ce.{x}" for x in shape.split()))
+    .model("ce")
+    .bert
+  )
+  assert (bert.vocab_size, bert.type_vocab, bert.depth) == (50, 4, 3)
+  assert bert.max_positions == 40
+
+
+def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):
+  run = quickstart(20, 32, "mesh.tensor=8")
+  with pytest.raises(strict.ConfigError, match=r"12 attention heads.*tensor=8"):
+    run.check_mesh("config.stages.x", "student")
+
+
+def test_a_job_has_the_folders_that_it_reads_and_writes(quickstart, tmp_path):
+  job = job_of(quickstart(20, 32), "score_1")
+  assert job.inputs == {
+    "params": next_to(tmp_path, "ce_1"),
+    "candidates": next_to(tmp_path, "mine_2"),
+  }
+  assert job.folder == next_to(tmp_path, "score_1")
+  assert job.where == "config.stages.score_1"
+
+
+def next_to(workdir, name):
+  number = list(
+    config_file.load(str(REPO / "configs" / "quickstart.py")).stages
+  ).index(name)
+  return workdir / f"{number:02d}-{name}"
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("encode_teacher_de.params=ce_9", r"is 'ce_9', which is no stage before"),
+    ("encode_teacher_de.params=ce_2", r"is 'ce_2', which is no stage before"),
+    (
+      "encode_teacher_de.params=evaluate_student_warm",
+      r"a stage of kind evaluate; it takes one of kind train",
+    ),
+    ("student_de.anchor=student_warm", r"one of kind mine"),
+  ],
+)
+def test_a_role_takes_an_earlier_stage_of_its_kind(
+  quickstart, override, message
+):
+  name = override.partition(".")[0]
+  run = quickstart(20, 32, f"stages.{override}")
+  with pytest.raises(strict.ConfigError, match=rf"stages\.{name}\..*{message}"):
+    job_of(run, name)

@@ -3,7 +3,7 @@
 # make lint         format and lint checks
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
-# make bench        docs/BENCHMARKS.md: prod_jax and its peers side by side
+# make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers
 # Each makes .venv first, from the versions in requirements.lock.
 
 PYTHON ?= python3

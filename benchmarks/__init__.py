@@ -1,7 +1,8 @@
 """prod_jax and its peers at the same work, side by side.
 
 `python -m benchmarks.run` measures and writes results.json, `python -m
-benchmarks.page` makes docs/BENCHMARKS.md of it. A file a piece of work; all
-calls into prod_jax are in ours.py and ours_train.py, all into
-sentence-transformers in peer.py.
+benchmarks.page` makes the tables of docs/BENCHMARKS_TABLES.md of it. A file a
+piece of work; all calls into prod_jax are in ours.py and ours_train.py, all
+into sentence-transformers in peer.py. house.py is apart from these: it counts
+sizes and signatures of the code.
 """

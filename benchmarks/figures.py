@@ -1,94 +1,59 @@
-"""Figures of what was measured, as sentences take them."""
+"""Figures of what was measured: medians over rounds, and how they look."""
 
 import math
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import rows
 
 WIDTH = 384  # of the packaged encoder
 FLOPS_A_TOKEN = 6 * 24 * WIDTH**2  # of all matrices of its layers, forward
+PASSES = {"distil": 3, "encode": 1, "rerank": 1}  # backward counts twice
 
 
 class Measured:
-  """Medians of what was measured, by piece, side and key."""
+  """What rounds measured, by piece, side and key; None where none did."""
 
   def __init__(self, runs: rows.Runs):
     self._runs = runs
 
-  def has(self, piece: str) -> bool:
-    """Whether this piece was measured."""
-    return piece in self._runs
+  def sides(self, piece: str) -> tuple[str, ...]:
+    """The sides of a piece that were measured."""
+    return tuple(self._runs.get(piece, ()))
 
-  def of(self, piece: str, side: str, *keys: str) -> float:
+  def of(self, piece: str, side: str, *keys: str) -> float | None:
     """The median over the rounds."""
-    found = []
-    for measured in self._runs[piece][side]:
-      for key in keys:
-        measured = measured[key]
-      found.append(measured)
-    return statistics.median(found)
+    found = self._runs.get(piece, {}).get(side, ())
+    for key in keys:
+      found = [measured[key] for measured in found if key in measured]
+    return statistics.median(found) if found else None
 
   def first(self, piece: str, side: str, key: str) -> Any:
     """What the first round says."""
-    return self._runs[piece][side][0][key]
+    found = self._runs.get(piece, {}).get(side, ())
+    return found[0].get(key) if found else None
+
+  def gflops(self, piece: str, side: str) -> float:
+    """GFLOP/s in the matrices of texts, or in the products of a search."""
+    if piece == "search":
+      # A query costs faiss what it costs exact search.
+      flops = self.first(piece, "exact", "flops_a_query")
+      return self.of(piece, side, "rate") * flops / 1e9
+    tokens = self.of(piece, side, "tokens") / self.of(piece, side, "seconds")
+    return PASSES[piece] * FLOPS_A_TOKEN * tokens / 1e9
 
 
-def gflops(m: Measured, piece: str, side: str, passes: int) -> float:
-  """GFLOP/s in the matrices of texts; a training step is three passes."""
-  tokens = m.of(piece, side, "tokens") / m.of(piece, side, "seconds")
-  return passes * FLOPS_A_TOKEN * tokens / 1e9
-
-
-def operators(m: Measured, piece: str) -> str:
-  """What profilers say of both sides."""
-  products, others = [], []
-  for side in ("ours", "peer"):
-    products.append(percent(m.of(piece, side, "operators", "products")))
-    largest = m.first(piece, side, "operators")
-    others.append(
-      f"`{largest['largest']}` with {percent(largest['largest_share'])}"
-    )
-  return (
-    "By the profilers, products of matrices, with what is fused to them (here "
-    "as there softmax in attention), are "
-    f"{products[0]} of the time of operators here and {products[1]} there; of "
-    f"the others {others[0]} and {others[1]} take most."
-  )
-
-
-def of_peak(m: Measured, ours: float, peer: float, kind: str = "xla") -> str:
-  """What share these GFLOP/s are of a large product's; ours is of a kind."""
-  if not m.has("peak"):
+def number(value: float | None, decimals: int = 2) -> str:
+  """Some decimals, or none where they would say nothing."""
+  if value is None:
     return ""
-  xla, torch = (m.of("peak", name, "rate") for name in (kind, "torch"))
-  return (
-    f" ({percent(ours / xla)} of XLA's peak, {percent(peer / torch)} of "
-    "torch's)"
-  )
+  return f"{value:,.0f}" if value >= 100 else f"{value:.{decimals}f}"
 
 
-def verdict(by_name: Mapping[str, Any], name: str) -> str:
-  """What the row says, in a sentence."""
-  row = by_name[name]
-  beside = f" with {row['condition']}" if "condition" in row else ""
-  reached = "reached" if row["reached"] else "not reached"
-  sign = "at least" if row["better"] == "higher" else "at most"
-  return (
-    f"{number(row['ours'])} {row['unit']} ({row['ours_is']}) against "
-    f"{number(row['peer'])} ({row['peer_is']}), {number(row['ratio'])} x; "
-    f"the goal, {sign} {row['goal']:g} x{beside}, is {reached}."
-  )
-
-
-def number(value: float) -> str:
-  """Two decimals, or none where they would say nothing."""
-  return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
   """Two digits; what is nearly all is not rounded up to it."""
+  if share is None:
+    return ""
   if share < 0.995:
     return f"{100 * share:.2g} %"
   return f"{math.floor(1000 * share) / 10:g} %"

@@ -119,7 +119,7 @@ def count(model: torch.nn.Sequential, seen: list[tuple[int, int]]) -> None:
 
 
 class Marks(TrainerCallback):
-  """Calls back behind step `warmup` and behind the last one."""
+  """Calls back behind step `warmup`."""
 
   def __init__(self, warmup: int, begin: Callable[[], None]):
     self._warmup, self._begin = warmup, begin

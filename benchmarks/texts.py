@@ -1,12 +1,11 @@
 """The texts that both sides read: folders in the MS MARCO layout, made once.
 
-`texts` holds all, `few` a part that is mined from the beginning.
-Passages are cut at a whole word so that
-they have at most 142 word pieces, and queries with more than 30 are left out:
-then prod_jax, which cuts a query and a passage each by itself, and its peers,
-which cut the longer of the two, read the same. Lists of candidates are drawn
-by a seed, and so are the teacher's scores: what they are decides nothing about
-speed.
+`texts` holds all, `few` a part that is mined from the beginning. Passages are
+cut at a whole word so that they have at most 142 word pieces, and queries with
+more than 30 are left out: then prod_jax, which cuts a query and a passage each
+by itself, and its peers, which cut the longer of the two, read the same. Lists
+of candidates are drawn by a seed, and so are the teacher's scores: what they
+are decides nothing about speed.
 
     python -m benchmarks.texts --cache=FOLDER [--data=FOLDER]
 """

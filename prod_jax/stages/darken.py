@@ -73,6 +73,7 @@ def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
     [texts[int(row)] for row in ids[~label & (ids >= 0)]],
     stage,
     tokens.special.mask,
+    # Of the list, not of the block: a resumed run draws the same.
     np.random.default_rng((job.seed, number)),
   )
   out = np.full((stage.strengthened + stage.masked, most), -1, np.int32)

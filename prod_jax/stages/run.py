@@ -249,6 +249,8 @@ class Job(Generic[S]):
 
   def frozen(self, role: str) -> FrozenModel:
     """The same with its trained weights, on each device of this process."""
+    # All processes make `tokens` together: where only one comes here, as in
+    # reranking, all have asked for them before.
     return FrozenModel(
       model=self.model_of(role),
       copies=sharding.copies(self.run.trained_params(self.inputs[role])),
@@ -315,4 +317,5 @@ class Job(Generic[S]):
 
 def params_of(encoder: Encoder) -> Any:
   """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
+  # Not drawn: a check of a large model costs no memory.
   return jax.eval_shape(encoder.init, jax.random.key(0))

@@ -24,14 +24,15 @@ class Lists(NamedTuple):
 
   Attributes:
     ids, label, score: as there.
-    teacher: float32, a teacher's scores, or None.
+    teacher: float32, a teacher's scores, or None; a sampling that needs them
+      says so in NEEDS_SCORES.
     first: bool, columns that are to be drawn before any other, or None.
   """
 
   ids: np.ndarray
   label: np.ndarray
   score: np.ndarray
-  teacher: np.ndarray | None
+  teacher: Any
   first: np.ndarray | None
 
   @property

@@ -71,7 +71,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     )
     label_BN = pseudo_labels(settings, batch.ranking_group_BN)
     sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
-    return preference.pooled(sums), {"pairs": sums.count.mean()}
+    return preference.pooled(sums), {"pairs": sums.pairs.mean()}
 
   return loss_fn
 

@@ -78,7 +78,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
         batch.prefer_BJ,
         temperature=settings.temperature,
       )
-      metrics |= {"pair": preference.pooled(sums), "pairs": sums.count.mean()}
+      metrics |= {"pair": preference.pooled(sums), "pairs": sums.pairs.mean()}
       loss = loss + settings.pairs * metrics["pair"]
     if settings.in_batch:
       s_BP = scoring.compare(query, passage, in_batch=True)

@@ -89,7 +89,7 @@ def _shape_embeddings(
   job: Job[kinds.Train], role: str, extent: Extent
 ) -> Embeddings:
   encoded = job.source(role)
-  model = job.run.model(job.run.config.stages[encoded.params].model)
+  model = job.run.model(job.run.stage(encoded.params).model)
   width = model.bert.width
   return Embeddings(
     query=np.zeros((extent.queries, width), np.float32),

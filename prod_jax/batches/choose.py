@@ -4,6 +4,7 @@ Columns are drawn for all queries of a batch on every process, so that a batch
 does not depend on how it is divided. What is read for them is assemble.py.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,9 @@ class Chosen(NamedTuple):
 class Anywhere:
   """The first positive and negatives from anywhere in the collection."""
 
-  def __init__(self, positives, passages: int, negatives: int):
+  def __init__(
+    self, positives: Sequence[Sequence[int]], passages: int, negatives: int
+  ):
     self._positives, self._passages = positives, passages
     self._negatives = negatives
 

@@ -142,7 +142,7 @@ class Balanced:
   bins: int
   NEEDS_SCORES: ClassVar[bool] = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.bins < 1:
       raise strict.ConfigError(
         f"sampling_settings: bins is {self.bins}; it is 1 or more"
@@ -194,7 +194,7 @@ class RankingGroups:
   depths: tuple[int, ...]
   NEEDS_SCORES: ClassVar[bool] = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     starts = (0, *self.depths)
     if (
       len(self.sizes) != len(self.depths)

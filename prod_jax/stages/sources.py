@@ -172,7 +172,7 @@ def reads(stage: kinds.Stage) -> dict[str, str]:
   return {k: v for k, v in named.items() if v and v != START}
 
 
-def check_kinds(job: Job) -> None:
+def check_kinds(job: Job[kinds.Stage]) -> None:
   """Raises ConfigError where a role has a stage of a kind that is not its."""
   for role, name in reads(job.stage).items():
     kind, allowed = job.source(role).kind, ROLES[job.stage.kind][role]

@@ -1,5 +1,6 @@
 """--only_skipped runs what an earlier run has skipped, and nothing else."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def test_modules_and_tests_that_were_skipped_are_run(tmp_path):
       f"--only_skipped={path}",
     ],
     cwd=REPO,
+    env={**os.environ, "PYTEST_ADDOPTS": ""},
     capture_output=True,
     text=True,
   )

@@ -7,6 +7,8 @@ of TAS-Balanced (arXiv 2104.06967).
 import dataclasses
 from typing import Any, Literal
 
+import jax
+
 from prod_jax.batch import Batch
 from prod_jax.losses import pairwise
 from prod_jax.methods import scoring

@@ -101,10 +101,12 @@ class DualEncoder:
     vector = pool(hidden, texts, self.pooling)
     if self.similarity == "dot":
       return vector
+    # On one side only: a score is the product of both.
     return unit(vector) * (self.scale if tower == "query" else 1.0)
 
 
 def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
   """Vectors of length 1; 0, with a finite gradient, where x is 0."""
+  # The floor is under the root: rsqrt has no finite gradient at 0.
   square = jnp.sum(x * x, axis=-1, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-12))

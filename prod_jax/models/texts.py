@@ -75,6 +75,7 @@ def pool(
   if pooling == "cls":
     return hidden[..., 0, :].astype(jnp.float32)
   where = (jnp.asarray(texts.segment) == 1)[..., None]
+  # Summed in float32: bfloat16 loses the later tokens of a long text.
   total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
   return total / jnp.maximum(where.sum(axis=-2), 1)
 
@@ -135,6 +136,8 @@ def in_chunks(
   if chunks == 1:
     return embed(texts, dropout_key)
   keys = None if dropout_key is None else jax.random.split(dropout_key, chunks)
+  # [B] as [B / chunks, chunks]: a device's rows lie together in the batch, and
+  # each chunk has its share of them. Undone in the same order below.
   parts = jax.tree.map(
     lambda x: x.reshape(-1, chunks, *x.shape[1:]).swapaxes(0, 1), texts
   )

@@ -236,7 +236,7 @@ def _weights(
 
 
 def _kept(
-  scalars_ref: Any, number: Array, shape: tuple[int, int], rate: float
+  scalars_ref: Any, number: Array, shape: tuple[int, ...], rate: float
 ) -> Bool[Array, "L M"]:
   """Which weights of a head dropout leaves, the same at every call."""
   # Seeded anew for each head: what it draws depends on no head before it.

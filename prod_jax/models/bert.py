@@ -216,7 +216,7 @@ def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
       return next(drawn).reshape(x.shape)
     return jnp.full(x.shape, float(path[-1].key == "scale"))
 
-  return tree.unflatten(leaf(path, x) for path, x in leaves)
+  return jax.tree.unflatten(tree, [leaf(path, x) for path, x in leaves])
 
 
 @functools.cache

@@ -6,7 +6,7 @@ those of batch.py.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from prod_jax.batch import Packed, Texts, Tokens
 
 PyTree = Any
+T = TypeVar("T", bound=Texts)
 
 POOLINGS = ("cls", "mean")
 
@@ -113,8 +114,8 @@ def _in_place(
 
 
 def in_chunks(
-  embed: Callable[[Texts, PRNGKeyArray | None], PyTree],
-  texts: Texts,
+  embed: Callable[[T, PRNGKeyArray | None], PyTree],
+  texts: T,
   dropout_key: PRNGKeyArray | None,
   chunks: int,
 ) -> PyTree:

@@ -6,19 +6,28 @@
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers
 # Each makes .venv first, from the versions in requirements.lock.
 
-PYTHON ?= python3
+# The newest that will do: a name on the PATH may be a shim that refuses.
+FITS := -c 'import ensurepip, sys; $\
+  sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
+ifndef PYTHON
+PYTHON := $(or $(shell for python in python3.13 python3.12 python3.11; do \
+  $$python $(FITS) 2> /dev/null && echo $$python && break; done),python3)
+endif
+NEEDS := prod_jax needs Python 3.11, 3.12 or 3.13 with venv, which $(PYTHON) \
+  is not; try make PYTHON=/path/to/python3.13
+
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/ready
+# Named after the Python, so that another one makes the environment anew.
+READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
+
 # Arrays of a CPU on pages of 2 MiB: a step takes three quarters of the time.
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .PHONY: quickstart test test-beam bench tpu-plan lint format clean
 
 $(READY): requirements.lock setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "prod_jax needs Python 3.11 or newer; try make PYTHON=python3.11"; \
-	    exit 1; }
+	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --no-deps -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .

@@ -11,6 +11,13 @@ setuptools.setup(
   long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",
   license="Apache-2.0",
+  classifiers=[
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: Python :: 3.11",
+    "Programming Language :: Python :: 3.12",
+    "Programming Language :: Python :: 3.13",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+  ],
   python_requires=">=3.11",
   packages=setuptools.find_packages(include=["prod_jax", "prod_jax.*"]),
   install_requires=[
@@ -43,8 +50,11 @@ setuptools.setup(
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],
     "tpu": ["libtpu==0.0.52"],
+    # Working folders in a bucket, gs://...
+    "gcs": ["etils[epath-gcs]"],
     "dev": [
       "beartype",
+      "mypy",
       "pytest",
       "pytest-xdist",
       "pytrec_eval-terrier",

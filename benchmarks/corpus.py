@@ -40,8 +40,8 @@ def prepare(cache: pathlib.Path) -> None:
     return
   passages, queries = chosen(list(dict.fromkeys(cuts())))
   texts.write(cache / NAME, passages, queries)
-  inputs = ours.shared(cache, NAME, layers=LAYERS)
-  encoded = ours.encode_all(inputs, ours.write_params(inputs))
+  run = ours.run_of(cache, NAME, layers=LAYERS)
+  encoded = ours.encode_all(run, ours.write_params(run))
   for of, matrix in zip(
     ("passages", "queries"), ours.vectors(encoded), strict=True
   ):

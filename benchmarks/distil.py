@@ -25,17 +25,16 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   from benchmarks import ours_train as training
 
   base = side.memory("VmRSS")
-  inputs = prod.shared(cache, batch=BATCH, candidates=CANDIDATES)
-  student = training.Student(inputs)
+  run = prod.run_of(cache, batch=BATCH, candidates=CANDIDATES)
+  job = training.job_of(run, cache)
+  student = training.Student(job)
 
   def batches(lists=None):
-    return training.batches_of(
-      inputs, training.examples_of(inputs, cache, 0, lists)
-    )
+    return training.batches_of(job, training.examples_of(job, 0, lists))
 
   first = side.seconds_of(lambda: student.fit(batches(BATCH), 1))
   metrics = student.last_metrics()
-  student = training.Student(inputs)
+  student = training.Student(job)
   clock = side.Clock()
   drawn = []
 
@@ -48,10 +47,10 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   student.fit(lists, WARMUP)
   clock.reset()
   seconds = side.seconds_of(lambda: student.fit(lists, STEPS))
-  names = training.queries_of(inputs, drawn)
+  names = training.queries_of(run, drawn)
   (cache / DRAWN).write_text(json.dumps(names))
   seen = [training.tokens_in(batch) for batch in drawn[WARMUP:]]
-  forward = training.forward_seconds(inputs, drawn[0])
+  forward = training.forward_seconds(run, drawn[0])
   return {
     **_measured(seconds, seen, clock),
     "base_mib": base,

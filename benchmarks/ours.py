@@ -27,24 +27,25 @@ from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.models import hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode, rerank, search, tiles
+from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.stages import encode as encode_stage
 from prod_jax.stages import mine as mine_stage
-from prod_jax.stages.inputs import PARAMS, Inputs
+from prod_jax.stages.run import PARAMS, Job, Run
 
 BATCH_TOKENS = 1024  # of encoding and scoring
 MOST_POSITIVES = 8  # of a query, for the depth of lists
 STEPS = 1000  # of the schedule; no more than a few are taken
 
 
-def shared(
+def run_of(
   cache: pathlib.Path,
   name: str = "texts",
   *,
   batch: int = 8,
   candidates: int = 8,
   layers: Sequence[int] = (),
-) -> Inputs:
-  """The inputs of a run, and its config: it distils, encodes and mines.
+) -> Run:
+  """A run that distils, encodes and mines.
 
   Args:
     cache: of the benchmarks.
@@ -63,7 +64,7 @@ def shared(
     data_dir=str(cache / "prepared"),
   )
   dual = dict(kind="dual", pooling="mean", similarity="cosine")
-  run = config.Config(
+  settings = config.Config(
     seed=texts.SEED,
     data=data,
     mesh=config.Mesh(),
@@ -75,7 +76,14 @@ def shared(
   )
   workdir = cache / f"run-{name}"
   workdir.mkdir(parents=True, exist_ok=True)
-  return Inputs(run, Processes(workdir))
+  return Run(settings, Processes(workdir))
+
+
+def job_of(
+  run: Run, name: str, folder: pathlib.Path, **inputs: pathlib.Path
+) -> Job:
+  """A stage of the run, that writes to a folder of its working folder."""
+  return Job(run, name, run.config.stages[name], inputs, folder)
 
 
 def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:
@@ -116,8 +124,8 @@ def _stages(batch: int, candidates: int) -> dict[str, kinds.Stage]:
 
 def prepare(cache: pathlib.Path) -> None:
   """Writes what sides read: prepared data, tokens, lists, a cross-encoder."""
-  inputs = shared(cache)
-  known, read = inputs.dataset, texts.read(cache / "texts")
+  run = run_of(cache)
+  known, read = run.dataset, texts.read(cache / "texts")
   rows = {query.id: i for i, query in enumerate(known.queries["train"])}
   names = [name for name in rows if name in read.lists]
   ids = [[known.row_of[p] for p in read.lists[name][0]] for name in names]
@@ -134,8 +142,8 @@ def prepare(cache: pathlib.Path) -> None:
   save_lists(lists, cache / "lists" / "candidates")
   (cache / "scores").mkdir(exist_ok=True)
   np.save(cache / "scores" / "scores.npy", scores)
-  _ = inputs.tokens
-  model, params = inputs.model("cross"), inputs.first_params("cross", 0)
+  _ = run.tokens
+  model, params = run.model("cross"), run.first_params("cross", 0)
   folder = packaged.model_folder()
   hf.save(
     cross_folder(cache),
@@ -173,75 +181,68 @@ def counting(seen: list[tuple[int, int]]) -> Iterator[None]:
 
 
 def store_of(
-  inputs: Inputs, found: Sequence[str], folder: pathlib.Path
+  run: Run, found: Sequence[str], folder: pathlib.Path
 ) -> TokenStore:
   """Tokenises texts to a store on disk, as a run does."""
   most = texts.PASSAGE_LENGTH
 
   def ids(records: Sequence[str]) -> list[np.ndarray]:
-    return [row[:most] for row in inputs.tokenizer.encode(records)]
+    return [row[:most] for row in run.tokenizer.encode(records)]
 
   return build_store(
     folder,
     found,
     ids,
     rows=len(found),
-    vocab_size=inputs.tokenizer.vocab_size,
+    vocab_size=run.tokenizer.vocab_size,
     key={},
   )
 
 
-def dual_params(inputs: Inputs) -> sharding.Copies:
+def dual(run: Run) -> FrozenModel:
   """The packaged encoder."""
-  return sharding.copies(inputs.first_params("dual", 0))
+  return _frozen(run, "dual", run.first_params("dual", 0))
+
+
+def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
+  """The cross-encoder of `cross_folder`."""
+  folder = cross_folder(cache)
+  encoder = hf.load(folder, run.model("cross").bert)
+  params = {"encoder": encoder, "head": hf.load_head(folder)}
+  return _frozen(run, "cross", params)
+
+
+def _frozen(run: Run, name: str, params: Any) -> FrozenModel:
+  return FrozenModel(
+    model=run.model(name),
+    copies=sharding.copies(params),
+    special=run.tokenizer.special,
+    data=run.config.data,
+    batch_tokens=BATCH_TOKENS,
+  )
 
 
 def embedder(
-  inputs: Inputs, copies: sharding.Copies, store: TokenStore
+  frozen: FrozenModel, store: TokenStore
 ) -> Callable[[], np.ndarray]:
   """What embeds all passages of a store."""
-  model = inputs.model("dual")
-  embed = encode.embedder(
-    model,
-    copies,
-    "passage",
-    store,
-    inputs.tokenizer.special,
-    longest=texts.PASSAGE_LENGTH,
-    batch_tokens=BATCH_TOKENS,
-    data=inputs.config.data,
-  )
+  embed = encode.embedder(frozen, "passage", store)
   return lambda: embed(0, len(store))
 
 
-def cross_params(cache: pathlib.Path, inputs: Inputs) -> sharding.Copies:
-  """The cross-encoder of `cross_folder`."""
-  folder = cross_folder(cache)
-  encoder = hf.load(folder, inputs.model("cross").bert)
-  return sharding.copies({"encoder": encoder, "head": hf.load_head(folder)})
-
-
-def score(
-  inputs: Inputs, copies: sharding.Copies, stores: tuple, number: int
-) -> np.ndarray:
+def score(frozen: FrozenModel, stores: tuple, number: int) -> np.ndarray:
   """The cross-encoder's logits of `number` pairs of two stores."""
   rows = np.arange(number)
   return rerank.score_texts(
-    inputs.model("cross"),
-    copies,
-    stores[0].slices(rows),
-    [stores[1].slices(rows)],
-    inputs.tokenizer.special,
-    lengths=inputs.config.data,
-    batch_tokens=BATCH_TOKENS,
+    frozen, stores[0].slices(rows), [stores[1].slices(rows)]
   )
 
 
-def write_params(inputs: Inputs) -> pathlib.Path:
+def write_params(run: Run) -> pathlib.Path:
   """What a train stage leaves: here the first weights."""
-  folder = inputs.workdir / "params"
+  folder = run.workdir / "params"
   folder.mkdir(parents=True, exist_ok=True)
-  hf.save_params(folder / PARAMS, inputs.first_params("dual", 0))
+  hf.save_params(folder / PARAMS, run.first_params("dual", 0))
   return folder
 
 
@@ -250,22 +251,18 @@ def size_mib(params: pathlib.Path) -> float:
   return (params / PARAMS).stat().st_size / 2**20
 
 
-def encode_all(inputs: Inputs, params: pathlib.Path) -> pathlib.Path:
+def encode_all(run: Run, params: pathlib.Path) -> pathlib.Path:
   """The encode stage: tokens, where there are none yet, and embeddings."""
-  to = inputs.workdir / "encoded"
+  to = run.workdir / "encoded"
   to.mkdir(exist_ok=True)
-  stage = inputs.config.stages["encoded"]
-  encode_stage.run(inputs, "encoded", stage, {"params": params}, to)
+  encode_stage.run(job_of(run, "encoded", to, params=params))
   return to
 
 
-def mine(
-  inputs: Inputs, encoded: pathlib.Path, folder: pathlib.Path
-) -> np.ndarray:
+def mine(run: Run, encoded: pathlib.Path, folder: pathlib.Path) -> np.ndarray:
   """The mine stage; rows of the negatives [Q, NEGATIVES]."""
   folder.mkdir(parents=True, exist_ok=True)
-  stage = inputs.config.stages["lists"]
-  mine_stage.run(inputs, "lists", stage, {"encoded": encoded}, folder)
+  mine_stage.run(job_of(run, "lists", folder, encoded=encoded))
   lists = load_lists(Candidates, folder / "candidates")
   negative = ~lists.label & (lists.ids >= 0)
   return lists.ids[negative].reshape(len(lists.query), NEGATIVES)

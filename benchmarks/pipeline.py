@@ -21,8 +21,9 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   from benchmarks import ours as prod
   from benchmarks import ours_train as training
 
-  inputs = prod.shared(cache, batch=distil.BATCH, candidates=distil.CANDIDATES)
-  batches = training.batches_of(inputs, training.examples_of(inputs, cache))
+  run = prod.run_of(cache, batch=distil.BATCH, candidates=distil.CANDIDATES)
+  job = training.job_of(run, cache)
+  batches = training.batches_of(job, training.examples_of(job))
   next(batches)
   began, cpu = time.perf_counter(), time.process_time()
   # The next ones are made while these are counted.
@@ -30,11 +31,11 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
   tokens = sum(training.tokens_in(batch)[0] for batch in made)
   found = texts.read(cache / "texts").sample(TEXTS)
-  folder = inputs.workdir / "pipeline"
+  folder = run.workdir / "pipeline"
   shutil.rmtree(folder, ignore_errors=True)
   stores = []
   began_cpu = time.process_time()
-  stores.append(prod.store_of(inputs, found, folder / "store"))
+  stores.append(prod.store_of(run, found, folder / "store"))
   tokenised = int(stores[0].lengths().sum())
   return {
     "seconds": seconds,

@@ -19,27 +19,27 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
   from benchmarks import ours as prod
 
   base = side.memory("VmRSS")
-  inputs = prod.shared(cache)
+  run = prod.run_of(cache)
   pairs = _pairs(cache)
-  copies = prod.cross_params(cache, inputs)
+  frozen = prod.cross(run, cache)
   folder = cache / "run-texts" / "rerank"
   clock = side.Clock()
   store_of = clock.timed("tokenise", prod.store_of)
 
-  def run():
+  def score():
     shutil.rmtree(folder, ignore_errors=True)
     stores = tuple(
-      store_of(inputs, column, folder / str(i))
+      store_of(run, column, folder / str(i))
       for i, column in enumerate(zip(*pairs, strict=True))
     )
-    return prod.score(inputs, copies, stores, len(pairs))
+    return prod.score(frozen, stores, len(pairs))
 
   seen = []
   with prod.counting(seen):
-    first = side.seconds_of(run)
+    first = side.seconds_of(score)
   clock.reset()
   scores = []
-  seconds = side.seconds_of(lambda: scores.append(run()))
+  seconds = side.seconds_of(lambda: scores.append(score()))
   return {
     "seconds": seconds,
     "rate": len(pairs) / seconds,
@@ -47,7 +47,7 @@ def ours(cache: pathlib.Path) -> dict[str, Any]:
     "first_seconds": first,
     **side.padding(seen),
     "profile": clock.shares(seconds),
-    "operators": lambda: operators.xla(run),
+    "operators": lambda: operators.xla(score),
     "proof": scores[0],
   }
 

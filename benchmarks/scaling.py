@@ -25,10 +25,10 @@ def step(cache: pathlib.Path) -> dict[str, Any]:
 
   seconds, kernel = {}, {}
   for batch in BATCHES:
-    inputs = prod.shared(cache, batch=batch, candidates=CANDIDATES)
-    student = training.Student(inputs)
-    lists = training.examples_of(inputs, cache)
-    batches = training.batches_of(inputs, lists)
+    run = prod.run_of(cache, batch=batch, candidates=CANDIDATES)
+    job = training.job_of(run, cache)
+    student = training.Student(job)
+    batches = training.batches_of(job, training.examples_of(job))
     student.fit(batches, 1)
     before = _kernel()
     steps = [
@@ -44,23 +44,23 @@ def encode(cache: pathlib.Path) -> dict[str, Any]:
   """Seconds to encode 1, 10 and 100 times as many passages."""
   from benchmarks import ours as prod
 
-  inputs = prod.shared(cache)
+  run = prod.run_of(cache)
   found = texts.read(cache / "texts").sample(max(CORPORA))
-  folder = inputs.workdir / "scaling"
-  copies = prod.dual_params(inputs)
+  folder = run.workdir / "scaling"
+  frozen = prod.dual(run)
 
-  def run(number: int) -> None:
+  def encode_some(number: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    store = prod.store_of(inputs, found[:number], folder / "store")
-    prod.embedder(inputs, copies, store)()
+    store = prod.store_of(run, found[:number], folder / "store")
+    prod.embedder(frozen, store)()
 
   seconds = {}
   for number, times in CORPORA.items():
     if number < max(CORPORA):
-      run(number)
+      encode_some(number)
     seconds[number] = float(
       np.median(
-        [side.seconds_of(lambda n=number: run(n)) for _ in range(times)]
+        [side.seconds_of(lambda n=number: encode_some(n)) for _ in range(times)]
       )
     )
   return against_linear(seconds)

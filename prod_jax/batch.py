@@ -68,6 +68,7 @@ class Packed(NamedTuple):
 
 
 Texts = Tokens | Packed  # one text a row, or several
+Field = Any  # an array or Texts; None in a batch whose step does not read it
 
 
 class Batch(NamedTuple):
@@ -106,22 +107,22 @@ class Batch(NamedTuple):
   """
 
   query: Texts
-  passage: Texts | None
-  pair: Texts | None
+  passage: Field
+  pair: Field
   where_BN: Array
   query_id_B: Array
   passage_id_BN: Array
   positive_id_BM: Array
-  list_scores_BN: Array | None = None
-  anchor_BN: Array | None = None
-  teacher_query_BD: Array | None = None
-  teacher_passage_BND: Array | None = None
-  ranking_group_BN: Array | None = None
-  triple: Texts | None = None
-  where_BJ: Array | None = None
-  first_BJ: Array | None = None
-  second_BJ: Array | None = None
-  prefer_BJ: Array | None = None
-  dark: Texts | None = None
-  dark_scores_BE: Array | None = None
-  where_BE: Array | None = None
+  list_scores_BN: Field = None
+  anchor_BN: Field = None
+  teacher_query_BD: Field = None
+  teacher_passage_BND: Field = None
+  ranking_group_BN: Field = None
+  triple: Field = None
+  where_BJ: Field = None
+  first_BJ: Field = None
+  second_BJ: Field = None
+  prefer_BJ: Field = None
+  dark: Field = None
+  dark_scores_BE: Field = None
+  where_BE: Field = None

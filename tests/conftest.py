@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from xml.etree import ElementTree
 
 import jax
 import pytest
@@ -14,6 +15,36 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 REPO = pathlib.Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+  parser.addoption(
+    "--only_skipped",
+    metavar="FILE",
+    help="run what this report of an earlier run (--junitxml) says was skipped",
+  )
+
+
+def pytest_collection_modifyitems(
+  config: pytest.Config, items: list[pytest.Item]
+) -> None:
+  report = config.getoption("only_skipped")
+  if not report:
+    return
+  # A test is "tests.room.some_test.test_it" there, and a module that is skipped
+  # as a whole ".tests.room.some_test".
+  skipped = {
+    f"{case.get('classname')}.{case.get('name')}".lstrip(".")
+    for case in ElementTree.parse(report).iter("testcase")
+    if case.find("skipped") is not None
+  }
+  kept, others = [], []
+  for item in items:
+    module = item.nodeid.partition(".py::")[0].replace("/", ".")
+    again = not skipped.isdisjoint((module, f"{module}.{item.name}"))
+    (kept if again else others).append(item)
+  items[:] = kept
+  config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,15 @@ from prod_jax.batches.store import Slices, TokenStore
 
 
 class Embeddings(NamedTuple):
-  """A dual-encoder teacher's cached embeddings, float32, by row."""
+  """A dual-encoder teacher's cached embeddings, float32, by row.
+
+  Attributes:
+    query: [Q, D].
+    passage: rows [P, D], or what stands for them on disk.
+  """
 
   query: np.ndarray
-  passage: np.ndarray
+  passage: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +100,8 @@ class Balance:
 
   def __call__(self, chosen: Chosen) -> Chosen:
     texts = texts_of(self._examples, chosen).values()
-    tokens_Q = sum(
-      t.lengths.reshape(len(chosen.row_B), -1).sum(1) for t in texts
+    tokens_Q = np.sum(
+      [t.lengths.reshape(len(chosen.row_B), -1).sum(1) for t in texts], axis=0
     )
     order = packing.balanced(tokens_Q, self._batch_size, self._grouping)
     return chosen.at(order)
@@ -129,7 +134,7 @@ class Assemble:
     # The lengths of the whole batch decide how texts are packed, on every
     # process alike; what is read is only this process's.
     chosen = chosen.at(rows)
-    fields = dict.fromkeys(("query", "passage", "pair"))
+    fields: dict[str, Any] = dict.fromkeys(("query", "passage", "pair"))
     fields |= {name: self._read(name, t, rows) for name, t in texts.items()}
     ids = chosen.ids_BN
     if x.triple:
@@ -152,7 +157,7 @@ class Assemble:
     grouping, shapes = self._packed
     return packing.pack(texts, local_rows, grouping, shapes[field], special)
 
-  def _cached(self, chosen: Chosen) -> dict[str, np.ndarray]:
+  def _cached(self, chosen: Chosen) -> dict[str, Any]:
     """What other stages know of the texts."""
     x, list_B, column_BN = self._examples, chosen.list_B, chosen.column_BN
     cached = {

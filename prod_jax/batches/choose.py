@@ -4,7 +4,8 @@ Columns are drawn for all queries of a batch on every process, so that a batch
 does not depend on how it is divided. What is read for them is assemble.py.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,18 +26,21 @@ class Chosen(NamedTuple):
 
   row_B: np.ndarray
   ids_BN: np.ndarray
-  list_B: np.ndarray | None = None
-  column_BN: np.ndarray | None = None
+  list_B: Any = None
+  column_BN: Any = None
 
   def at(self, queries: np.ndarray | slice) -> "Chosen":
     """The texts of these queries of the batch, in their order."""
-    return Chosen(*(None if x is None else x[queries] for x in self))
+    by_list = (None if x is None else x[queries] for x in self[2:])
+    return Chosen(self.row_B[queries], self.ids_BN[queries], *by_list)
 
 
 class Anywhere:
   """The first positive and negatives from anywhere in the collection."""
 
-  def __init__(self, positives, passages: int, negatives: int):
+  def __init__(
+    self, positives: Sequence[Sequence[int]], passages: int, negatives: int
+  ):
     self._positives, self._passages = positives, passages
     self._negatives = negatives
 

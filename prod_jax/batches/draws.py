@@ -24,14 +24,15 @@ class Lists(NamedTuple):
 
   Attributes:
     ids, label, score: as there.
-    teacher: float32, a teacher's scores, or None.
+    teacher: float32, a teacher's scores, or None; a sampling that needs them
+      says so in NEEDS_SCORES.
     first: bool, columns that are to be drawn before any other, or None.
   """
 
   ids: np.ndarray
   label: np.ndarray
   score: np.ndarray
-  teacher: np.ndarray | None
+  teacher: Any
   first: np.ndarray | None
 
   @property
@@ -141,7 +142,7 @@ class Balanced:
   bins: int
   NEEDS_SCORES: ClassVar[bool] = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.bins < 1:
       raise strict.ConfigError(
         f"sampling_settings: bins is {self.bins}; it is 1 or more"
@@ -193,7 +194,7 @@ class RankingGroups:
   depths: tuple[int, ...]
   NEEDS_SCORES: ClassVar[bool] = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     starts = (0, *self.depths)
     if (
       len(self.sizes) != len(self.depths)

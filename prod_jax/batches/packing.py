@@ -238,7 +238,8 @@ def pack(
     numbers = places.row * S + places.segment
     place[at] = numbers.reshape(own.lengths.shape)
     laid.append(lay(own, places, shape, special))
-  return Packed(*(np.stack(x) for x in zip(*laid, strict=True)), place)
+  ids, start, length, first = (np.stack(x) for x in zip(*laid, strict=True))
+  return Packed(ids, start, length, first, place)
 
 
 def grown(rows: int, needed: int) -> int:
@@ -279,7 +280,7 @@ def shape_for(
     rows = max(fit(group, length).rows for group in fullest)
     rows = min(rows + rows // _SPARE, len(fullest[-1]))
     costs[Shape(rows, length)] = rows * length * (1 + length / _ATTENTION)
-  best = min(costs, key=costs.get)
+  best = min(costs, key=lambda shape: costs[shape])
   places = grouping.groups * best.rows * best.row_length
   return best, 1 - float(tokens) / places
 

@@ -6,6 +6,7 @@ text is written: until then it is a slice of a store. How several of them share
 a row is packing.py.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Joined(NamedTuple):
   @property
   def lengths(self) -> np.ndarray:
     """Tokens of each text, special ones too, int [...]."""
-    return sum(self.kept) + len(self.kept) + 1
+    return functools.reduce(np.add, self.kept) + len(self.kept) + 1
 
   @property
   def first_length(self) -> np.ndarray:

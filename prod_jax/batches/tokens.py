@@ -54,7 +54,7 @@ class Tokenizer:
     # "[SEP]" in somebody's text is text.
     inner.encode_special_tokens = True
     self._inner = inner
-    self.special = Special(*ids)
+    self.special = Special(*(i for i in ids if i is not None))
     self.vocab_size = inner.get_vocab_size()
     self.fingerprint = packaged.sha256(path)[:16]
 
@@ -153,7 +153,7 @@ def _with_titles(
     yield from tokenizer.encode(texts)
     return
   titles = tokenizer.encode([passage.title for passage in passages])
-  texts = tokenizer.encode([passage.text for passage in passages])
+  bodies = tokenizer.encode([passage.text for passage in passages])
   sep = np.array([tokenizer.special.sep], np.int32)
-  for title, text in zip(titles, texts, strict=True):
-    yield np.concatenate([title, sep, text]) if len(title) else text
+  for title, body in zip(titles, bodies, strict=True):
+    yield np.concatenate([title, sep, body]) if len(title) else body

@@ -17,7 +17,7 @@ class PairSums(NamedTuple):
   """Sums over the pairs of each query, and how many pairs there are."""
 
   total: Float32[Array, "*B"]
-  count: Float32[Array, "*B"]
+  pairs: Float32[Array, "*B"]
 
 
 def pooled(sums: PairSums) -> Float32[Array, ""]:
@@ -27,7 +27,7 @@ def pooled(sums: PairSums) -> Float32[Array, ""]:
   >>> float(pooled(sums))
   1.5
   """
-  return jnp.sum(sums.total) / jnp.maximum(jnp.sum(sums.count), 1.0)
+  return jnp.sum(sums.total) / jnp.maximum(jnp.sum(sums.pairs), 1.0)
 
 
 def lambda_rank(
@@ -60,7 +60,7 @@ def lambda_rank(
   >>> s = jnp.array([[1.0, 2.0, 0.5, 1.5]])
   >>> y = jnp.array([[1.0, 0.5, -0.25, -0.5]])
   >>> sums = lambda_rank(s, y)
-  >>> round(float(pooled(sums)), 4), float(sums.count[0])
+  >>> round(float(pooled(sums)), 4), float(sums.pairs[0])
   (0.299, 6.0)
   """
   if where is None:

@@ -25,8 +25,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "dark")  # names of Sources
@@ -57,12 +57,12 @@ class Settings:
   end: float = 1.0
   over: int = 1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.over < 1:
       raise strict.ConfigError(f"method adam: over is {self.over}; it is >= 1")
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -75,7 +75,9 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     )
   T = settings.temperature
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     del frozen
     s_BX = score_with_dark(student, params, batch, rng.dropout)
     N = batch.where_BN.shape[1]
@@ -111,12 +113,12 @@ def make(settings: Settings, student: Encoder, sources: Sources):
 
 
 def score_with_dark(
-  student: Encoder,
+  student: Embedder,
   params: Any,
   batch: Batch,
   dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-  """Scores [B, N + G] of the lists, dark examples behind the N passages."""
+  """Scores [B, N + E] of the lists, dark examples behind the N passages."""
   keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
   query, passage, _ = scoring.embed(student, params, batch, keys[0])
   dark, _ = student.embed(params, batch.dark, "passage", dropout_key=keys[1])

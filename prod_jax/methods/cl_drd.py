@@ -21,8 +21,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "ranking_groups")  # names of Sources
@@ -39,7 +39,7 @@ class Settings:
 
   labels: tuple[float, ...] = (-0.25, -0.5)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     falling = sorted({0.0, *self.labels}, reverse=True)
     if falling != [0.0, *self.labels]:
       raise strict.ConfigError(
@@ -47,7 +47,7 @@ class Settings:
       )
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -64,14 +64,16 @@ def make(settings: Settings, student: Encoder, sources: Sources):
       "the first"
     )
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     del frozen
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     label_BN = pseudo_labels(settings, batch.ranking_group_BN)
     sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
-    return preference.pooled(sums), {"pairs": sums.count.mean()}
+    return preference.pooled(sums), {"pairs": sums.pairs.mean()}
 
   return loss_fn
 

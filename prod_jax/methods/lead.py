@@ -28,8 +28,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, hidden, listwise
 from prod_jax.methods import layers, scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder, Encoder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "joint")  # names of Sources
@@ -64,14 +64,14 @@ class Settings:
   response: float = 1.0
   layer: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.redraw < 1:
       raise strict.ConfigError(
         f"method lead: redraw is {self.redraw}; it is 1 step or more"
       )
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -79,9 +79,11 @@ def make(settings: Settings, student: Encoder, sources: Sources):
       than a model has.
   """
   _check(settings, student, sources)
-  T, teacher = settings.temperature, sources.model
+  T, teacher = settings.temperature, scoring.in_step(sources)
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
     s = _read(settings, student, student_params, batch, keys[0])

@@ -11,8 +11,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import pairwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher",)  # names of Sources
@@ -27,7 +27,7 @@ class Settings:
   margins: Literal["positive", "all"] = "positive"
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -39,7 +39,9 @@ def make(settings: Settings, student: Encoder, sources: Sources):
     "all": pairwise.margin_mse_all,
   }[settings.margins]
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )

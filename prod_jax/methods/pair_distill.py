@@ -14,6 +14,7 @@ queries, and not against its own list, which the teachers judge.
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from prod_jax import strict
@@ -21,8 +22,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise, preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "pairs")  # names of Sources
@@ -46,7 +47,7 @@ class Settings:
   in_batch: float = 1.0
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -59,7 +60,9 @@ def make(settings: Settings, student: Encoder, sources: Sources):
       "a compare stage"
     )
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BN = scoring.compare(query, passage, in_batch=False)
     z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
@@ -78,7 +81,7 @@ def make(settings: Settings, student: Encoder, sources: Sources):
         batch.prefer_BJ,
         temperature=settings.temperature,
       )
-      metrics |= {"pair": preference.pooled(sums), "pairs": sums.count.mean()}
+      metrics |= {"pair": preference.pooled(sums), "pairs": sums.pairs.mean()}
       loss = loss + settings.pairs * metrics["pair"]
     if settings.in_batch:
       s_BP = scoring.compare(query, passage, in_batch=True)

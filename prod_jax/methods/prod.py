@@ -21,9 +21,9 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, hidden, listwise, pairwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Embedding, Sources
-from prod_jax.models import Encoder
+from prod_jax.models import Embedder, Encoder
 from prod_jax.models.dual import DualEncoder
-from prod_jax.train.step import Rng
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "anchor", "second")  # names of Sources
@@ -61,7 +61,7 @@ class Settings:
   squared: bool = True
   larger: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.in_batch and self.lwf:
       raise strict.ConfigError(
         "method prod: lwf is defined on the query's own list; set lwf=0 or "
@@ -79,7 +79,7 @@ class Settings:
       )
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Args:
@@ -94,7 +94,9 @@ def make(settings: Settings, student: Encoder, sources: Sources):
   """
   _check(settings, student, sources)
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BX = scoring.compare(query, passage, in_batch=settings.in_batch)
     columns = scoring.columns(batch, in_batch=settings.in_batch)
@@ -183,9 +185,9 @@ def _teacher_embeddings(
 ) -> tuple[Embedding, Embedding]:
   if batch.teacher_query_BD is not None:
     return batch.teacher_query_BD, batch.teacher_passage_BND
-  query_BD, passage_BND, _ = scoring.embed(
-    sources.model, frozen["teacher"], batch
-  )
+  teacher = scoring.in_step(sources)
+  assert isinstance(teacher, DualEncoder)  # as `make` has seen
+  query_BD, passage_BND, _ = scoring.embed(teacher, frozen["teacher"], batch)
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 

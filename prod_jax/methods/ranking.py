@@ -7,12 +7,14 @@ PROD trains its cross-encoder teachers: one positive, N - 1 mined negatives.
 import dataclasses
 from typing import Any
 
+import jax
+
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.cross import CrossEncoder
-from prod_jax.train.step import Rng
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("cross",)  # the kinds of model
 READS = ()  # names of Sources
@@ -23,11 +25,13 @@ class Settings:
   """Nothing to set."""
 
 
-def make(settings: Settings, student: CrossEncoder, sources: Sources):
+def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
   del settings, sources
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     del frozen
     scores_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout

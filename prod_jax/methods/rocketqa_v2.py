@@ -21,8 +21,8 @@ from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder
-from prod_jax.train.step import Rng
+from prod_jax.models import Embedder
+from prod_jax.train.step import LossFn, Metrics, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "joint")  # names of Sources
@@ -35,7 +35,7 @@ class Settings:
   first: Literal["student", "teacher"] = "student"
 
 
-def make(settings: Settings, student: Encoder, sources: Sources):
+def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
@@ -47,14 +47,16 @@ def make(settings: Settings, student: Encoder, sources: Sources):
       "joint=True"
     )
 
-  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng):
+  def loss_fn(
+    params: Any, frozen: Any, batch: Batch, rng: Rng
+  ) -> tuple[jax.Array, Metrics]:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
     s_BN, z_BN = (
       scoring.score(model, tree, batch, in_batch=False, dropout_key=key)
       for model, tree, key in (
         (student, student_params, keys[0]),
-        (sources.model, teacher_params, keys[1]),
+        (scoring.in_step(sources), teacher_params, keys[1]),
       )
     )
     followed = (z_BN, s_BN) if settings.first == "student" else (s_BN, z_BN)

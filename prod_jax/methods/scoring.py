@@ -13,14 +13,13 @@ import jax.numpy as jnp
 from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, max_sim
-from prod_jax.models import Encoder
+from prod_jax.models import Embedder, Encoder
 from prod_jax.models.bert import Out
 from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateEmbedding, LateInteraction
+from prod_jax.models.late import LateEmbedding
 
 PyTree = Any
-Embedding = jax.Array | LateEmbedding
+Embedding = Any  # a vector a text, jax.Array [..., D], or a LateEmbedding
 
 
 class Sources(NamedTuple):
@@ -101,7 +100,7 @@ def score(
 
 
 def embed(
-  model: DualEncoder | LateInteraction,
+  model: Embedder,
   params: PyTree,
   batch: Batch,
   dropout_key: jax.Array | None = None,
@@ -147,6 +146,15 @@ def need_teacher(method: str, sources: Sources, *, in_batch: bool) -> None:
     )
 
 
+def in_step(sources: Sources) -> Encoder:
+  """The teacher that runs in the step, where `make` has seen that there is one.
+
+  Raises:
+    ValueError: there is none.
+  """
+  return _there(sources.model)
+
+
 def split(
   params: PyTree, frozen: PyTree, sources: Sources
 ) -> tuple[PyTree, PyTree]:
@@ -185,5 +193,11 @@ def frozen_scores(
   The one place where they are cut off from the gradient.
   """
   if cached is None:
-    cached = score(model, params, batch, in_batch=in_batch)
+    cached = score(_there(model), params, batch, in_batch=in_batch)
   return jax.lax.stop_gradient(cached)
+
+
+def _there(model: Encoder | None) -> Encoder:
+  if model is None:
+    raise ValueError("no model runs in the step, and its scores are not cached")
+  return model

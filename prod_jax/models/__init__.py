@@ -15,4 +15,5 @@ from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
 
-Encoder = DualEncoder | CrossEncoder | LateInteraction
+Embedder = DualEncoder | LateInteraction  # of queries and of passages
+Encoder = Embedder | CrossEncoder

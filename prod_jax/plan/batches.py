@@ -106,7 +106,9 @@ def packed(
     )
     for field, shape in shapes.items()
   }
-  tokens_Q = sum(x.reshape(len(x), -1).sum(1) for x in lengths.values())
+  tokens_Q = np.sum(
+    [x.reshape(len(x), -1).sum(1) for x in lengths.values()], axis=0
+  )
   order = np.concatenate(
     [
       here[packing.balanced(tokens_Q[here], leading, grouping)]

@@ -195,7 +195,9 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     needs = re.search(r"\(([\d.]+)([KMGT])\)", said)
     size = float(needs[1]) * _UNITS[needs[2]] if needs else 0
     return Compiled(False, said, int(size), seconds=time.monotonic() - began)
-  memory = program.memory_analysis()
+  # Both are there for a TPU; other back ends may have neither.
+  memory: Any = program.memory_analysis()
+  costs: Any = program.cost_analysis()
   read = cost.read(_text(program), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
@@ -206,7 +208,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     temporaries=memory.temp_size_in_bytes,
     outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
-    flops=program.cost_analysis().get("flops", 0.0) * again,
+    flops=costs.get("flops", 0.0) * again,
     matmuls=read.matmuls,
     moved=read.moved,
     collectives=tuple(read.collectives),
@@ -221,7 +223,7 @@ def _text(program: jax.stages.Compiled) -> str:
     ConfigError: it uses a SparseCore.
   """
   try:
-    return program.as_text()
+    return program.as_text() or ""
   except jax.errors.JaxRuntimeError as error:
     if "async-update" not in str(error):
       raise

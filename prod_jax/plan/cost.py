@@ -4,13 +4,12 @@ XLA's own analysis counts the body of a loop once and does not know which
 arrays stay on the chip; this one does, see hlo.py.
 """
 
-import collections
 import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from prod_jax.plan.hlo import Op, computations, inside_others, times_run
+from prod_jax.plan.hlo import Op, computations, inside_others, part, times_run
 
 COLLECTIVES = (
   "all-reduce",
@@ -40,7 +39,7 @@ class Collective(NamedTuple):
 
   Attributes:
     kind: one of COLLECTIVES.
-    count: how often it is run.
+    times: how often it is run.
     bytes: of the whole arrays that a device takes part in, all runs.
     sent: bytes that leave a device at least, by the best known way: for n
       bytes over k devices 2 n (k - 1) / k of an all-reduce, n of a permute,
@@ -48,7 +47,7 @@ class Collective(NamedTuple):
   """
 
   kind: str
-  count: int
+  times: int
   bytes: int
   sent: float
 
@@ -75,7 +74,7 @@ def read(text: str, devices: int) -> Program:
   times = times_run(parts, entry)
   inside = inside_others(parts)
   matmuls = once = moved = 0
-  found = collections.defaultdict(lambda: [0, 0, 0.0])
+  found: dict[str, Collective] = {}
   for name, n in times.items():
     ops = {op.name: op for op in parts[name]}
     for op in ops.values():
@@ -85,12 +84,17 @@ def read(text: str, devices: int) -> Program:
       kind = op.code.removesuffix("-start")
       if kind in COLLECTIVES:
         size, sent = _traffic(kind, op, ops, devices)
-        total = found[kind]
-        total[:] = total[0] + n, total[1] + n * size, total[2] + n * sent
+        so_far = found.get(kind, Collective(kind, 0, 0, 0.0))
+        found[kind] = Collective(
+          kind,
+          so_far.times + n,
+          so_far.bytes + n * size,
+          so_far.sent + n * sent,
+        )
       if name not in inside:
         moved += n * _moved(op, ops)
   kinds = [
-    Collective(kind, *found[kind]) for kind in COLLECTIVES if found[kind][0]
+    found[kind] for kind in COLLECTIVES if kind in found and found[kind].times
   ]
   return Program(matmuls, once, kinds, moved)
 
@@ -104,11 +108,11 @@ def _flops(op: Op, ops: Mapping[str, Op]) -> int:
   out = op.result[0].shape
   left, right = (ops[name].result[0].shape for name in op.operands[:2])
   if op.code == "dot":
-    dims = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", op.rest)[1]
+    dims = part(r"lhs_contracting_dims=\{([\d,]*)\}", op.rest)
     contracted = math.prod(left[int(d)] for d in dims.split(",") if d)
     return 2 * math.prod(out) * contracted
-  labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", op.rest)
-  lhs, rhs, result = labels.groups()
+  labels = part(r"dim_labels=(\w+->\w+)", op.rest)
+  lhs, rhs, result = re.split("_|->", labels)
   window = dict(re.findall(r"(\w+)=([\dx_-]+)", _braces("window", op.rest)))
   products = right[rhs.index("i")]
   for letter, size in zip(result, out, strict=True):

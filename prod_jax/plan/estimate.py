@@ -126,15 +126,12 @@ def _steps(program: Program) -> int | None:
 
 def _memory(slice_: Slice, result: Compiled | None) -> Row:
   """Bytes a device, which is a chip but for tpu7x."""
-  fits = result is not None and result.fits
-  return {
-    "hbm_bytes": {
-      "arguments": result.arguments if fits else None,
-      "temporaries": result.temporaries if fits else None,
-      "peak": result.peak if fits else (result.needs if result else None),
-      "available": slice_.usable,
-    }
-  }
+  found = dict.fromkeys(("arguments", "temporaries", "peak"))
+  if result and result.fits:
+    found |= {name: getattr(result, name) for name in found}
+  elif result:
+    found["peak"] = result.needs
+  return {"hbm_bytes": {**found, "available": slice_.usable}}
 
 
 def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
@@ -162,7 +159,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
     "hbm": result.moved * devices / chip.bandwidth,
     "interconnect": sent * devices / slice_.interconnect if sent else 0.0,
   }
-  limit = max(seconds, key=seconds.get)
+  limit = max(seconds, key=lambda name: seconds[name])
   time, steps = seconds[limit], _steps(program)
   hours = None if steps is None else steps * time / 3600
   return {
@@ -171,7 +168,7 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
     "flops_analytic": needed,
     "bytes_moved": result.moved,
     "collective_bytes": {c.kind: c.bytes for c in result.collectives},
-    "collective_counts": {c.kind: c.count for c in result.collectives},
+    "collective_counts": {c.kind: c.times for c in result.collectives},
     "seconds": seconds,
     "roofline_seconds": time,
     "limit": limit,

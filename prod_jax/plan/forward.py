@@ -150,7 +150,7 @@ def _forward(job: Job, reads: _Reads, examples: int | None) -> Program:
   the mean length that fill them.
   """
   job.check_trains(reads.role, reads.kinds)
-  model, given = job.model_of(reads.role), job.run.devices
+  model, given = job.model_of(reads.role), job.run.devices or jax.devices()
   mesh = sharding.make_mesh(config.Mesh(), given[:1])
   batch, of_size = _texts(job, reads)
 

@@ -81,7 +81,7 @@ def times_run(
   computations: Mapping[str, Sequence[Op]], entry: str
 ) -> dict[str, int]:
   """How often each computation is run."""
-  times = collections.Counter()
+  times: collections.Counter[str] = collections.Counter()
 
   def visit(name: str, n: int) -> None:
     times[name] += n
@@ -104,7 +104,7 @@ def _trips(computations: Mapping[str, Sequence[Op]], loop: Op) -> int:
   known = re.search(r'known_trip_count":\{"n":"(\d+)', loop.rest)
   if known:
     return int(known[1])
-  condition = re.search(r"condition=%?([\w.-]+)", loop.rest)[1]
+  condition = part(r"condition=%?([\w.-]+)", loop.rest)
   ends = [
     int(op.inner)
     for op in computations[condition]
@@ -113,9 +113,21 @@ def _trips(computations: Mapping[str, Sequence[Op]], loop: Op) -> int:
   return ends[0] if len(ends) == 1 else 1
 
 
+def part(pattern: str, text: str) -> str:
+  """What the one group of a pattern holds.
+
+  Raises:
+    ValueError: the text of a program is not as it is expected.
+  """
+  found = re.search(pattern, text)
+  if not found:
+    raise ValueError(f"no {pattern} in an operation: {text[:200]}")
+  return found[1]
+
+
 def inside_others(computations: Mapping[str, Sequence[Op]]) -> set[str]:
   """Computations whose arrays are no memory traffic of their own."""
-  inside = set()
+  inside: set[str] = set()
   for ops in computations.values():
     for op in ops:
       if op.code not in ("while", "conditional", "call"):

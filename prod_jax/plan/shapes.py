@@ -79,12 +79,9 @@ def _at_most(
   splits: Mapping[str, int], limits: Mapping[str, int]
 ) -> dict[str, int]:
   # A limit alone is the count too: a set has more than a limit asks for.
-  names = {*splits, *limits}
   return {
-    name: min(
-      limits.get(name, splits.get(name)), splits.get(name, limits.get(name))
-    )
-    for name in names
+    name: min(counts[name] for counts in (splits, limits) if name in counts)
+    for name in {*splits, *limits}
   }
 
 

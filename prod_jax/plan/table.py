@@ -211,10 +211,10 @@ def _compared(rows: Sequence[Row]) -> list[list[str]]:
   for stage, own in _by_stage(rows).items():
     table.append([stage, *(_hours(own[name], chips=True) for name in slices)])
   totals = []
-  for own in slices.values():
-    if all(row["hours"] is not None for row in own):
-      hours = sum(row["hours"] for row in own)
-      totals.append(f"{hours:.2f} ({hours * own[0]['chips']:.1f})")
+  for of_slice in slices.values():
+    if all(row["hours"] is not None for row in of_slice):
+      hours = sum(row["hours"] for row in of_slice)
+      totals.append(f"{hours:.2f} ({hours * of_slice[0]['chips']:.1f})")
     else:
       totals.append(_NONE)
   return [*table, ["all", *totals]]

@@ -101,7 +101,7 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
   head = ["stage", *tables.METRICS.values(), "seconds"]
-  rows = [
+  rows: list[tuple[list[str | Tag], bool]] = [
     (
       [_stage(row), *map(row.cell, tables.METRICS), row.time],
       row.model == record.STUDENT,

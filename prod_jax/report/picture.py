@@ -6,6 +6,7 @@ style sheet shows the one that fits. Where things stand is lineage.py.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from prod_jax.report import lineage, record, tables
 from prod_jax.report.markup import Tag, tag
@@ -144,7 +145,7 @@ def _box(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
   right, bottom = shape.at(node.end, middle + shape.box / 2)
   x, y = (left + right) / 2, (top + bottom) / 2
   name = _short(node.stage, right - left - 4, shape.letter)
-  text = {"x": x, "text_anchor": "middle"}
+  text: dict[str, Any] = {"x": x, "text_anchor": "middle"}
   return [
     tag("rect", x=left, y=top, width=right - left, height=bottom - top, rx=5),
     tag("text", name, y=y - 4, class_="name", **text),

@@ -16,6 +16,8 @@ STUDENT = "student"
 HEADLINE = "mrr@10"
 # The kinds of index whose rows are quoted; others approximate the first.
 _QUOTED = ("exact", "rerank")
+# Roles that lead to the model that a stage runs.
+_UPSTREAM = ("params", "encoded", "candidates")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Run:
       if stage.kind == "train":
         return stage
       read = stage.inputs
-      name = read.get("params") or read.get("encoded") or read.get("candidates")
+      name = next((read[role] for role in _UPSTREAM if role in read), "")
     return None
 
 
@@ -183,14 +185,15 @@ def _measured(
     if not is_number(row["value"]):
       continue
     before = found.get(row["model_stage"])
-    same = before is not None and before.stage == row["stage"]
+    if before is None or before.stage != row["stage"]:
+      before = None
     found[row["model_stage"]] = Measured(
       stage=row["stage"],
       index=row["index"],
       split=split,
       queries=int(row["queries"]),
       values={
-        **(before.values if same else {}),
+        **(before.values if before else {}),
         row["metric"]: float(row["value"]),
       },
     )

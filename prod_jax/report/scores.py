@@ -60,10 +60,11 @@ def compare(run: record.Run, stage: record.Stage) -> Comparison | None:
     stage.inputs.get("params", ""): scores_QC[::every],
     source.name: lists.score[::every],
   }
-  judges = [_judge(run, n, ids, label, s) for n, s in sides.items()]
-  if any(not len(j.positives) or not len(j.negatives) for j in judges):
-    return None
-  return Comparison(*judges, lists=len(scores_QC), shown=len(ids))
+  teacher, miner = (_judge(run, n, ids, label, s) for n, s in sides.items())
+  for judge in (teacher, miner):
+    if not len(judge.positives) or not len(judge.negatives):
+      return None
+  return Comparison(teacher, miner, lists=len(scores_QC), shown=len(ids))
 
 
 def _judge(

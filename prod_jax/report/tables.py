@@ -125,7 +125,8 @@ def notes(run: record.Run) -> list[str]:
 
 def gap(run: record.Run) -> Gap | None:
   """The gap in MRR@10; None unless a student and a teacher were measured."""
-  students, teachers = [], []
+  students: list[tuple[float, str]] = []
+  teachers: list[tuple[float, str]] = []
   for stage in run.trained():
     value = run.value(stage.name, record.HEADLINE)
     if value is not None:

@@ -67,7 +67,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def job_of(run: Run, name: str) -> Job:
+def job_of(run: Run, name: str) -> Job[Any]:
   """The job that `config.stages.<name>` describes.
 
   Raises:

@@ -5,6 +5,7 @@ there is. What each of its roles brings is sources.py.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -61,21 +62,21 @@ def check(job: TrainJob) -> None:
 
 def offered(job: TrainJob) -> Sources:
   """What the stage offers its method."""
-  stage, teacher = job.stage, ""
-  if stage.teacher:
-    teacher = "step"
-  elif stage.scores:
-    scored = isinstance(job.source("scores"), kinds.Score)
-    teacher = "scores" if scored else "embeddings"
-  sampling = sampling_of(job)
-  groups = isinstance(sampling, draws.RankingGroups)
-  return Sources(
-    teacher=teacher,
-    model=_in_chunks(job.model_of("teacher"), stage) if stage.teacher else None,
+  stage, sampling = job.stage, sampling_of(job)
+  offered = Sources(
     joint=stage.joint,
     beside=sources.beside_teacher(stage),
-    ranking_groups=len(sampling.sizes) if groups else 0,
+    ranking_groups=len(sampling.sizes)
+    if isinstance(sampling, draws.RankingGroups)
+    else 0,
   )
+  if stage.teacher:
+    model = _in_chunks(job.model_of("teacher"), stage)
+    return offered._replace(teacher="step", model=model)
+  if stage.scores:
+    scored = isinstance(job.source("scores"), kinds.Score)
+    return offered._replace(teacher="scores" if scored else "embeddings")
+  return offered
 
 
 def sampling_of(job: TrainJob) -> draws.Sampling:
@@ -144,7 +145,7 @@ def _model_kinds(job: TrainJob) -> set[str]:
   return {job.run.config.models[name].kind for name in names}
 
 
-def carried(job: TrainJob) -> dict[str, bool]:
+def carried(job: TrainJob) -> dict[str, Any]:
   """Which texts a batch carries for the model and a teacher in the step."""
   model_kinds = _model_kinds(job)
   return {

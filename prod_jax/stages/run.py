@@ -34,7 +34,11 @@ _IN_FINGERPRINTS = (
   "tokenizer",
 )
 
-S = TypeVar("S", bound=kinds.Stage)
+S = TypeVar("S", bound=kinds.Stage, covariant=True)
+InBlocks = kinds.Mine | kinds.Score | kinds.Compare | kinds.Darken
+OfTexts = (
+  kinds.Encode | kinds.Score | kinds.Compare | kinds.Darken | kinds.Evaluate
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,10 @@ class Run:
   def workdir(self) -> pathlib.Path:
     """The working folder on this machine."""
     return self.processes.local_folder
+
+  def stage(self, name: str) -> Any:
+    """What the config says of a stage."""
+    return self.config.stages[name]
 
   def folder(self, name: str) -> pathlib.Path:
     """Where a stage leaves its artefacts, `workdir/<nn>-<name>`."""
@@ -214,13 +222,13 @@ class Job(Generic[S]):
 
   def source(self, role: str) -> Any:
     """What the config says of the stage in a role."""
-    return self.run.config.stages[getattr(self.stage, role)]
+    return self.run.stage(getattr(self.stage, role))
 
   def model_of(self, role: str) -> Encoder:
     """The encoder that the train stage in a role trains."""
     return self.run.model(self.source(role).model)
 
-  def frozen(self, role: str) -> FrozenModel:
+  def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its trained weights, on each device of this process."""
     return FrozenModel(
       model=self.model_of(role),
@@ -231,7 +239,7 @@ class Job(Generic[S]):
     )
 
   def in_blocks(
-    self,
+    self: "Job[InBlocks]",
     rows: int,
     names: Sequence[str],
     work: Callable[[int, int], blocks.Block],
@@ -267,7 +275,9 @@ class Job(Generic[S]):
         f"model of kind {kind}; it takes one of kind {' or '.join(allowed)}"
       )
 
-  def check_encoded(self, split: str) -> None:
+  def check_encoded(
+    self: "Job[kinds.Mine | kinds.Cluster | kinds.Evaluate]", split: str
+  ) -> None:
     """Raises ConfigError when the stage in `encoded` leaves out a split."""
     splits = self.source("encoded").splits
     if split not in splits:
@@ -278,9 +288,10 @@ class Job(Generic[S]):
 
   def check_scored(self, role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""
-    scored, candidates = self.source(role).candidates, self.stage.candidates
+    stage = self.run.stage(self.name)
+    scored, candidates = self.source(role).candidates, stage.candidates
     if scored != candidates:
       raise strict.ConfigError(
         f"{self.where}.candidates is {candidates!r}, but "
-        f"{getattr(self.stage, role)} scored the lists of {scored!r}"
+        f"{getattr(stage, role)} scored the lists of {scored!r}"
       )

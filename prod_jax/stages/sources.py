@@ -89,7 +89,7 @@ def _shape_embeddings(
   job: Job[kinds.Train], role: str, extent: Extent
 ) -> Embeddings:
   encoded = job.source(role)
-  model = job.run.model(job.run.config.stages[encoded.params].model)
+  model = job.run.model(job.run.stage(encoded.params).model)
   width = model.bert.width
   return Embeddings(
     query=np.zeros((extent.queries, width), np.float32),
@@ -172,7 +172,7 @@ def reads(stage: kinds.Stage) -> dict[str, str]:
   return {k: v for k, v in named.items() if v and v != START}
 
 
-def check_kinds(job: Job) -> None:
+def check_kinds(job: Job[kinds.Stage]) -> None:
   """Raises ConfigError where a role has a stage of a kind that is not its."""
   for role, name in reads(job.stage).items():
     kind, allowed = job.source(role).kind, ROLES[job.stage.kind][role]

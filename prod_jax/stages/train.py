@@ -152,7 +152,7 @@ def trees(
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
-  encoded = job.run.config.stages[job.source("anchor").encoded]
+  encoded = job.run.stage(job.source("anchor").encoded)
   if encoded.params != stage.init or stage.anchor != stage.candidates:
     raise strict.ConfigError(
       f"{job.where}.anchor: {stage.anchor} was mined with {encoded.params}, "

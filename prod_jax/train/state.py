@@ -27,4 +27,5 @@ def init_state(
   """The state before the first step, of parameters on the host."""
   # One program; op by op there would be one for each shape of a parameter.
   opt_state = jax.jit(optimizer.init)(params)
-  return TrainState(np.zeros((), np.int32), params, opt_state)
+  step: Any = np.zeros((), np.int32)  # it is placed with the others
+  return TrainState(step, params, opt_state)

@@ -60,7 +60,9 @@ def make_step(
     (before clipping).
   """
 
-  def loss_of(params: PyTree, frozen: PyTree, *rest: Any):
+  def loss_of(
+    params: PyTree, frozen: PyTree, *rest: Any
+  ) -> tuple[jax.Array, Metrics]:
     whole = sharding.for_compute((params, frozen))
     return loss_fn(*whole, *rest)
 
@@ -87,7 +89,7 @@ def make_step(
 
 
 def _accumulate(
-  grad_fn: Callable,
+  grad_fn: Callable[..., Any],
   params: PyTree,
   frozen: PyTree,
   batch: Batch,
@@ -100,7 +102,7 @@ def _accumulate(
     lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
   )
 
-  def body(total: PyTree, part: tuple) -> tuple[PyTree, None]:
+  def body(total: PyTree, part: Any) -> tuple[PyTree, None]:
     micro_batch, key = part
     micro_rng = rng._replace(dropout=key)
     (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_rng)
@@ -144,7 +146,7 @@ def compile_step(
 
 def jit_step(
   step: Step, state: TrainState, frozen: PyTree, mesh: jax.sharding.Mesh
-) -> Step:
+) -> jax.stages.Wrapped:
   """Jits the step for trees on the mesh; of both only shapes are read."""
   state_at = sharding.shardings(state, mesh)
   frozen_at = sharding.shardings(frozen, mesh)

@@ -44,7 +44,7 @@ def array(*rows):
 )
 def test_lambda_rank_on_worked_numbers(s, y, pairs, mean, total):
   sums = lambda_rank(s, y)
-  assert float(sums.count.sum()) == pairs
+  assert float(sums.pairs.sum()) == pairs
   np.testing.assert_allclose(sums.total.sum(), total, rtol=1e-5)
   np.testing.assert_allclose(pooled(sums), mean, rtol=1e-5)
 
@@ -56,7 +56,7 @@ def test_lambda_rank_on_worked_numbers(s, y, pairs, mean, total):
 def test_pair_counts_of_the_three_iterations(ordered, hard, easy, pairs):
   ranks = 1 / np.arange(1, ordered + 1)
   y = array([*ranks, *[-0.25] * hard, *[-0.5] * easy])
-  assert float(lambda_rank(jnp.zeros_like(y), y).count[0]) == pairs
+  assert float(lambda_rank(jnp.zeros_like(y), y).pairs[0]) == pairs
 
 
 def test_lambda_rank_is_a_loop_over_pairs_and_its_weights_are_constants():
@@ -102,7 +102,7 @@ def test_ties_are_ranked_in_the_order_of_columns():
 
 
 def test_a_label_of_minus_one_is_a_label():
-  assert float(lambda_rank(jnp.zeros((1, 3)), array([0, -1, -2])).count[0]) == 3
+  assert float(lambda_rank(jnp.zeros((1, 3)), array([0, -1, -2])).pairs[0]) == 3
 
 
 def test_lambda_rank_gives_each_query_its_own_sums():
@@ -116,13 +116,13 @@ def test_lambda_rank_gives_each_query_its_own_sums():
     dirty = [jnp.where(where, x, jnp.float32(junk)) for x in (s, y)]
     found = lambda_rank(*dirty, where=jnp.asarray(where))
     np.testing.assert_allclose(found.total, wanted.total, rtol=1e-5)
-    np.testing.assert_array_equal(found.count, wanted.count)
+    np.testing.assert_array_equal(found.pairs, wanted.pairs)
 
 
 def test_pooled_weighs_pairs_the_same_and_not_queries():
   s, y = array([1, 2, 0.5], [3, 0, 0]), array([3, 2, 1], [1, 0, 0])
   sums = lambda_rank(s, y)
-  np.testing.assert_array_equal(sums.count, [3, 2])
+  np.testing.assert_array_equal(sums.pairs, [3, 2])
   wanted = (sums.total[0] + sums.total[1]) / 5
   np.testing.assert_allclose(pooled(sums), wanted, rtol=1e-6)
 

@@ -158,7 +158,10 @@ def test_kernels_are_for_tpus_among_which_short_rows_divide(
   tokens = rows(4, 6, width=length)
   device = jax.sharding.AbstractDevice(platform, num_cores=1, platform=platform)
   mesh = jax.sharding.AbstractMesh(
-    (data, 1, 2), ("data", "fsdp", "tensor"), abstract_device=device
+    (data, 1, 2),
+    ("data", "fsdp", "tensor"),
+    axis_types=(jax.sharding.AxisType.Auto,) * 3,
+    abstract_device=device,
   )
   with jax.sharding.use_abstract_mesh(mesh):
     traced = jax.make_jaxpr(

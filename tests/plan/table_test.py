@@ -58,6 +58,12 @@ REFUSED = dict(
 SIZE = Size(0, {})
 
 
+@pytest.fixture
+def markdown():
+  pytest.importorskip("libtpu", reason="a document names its version")
+  return table.markdown
+
+
 def test_a_line_has_its_units():
   head, columns, line, *_ = table.text([row("ce")]).splitlines()
   assert head.startswith("v5e:2x4: 8 chips of 197 TFLOP/s and 15.75 GiB")
@@ -78,25 +84,25 @@ def test_a_line_has_its_units():
 def test_what_does_not_fit_says_why():
   said = table.text([row("ce", **REFUSED)])
   assert " no " in said and "ce: 64 queries do not divide by 256" in said
-  page = table.markdown([row("ce", **REFUSED)], "some.py", SIZE)
+
+
+def test_a_document_says_why_something_does_not_fit(markdown):
+  page = markdown([row("ce", **REFUSED)], "some.py", SIZE)
   assert "- ce: 64 queries do not divide by 256" in page
 
 
-def test_slices_stand_side_by_side_with_sums_of_what_is_known():
+def test_slices_stand_side_by_side_with_sums_of_what_is_known(markdown):
   rows = [row(s, t) for t in ("v5e:2x4", "v5e:16x16") for s in ("de", "ce")]
   rows[-1] |= REFUSED
-  page = table.markdown(rows, "some.py", SIZE)
+  page = markdown(rows, "some.py", SIZE)
   assert "| ce | 0.40 (3.2) | does not divide |" in page
   assert "| all | 0.80 (6.4) | - |" in page
   rows[0] |= dict(hours=None, chip_hours=None, steps=None)
-  assert "| de | unknown | 0.40 (102.4) |" in table.markdown(
-    rows, "some.py", SIZE
-  )
+  assert "| de | unknown | 0.40 (102.4) |" in markdown(rows, "some.py", SIZE)
 
 
-def test_a_document_names_versions_and_sources_of_its_chips():
-  pytest.importorskip("libtpu", reason="its version is named")
-  page = table.markdown([row("ce")], "configs/some.py", SIZE)
+def test_a_document_names_versions_and_sources_of_its_chips(markdown):
+  page = markdown([row("ce")], "configs/some.py", SIZE)
   assert page.startswith("# configs/some.py on TPU slices\n")
   assert "libtpu 0." in page and "docs.cloud.google.com/tpu/docs/v5e |" in page
   assert "v5p" not in page.partition("## Chips")[2]
@@ -109,8 +115,8 @@ def test_scaled_batches_are_a_section_of_their_own():
   assert "| ce | 3.0 | 3.0 | 36.0 | 37.0 |" in page
 
 
-def test_the_lengths_that_were_assumed_are_said():
+def test_the_lengths_that_were_assumed_are_said(markdown):
   known = Size(0, {}, query_tokens=9, passage_tokens=77)
   rows = [row("ce")]
-  assert "9 (queries) and 77 (passages)" in table.markdown(rows, "x", known)
-  assert "of the greatest length" in table.markdown(rows, "x", SIZE)
+  assert "9 (queries) and 77 (passages)" in markdown(rows, "x", known)
+  assert "of the greatest length" in markdown(rows, "x", SIZE)

@@ -71,7 +71,7 @@ class BertConfig:
   chunks: int = 1
   dtype: str = "float32"
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_known("dtype", self.dtype, DTYPES)
     check_known("remat", self.remat, REMATS)
     if self.heads < 1 or self.width % self.heads:
@@ -211,7 +211,7 @@ def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
   ends = list(itertools.accumulate(x.size for x in matrices))
   drawn = iter(jnp.split(0.02 * jax.random.normal(key, (ends[-1],)), ends[:-1]))
 
-  def leaf(path: tuple, x: jax.ShapeDtypeStruct) -> Array:
+  def leaf(path: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> Array:
     if len(x.shape) > 1:
       return next(drawn).reshape(x.shape)
     return jnp.full(x.shape, float(path[-1].key == "scale"))

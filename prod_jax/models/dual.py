@@ -45,7 +45,7 @@ class DualEncoder:
   similarity: str
   scale: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     bert.check_known("pooling", self.pooling, POOLINGS)
     bert.check_known("similarity", self.similarity, SIMILARITIES)
     if self.similarity == "dot" and self.scale != 1:
@@ -87,7 +87,7 @@ class DualEncoder:
     """
     weights = params["encoder" if self.tied else tower]
 
-    def embed(texts: Texts, key: PRNGKeyArray | None):
+    def embed(texts: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       _, out = bert.encode(self.bert, weights, tokens_of(texts), key)
       return tuple(self._vector(x, texts, tower) for x in out["layers"])
 

@@ -95,7 +95,9 @@ class LateInteraction:
       tokens = _augmented(tokens, self.mask_id)
     weights = params["encoder" if self.tied else tower]
 
-    def embed(tokens: Tokens, key: PRNGKeyArray | None):
+    def embed(
+      tokens: Tokens, key: PRNGKeyArray | None
+    ) -> tuple[LateEmbedding, ...]:
       _, out = bert.encode(self.bert, weights, tokens, key)
       where = jnp.asarray(tokens.segment) != 0
       vectors = (self._project(params, x) for x in out["layers"])

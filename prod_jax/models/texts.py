@@ -143,7 +143,7 @@ def in_chunks(
     lambda x: x.reshape(-1, chunks, *x.shape[1:]).swapaxes(0, 1), texts
   )
 
-  def body(_: None, part: tuple) -> tuple[None, PyTree]:
+  def body(_: None, part: tuple[T, Any]) -> tuple[None, PyTree]:
     return None, embed(*part)
 
   # Loop bodies are not merged with their repetition: nothing to prevent.

@@ -53,6 +53,7 @@ def without_files(name: str, variant: str, folder: pathlib.Path, *more: str):
   """The same run with random weights, so that no folder is opened."""
   models = load(name, variant).models
   overrides = [f"models.{model}.weights=" for model in models]
+  overrides += [f"models.{model}.layers=()" for model in models]
   overrides.append("data.tokenizer=packaged")
   run = Run(load(name, variant, *overrides, *more), Processes(folder))
   # What checks ask of a set, which is not here.

@@ -15,6 +15,7 @@ LEVELS = {
   "config": 1,
   "config_file": 1,
   "kinds": 1,
+  "model_kinds": 1,
   "strict": 1,
   "sharding": 1,
   "per_device": 1,
@@ -41,6 +42,8 @@ LEVELS = {
 # Rooms of one level that do know each other.
 NEIGHBOURS = {
   ("config", "kinds"),
+  ("config", "model_kinds"),
+  ("model_kinds", "strict"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),

@@ -126,6 +126,7 @@ def load(
   names = {key: _name(key, kept) for key in shapes}
   with safetensors.safe_open(file, framework="numpy") as tensors:
     stored = _canonical(tensors.keys())
+    # Before any tensor is read: what does not fit is named at once, and whole.
     _check(file, tensors, stored, names, shapes, whole=layers is None)
     flat = {
       key: _turned(key, tensors.get_tensor(stored[name]))
@@ -200,6 +201,7 @@ def save(
   for source in map(pathlib.Path, tokenizer_files):
     _replace(folder / source.name, lambda to, s=source: shutil.copyfile(s, to))
   _replace(folder / CONFIG, described.to_json_file)
+  # The last file: who finds weights finds the others.
   _replace(
     folder / WEIGHTS,
     lambda to: safetensors.numpy.save_file(tensors, to, metadata=notes),

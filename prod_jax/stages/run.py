@@ -15,12 +15,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, packaged, sharding, strict
+from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, hf
-from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
+from prod_jax.models import Encoder, build, hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -130,56 +127,32 @@ class Run:
         f"{where}.model: {name} has {model.bert.heads} attention heads, which "
         f"do not divide by config.mesh.tensor={tensor}"
       )
-    sharding.shardings(params_of(model), self.mesh)
+    sharding.shardings(build.shapes_of(model), self.mesh)
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self.model_config(name)
-    bert = encoders.encoder_of(
+    bert = encoders.bert_of(
       f"config.models.{name}",
       model,
       self.config.data,
       lambda: self.tokenizer.vocab_size,
     )
-    if model.kind in ("cross", "pairwise"):
-      return CrossEncoder(bert=bert, pooling=model.pooling)
-    if model.kind == "late":
-      return LateInteraction(
-        bert=bert,
-        tied=model.tied,
-        projection=model.projection,
-        mask_id=self.tokenizer.special.mask if model.mask_queries else None,
-      )
-    return DualEncoder(
-      bert=bert,
-      tied=model.tied,
-      pooling=model.pooling,
-      similarity=model.similarity,
-      scale=model.scale,
-    )
+    return build.encoder_of(model, bert, lambda: self.tokenizer.special.mask)
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
     A loaded encoder fills every tower; heads and projections are drawn.
     """
-    model, encoder = self.config.models[name], self.model(name)
+    model, encoder = self.model_config(name), self.model(name)
+    key = jax.random.key(seed)
     if not model.weights:
-      return encoder.init(jax.random.key(seed))
+      return encoder.init(key)
     folder = encoders.weights_folder(model)
-    loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
+    tower = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
-    parts = params_of(encoder).keys()
-    heads = parts & {"head", "projection"}
-    towers = {k: loaded for k in parts - heads}
-    if not heads:
-      return towers
-
-    @jax.jit  # what is not asked for is not drawn
-    def drawn(key: jax.Array) -> Any:
-      return {k: v for k, v in encoder.init(key).items() if k in heads}
-
-    return towers | drawn(jax.random.key(seed))
+    return build.init_around(encoder, tower, key)
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -206,7 +179,7 @@ class Run:
       },
     }
 
-  def model_config(self, name: str) -> config.Model:
+  def model_config(self, name: str) -> model_kinds.Model:
     """What the config says of a model.
 
     Raises:
@@ -322,8 +295,3 @@ class Job(Generic[S]):
         f"{self.where}.candidates is {candidates!r}, but "
         f"{getattr(stage, role)} scored the lists of {scored!r}"
       )
-
-
-def params_of(encoder: Encoder) -> Any:
-  """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
-  return jax.eval_shape(encoder.init, jax.random.key(0))

@@ -23,6 +23,8 @@ LEVELS = {
   "packaged": 1,
   "compilation": 1,
   "coordination": 1,
+  "progress": 1,
+  "ragged": 1,
   "storage": 1,
   "processes": 1,
   "sets": 2,

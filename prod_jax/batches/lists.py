@@ -4,7 +4,6 @@ Which of their columns a step takes is draws.py.
 """
 
 import pathlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -108,14 +107,6 @@ def keep_negatives(lists: Candidates, negatives: int, most: int) -> Candidates:
     rank=take(lists.rank, -1),
     score=take(lists.score, np.nan),
   )
-
-
-def padded_rows(rows: Sequence[Sequence[int]], most: int) -> np.ndarray:
-  """Lines of rows of a table as one array, int32 [Q, most], -1 padded."""
-  out = np.full((len(rows), most), -1, np.int32)
-  for line, found in zip(out, rows, strict=True):
-    line[: len(found)] = found
-  return out
 
 
 def relabel(

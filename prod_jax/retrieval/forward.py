@@ -29,7 +29,7 @@ from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
 from prod_jax.batches.tokens import Special
 from prod_jax.models import Encoder
-from prod_jax.retrieval.nearest import power_of_two
+from prod_jax.retrieval.tiles import power_of_two
 
 SHAPES = 4  # lengths of rows that hold one text
 _SAMPLE = 16_384  # texts by which the length of a shared row is chosen

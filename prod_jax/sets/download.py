@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import requests
-import tqdm
 from absl import logging
 
+from prod_jax import progress, storage
 from prod_jax.sets.records import DataError
 
 _ATTEMPTS = 6
@@ -86,17 +86,16 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
     if path.is_file():
       _check_again(path, remote)
       return path
-    part = folder / f"{remote.name}.part"
-    _download(remote, part)
-    record = _digests(part)
-    if remote.md5 and record["md5"] != remote.md5:
-      part.unlink()
-      raise DataError(
-        f"{remote.url}: its MD5 is {record['md5']}, expected {remote.md5}; the "
-        "download was deleted. Run again, or fetch the files by hand and name "
-        "their folder as data.path"
-      )
-    part.rename(path)
+    with storage.whole_file(path) as part:
+      _download(remote, part)
+      record = _digests(part)
+      if remote.md5 and record["md5"] != remote.md5:
+        part.unlink()
+        raise DataError(
+          f"{remote.url}: its MD5 is {record['md5']}, expected {remote.md5}; "
+          "the download was deleted. Run again, or fetch the files by hand and "
+          "name their folder as data.path"
+        )
     _record(path, remote, record)
   return path
 
@@ -144,28 +143,20 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
     size = have + int(response.headers.get("Content-Length", 0))
     with (
       open(part, "ab" if have else "wb") as file,
-      tqdm.tqdm(
-        total=size,
-        initial=have,
-        desc=remote.name,
-        unit="B",
-        unit_scale=True,
-        disable=None,
-      ) as bar,
+      progress.Meter(
+        remote.name, size, unit="B", unit_scale=True, initial=have
+      ) as meter,
     ):
       for chunk in response.iter_content(_RECEIVED):
         file.write(chunk)
         have += len(chunk)
-        bar.update(len(chunk))
-        if bar.disable:
-          logging.log_every_n_seconds(
-            logging.INFO,
-            "%s: %.2f of %.2f GiB",
-            60,
-            remote.name,
-            have / 2**30,
-            size / 2**30,
-          )
+        meter.add(
+          len(chunk),
+          "%s: %.2f of %.2f GiB",
+          remote.name,
+          have / 2**30,
+          size / 2**30,
+        )
   tag.unlink(missing_ok=True)
 
 

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from absl import logging
 
-from prod_jax.sets import progress
+from prod_jax import progress
 from prod_jax.sets.records import DataError
 
 OnError = Literal["raise", "skip"]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from prod_jax.sets import progress
+from prod_jax import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

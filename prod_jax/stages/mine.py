@@ -12,10 +12,10 @@ from prod_jax.batches.lists import (
   Candidates,
   first_rank,
   keep_negatives,
-  padded_rows,
   relabel,
   save_lists,
 )
+from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
 from prod_jax.sets import answers
 from prod_jax.stages.run import Job

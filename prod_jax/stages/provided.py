@@ -11,7 +11,8 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, strict
-from prod_jax.batches.lists import Candidates, padded_rows, save_lists
+from prod_jax.batches.lists import Candidates, save_lists
+from prod_jax.ragged import padded_rows
 from prod_jax.stages.run import Job
 
 

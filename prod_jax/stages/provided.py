@@ -17,7 +17,7 @@ from prod_jax.stages.run import Job
 
 def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": job.run.dataset.fingerprint, "seed": job.seed}
+  return {"dataset": job.run.located.fingerprint, "seed": job.seed}
 
 
 def check(job: Job[kinds.Provided]) -> None:

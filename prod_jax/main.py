@@ -45,7 +45,8 @@ _DRY_RUN = flags.DEFINE_bool(
 _COORDINATOR = flags.DEFINE_string(
   "coordinator",
   "",
-  "host:port of process 0, where a run has several; on TPU VMs it is found.",
+  "Address host:port of process 0, where a run has several; on TPU VMs it is "
+  "found.",
 )
 _PROCESSES = flags.DEFINE_integer(
   "processes", 0, "How many processes the run has; on TPU VMs it is found."

@@ -41,6 +41,7 @@ LEVELS = {
 # Rooms of one level that do know each other.
 NEIGHBOURS = {
   ("config", "kinds"),
+  ("main", "cli"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),

@@ -21,9 +21,13 @@ _TOPOLOGY = flags.DEFINE_list(
   "topology", None, "TPU slices, such as v5e:2x4.", required=True
 )
 _STAGE = flags.DEFINE_list("stage", [], "Plan these stages only.")
-_JSON = flags.DEFINE_bool("json", False, "Print a list, a row a stage.")
-_MARKDOWN = flags.DEFINE_bool("markdown", False, "Print a document.")
-_LARGEST = flags.DEFINE_bool("largest", True, "Search the largest batch.")
+_JSON = flags.DEFINE_bool("json", False, "Print a list as JSON, a row a stage.")
+_MARKDOWN = flags.DEFINE_bool(
+  "markdown", False, "Print a document in Markdown."
+)
+_LARGEST = flags.DEFINE_bool(
+  "largest", True, "Search the largest batch that fits."
+)
 _SCALE = flags.DEFINE_integer(
   "scale_batch",
   0,

@@ -1,4 +1,4 @@
-"""Stage kind `mine`: candidate lists for training queries.
+"""Stage kind `mine`: candidate lists for the labelled queries of a split.
 
 Leaves `candidates/` as `batches.lists.Candidates` describes it.
 """

@@ -1,8 +1,8 @@
 """Stage kind `provided`: the lists that came with the data set.
 
-Leaves `candidates/` as `batches.lists.Candidates` describes it, as if nothing
-had been retrieved: the set's own negatives in its order, then the labelled
-positives, all without rank and score.
+Leaves `candidates/` as `batches.lists.Candidates` describes it: the set's own
+negatives in its order, then the labelled positives. Nothing was retrieved, so
+none of them has a rank or a score.
 """
 
 from typing import Any

@@ -4,8 +4,8 @@ Every builder has two configs, `passages` and `queries`, and is made of what
 stands here: the features, the cutting into shards, writing these in several
 processes or on Beam, and the tables of ids. Each keeps the order of its source:
 row r of the collection is the r-th passage read. Beside the records of a split
-stand its ids as ids.py keeps them, so that opening a collection does not read
-its texts.
+stand its ids as sets/ids.py keeps them, so that opening a collection does not
+read its texts.
 
 Where the texts come from is in the builders' own files. TensorFlow is never
 imported: TFDS does without it as long as nothing is shuffled at writing.

@@ -1,7 +1,8 @@
 """Where arrays live: the mesh, the rule table, and shardings made of them.
 
-The only module that knows of devices. Everything else is written for one
-global view; the compiler inserts what the shardings made here imply.
+Everything else is written for one global view, and the compiler inserts what
+the shardings made here imply. The exception is a kernel, which the compiler
+cannot divide: what each device does of it is per_device.py.
 """
 
 import math

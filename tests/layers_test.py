@@ -46,6 +46,7 @@ NEIGHBOURS = {
   ("config", "kinds"),
   ("config", "model_kinds"),
   ("model_kinds", "strict"),
+  ("main", "cli"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),

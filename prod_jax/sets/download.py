@@ -50,18 +50,38 @@ class Remote(NamedTuple):
     return self.url.rpartition("/")[2]
 
 
+class Downloads(NamedTuple):
+  """Where the downloads of a set are.
+
+  Attributes:
+    folder: of them.
+    may_fetch: whether what is not there may be fetched now.
+  """
+
+  folder: pathlib.Path
+  may_fetch: bool = True
+
+
+class NotDownloaded(DataError):
+  """A file that nobody has fetched yet, where none may be fetched."""
+
+
 def folder_of(
-  path: str, downloads: pathlib.Path, remotes: Sequence[Remote]
+  path: str, downloads: Downloads, remotes: Sequence[Remote]
 ) -> pathlib.Path:
   """The folder that the user named, or the one with all downloads.
 
   Raises:
+    NotDownloaded: one of them is not there and may not be fetched.
     DataError: there is none, or a download fails.
   """
   if not path:
     for remote in remotes:
-      fetch(remote, downloads)
-    return downloads
+      if downloads.may_fetch:
+        fetch(remote, downloads.folder)
+      elif not recorded(downloads.folder / remote.name):
+        raise NotDownloaded(f"{remote.url} is not downloaded yet")
+    return downloads.folder
   folder = pathlib.Path(path).resolve()
   if not folder.is_dir():
     raise DataError(f"{path}: data.path is no folder")
@@ -71,7 +91,8 @@ def folder_of(
 def recorded(path: pathlib.Path) -> str:
   """The SHA-256 of an unchanged download, "" where there is no record of it."""
   known = _read_record(path)
-  return known["sha256"] if _is_unchanged(path, known) else ""
+  there = path.is_file() and _is_unchanged(path, known)
+  return known["sha256"] if there else ""
 
 
 def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:

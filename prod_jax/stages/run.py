@@ -50,12 +50,14 @@ class Run:
     processes: its processes, and their working folder.
     beam: pipeline options of a Beam runner that is to prepare the data.
     devices: what the mesh is made of; None is all there are.
+    may_fetch: whether a data set that is not there may be downloaded.
   """
 
   config: config.Config
   processes: Processes
   beam: tuple[str, ...] = ()
   devices: Sequence[jax.Device] | None = None
+  may_fetch: bool = True
 
   @property
   def workdir(self) -> pathlib.Path:
@@ -72,25 +74,23 @@ class Run:
     return self.workdir / f"{number:02d}-{name}"
 
   @functools.cached_property
-  def dataset(self) -> datasets.Dataset:
+  def located(self) -> datasets.Located:
+    """The data set's files; what is not there is downloaded, if it may be."""
     data = self.config.data
     if data.name in ("folder", "beir") and not data.path:
       raise strict.ConfigError(
         f"config.data.path is not set: the folder that {data.name!r} reads"
       )
+    data_dir = str(data.data_dir or self.workdir / "data")
     return self.processes.first_then_others(
-      lambda: datasets.open_dataset(
-        data.name,
-        data.path,
-        str(data.data_dir or self.workdir / "data"),
-        on_error=data.on_error,
-        max_queries=data.max_queries,
-        max_passages=data.max_passages,
-        titles=data.titles,
-        max_characters=data.max_characters,
-        beam=self.beam,
-      )
+      lambda: datasets.locate(data, data_dir, may_fetch=self.may_fetch)
     )
+
+  @functools.cached_property
+  def dataset(self) -> datasets.Dataset:
+    """The data set, prepared now unless it was before."""
+    located = self.located
+    return self.processes.first_then_others(lambda: located.open(self.beam))
 
   @functools.cached_property
   def tokenizer(self) -> tokens.Tokenizer:
@@ -170,7 +170,7 @@ class Run:
   def data_fingerprint(self) -> dict[str, Any]:
     """All that decides the tokens a stage sees."""
     return {
-      "dataset": self.dataset.fingerprint,
+      "dataset": self.located.fingerprint,
       "tokenizer": self.tokenizer.fingerprint,
       "data": {
         k: v

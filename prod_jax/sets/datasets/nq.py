@@ -86,7 +86,7 @@ class Example(NamedTuple):
 
 
 def source(
-  path: str, downloads: pathlib.Path, on_error: OnError
+  path: str, downloads: download.Downloads, on_error: OnError
 ) -> published.Source:
   """The set in a folder, or downloaded.
 

@@ -1,0 +1,29 @@
+"""Progressive distillation for dense retrieval, in JAX on TPUs.
+
+main          the command: the stages of a config, run or shown
+cli           the other commands
+curriculum    order of stages, artefacts, hashes, DONE files, resume
+stages        what a stage does: one module a kind
+plan          what a config would take of a TPU slice
+report        a run for human eyes
+methods       what a student learns from: one module a paper
+train         from one state to the next, and a stage of that
+retrieval     parameters and a collection to embeddings, lists and scores
+models        encoders, as pure functions of their parameters
+losses        scores to one number a query
+batches       tokens and lists to batches
+sets          text: collections, queries and labels
+batch         what a batch holds, and the letters of its axes
+config        the sections of a config
+kinds         the kinds of stage that a config can name
+config_file   config files and overrides, read into these
+strict        mappings to dataclasses, with the key that was meant
+metrics       ranked passages and judgements to figures
+sharding      the mesh, and where each array lies on it
+per_device    what each device does with its own rows and heads
+processes     those of a run: where they meet, when they stop
+coordination  keys, values and beats between them
+storage       a working folder on a disk or in a bucket
+compilation   compiled programs, kept on disk
+packaged      files that came with an installed package
+"""

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -11,16 +10,16 @@ import numpy as np
 import pytest
 
 from prod_jax import packaged
+from tests import pages
 from tests.main_test import CACHE, environment
 
 REPO = pathlib.Path(__file__).parents[1]
-PAGE = (REPO / "docs" / "ADD_A_METHOD.md").read_text()
+PAGE = "ADD_A_METHOD.md"
 
 
-def blocks(kind: str) -> list[str]:
+def texts(language: str) -> list[str]:
   """The page's fenced blocks of a language."""
-  found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, flags=re.M | re.S)
-  return [text for language, text in found if language == kind]
+  return [block.text for block in pages.blocks(PAGE, language)]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def folder(tmp_path_factory):
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   folder = tmp_path_factory.mktemp("mine")
-  method, config, _ = blocks("python")
+  method, config, _ = texts("python")
   (folder / "my_methods").mkdir()
   (folder / "my_methods" / "jeffreys.py").write_text(method)
   (folder / "my_config.py").write_text(config)
@@ -59,7 +58,7 @@ def run(folder, line, *more):
 
 
 def test_the_example_trains_and_is_measured(folder):
-  (line,) = (b for b in blocks("") if "prod_jax.main" in b)
+  (line,) = (b for b in texts("") if "prod_jax.main" in b)
   done = run(folder, line)
   assert done.returncode == 0, done.stderr[-4000:]
   stage = next((folder / "runs" / "jeffreys").glob("*-jeffreys"))
@@ -91,7 +90,7 @@ def test_the_example_trains_and_is_measured(folder):
 def test_what_the_page_promises_is_refused_is_refused(
   folder, argument, message
 ):
-  (line,) = (b for b in blocks("") if "prod_jax.main" in b)
+  (line,) = (b for b in texts("") if "prod_jax.main" in b)
   more = [f"--config.stages.jeffreys.{argument}", "--dry_run"]
   if argument.startswith("model"):
     more.insert(1, "--config.stages.jeffreys.init=")

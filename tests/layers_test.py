@@ -9,6 +9,7 @@ import pytest
 REPO = pathlib.Path(__file__).parents[1]
 PACKAGE = REPO / "prod_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
+PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
   "batch": 1,
@@ -165,6 +166,16 @@ def test_sizes(path):
 def test_each_module_says_what_it_holds(path):
   if path.read_text().strip():
     assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda p: str(p.name))
+def test_a_package_has_a_map_of_its_modules(folder):
+  """A line a module in the docstring: its name, and what it holds."""
+  text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+  mapped = re.findall(r"^(\w+) {2,}\S", text or "", flags=re.M)
+  modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+  packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+  assert sorted(mapped) == sorted(modules | packages)
 
 
 def test_no_drawer_for_everything():

@@ -1,0 +1,7 @@
+"""Commands besides that of `main`; each prints its result.
+
+prepare     data and tokens, made ahead of a run
+plan        what a run would take of a TPU slice
+report      figures of runs as Markdown
+distilbert  DistilBERT's weights as those of a BERT
+"""

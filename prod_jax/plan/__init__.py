@@ -9,8 +9,8 @@ forward    of stages that run a frozen model
 programs   of a whole config
 analytic   the FLOPs that a model needs
 compiled   what the compiler makes of a program
-hlo        the compiler's text read
-cost       what it costs a device: matmuls, collectives, traffic
+hlo        the compiler's text, parsed
+cost       matmuls, collectives and traffic that stand in it
 search     the largest batch that fits
 estimate   all of it as one row a stage and slice
 table      rows for people

@@ -1,6 +1,19 @@
 """A run for human eyes: tables, and one HTML page with figures and examples.
 
 It reads what the stages left in a workdir and changes none of it.
+
+record    what a run left, read
+tables    its figures as rows, for a terminal and for Markdown
+page      the HTML page
+figures   the page's sections with charts
+examples  the page's queries, answered by the first and the last student
+scores    what a teacher and the miner before it thought of the same lists
+picture   the curriculum drawn
+lineage   what it is drawn of: stages, and what feeds what
+plots     charts
+axes      the frame of a chart
+markup    HTML and SVG as values
+style     the style sheet
 """
 
 from prod_jax.report.page import write_page

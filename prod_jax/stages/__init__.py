@@ -76,6 +76,7 @@ def job_of(run: Run, name: str) -> Job[Any]:
       kind that its role does not take.
   """
   stages = run.config.stages
+  # The order of the config is that of the run: no cycle can be written.
   before = list(stages)[: list(stages).index(name)]
   read = sources.reads(stages[name])
   for role, source in read.items():

@@ -28,6 +28,7 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
   Raises:
     ConfigError: with more clusters than queries.
   """
+  # k-means is not divided; the others wait where the stage ends.
   if not job.run.processes.first:
     return {}
   clusters = job.stage.clusters

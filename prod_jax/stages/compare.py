@@ -42,7 +42,7 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
     better = ask(start + line, first, second)
     if job.stage.both_orders:
       worse = ask(start + line, second, first)
-      better = (better + 1 - worse) / 2
+      better = (better + 1 - worse) / 2  # two answers to one question
     prefer = np.zeros(block_QJ2.shape[:2], np.float32)
     prefer[line, pair] = better
     return {"prefer": prefer}

@@ -74,6 +74,7 @@ def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
     [texts[int(row)] for row in ids[~label & (ids >= 0)]],
     stage,
     tokens.special.mask,
+    # Of the list, not of the block: a resumed run draws the same.
     np.random.default_rng((job.seed, number)),
   )
   missing = stage.strengthened + stage.masked - len(made)

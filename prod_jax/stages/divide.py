@@ -39,10 +39,12 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
   Raises:
     ConfigError: when fewer than `least` queries are left.
   """
+  # A few comparisons of arrays on disk: the others wait where the stage ends.
   if not job.run.processes.first:
     return {}
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
   scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
+  # Both ranks are of the same passages, before and after the teacher.
   student_Q = divide.student_ranks(lists)
   teacher_Q = divide.teacher_ranks(lists, scores_QC)
   kept_Q = divide.keep(student_Q, teacher_Q, job.stage)

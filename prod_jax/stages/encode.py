@@ -57,6 +57,7 @@ def _encode_queries(
 ) -> None:
   """Writes the queries of a split in one piece."""
   processes = job.run.processes
+  # A folder a split: blocks are named by their rows alone.
   paths = blocks.compute(
     job.folder / blocks.FOLDER / split,
     rows,
@@ -67,5 +68,6 @@ def _encode_queries(
     unit="queries",
   )
   if processes.first:
+    # Few beside the passages: one file, of which later stages map rows.
     (vectors,) = blocks.gather(paths, ["vectors"], processes)
     np.save(job.folder / f"queries-{split}.npy", vectors)

@@ -63,6 +63,7 @@ def bert_of(
       f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
       "0 to have it chosen"
     )
+  # What a folder does not decide: how the model is trained.
   return dataclasses.replace(
     bert,
     dropout=model.dropout,

@@ -79,6 +79,7 @@ def _rerank(
     np.arange(len(ids)),
     ids,
   )
+  # Stable, with padding last: equal scores stay in the retriever's order.
   order = np.argsort(np.where(ids >= 0, -scores, np.inf), axis=1, kind="stable")
   return (
     np.take_along_axis(ids, order, axis=1),

@@ -96,6 +96,7 @@ def examples(job: TrainJob) -> Examples:
   run, cached = job.run, sources.loaded(job)
   positives = run.dataset.positive_rows("train")
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
+  # Only a query with a list can draw from one; a divide stage keeps some.
   if job.stage.candidates:
     rows = np.array(cached["candidates"].query)
   if job.stage.queries:
@@ -159,5 +160,6 @@ def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:
   """The cluster of each training row, int32, where batches go by cluster."""
   if not job.stage.clusters:
     return None
+  # Stored by query row: `rows` may be some of them.
   path = job.inputs["clusters"] / "clusters.npy"
   return np.load(path, allow_pickle=False)[rows]

@@ -43,6 +43,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   positives = job.run.dataset.positive_rows(stage.split)
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
   rows = rows[: stage.limit or None]
+  # Of all queries: lists of every block are to have the same width.
   most = max(len(positives[row]) for row in rows)
   index = search.open_index(stage.index, vectors)
 

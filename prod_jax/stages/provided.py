@@ -36,6 +36,8 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
     DataError: the data set has no negatives of its own.
     ConfigError: none of its queries has both.
   """
+  # Nothing here is worth dividing. The others wait where the stage ends; what
+  # all processes make together, the data set, they have opened before.
   if not job.run.processes.first:
     return {}
   stage = job.stage

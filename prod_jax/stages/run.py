@@ -230,6 +230,8 @@ class Job(Generic[S]):
 
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its trained weights, on each device of this process."""
+    # All processes make `tokens` together: where only one comes here, as in
+    # reranking, all have asked for them before.
     return FrozenModel(
       model=self.model_of(role),
       copies=sharding.copies(self.run.trained_params(self.inputs[role])),

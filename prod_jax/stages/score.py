@@ -31,6 +31,7 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
   frozen = job.frozen("params")
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  # Lists hold rows of the split that they were made for.
   queries = job.run.tokens.queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:

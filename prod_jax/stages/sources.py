@@ -169,6 +169,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
 def reads(stage: kinds.Stage) -> dict[str, str]:
   """The names of the stages that a stage reads, by role."""
   named = {role: getattr(stage, role) for role in ROLES[stage.kind]}
+  # START is no stage: what is read of it is the stage's own beginning.
   return {k: v for k, v in named.items() if v and v != START}
 
 

@@ -66,6 +66,7 @@ def check(job: Job[kinds.Train]) -> None:
       f"{job.where}.batch_size is {stage.batch_size}; it must be a multiple of "
       f"{groups}: devices along data and fsdp times accumulation times chunks"
     )
+  # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
 
 
@@ -187,6 +188,7 @@ def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
     else run.first_params(stage.model, job.seed)
   )
   teacher = run.trained_params(job.inputs["teacher"]) if stage.teacher else None
+  # Copied: an anchor that shared arrays with the state would be donated too.
   return trees(stage, params, teacher, np.array)
 
 

@@ -51,6 +51,7 @@ class Group:
     self.index, self.count = jax.process_index(), jax.process_count()
     self.shared, self.local = workdir, storage.twin(workdir)
     self._stop = threading.Event()
+    self._watch: coordination.Watch | None = None
     self._meetings = 0
 
   @property
@@ -197,10 +198,15 @@ class Group:
 
   # Leaving.
 
-  def part(self) -> None:
-    """Says good-bye, so that nobody takes the silence for a death."""
+  def watch(self) -> None:
+    """Ends this process, until it parts, where another one is lost."""
     if self.count > 1:
-      coordination.part(self.index)
+      self._watch = coordination.Watch(self.index, self.count)
+
+  def part(self) -> None:
+    """Says good-bye, and waits until all have."""
+    if self._watch:
+      self._watch.leave()
 
 
 @contextlib.contextmanager
@@ -209,6 +215,9 @@ def run_of(
 ) -> Iterator[Group]:
   """The group of this run, from its connection to its end.
 
+  All processes reach it together, done or preempted. One that fails does not
+  wait for anyone: see `leave`.
+
   Args:
     workdir: that all processes see.
     coordinator, processes, process_id: as of `coordination.connect`.
@@ -216,11 +225,14 @@ def run_of(
   coordination.connect(coordinator, processes, process_id)
   group = Group(workdir)
   group.listen()
-  if group.count > 1:
-    coordination.watch(group.index, group.count)
+  group.watch()
   if not group.first:
     logging.set_verbosity(logging.WARNING)
-  yield group
+  try:
+    yield group
+  except Preempted:
+    group.part()  # all of them stop, so that this is an end like any other
+    raise
   group.part()
 
 

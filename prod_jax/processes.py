@@ -51,6 +51,7 @@ class Processes:
     self.index, self.count = jax.process_index(), jax.process_count()
     self.shared_folder, self.local_folder = workdir, storage.twin(workdir)
     self._stop = threading.Event()
+    self._watch: coordination.Watch | None = None
     self._meetings = 0
 
   @property
@@ -197,10 +198,15 @@ class Processes:
 
   # Leaving.
 
-  def leave(self) -> None:
-    """Says good-bye, so that nobody takes the silence for a death."""
+  def watch(self) -> None:
+    """Ends this process, until it leaves, where another one is lost."""
     if self.count > 1:
-      coordination.say_goodbye(self.index)
+      self._watch = coordination.Watch(self.index, self.count)
+
+  def leave(self) -> None:
+    """Says good-bye, and waits until all have."""
+    if self._watch:
+      self._watch.leave()
 
 
 @contextlib.contextmanager
@@ -209,6 +215,9 @@ def run_of(
 ) -> Iterator[Processes]:
   """The processes of this run, from its connection to its end.
 
+  All processes reach it together, done or preempted. One that fails does not
+  wait for anyone: see `end`.
+
   Args:
     workdir: that all processes see.
     coordinator, count, process_id: as of `coordination.connect`.
@@ -216,11 +225,14 @@ def run_of(
   coordination.connect(coordinator, count, process_id)
   processes = Processes(workdir)
   processes.listen()
-  if processes.count > 1:
-    coordination.watch(processes.index, processes.count)
+  processes.watch()
   if not processes.first:
     logging.set_verbosity(logging.WARNING)
-  yield processes
+  try:
+    yield processes
+  except Preempted:
+    processes.leave()  # all of them stop, so that this is an end like any other
+    raise
   processes.leave()
 
 

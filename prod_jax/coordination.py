@@ -143,8 +143,8 @@ def _beat(index: int, count: int, host: str, over: threading.Event) -> None:
       continue
     if str(index) in failed:
       return  # this process ends by itself
-    for name, error in failed.items():
-      code, _, said = error.partition(" ")
+    for name, failure in failed.items():
+      code, _, said = failure.partition(" ")
       _end(int(code), f"process {name} of {count} has failed: {said}")
     now = time.monotonic()
     for name, beat in beats.items():

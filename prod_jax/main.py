@@ -182,7 +182,7 @@ def _report(run: Run) -> None:
   sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
-  qrels = {}
+  qrels: dict[str, dict[str, int]] = {}
   for stage in run.config.stages.values():
     if isinstance(stage, kinds.Evaluate):
       qrels |= dataset.qrels(stage.split)

@@ -125,8 +125,8 @@ class Processes:
       storage.write_text(mark, token)
       coordination.put("meeting", token)
     self.meet("working folder")
-    token, deadline = coordination.get("meeting"), time.monotonic() + 10
-    while not (mark.exists() and mark.read_text() == token):
+    agreed, deadline = coordination.get("meeting"), time.monotonic() + 10
+    while not (mark.exists() and mark.read_text() == agreed):
       if time.monotonic() > deadline:
         raise Apart(
           f"process {self.index} does not see what process 0 writes to "
@@ -149,7 +149,8 @@ class Processes:
     """Deletes a folder, here and in the shared folder."""
     shutil.rmtree(path, ignore_errors=True)
     if self.remote(path) != path and self.remote(path).exists():
-      self.remote(path).rmtree()
+      remote: Any = self.remote(path)  # of a bucket
+      remote.rmtree()
 
   # Stopping.
 

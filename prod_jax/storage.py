@@ -16,10 +16,11 @@ import pathlib
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
+from typing import Any, TypeAlias
 
 from etils import epath
 
-Path = pathlib.Path | epath.Path
+Path: TypeAlias = pathlib.Path | epath.Path
 
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
@@ -148,5 +149,5 @@ def _same(source: Path, to: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-  stat = path.stat()
+  stat: Any = path.stat()
   return stat.st_size if isinstance(path, pathlib.Path) else stat.length

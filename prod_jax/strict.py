@@ -95,7 +95,7 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
   origin, args = typing.get_origin(hint), typing.get_args(hint)
   if origin is types.UnionType:
     return _tagged(value, args, path)
-  if dataclasses.is_dataclass(hint):
+  if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     return section(hint, _mapping(value, path), path)
   if origin is Mapping:
     items = _mapping(value, path).items()

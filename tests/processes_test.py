@@ -41,7 +41,7 @@ LONG = (
 ENDING = """
 import os, pathlib, sys, threading
 from prod_jax import coordination, storage
-from prod_jax.group import PREEMPTED, Preempted, run_of
+from prod_jax.processes import PREEMPTED, Preempted, run_of
 
 workdir, ending, address, index = sys.argv[1:]
 last_words = pathlib.Path(workdir) / "last_words"

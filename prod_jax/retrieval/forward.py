@@ -210,7 +210,8 @@ def _shared_rows(
     laid = packing.lay(texts.at(numbers), here, shape, frozen.special)
     place = np.zeros((1, most), np.int32)
     place[0, : len(numbers)] = here.row * S + segment
-    packed = Packed(*(x[None] for x in laid), place)
+    ids, start_RS, length_RS, first_length_RS = (x[None] for x in laid)
+    packed = Packed(ids, start_RS, length_RS, first_length_RS, place)
     yield Work(numbers, packed, np.arange(len(numbers)))
 
 

@@ -14,7 +14,8 @@ Neighbours = tuple[Int32[np.ndarray, "Q K"], Float32[np.ndarray, "Q K"]]
 class Vectors(Protocol):
   """A matrix [rows, D] that is read in slices of rows, or at some of them."""
 
-  shape: tuple[int, ...]
+  @property
+  def shape(self) -> tuple[int, ...]: ...
 
   def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
 

@@ -118,7 +118,7 @@ class Dataset:
     def lists() -> Iterator[np.ndarray]:
       for number in numbers:
         rows = found.of(number)
-        if not isinstance(whole, range):
+        if isinstance(whole, np.ndarray):  # in a smaller haystack
           at = np.searchsorted(whole, rows)
           at = at[whole[np.minimum(at, len(whole) - 1)] == rows]
           rows = at
@@ -262,9 +262,10 @@ def _read_queries(
         f"max_queries asks for {most} queries of {split!r}; there are the "
         f"splits {', '.join(splits)}, and it takes 1 or more"
       )
-  queries, numbers = {}, {}
+  queries: dict[str, list[Query]] = {}
+  numbers: dict[str, Sequence[int]] = {}
   for split in splits:
-    rows = range(builder.info.splits[split].num_examples)
+    rows: Sequence[int] = range(builder.info.splits[split].num_examples)
     if split in limits:
       names = layout.read_ids(builder, split).ids
       rows = smallest_hashes(names, rows, limits[split])
@@ -276,7 +277,7 @@ def _read_queries(
 
 def _open_negatives(
   read: Callable[[], Found],
-  builders: Mapping[str, Any],
+  builders: Mapping[Any, Any],
   split: str,
   numbers: Sequence[int],
 ) -> tuple[Negatives, Sequence[int]]:

@@ -106,7 +106,7 @@ def read_queries(
     DataError: the file cannot be read, or a line is at fault.
   """
   faults = Faults(source, on_error)
-  seen = set()
+  seen: set[str] = set()
   for number, line in read_lines(source, faults):
     columns = line.split("\t")
     if len(columns) != 2:

@@ -75,7 +75,8 @@ def _end_with_parent() -> None:
   parent = multiprocessing.parent_process()
 
   def watch() -> None:
-    parent.join()
+    if parent:
+      parent.join()
     os._exit(1)
 
   threading.Thread(target=watch, daemon=True).start()

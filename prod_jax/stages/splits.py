@@ -18,7 +18,10 @@ def check(config: Config, dataset: Dataset) -> None:
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
       _check_splits(f"config.stages.{name}", stage, dataset)
-    elif getattr(stage, "relevance", "labels") == "answers":
+    elif (
+      isinstance(stage, kinds.Mine | kinds.Evaluate)
+      and stage.relevance == "answers"
+    ):
       dataset.answers(stage.split)
 
 

@@ -71,14 +71,14 @@ def shard_iterators(
   config, folder = builder.builder_config, pathlib.Path(builder.data_dir)
   read = config.read()
   if isinstance(read, collection.Collection):
-    parts = {CORPUS: collection.index(read, folder)}
+    parts: dict[str, Any] = {CORPUS: collection.index(read, folder)}
   else:
     rows = {CORPUS: read} if config.kind == "passages" else read
     parts = {
       split: (_slices(records), ids.table([record.id for record in records]))
       for split, records in rows.items()
     }
-  shards = {}
+  shards: dict[str, list[Callable[[], Iterator]]] = {}
   for split, (pieces, row_of) in parts.items():
     ids.save(row_of, folder, split)
     shards[split] = [functools.partial(_examples, piece) for piece in pieces]

@@ -61,9 +61,7 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
     raise ConfigError(f"--config: there is no file {path}{meant}")
   spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
   if spec is None or spec.loader is None:
-    raise ConfigError(
     raise ConfigError(f"--config: {path} is no Python file (.py)")
-    )
   module = importlib.util.module_from_spec(spec)
   # As for a script, so that a config can start from its neighbour.
   sys.path.insert(0, str(path.parent.resolve()))

@@ -165,7 +165,7 @@ def assemble(pairs: list[Pair]) -> Docs:
 class _Ties:
   """Disjoint sets of things that have to stay together."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._parent: dict[Any, Any] = {}
 
   def root(self, thing: Any) -> Any:

@@ -22,7 +22,7 @@ from prod_jax.losses import preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "ranking_groups")  # names of Sources
@@ -64,9 +64,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "the first"
     )
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout

@@ -17,7 +17,7 @@ import tarfile
 import uuid
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from absl import logging
 
@@ -221,7 +221,7 @@ def remove_unpacked(folder: pathlib.Path) -> None:
     path.unlink()
 
 
-def _member(archive: tarfile.TarFile, source: Member) -> IO[bytes]:
+def _member(archive: tarfile.TarFile, source: Member) -> Any:
   for entry in archive:
     if pathlib.PurePosixPath(entry.name).name == source.name:
       file = archive.extractfile(entry) if entry.isfile() else None

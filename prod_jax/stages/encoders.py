@@ -56,13 +56,7 @@ def bert_of(
       f"{model.kind} tells query and passage apart by 2; set another "
       f"{where}.weights or type_vocab"
     )
-  shares = data.packed and model.kind != "late"
-  if shares and data.row_length and data.row_length < longest:
-    raise strict.ConfigError(
-      f"config.data.row_length is {data.row_length}, and {where}, a model of "
-      f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
-      "0 to have it chosen"
-    )
+  _check_row_length(where, model, data)
   # What a folder does not decide: how the model is trained.
   return dataclasses.replace(
     bert,
@@ -71,6 +65,20 @@ def bert_of(
     remat=model.remat,
     dtype=model.dtype,
   )
+
+
+def _check_row_length(
+  where: str, model: model_kinds.Model, data: config.Data
+) -> None:
+  """Raises ConfigError where a text does not fit the rows that are shared."""
+  longest = _longest(model, data)
+  shares = data.packed and model.kind != "late"
+  if shares and data.row_length and data.row_length < longest:
+    raise strict.ConfigError(
+      f"config.data.row_length is {data.row_length}, and {where}, a model of "
+      f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
+      "0 to have it chosen"
+    )
 
 
 def weights_folder(

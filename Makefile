@@ -1,6 +1,6 @@
 # make quickstart   the whole curriculum on real text, into runs/quickstart
 # make test         the tests
-# make lint         format and lint checks
+# make lint         format, lint and types
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers
@@ -73,6 +73,7 @@ tpu-plan: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 format: $(READY)
 	$(BIN)/ruff format .

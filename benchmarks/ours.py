@@ -14,7 +14,14 @@ import numpy as np
 
 from benchmarks import texts
 from benchmarks.side import CLIP, DECAY, NEGATIVES, RATE, SCALE
-from prod_jax import compilation, config, kinds, packaged, sharding
+from prod_jax import (
+  compilation,
+  config,
+  kinds,
+  model_kinds,
+  packaged,
+  sharding,
+)
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.models import hf
@@ -62,8 +69,8 @@ def run_of(
     data=data,
     mesh=config.Mesh(),
     models=dict(
-      dual=config.Model(scale=SCALE, **dual, **packed),
-      cross=config.Model(kind="cross", pooling="cls", **packed),
+      dual=model_kinds.Dual(scale=SCALE, **dual, **packed),
+      cross=model_kinds.Cross(kind="cross", pooling="cls", **packed),
     ),
     stages=_stages(batch, candidates),
   )

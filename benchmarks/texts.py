@@ -80,13 +80,12 @@ def pairs(folder: pathlib.Path) -> list[tuple[str, str]]:
 
 def prepare(cache: pathlib.Path, data: str) -> None:
   """Writes the folder of pydocs, or of a folder in the MS MARCO layout."""
-  from prod_jax import packaged
+  from prod_jax import config, packaged
   from prod_jax.batches import tokens
   from prod_jax.sets import dataset
 
-  found = dataset.open_dataset(
-    "folder" if data else "pydocs", data, str(cache / "prepared")
-  )
+  wanted = config.Data(name="folder" if data else "pydocs", path=data)
+  found = dataset.locate(wanted, str(cache / "prepared")).open()
   tokenizer = tokens.load_tokenizer(packaged.model_folder())
   titled = [
     f"{p.title}. {p.text}" if p.title else p.text for p in found.passages

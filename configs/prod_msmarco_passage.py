@@ -218,7 +218,10 @@ def student(layers: int) -> dict:
 
 
 def bert(weights: str = "models/ernie-2.0-base-en") -> dict:
-  """A base encoder: first token, plain dot product, dropout 0.1 [C]."""
+  """A base encoder, dropout 0.1 [C].
+
+  First token and dot product [C] are what `model_kinds` has.
+  """
   return dict(
     weights=weights,
     width=768,
@@ -228,7 +231,6 @@ def bert(weights: str = "models/ernie-2.0-base-en") -> dict:
     vocab_size=30_522,
     type_vocab=4 if "ernie" in weights else 2,
     max_positions=512,
-    pooling="cls",
     dropout=0.1,
     dtype="bfloat16",
   )

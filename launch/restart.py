@@ -36,6 +36,8 @@ def verdict(runs: Mapping[str, str], hosts: int) -> str:
     return "again"  # a VM goes down: what the others ended with is its doing
   if states - START_AGAIN - {DONE, "running"}:
     return "failed"
+  if states == {FIRST_LOST} and len(runs) == hosts:
+    return "failed"  # nobody was lost: the first process itself has aborted
   if states & START_AGAIN:
     return "again"
   if len(runs) < hosts:

@@ -37,8 +37,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
       "--dry_run", action="store_true", help="print the commands, run none"
     )
     if name == "logs":
-      command.add_argument("--worker", default="0", help="VM number, or all")
-      command.add_argument("--slice", default="0", help="slice number, or all")
+      command.add_argument(
+        "--worker", default="0", help="number of the VM whose log it is, or all"
+      )
+      command.add_argument(
+        "--slice", default="0", help="number of the slice of that VM, or all"
+      )
     if name == "restart":
       command.add_argument(
         "--delete_when_done",
@@ -46,7 +50,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="delete the slice at the end, also if the run has failed",
       )
     if name == "delete":
-      command.add_argument("--yes", action="store_true", help="do not ask")
+      command.add_argument(
+        "--yes", action="store_true", help="delete without asking"
+      )
   return parser.parse_args(argv)
 
 

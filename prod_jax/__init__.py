@@ -16,6 +16,7 @@ sets          text: collections, queries and labels
 batch         what a batch holds, and the letters of its axes
 config        the sections of a config
 kinds         the kinds of stage that a config can name
+model_kinds   the kinds of model, the same
 config_file   config files and overrides, read into these
 strict        mappings to dataclasses, with the key that was meant
 metrics       ranked passages and judgements to figures
@@ -23,7 +24,9 @@ sharding      the mesh, and where each array lies on it
 per_device    what each device does with its own rows and heads
 processes     those of a run: where they meet, when they stop
 coordination  keys, values and beats between them
-storage       a working folder on a disk or in a bucket
+storage       a working folder on a disk or in a bucket; files whole or absent
+progress      how far long work has come, on a terminal or in the log
+ragged        lines of unlike length as one array
 compilation   compiled programs, kept on disk
 packaged      files that came with an installed package
 """

@@ -13,8 +13,8 @@ Every array in the project is named, or annotated, with these letters:
 
 `q_BD` is a matrix of B query embeddings of width D. Einsum strings use the
 same letters. This module holds only containers: no arithmetic, no jax, so
-that the data room can fill them with numpy arrays and the device rooms can
-trace through them.
+that batches/ can fill them with numpy arrays, and the rooms that use devices
+can trace through them.
 """
 
 from typing import Any, NamedTuple

@@ -28,9 +28,9 @@ def logged(name: str) -> Iterator[None]:
   """Says how many programs the work compiled, and how many it found."""
   took: dict[str, list[float]] = {_COMPILED: [], _READ: []}
 
-  def listen(event: str, seconds: float, **_: str | int) -> None:
+  def listen(event: str, duration_secs: float, **_: str | int) -> None:
     if event in took:
-      took[event].append(seconds)
+      took[event].append(duration_secs)
 
   jax.monitoring.register_event_duration_secs_listener(listen)
   try:

@@ -1,15 +1,16 @@
 """The vocabulary of a config, as frozen dataclasses.
 
-What no field here names, or in `kinds` for a stage, cannot be set. Numbers of
-an experiment stand in `configs/`: the defaults below are neutral, or the same
-for everyone. `config_file` fills these from a file and the command line.
+What no field here names, or in `kinds` for a stage or in `model_kinds` for a
+model, cannot be set. Numbers of an experiment stand in `configs/`: the defaults
+below are neutral, or the same for everyone. `config_file` fills these from a
+file and the command line.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from prod_jax import kinds
+from prod_jax import kinds, model_kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,64 +68,11 @@ class Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-  """An encoder and where its first weights come from.
-
-  Attributes:
-    kind: "dual" embeds a text as one vector, "late" as one for each token;
-      "cross" reads a query and a passage together, "pairwise" a query and two
-      passages.
-    weights: "" draws random ones, "packaged" takes those of the `quickstart`
-      extra, anything else is a folder with config.json and model.safetensors.
-    layers: indices of the layers to keep; () keeps all.
-    width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
-      shape. All of it where `weights` is ""; with weights, what their
-      config.json must agree with where it is given here, and what a plan
-      compiles on a machine without them. `depth` counts the layers kept.
-      A `vocab_size` of 0 is the tokenizer's, `max_positions` of 0 the longest
-      row that the model reads.
-    pooling: "cls" or "mean".
-    similarity: "dot" or "cosine", only for kind "dual".
-    scale: what a cosine is multiplied by.
-    tied: one tower for queries and passages, only for "dual" and "late".
-    projection: width of the token vectors of kind "late"; 0 leaves them at
-      the encoder's.
-    mask_queries: pads queries with [MASK] tokens that take part, only for
-      kind "late".
-    dropout: rate in hidden layers and attention.
-    remat: what the backward pass computes again instead of storing it: "" is
-      nothing, "layers" all within each layer, "matmuls" all but the outputs
-      of dense layers.
-    dtype: of the computation; masters are float32.
-  """
-
-  kind: Literal["dual", "cross", "late", "pairwise"]
-  weights: str = ""
-  layers: tuple[int, ...] = ()
-  width: int = 0
-  depth: int = 0
-  heads: int = 0
-  mlp_width: int = 0
-  vocab_size: int = 0
-  type_vocab: int = 2
-  max_positions: int = 0
-  pooling: Literal["cls", "mean"] = "cls"
-  similarity: Literal["dot", "cosine"] = "dot"
-  scale: float = 1.0
-  tied: bool = True
-  projection: int = 0
-  mask_queries: bool = False
-  dropout: float = 0.1
-  remat: Literal["", "layers", "matmuls"] = ""
-  dtype: Literal["float32", "bfloat16"] = "float32"
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
   """A whole run; `stages` are run in the order in which they are written."""
 
   seed: int
   data: Data
   mesh: Mesh
-  models: Mapping[str, Model]
+  models: Mapping[str, model_kinds.Model]
   stages: Mapping[str, kinds.Stage]

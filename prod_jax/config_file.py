@@ -60,6 +60,8 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
     meant = f"; did you mean {path.with_stem(near[0])}?" if near else ""
     raise ConfigError(f"--config: there is no file {path}{meant}")
   spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+  if spec is None or spec.loader is None:
+    raise ConfigError(f"--config: {path} is no Python file (.py)")
   module = importlib.util.module_from_spec(spec)
   # As for a script, so that a config can start from its neighbour.
   sys.path.insert(0, str(path.parent.resolve()))

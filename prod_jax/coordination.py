@@ -87,16 +87,35 @@ def under(folder: str) -> dict[str, str]:
   return {key.rpartition("/")[2]: value for key, value in found}
 
 
-def watch(index: int, count: int) -> None:
-  """Ends this process with code `LOST` soon after another one has died."""
-  host = f"{socket.gethostname()} pid {os.getpid()}"
-  logging.info("process %d of %d: %s", index, count, host)
-  threading.Thread(target=_beat, args=(index, count, host), daemon=True).start()
+class Watch:
+  """Ends this process with code `LOST` soon after another one has died.
 
+  Its thread is often inside of JAX's client. Python, when it ends, ends a
+  thread that comes back from there, and C++ takes that for a fatal error: the
+  process would end by SIGABRT. So `leave` comes first.
+  """
 
-def say_goodbye(index: int) -> None:
-  """Says good-bye, so that nobody takes the silence for a death."""
-  put(f"gone/{index}", "")
+  def __init__(self, index: int, count: int):
+    host = f"{socket.gethostname()} pid {os.getpid()}"
+    logging.info("process %d of %d: %s", index, count, host)
+    self._index, self._count = index, count
+    self._over = threading.Event()
+    self._thread = threading.Thread(
+      target=_beat, args=(index, count, host, self._over), daemon=True
+    )
+    self._thread.start()
+
+  def leave(self) -> None:
+    """Says good-bye; returns when all have, and the thread has ended.
+
+    Until then the watch goes on: a process that is done waits for the others.
+    JAX would let it wait for five minutes, and then end all of them.
+    """
+    put(f"gone/{self._index}", "")
+    while len(under("gone")) < self._count:
+      time.sleep(0.05)
+    self._over.set()
+    self._thread.join()
 
 
 def fail(index: int, code: int, error: str) -> None:
@@ -106,39 +125,39 @@ def fail(index: int, code: int, error: str) -> None:
     time.sleep(2 * _BEAT_SECONDS)
 
 
-def _beat(index: int, count: int, host: str) -> None:
-  """Writes a beat, reads what the others write, until one of them is gone."""
+def _beat(index: int, count: int, host: str, over: threading.Event) -> None:
+  """Writes a beat, reads what the others write, until all is over."""
   last: dict[str, tuple[str, float]] = {}
   number = 0
-  while True:
+  while not over.is_set():
     number += 1
     try:
       _client().key_value_set(
         f"{_ROOT}/beat/{index}", f"{number} {host}", allow_overwrite=True
       )
-      failed, gone, beats = under("failed"), under("gone"), under("beat")
+      failed, beats = under("failed"), under("beat")
     except jax.errors.JaxRuntimeError as error:
       # JAX's own watch sees to a service that stays away.
       logging.warning("the coordination service did not answer: %s", error)
-      time.sleep(_BEAT_SECONDS)
+      over.wait(_BEAT_SECONDS)
       continue
     if str(index) in failed:
       return  # this process ends by itself
-    for name, error in failed.items():
-      code, _, said = error.partition(" ")
+    for name, failure in failed.items():
+      code, _, said = failure.partition(" ")
       _end(int(code), f"process {name} of {count} has failed: {said}")
     now = time.monotonic()
     for name, beat in beats.items():
       if last.get(name, ("", 0.0))[0] != beat:
         last[name] = (beat, now)
-      if now - last[name][1] > LOST_SECONDS and name not in gone:
+      if now - last[name][1] > LOST_SECONDS:
         _end(
           LOST,
           f"process {name} of {count} ({beat.partition(' ')[2]}) has not been "
           f"heard of for {LOST_SECONDS:.0f} s. Start all of them again: the "
           "run goes on from what is saved",
         )
-    time.sleep(_BEAT_SECONDS)
+    over.wait(_BEAT_SECONDS)
 
 
 def _end(code: int, why: str) -> None:

@@ -9,17 +9,14 @@ that failed.
 """
 
 import functools
-import logging as stdlib_logging
-import pathlib
 import sys
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from prod_jax import (
   compilation,
   config,
-  config_file,
   curriculum,
   kinds,
   report,
@@ -27,37 +24,38 @@ from prod_jax import (
   storage,
   strict,
 )
+from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, end, run_of
+from prod_jax.sets.download import NotDownloaded
 from prod_jax.sets.records import DataError
-from prod_jax.stages import files, sources
+from prod_jax.stages import files, sources, splits
 from prod_jax.stages.run import Job, Run
 
-_CONFIG = flags.DEFINE_string(
-  "config",
-  None,
-  "Config file. Behind a colon: a variant and key=value overrides, separated "
-  "by commas. Each --strict.section.key=value overrides one more key.",
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "Folder for all artefacts, on a disk or in a bucket (gs://…); a second run "
-  "continues there. All processes of a run need to see the same.",
-)
+arguments.config_flag()
+_WORKDIR = arguments.workdir_flag()
 _STAGES = flags.DEFINE_list(
   "stages", [], "Run only these stages; what they read must be done."
 )
 _DRY_RUN = flags.DEFINE_bool(
-  "dry_run", False, "Print the stages and what of them is cached, then stop."
+  "dry_run",
+  False,
+  "Print the stages and what of them is done, then stop. Nothing is written, "
+  "downloaded or prepared.",
 )
 _COORDINATOR = flags.DEFINE_string(
   "coordinator",
   "",
-  "host:port of process 0, where a run has several; on TPU VMs it is found.",
+  "Address host:port of process 0, where a run has several; on TPU VMs it is "
+  "found.",
 )
-_PROCESSES = flags.DEFINE_integer("processes", 0, "How many these are.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Which one this is.")
-_OVERRIDE = "--config."
+_PROCESSES = flags.DEFINE_integer(
+  "processes", 0, "How many processes the run has; on TPU VMs it is found."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id",
+  -1,
+  "Which process of the run this is, from 0; on TPU VMs it is found.",
+)
 
 
 def build(run: Run) -> list[curriculum.Stage]:
@@ -109,13 +107,10 @@ def _record_of(job: Job) -> dict[str, Any]:
   return {"model": stage.model, "taught_by": taught_by}
 
 
-def main(argv: list[str]) -> None:
-  extra = [a for a in argv[1:] if not a.startswith(_OVERRIDE)]
-  if extra:
-    raise app.UsageError(f"unknown arguments: {' '.join(extra)}")
-  overrides = [a.removeprefix(_OVERRIDE) for a in argv[1:]]
+def main(run_config: config.Config) -> None:
+  """Runs or shows it, and ends the process with the code of how it ended."""
   try:
-    _go(config_file.load(_CONFIG.value, overrides))
+    _go(run_config)
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     end(2, error)
@@ -128,24 +123,47 @@ def main(argv: list[str]) -> None:
 
 
 def _go(run_config: config.Config) -> None:
-  """Plans the run, and does or shows what is pending."""
+  """Checks the run, and does or shows what is pending."""
   with run_of(
     storage.open_path(_WORKDIR.value),
     _COORDINATOR.value,
     _PROCESSES.value,
     _PROCESS_ID.value,
   ) as processes:
-    run = Run(run_config, processes)
+    run = Run(run_config, processes, may_fetch=not _DRY_RUN.value)
     files.check(run_config)
-    plans = curriculum.plan(build(run), processes)
     check(run)
     if not _DRY_RUN.value:
-      _run(run, plans)
-    elif processes.first:
+      _run(run)
+      return
+    plans = look(run)
+    if processes.first:
       sys.stdout.write(curriculum.table(plans) + "\n")
 
 
-def _run(run: Run, plans: list[curriculum.Plan]) -> None:
+def look(run: Run) -> list[curriculum.Plan]:
+  """The stages and what of them is done; nothing is made to know it."""
+  built = build(run)
+  try:
+    located = run.located
+  except NotDownloaded as error:
+    logging.warning(
+      "%s: all stages count as pending, and splits are not checked", error
+    )
+    return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
+  if located.prepared:
+    splits.check(run.config, run.dataset)
+  else:
+    logging.warning(
+      "%s is not prepared yet: splits are not checked", located.source.name
+    )
+  return curriculum.plan(built, run.processes)
+
+
+def _run(run: Run) -> None:
+  """Does what is pending."""
+  plans = curriculum.plan(build(run), run.processes)
+  splits.check(run.config, run.dataset)
   compilation.keep(run.workdir / "compiled")
   record = {
     "config": strict.plain(run.config),
@@ -164,7 +182,7 @@ def _report(run: Run) -> None:
   sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
-  qrels = {}
+  qrels: dict[str, dict[str, int]] = {}
   for stage in run.config.stages.values():
     if isinstance(stage, kinds.Evaluate):
       qrels |= dataset.qrels(stage.split)
@@ -185,36 +203,7 @@ def _report(run: Run) -> None:
 
 def entry() -> None:
   """The console script."""
-  flags.mark_flags_as_required(["config", "workdir"])
-  _set_up_logging()
-  app.run(main, flags_parser=_parse)
-
-
-def _set_up_logging() -> None:
-  """Our own lines with the time; of the libraries' only the warnings.
-
-  Orbax and TFDS narrate through the same logger.
-  """
-  logging.set_verbosity(logging.INFO)
-  ours = str(pathlib.Path(__file__).parent)
-  handler = logging.get_absl_handler()
-  handler.setFormatter(
-    stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-  )
-  handler.addFilter(
-    lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
-  )
-
-
-def _parse(argv: list[str]) -> list[str]:
-  """absl's parser, with `--config.key=value` left for `config.load`."""
-  ours = [a for a in argv[1:] if a.startswith(_OVERRIDE)]
-  rest = [a for a in argv if not a.startswith(_OVERRIDE)]
-  try:
-    return flags.FLAGS(rest) + ours
-  except flags.Error as e:
-    sys.stderr.write(f"{e}\nsee python -m prod_jax.main --help\n")
-    sys.exit(2)
+  arguments.start(main)
 
 
 if __name__ == "__main__":

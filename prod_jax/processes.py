@@ -51,6 +51,7 @@ class Processes:
     self.index, self.count = jax.process_index(), jax.process_count()
     self.shared_folder, self.local_folder = workdir, storage.twin(workdir)
     self._stop = threading.Event()
+    self._watch: coordination.Watch | None = None
     self._meetings = 0
 
   @property
@@ -124,8 +125,8 @@ class Processes:
       storage.write_text(mark, token)
       coordination.put("meeting", token)
     self.meet("working folder")
-    token, deadline = coordination.get("meeting"), time.monotonic() + 10
-    while not (mark.exists() and mark.read_text() == token):
+    agreed, deadline = coordination.get("meeting"), time.monotonic() + 10
+    while not (mark.exists() and mark.read_text() == agreed):
       if time.monotonic() > deadline:
         raise Apart(
           f"process {self.index} does not see what process 0 writes to "
@@ -148,7 +149,8 @@ class Processes:
     """Deletes a folder, here and in the shared folder."""
     shutil.rmtree(path, ignore_errors=True)
     if self.remote(path) != path and self.remote(path).exists():
-      self.remote(path).rmtree()
+      remote: Any = self.remote(path)  # of a bucket
+      remote.rmtree()
 
   # Stopping.
 
@@ -197,10 +199,15 @@ class Processes:
 
   # Leaving.
 
-  def leave(self) -> None:
-    """Says good-bye, so that nobody takes the silence for a death."""
+  def watch(self) -> None:
+    """Ends this process, until it leaves, where another one is lost."""
     if self.count > 1:
-      coordination.say_goodbye(self.index)
+      self._watch = coordination.Watch(self.index, self.count)
+
+  def leave(self) -> None:
+    """Says good-bye, and waits until all have."""
+    if self._watch:
+      self._watch.leave()
 
 
 @contextlib.contextmanager
@@ -209,6 +216,9 @@ def run_of(
 ) -> Iterator[Processes]:
   """The processes of this run, from its connection to its end.
 
+  All processes reach it together, done or preempted. One that fails does not
+  wait for anyone: see `end`.
+
   Args:
     workdir: that all processes see.
     coordinator, count, process_id: as of `coordination.connect`.
@@ -216,11 +226,14 @@ def run_of(
   coordination.connect(coordinator, count, process_id)
   processes = Processes(workdir)
   processes.listen()
-  if processes.count > 1:
-    coordination.watch(processes.index, processes.count)
+  processes.watch()
   if not processes.first:
     logging.set_verbosity(logging.WARNING)
-  yield processes
+  try:
+    yield processes
+  except Preempted:
+    processes.leave()  # all of them stop, so that this is an end like any other
+    raise
   processes.leave()
 
 

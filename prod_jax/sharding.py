@@ -1,7 +1,8 @@
 """Where arrays live: the mesh, the rule table, and shardings made of them.
 
-The only module that knows of devices. Everything else is written for one
-global view; the compiler inserts what the shardings made here imply.
+Everything else is written for one global view, and the compiler inserts what
+the shardings made here imply. The exception is a kernel, which the compiler
+cannot divide: what each device does of it is per_device.py.
 """
 
 import math
@@ -57,19 +58,19 @@ def make_mesh(
   """
   sizes = {"data": shape.data, "fsdp": shape.fsdp, "tensor": shape.tensor}
   given = jax.devices() if devices is None else devices
-  devices = len(given)
+  count = len(given)
   fixed = math.prod(n for n in sizes.values() if n != -1)
   free = [name for name, n in sizes.items() if n == -1]
-  if len(free) > 1 or fixed < 1 or devices % fixed:
+  if len(free) > 1 or fixed < 1 or count % fixed:
     raise strict.ConfigError(
-      f"config.mesh {sizes} does not fit {devices} devices: at most one axis "
+      f"config.mesh {sizes} does not fit {count} devices: at most one axis "
       "is -1, and the others multiply to a divisor of the devices"
     )
   for name in free:
-    sizes[name] = devices // fixed
-  if math.prod(sizes.values()) != devices:
+    sizes[name] = count // fixed
+  if math.prod(sizes.values()) != count:
     raise strict.ConfigError(
-      f"config.mesh {sizes} takes {math.prod(sizes.values())} of {devices} "
+      f"config.mesh {sizes} takes {math.prod(sizes.values())} of {count} "
       "devices; set one axis to -1 to take them all"
     )
   slices = len({getattr(device, "slice_index", 0) for device in given})
@@ -126,7 +127,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_rows(mesh: Mesh, size: int) -> np.ndarray:
   """The rows of a batch of `size` that this process's devices hold, sorted."""
   places = batch_sharding(mesh).addressable_devices_indices_map((size,))
-  rows = [np.arange(size)[index] for (index,) in places.values()]
+  rows = [np.arange(size)[index or ()] for index in places.values()]
   return np.unique(np.concatenate(rows))
 
 
@@ -146,7 +147,7 @@ def put_batch(tree: PyTree, mesh: Mesh, size: int | None = None) -> PyTree:
     whole = len(x) * (size or 1) // own
     rows = batch_rows(mesh, whole)
 
-    def part(index: tuple[slice, ...]) -> np.ndarray:
+    def part(index: Any) -> np.ndarray:
       start, stop, _ = index[0].indices(whole)
       return x[slice(*np.searchsorted(rows, (start, stop)))]
 

@@ -5,17 +5,22 @@ local folders: for a folder on a disk that is the folder itself, for a bucket
 a twin under $PROD_JAX_CACHE (or ~/.cache/prod_jax), which is filled from the
 bucket and copied to it file by file. Who copies what, and when, is
 processes.py.
+
+Also how a file or a folder comes to be there whole or not at all.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Iterator
+from typing import Any, TypeAlias
 
 from etils import epath
 
-Path = pathlib.Path | epath.Path
+Path: TypeAlias = pathlib.Path | epath.Path
 
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
@@ -60,23 +65,82 @@ def copy(
         copy(child, to / child.name, anew=anew)
   elif source.exists() and (anew or not _same(source, to)):
     to.parent.mkdir(parents=True, exist_ok=True)
-    # An object of a bucket appears whole, a file of a disk does not.
-    local = isinstance(to, pathlib.Path)
-    part = to.with_name(f"{to.name}{_PART}") if local else to
-    with source.open("rb") as old, part.open("wb") as new:
+    # Both are closed before the copy gets its name.
+    with (
+      whole_file(to) as part,
+      source.open("rb") as old,
+      part.open("wb") as new,
+    ):
       shutil.copyfileobj(old, new, 1 << 24)
-    if local:
-      part.replace(to)
 
 
 def write_text(path: Path, text: str) -> None:
   """Writes a file that is there whole or not at all."""
+  with whole_file(path) as part:
+    part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
+  """Yields a path to write to; in the end the file is renamed to `path`.
+
+  A file that is there is replaced. Where the work fails it stays, and what was
+  written lies beside it as `NAME.part`, for the next try to overwrite or to go
+  on with.
+
+  Args:
+    path: of the file. In a bucket it is written under this name, since an
+      object appears there whole.
+    concurrent: several processes may write it at once. Each has a part of its
+      own, which is deleted where the work fails.
+  """
   if not isinstance(path, pathlib.Path):
-    path.write_text(text)  # as an object of a bucket is anyway
+    yield path
     return
-  part = path.with_name(f"{path.name}{_PART}")
-  part.write_text(text, encoding="utf-8")
-  part.replace(path)
+  part = _part(path, concurrent)
+  try:
+    yield part
+    part.replace(path)
+  finally:
+    if concurrent:
+      part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(
+  path: pathlib.Path, *, concurrent: bool = False
+) -> Iterator[pathlib.Path]:
+  """The same of a folder, which is empty when it is yielded.
+
+  Args:
+    path: of the folder.
+    concurrent: as of `whole_file`; and where another process was first, its
+      folder stays, which is as good.
+  """
+  part = _part(path, concurrent)
+  shutil.rmtree(part, ignore_errors=True)  # what a killed run has left
+  part.mkdir(parents=True)
+  try:
+    yield part
+    if not concurrent:
+      shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
+    _rename(part, path, concurrent)
+  finally:
+    if concurrent:
+      shutil.rmtree(part, ignore_errors=True)
+
+
+def _part(path: pathlib.Path, concurrent: bool) -> pathlib.Path:
+  own = f".{uuid.uuid4().hex[:8]}" if concurrent else ""
+  return path.with_name(f"{path.name}{own}{_PART}")
+
+
+def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
+  try:
+    part.rename(path)
+  except OSError:
+    if not (concurrent and path.is_dir()):
+      raise
 
 
 def _same(source: Path, to: Path) -> bool:
@@ -85,5 +149,5 @@ def _same(source: Path, to: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-  stat = path.stat()
+  stat: Any = path.stat()
   return stat.st_size if isinstance(path, pathlib.Path) else stat.length

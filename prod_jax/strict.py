@@ -19,6 +19,16 @@ class ConfigError(ValueError):
   """A config that cannot be run; the message names the key and the remedy."""
 
 
+class FieldError(ConfigError):
+  """A value that its dataclass refuses, from `__post_init__`.
+
+  The dataclass does not know where it stands; `section` adds the path.
+  """
+
+  def __init__(self, field: str, problem: str) -> None:
+    super().__init__(f"{field} {problem}")
+
+
 class Typed(str):
   """A value as typed on the command line: its field decides what it is."""
 
@@ -28,7 +38,7 @@ def section(cls: type, raw: Mapping[str, Any], path: str) -> Any:
 
   Raises:
     ConfigError: for a key that is unknown or absent, or a value of another
-      type, with the full path of the key.
+      type or one that `cls` refuses, with the full path of the key.
   """
   fields = {f.name: f for f in dataclasses.fields(cls)}
   for key in raw:
@@ -44,7 +54,10 @@ def section(cls: type, raw: Mapping[str, Any], path: str) -> Any:
       and field.default_factory is dataclasses.MISSING
     ):
       raise ConfigError(f"{path}.{name} is not set, and has no default")
-  return cls(**values)
+  try:
+    return cls(**values)
+  except FieldError as error:
+    raise ConfigError(f"{path}.{error}") from error
 
 
 def plain(value: Any) -> Any:
@@ -82,7 +95,7 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
   origin, args = typing.get_origin(hint), typing.get_args(hint)
   if origin is types.UnionType:
     return _tagged(value, args, path)
-  if dataclasses.is_dataclass(hint):
+  if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     return section(hint, _mapping(value, path), path)
   if origin is Mapping:
     items = _mapping(value, path).items()
@@ -117,6 +130,13 @@ def _tagged(value: Any, classes: Sequence[type], path: str) -> Any:
   kind = str(raw.get("kind", ""))
   if kind not in kinds:
     raise ConfigError(f"{path}.kind is {kind!r}; known: {', '.join(kinds)}")
+  for key in raw:
+    takes = [k for k, c in kinds.items() if key in _hints(c)]
+    if takes and kind not in takes:
+      raise ConfigError(
+        f"{path}.{key} is a key of kind {' or '.join(takes)}, and {path} is of "
+        f"kind {kind}, which has no use for it; leave it out"
+      )
   return section(kinds[kind], raw, path)
 
 

@@ -23,6 +23,7 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     f"{QUICKSTART}:runlocal,seed=3,models.student.layers=(0, 1),seed=4",
     [
       "models.student.tied=false",
+      "models.student.weights=packaged",
       "stages.mine_1.depth=7",
       "stages.mine_1.index=scann",
       "stages.student_de.learning_rate=1",

@@ -7,7 +7,6 @@ the configs: an edit that leaves a paper fails here.
 import json
 import pathlib
 import re
-import types
 
 import numpy as np
 import pytest
@@ -15,7 +14,9 @@ import pytest
 from prod_jax import config_file, kinds, main, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
-from prod_jax.stages import files
+from prod_jax.sets import dataset
+from prod_jax.sets.passages import Passages
+from prod_jax.stages import files, splits
 from prod_jax.stages.run import Run
 from tests.main_test import REPO, run
 from tests.sets import published
@@ -53,14 +54,19 @@ def without_files(name: str, variant: str, folder: pathlib.Path, *more: str):
   """The same run with random weights, so that no folder is opened."""
   models = load(name, variant).models
   overrides = [f"models.{model}.weights=" for model in models]
+  overrides += [f"models.{model}.layers=()" for model in models]
   overrides.append("data.tokenizer=packaged")
-  run = Run(load(name, variant, *overrides, *more), Processes(folder))
-  # What checks ask of a set, which is not here.
-  splits = ("train", "dev", "test", "dl19", "dl20")
-  run.__dict__["dataset"] = types.SimpleNamespace(
-    name="a set", queries=dict.fromkeys(splits), answers=lambda split: []
+  return Run(load(name, variant, *overrides, *more), Processes(folder))
+
+
+def check(run: Run) -> None:
+  """As the command checks it, with a data set that has all splits."""
+  main.check(run)
+  queries = {split: [] for split in dataset.SPLITS}
+  none = Passages(None, [], np.array([], bytes), "")
+  splits.check(
+    run.config, dataset.Dataset("a set", "", none, queries, row_of={})
   )
-  return run
 
 
 @pytest.mark.parametrize(("name", "variant"), PAIRS)
@@ -69,7 +75,7 @@ def test_every_stage_of_every_variant_fits(name, variant, tmp_path):
   run = without_files(name, variant, tmp_path)
   built = main.build(run)
   assert [stage.name for stage in built] == list(run.config.stages)
-  main.check(run)
+  check(run)
 
 
 # Of PROD's README: model, start, lists; queries a step as GPUs, a GPU and
@@ -381,7 +387,10 @@ def test_pair_distill_trains_as_its_code_does():
     ("stages.student_warm.sampling=simans", "draws by the retriever's scores"),
     ("stages.student_de.anchor=provided", "it takes one of kind mine"),
     ("stages.mine_1.encoded=provided", "it takes one of kind encode"),
-    ("stages.encode_teacher_de.splits=('dev','dl21')", "splits asks for 'dl21"),
+    (
+      "stages.encode_teacher_de.splits=('train','dev','dl21')",
+      "splits asks for 'dl21'",
+    ),
   ],
 )
 def test_what_does_not_fit_the_papers_stages_is_refused(
@@ -389,7 +398,7 @@ def test_what_does_not_fit_the_papers_stages_is_refused(
 ):
   run = without_files("prod_msmarco_passage", "", tmp_path, override)
   with pytest.raises(strict.ConfigError, match=re.escape(message)):
-    main.check(run)
+    check(run)
 
 
 def test_missing_files_are_named(tmp_path):

@@ -16,6 +16,7 @@ LEVELS = {
   "config": 1,
   "config_file": 1,
   "kinds": 1,
+  "model_kinds": 1,
   "strict": 1,
   "sharding": 1,
   "per_device": 1,
@@ -23,6 +24,8 @@ LEVELS = {
   "packaged": 1,
   "compilation": 1,
   "coordination": 1,
+  "progress": 1,
+  "ragged": 1,
   "storage": 1,
   "processes": 1,
   "sets": 2,
@@ -42,6 +45,9 @@ LEVELS = {
 # Rooms of one level that do know each other.
 NEIGHBOURS = {
   ("config", "kinds"),
+  ("config", "model_kinds"),
+  ("model_kinds", "strict"),
+  ("main", "cli"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),

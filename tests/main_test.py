@@ -139,6 +139,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     ("--config.stages.mine_1.dept=3", "did you mean config.stages.mine_1.dep"),
     ("--config.stages.mine_1.encoded=encode_d", "which is no stage before it"),
     ("--config.models.student.layers=3", "not a tuple"),
+    ("--config.models.ce.heads=3", "config.models.ce.heads is 3, which"),
     ("--config.stages.student_de.method=prodd", "prodd.py"),
     ("--config.stages.student_ce_1.anchor=", "needs an anchor"),
     ("--config.stages.ce_1.model=student", "trains a model of kind cross"),

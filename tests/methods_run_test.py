@@ -101,7 +101,7 @@ def test_each_method_trains_and_is_measured(workdir, name):
 
 
 def test_every_config_is_a_plan_and_all_methods_are_one(tmp_path):
-  """compare.py runs the stages of the other files, and PROD's own."""
+  """configs/compare.py runs the stages of the other files, and PROD's own."""
   done = run(tmp_path / "x", "--dry_run", config="configs/compare.py:runlocal")
   stages = {line.split()[0] for line in done.stdout.splitlines()[1:]}
   wanted = {

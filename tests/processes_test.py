@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -36,6 +37,32 @@ LONG = (
   "--stages=student_warm",
 )
 
+# A run without stages: the first process is the last to come to its end.
+ENDING = """
+import os, pathlib, sys, threading
+from prod_jax import coordination, storage
+from prod_jax.processes import PREEMPTED, Preempted, run_of
+
+workdir, ending, address, index = sys.argv[1:]
+last_words = pathlib.Path(workdir) / "last_words"
+coordination._BEAT_SECONDS = 0.0  # the thread is in JAX's client all the time
+code = 0
+try:
+  with run_of(storage.open_path(workdir), address, 2, int(index)) as group:
+    if group.first:
+      while "1" not in coordination.under("gone"):
+        pass
+      last_words.touch()
+    if ending == "preempted":
+      raise Preempted("")
+except Preempted:
+  code = PREEMPTED
+if not last_words.exists() or threading.active_count() > 1:
+  sys.stderr.write(f"too early, or beside {threading.enumerate()}\\n")
+  os._exit(1)
+sys.exit(code)
+"""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -44,11 +71,15 @@ def data(tmp_path_factory):
   return ("--config.data.name=folder", f"--config.data.path={folder}")
 
 
-def start(workdir, count, *arguments, devices=DEVICES):
-  """Starts the processes of a run over so many devices in all."""
+def free_address():
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
-    address = f"127.0.0.1:{free.getsockname()[1]}"
+    return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def start(workdir, count, *arguments, devices=DEVICES):
+  """Starts the processes of a run over so many devices in all."""
+  address = free_address()
   own = [
     [f"--coordinator={address}", f"--processes={count}", f"--process_id={i}"]
     for i in range(count)
@@ -212,3 +243,21 @@ def test_sigterm_to_one_process_saves_and_ends_both(tmp_path, data, long):
   end(work, start(work, 2, *LONG, *data, "--config.mesh.fsdp=8"), 0, 0)
   assert f"its checkpoint at step {step[1]}" in said(work, 0)
   assert_close(trained(work, "00-student_warm"), long)
+
+
+@pytest.mark.parametrize("ending, code", [("done", 0), ("preempted", 75)])
+def test_all_wait_for_the_last_and_leave_no_thread(tmp_path, ending, code):
+  """Python's end would make one that is inside of JAX's client abort."""
+  address = free_address()
+  running = [
+    subprocess.Popen(
+      [sys.executable, "-c", ENDING, tmp_path, ending, address, str(index)],
+      cwd=REPO,
+      env=environment(),
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for index in range(2)
+  ]
+  found = [(*p.communicate(timeout=240), p.returncode)[1:] for p in running]
+  assert [end[1] for end in found] == [code, code], found

@@ -57,25 +57,97 @@ def test_a_folder_goes_to_the_bucket_and_comes_to_another_machine(
   bucket, monkeypatch, tmp_path
 ):
   here = Processes(bucket)
-  folder = here.local / "00-a"
+  folder = here.local_folder / "00-a"
   (folder / "inner").mkdir(parents=True)
   (folder / "x.npy").write_bytes(b"12")
   (folder / "inner" / "y").write_bytes(b"3")
   (folder / "torn.part").write_bytes(b"?")
   here.publish(folder)
   there = machine(monkeypatch, tmp_path, "second", bucket)
-  there.fetch(there.local / "00-a", but=("inner",))
-  found = [p.name for p in sorted((there.local / "00-a").iterdir())]
+  there.fetch(there.local_folder / "00-a", but=("inner",))
+  found = [p.name for p in sorted((there.local_folder / "00-a").iterdir())]
   assert found == ["x.npy"]
-  there.fetch(there.local / "00-a")
-  assert (there.local / "00-a" / "inner" / "y").read_bytes() == b"3"
+  there.fetch(there.local_folder / "00-a")
+  assert (there.local_folder / "00-a" / "inner" / "y").read_bytes() == b"3"
   (folder / "x.npy").write_bytes(b"34")
   here.publish(folder)
-  there.fetch(there.local / "00-a")
-  assert (there.local / "00-a" / "x.npy").read_bytes() == b"34"
+  there.fetch(there.local_folder / "00-a")
+  assert (there.local_folder / "00-a" / "x.npy").read_bytes() == b"34"
   here.remove(folder)
   assert not folder.exists()
   assert not here.remote(folder).exists()
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_a_file_is_there_whole_or_as_it_was(tmp_path, concurrent):
+  path = tmp_path / "x.json"
+  path.write_text("old")
+  with (
+    pytest.raises(KeyboardInterrupt),
+    storage.whole_file(path, concurrent=concurrent) as part,
+  ):
+    part.write_text("torn")
+    raise KeyboardInterrupt
+  assert path.read_text() == "old"
+  # Only what another process may be writing too is cleared away.
+  left = [] if concurrent else ["x.json.part"]
+  assert [p.name for p in tmp_path.iterdir() if p != path] == left
+  with storage.whole_file(path, concurrent=concurrent) as part:
+    assert path.read_text() == "old"
+    part.write_text("new")
+  assert path.read_text() == "new"
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_a_bucket_is_written_under_its_name(bucket):
+  with storage.whole_file(bucket / "x.json") as part:
+    assert part == bucket / "x.json"
+  storage.write_text(bucket / "x.json", "é")
+  assert (bucket / "x.json").read_text() == "é"
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path, concurrent):
+  path = tmp_path / "deep" / "x"
+  with (
+    pytest.raises(KeyboardInterrupt),
+    storage.whole_folder(path, concurrent=concurrent) as part,
+  ):
+    (part / "torn").write_text("")
+    raise KeyboardInterrupt
+  assert not path.exists()
+  with storage.whole_folder(path, concurrent=concurrent) as part:
+    assert list(part.iterdir()) == []
+    (part / "a").write_text("a")
+    assert not path.exists()
+  assert [p.name for p in path.iterdir()] == ["a"]
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_unless_another_process_made_it(tmp_path):
+  path = tmp_path / "x"
+
+  def write(name, concurrent):
+    with storage.whole_folder(path, concurrent=concurrent) as part:
+      (part / name).write_text("")
+
+  write("a", concurrent=False)
+  write("b", concurrent=False)
+  assert [p.name for p in path.iterdir()] == ["b"]
+  write("c", concurrent=True)
+  assert [p.name for p in path.iterdir()] == ["b"]
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_processes_write_one_file_each_for_itself(tmp_path):
+  path = tmp_path / "x"
+  with (
+    storage.whole_file(path, concurrent=True) as one,
+    storage.whole_file(path, concurrent=True) as other,
+  ):
+    one.write_text("one")
+    other.write_text("other")
+  assert path.read_text() == "one"
 
 
 @pytest.mark.parametrize("name", ["machine", "second"])
@@ -100,10 +172,11 @@ def test_blocks_of_a_killed_run_are_not_made_again(
   with pytest.raises(KeyboardInterrupt):
     run(Processes(bucket), 6)
   # An upload that was cut off: files, and no mark that they are all.
-  torn = bucket / "00-a" / "blocks" / "000000006-000000009" / "x.npy"
+  block = "00-a/blocks/000000006-000000009"
+  torn = bucket / block / "x.npy"
   torn.parent.mkdir(parents=True)
   torn.write_bytes(b"torn")
-  here = Processes(bucket).local / "00-a" / "blocks" / "000000006-000000009"
+  here = Processes(bucket).local_folder / block
   here.mkdir()
   (here / "x.npy").write_bytes(b"torn")
   processes = machine(monkeypatch, tmp_path, name, bucket)
@@ -119,18 +192,20 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
   ran = []
 
   def run(processes, a=1):
-    def work(name):
-      def write(read, folder):
-        seen = [(path / "made").read_text() for path in read.values()]
-        ran.append((name, *seen))
-        (folder / "made").write_text(f"{name}{a}")
-        return {}
+    def write_a():
+      ran.append(("a",))
+      (folder_a / "made").write_text(f"a{a}")
+      return {}
 
-      return write
+    def write_b():
+      ran.append(("b", (folder_a / "made").read_text()))
+      (folder_b / "made").write_text(f"b{a}")
+      return {}
 
+    folder_a, folder_b = (processes.local_folder / x for x in ("00-a", "01-b"))
     stages = [
-      curriculum.Stage("a", "toy", {}, lambda: a, work("a")),
-      curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, work("b")),
+      curriculum.Stage("a", "toy", folder_a, {}, lambda: a, write_a),
+      curriculum.Stage("b", "toy", folder_b, {"x": "a"}, lambda: 1, write_b),
     ]
     curriculum.run(curriculum.plan(stages, processes), processes)
 
@@ -156,17 +231,18 @@ def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
   """By another run of the stage that made them, as sizes say nothing."""
 
   def run(processes, letter):
-    def write(read, folder):
-      (folder / "made").write_bytes(letter * (2 << 20))
+    def write():
+      (folder_a / "made").write_bytes(letter * (2 << 20))
       return {}
 
-    def check(read, folder):
-      seen.append((read["x"] / "made").read_bytes()[:1])
+    def check():
+      seen.append((folder_a / "made").read_bytes()[:1])
       return {}
 
+    folder_a, folder_b = (processes.local_folder / x for x in ("00-a", "01-b"))
     stages = [
-      curriculum.Stage("a", "toy", {}, lambda: 1, write),
-      curriculum.Stage("b", "toy", {"x": "a"}, lambda: 1, check),
+      curriculum.Stage("a", "toy", folder_a, {}, lambda: 1, write),
+      curriculum.Stage("b", "toy", folder_b, {"x": "a"}, lambda: 1, check),
     ]
     curriculum.run(curriculum.plan(stages, processes), processes)
 
@@ -174,7 +250,7 @@ def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
   run(Processes(bucket), b"1")
   run(machine(monkeypatch, tmp_path, "second", bucket), b"1")
   second = machine(monkeypatch, tmp_path, "second", bucket)
-  second.fetch(second.local / "00-a")
+  second.fetch(second.local_folder / "00-a")
   # Killed before it was done, and made again by the first machine.
   for stage in ("00-a", "01-b"):
     (bucket / stage / curriculum.DONE).unlink()

@@ -10,9 +10,10 @@ from prod_jax import config
 from prod_jax.batch import Batch, Texts
 from prod_jax.batches import draws, packing, rows, tokens
 from prod_jax.batches.choose import Anywhere, Chosen, FromLists, taken
-from prod_jax.batches.lists import Candidates, Compared, Dark, padded_rows
+from prod_jax.batches.lists import Candidates, Compared, Dark
 from prod_jax.batches.rows import Joined
 from prod_jax.batches.store import Slices, TokenStore
+from prod_jax.ragged import padded_rows
 
 
 class Embeddings(NamedTuple):

@@ -1,27 +1,26 @@
-"""Candidate lists on disk, and what other stages know about them.
+"""Candidate lists and what teachers say of them: on disk, and put in order.
 
 Which of their columns a step takes is draws.py.
 """
 
 import pathlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 
 class Candidates(NamedTuple):
-  """What was retrieved for Q queries, with labels.
+  """Passages for Q queries, with labels.
 
-  A list is the retrieved passages in ranked order, followed by the labelled
-  positives that were not retrieved; it is padded to C columns.
+  A list is the passages that a stage found, in its order, followed by the
+  labelled positives that are not among them; it is padded to C columns.
 
   Attributes:
     query: int32 [Q], row in the query table.
     ids: int32 [Q, C], row in the collection, -1 on padding.
     label: bool [Q, C], True on labelled positives.
-    rank: int32 [Q, C], 0-based rank, -1 where not retrieved.
-    score: float32 [Q, C], the retriever's score, NaN on padding.
+    rank: int32 [Q, C], 0-based rank, -1 where it was not retrieved.
+    score: float32 [Q, C], the retriever's score, NaN where there is none.
   """
 
   query: np.ndarray
@@ -108,14 +107,6 @@ def keep_negatives(lists: Candidates, negatives: int, most: int) -> Candidates:
     rank=take(lists.rank, -1),
     score=take(lists.score, np.nan),
   )
-
-
-def padded_rows(rows: Sequence[Sequence[int]], most: int) -> np.ndarray:
-  """Lines of rows of a table as one array, int32 [Q, most], -1 padded."""
-  out = np.full((len(rows), most), -1, np.int32)
-  for line, found in zip(out, rows, strict=True):
-    line[: len(found)] = found
-  return out
 
 
 def relabel(

@@ -12,13 +12,13 @@ import operator
 import pathlib
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
-import tqdm
 from absl import logging
+
+from prod_jax import progress, storage
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
@@ -109,8 +109,7 @@ def build_store(
 ) -> TokenStore:
   """Opens the store of this key, or writes it in one pass.
 
-  It is written under another name and renamed when it is complete, so that a
-  killed build leaves only a folder `*.incomplete-*`, which may be deleted.
+  A killed build leaves only a folder `*.part`, which may be deleted.
 
   Args:
     path: of the store; a digest of the key is appended.
@@ -126,16 +125,11 @@ def build_store(
   path = path.with_name(f"{path.name}-{digest}")
   if _is_complete(path, key):
     return open_store(path)
+  shutil.rmtree(path, ignore_errors=True)  # a damaged one
   start = time.monotonic()
-  partial = path.with_name(f"{path.name}.incomplete-{uuid.uuid4().hex[:8]}")
-  partial.mkdir(parents=True)
-  try:
+  with storage.whole_folder(path, concurrent=True) as part:
     encoded = _encoded(path.name, records, encode, rows)
-    total = _write(partial, encoded, vocab_size, key)
-    shutil.rmtree(path, ignore_errors=True)  # a damaged one
-    partial.rename(path)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
+    total = _write(part, encoded, vocab_size, key)
   took = time.monotonic() - start
   logging.info(
     "%s: %d rows, %d tokens in %.1f s, %.0f tokens/s",
@@ -166,16 +160,12 @@ def _encoded(
 ) -> Iterator[list[np.ndarray]]:
   """Chunks of encoded records, with progress."""
   records = iter(records)
-  with tqdm.tqdm(total=rows, desc=name, unit=" rows", disable=None) as bar:
+  with progress.Meter(name, rows, unit=" rows") as meter:
     done = 0
     while chunk := list(itertools.islice(records, _CHUNK)):
       yield encode(chunk)
       done += len(chunk)
-      bar.update(len(chunk))
-      if bar.disable:
-        logging.log_every_n_seconds(
-          logging.INFO, "%s: tokenised %d of %d rows", 60, name, done, rows
-        )
+      meter.add(len(chunk), "%s: tokenised %d of %d rows", name, done, rows)
 
 
 def _write(

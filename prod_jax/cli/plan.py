@@ -8,69 +8,88 @@ import json
 import pathlib
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from prod_jax import config_file, strict
+from prod_jax import strict
+from prod_jax.cli import arguments
+from prod_jax.config import Config
 from prod_jax.plan import estimate, shapes, table
 from prod_jax.plan.compiled import Compiler
 
-_CONFIG = flags.DEFINE_string("config", None, "As of prod_jax.main.")
-_TOPOLOGY = flags.DEFINE_list("topology", None, "Slices, such as v5e:2x4.")
-_STAGE = flags.DEFINE_list("stage", [], "Plan these stages only.")
-_JSON = flags.DEFINE_bool("json", False, "Print a list, a row a stage.")
-_MARKDOWN = flags.DEFINE_bool("markdown", False, "Print a document.")
-_LARGEST = flags.DEFINE_bool("largest", True, "Search the largest batch.")
-_SCALE = flags.DEFINE_integer(
-  "scale_batch", 0, "The config's batches are for so many chips; scale them."
+_CONFIG = arguments.config_flag()
+_TOPOLOGY = flags.DEFINE_list(
+  "topology", None, "TPU slices, such as v5e:2x4.", required=True
 )
-_PASSAGES = flags.DEFINE_integer("passages", 0, "How many there are.")
-_QUERIES = flags.DEFINE_integer("queries", 0, "The same, of each split.")
+_STAGE = flags.DEFINE_list("stage", [], "Plan these stages only.")
+_JSON = flags.DEFINE_bool("json", False, "Print a list as JSON, a row a stage.")
+_MARKDOWN = flags.DEFINE_bool(
+  "markdown", False, "Print a document in Markdown."
+)
+_LARGEST = flags.DEFINE_bool(
+  "largest", True, "Search the largest batch that fits."
+)
+_SCALE = flags.DEFINE_integer(
+  "scale_batch",
+  0,
+  "For how many chips the config's batches are; other slices get more or fewer "
+  "queries in proportion. 0 leaves the batches as they are.",
+)
+_PASSAGES = flags.DEFINE_integer(
+  "passages",
+  0,
+  "How many passages the data set has; 0 takes the published number.",
+)
+_QUERIES = flags.DEFINE_integer(
+  "queries",
+  0,
+  "How many queries each split has; 0 takes the published numbers.",
+)
 _QUERY_TOKENS = flags.DEFINE_integer(
   "query_tokens",
   0,
-  "Of a query in the mean; 0: all are as long as may be.",
+  "Tokens of a query in the mean; 0 takes all queries to be as long as may be.",
 )
-_PASSAGE_TOKENS = flags.DEFINE_integer("passage_tokens", 0, "The same.")
+_PASSAGE_TOKENS = flags.DEFINE_integer(
+  "passage_tokens",
+  0,
+  "Tokens of a passage in the mean; 0 takes all passages to be as long as may "
+  "be.",
+)
 _CACHE = flags.DEFINE_string(
-  "cache_dir", "~/.cache/prod_jax/plan", "What was compiled before."
+  "cache_dir",
+  "~/.cache/prod_jax/plan",
+  "Folder for what the compiler said of each program, which is then not "
+  "compiled again.",
 )
 
 
-def main(argv: list[str]) -> None:
-  if argv[1:]:
-    raise app.UsageError(f"unknown: {argv[1:]}")
-  try:
-    run = config_file.load(_CONFIG.value)
-    if bool(_QUERY_TOKENS.value) != bool(_PASSAGE_TOKENS.value):
-      raise app.UsageError("--query_tokens and --passage_tokens go together")
-    size = shapes.size_of(
-      run.data,
-      _PASSAGES.value,
-      _QUERIES.value,
-      _QUERY_TOKENS.value,
-      _PASSAGE_TOKENS.value,
-    )
-    rows = estimate.plan(
-      run,
-      _TOPOLOGY.value,
-      Compiler(pathlib.Path(_CACHE.value).expanduser()),
-      size,
-      stages=_STAGE.value,
-      scale_from=_SCALE.value,
-      find_largest=_LARGEST.value,
-    )
-  except strict.ConfigError as error:
-    logging.error("%s", error)
-    sys.exit(2)
+def main(run: Config) -> None:
+  if bool(_QUERY_TOKENS.value) != bool(_PASSAGE_TOKENS.value):
+    raise strict.ConfigError("--query_tokens and --passage_tokens go together")
+  size = shapes.size_of(
+    run.data,
+    _PASSAGES.value,
+    _QUERIES.value,
+    _QUERY_TOKENS.value,
+    _PASSAGE_TOKENS.value,
+  )
+  rows = estimate.plan(
+    run,
+    _TOPOLOGY.value,
+    Compiler(pathlib.Path(_CACHE.value).expanduser()),
+    size,
+    stages=_STAGE.value,
+    scale_from=_SCALE.value,
+    find_largest=_LARGEST.value,
+  )
   if _JSON.value:
     print(json.dumps(rows, indent=1))
   elif _MARKDOWN.value:
-    print(table.markdown(rows, _CONFIG.value, size, _SCALE.value), end="")
+    asked = " ".join([_CONFIG.value, *arguments.overrides(sys.argv)])
+    print(table.markdown(rows, asked, size, _SCALE.value), end="")
   else:
     print(table.text(rows), end="")
 
 
 if __name__ == "__main__":
-  logging.set_verbosity(logging.INFO)
-  flags.mark_flags_as_required(["config", "topology"])
-  app.run(main)
+  arguments.start(main)

@@ -11,31 +11,25 @@ Workers of a runner elsewhere have to see `data.path` and `data.data_dir`.
 
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from prod_jax import config_file, storage, strict
+from prod_jax import storage
+from prod_jax.cli import arguments
+from prod_jax.config import Config
 from prod_jax.processes import Processes
-from prod_jax.sets.records import DataError
 from prod_jax.stages.run import Run
 
-_CONFIG = flags.DEFINE_string("config", None, "As prod_jax.main takes it.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The same; holds the tokens.")
-_BEAM = flags.DEFINE_multi_string("beam", [], "An option of Beam's pipeline.")
+arguments.config_flag()
+_WORKDIR = arguments.workdir_flag()
+_BEAM = flags.DEFINE_multi_string(
+  "beam", [], "An option of Beam's pipeline, such as --runner=DirectRunner."
+)
 
 
-def main(argv: list[str]) -> None:
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  try:
-    run = Run(
-      config_file.load(_CONFIG.value),
-      Processes(storage.open_path(_WORKDIR.value)),
-      tuple(_BEAM.value),
-    )
-    tokens = run.tokens
-  except (strict.ConfigError, DataError) as error:
-    logging.error("%s", error)
-    sys.exit(2)
+def main(config: Config) -> None:
+  workdir = storage.open_path(_WORKDIR.value)
+  run = Run(config, Processes(workdir), tuple(_BEAM.value))
+  tokens = run.tokens
   total = int(tokens.passages.lengths().sum())
   sys.stdout.write(
     f"{run.dataset.name}\tpassages\t{len(tokens.passages)}\t{total}\n"
@@ -47,6 +41,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  logging.set_verbosity(logging.INFO)
-  flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  arguments.start(main)

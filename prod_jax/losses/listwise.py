@@ -1,6 +1,6 @@
 """Losses that compare two distributions over one list of candidates.
 
-The contract, shared by all losses of this room:
+The contract, shared by all losses of this room but those of `preference`:
 
   loss(student, teacher, *, where=None, ...) -> float32 [...], one number a
   query; whoever calls it reduces over queries.

@@ -26,7 +26,7 @@ from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "dark")  # names of Sources
@@ -75,9 +75,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     )
   T = settings.temperature
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     s_BX = score_with_dark(student, params, batch, rng.dropout)
     N = batch.where_BN.shape[1]

@@ -1,13 +1,13 @@
 """CL-DRD: curriculum distillation of a teacher's order (arXiv 2204.13679).
 
 The student sees columns of a teacher's ranking in groups: the first ones in
-order, then sets of worse ones without an order among them. Only the order of
+order, then groups of worse ones without an order among them. Only the order of
 the pseudo-labels counts; the teacher's scores are not used. The curriculum is
 a list of stages whose first group grows until it is the whole list.
 
 The groups are made by `sampling="groups"` of a train stage. The official
 repository ships lists made in advance and not how they were made: from which
-ranks the sets are drawn is ours to say, in a config.
+ranks the groups are drawn is ours to say, in a config.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from prod_jax.losses import preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "ranking_groups")  # names of Sources
@@ -64,9 +64,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "the first"
     )
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout

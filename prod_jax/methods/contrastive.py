@@ -7,14 +7,12 @@ passage of the global batch, its own hard negatives among them.
 import dataclasses
 from typing import Any
 
-import jax
-
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ()  # names of Sources
@@ -29,9 +27,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
   del settings, sources
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     scores_BP = scoring.score(
       student, params, batch, in_batch=True, dropout_key=rng.dropout

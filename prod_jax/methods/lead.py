@@ -29,7 +29,7 @@ from prod_jax.losses import contrastive, hidden, listwise
 from prod_jax.methods import layers, scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder, Encoder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "joint")  # names of Sources
@@ -81,9 +81,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   _check(settings, student, sources)
   T, teacher = settings.temperature, scoring.in_step(sources)
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
     s = _read(settings, student, student_params, batch, keys[0])

@@ -12,7 +12,7 @@ from prod_jax.losses import pairwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher",)  # names of Sources
@@ -39,9 +39,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     "all": pairwise.margin_mse_all,
   }[settings.margins]
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )

@@ -14,7 +14,6 @@ queries, and not against its own list, which the teachers judge.
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from prod_jax import strict
@@ -23,7 +22,7 @@ from prod_jax.losses import contrastive, listwise, preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "pairs")  # names of Sources
@@ -60,9 +59,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "a compare stage"
     )
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BN = scoring.compare(query, passage, in_batch=False)
     z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)

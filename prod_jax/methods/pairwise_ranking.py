@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from prod_jax.batch import Batch
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.cross import CrossEncoder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("pairwise",)  # the kinds of model
 READS = ()  # names of Sources
@@ -35,9 +35,7 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
   """
   del settings, sources
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     logit_BJ2, _ = student.score(params, batch.triple, dropout_key=rng.dropout)
     right_BJ2 = logit_BJ2 * jnp.array([[[1.0, -1.0]]])

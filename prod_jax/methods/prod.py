@@ -23,7 +23,7 @@ from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Embedding, Sources
 from prod_jax.models import Embedder, Encoder
 from prod_jax.models.dual import DualEncoder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "anchor", "second")  # names of Sources
@@ -94,9 +94,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   _check(settings, student, sources)
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BX = scoring.compare(query, passage, in_batch=settings.in_batch)
     columns = scoring.columns(batch, in_batch=settings.in_batch)

@@ -22,7 +22,7 @@ from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.train.step import LossFn, Metrics, Rng
+from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
 READS = ("teacher", "joint")  # names of Sources
@@ -47,9 +47,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "joint=True"
     )
 
-  def loss_fn(
-    params: Any, frozen: Any, batch: Batch, rng: Rng
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
     s_BN, z_BN = (

@@ -107,9 +107,8 @@ def embed(
 ) -> tuple[Embedding, Embedding, tuple[Out, Out]]:
   """Queries [B, …], passages [B, N, …], and the layers of both towers."""
   keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
-  query, query_out = model.embed(
-    params, batch.query, "query", dropout_key=keys[0]
-  )
+  texts: Any = batch.query  # Tokens, where the model takes no others
+  query, query_out = model.embed(params, texts, "query", dropout_key=keys[0])
   passage, passage_out = model.embed(
     params, batch.passage, "passage", dropout_key=keys[1]
   )

@@ -8,6 +8,7 @@ dual        a text as one vector
 late        a text as a vector for each token
 cross       a query and a passage, or two, read together
 hf          weights in and out, as safetensors
+build       from a config to an encoder and its first parameters
 """
 
 from prod_jax.models.cross import CrossEncoder

@@ -90,6 +90,7 @@ def _attend_bwd(
 ) -> tuple[Array | None, ...]:
   seed_2, mask_RLM, *qkv = args
   wide = (*qkv, g_RLD)
+  # The seed and the mask, as `_attend` takes them, have no gradient.
   return None, None, *_call(_backward, 3, heads, rate, seed_2, mask_RLM, wide)
 
 
@@ -163,12 +164,14 @@ def _width(head: int, D: int) -> int:
 
 
 def _forward(
-  scalars_ref, mask_ref, q_ref, k_ref, v_ref, out_ref, *, width, rate
-):
+  scalars_ref: Any, mask_ref: Any, *refs: Any, width: int, rate: float
+) -> None:
+  q_ref, k_ref, v_ref, out_ref = refs  # inputs, then results, as of the specs
   for row, lanes, number in _heads(scalars_ref, q_ref.shape, width):
     q_LE, k_ME, v_ME = (x[row, :, lanes] for x in (q_ref, k_ref, v_ref))
     mask_LM = mask_ref[row].astype(jnp.int32) != 0
     w_LM, sum_L1 = _weights(q_LE, k_ME, mask_LM)
+    # Dropout is of normalised weights: the sum is that of all of them.
     if rate:
       w_LM = jnp.where(_kept(scalars_ref, number, w_LM.shape, rate), w_LM, 0.0)
     out_LE = _dot("LM,ME->LE", w_LM.astype(v_ME.dtype), v_ME)
@@ -177,19 +180,9 @@ def _forward(
 
 
 def _backward(
-  scalars_ref,
-  mask_ref,
-  q_ref,
-  k_ref,
-  v_ref,
-  g_ref,
-  dq_ref,
-  dk_ref,
-  dv_ref,
-  *,
-  width,
-  rate,
-):
+  scalars_ref: Any, mask_ref: Any, *refs: Any, width: int, rate: float
+) -> None:
+  q_ref, k_ref, v_ref, g_ref, *d_refs = refs
   for row, lanes, number in _heads(scalars_ref, q_ref.shape, width):
     q_LE, k_ME, v_ME, g_LE = (
       x[row, :, lanes] for x in (q_ref, k_ref, v_ref, g_ref)
@@ -206,11 +199,12 @@ def _backward(
       )
     dv_ME = _dot("LM,LE->ME", kept_w_LM.astype(g_LE.dtype), g_LE)
     mean_L1 = (w_LM * dw_LM).sum(axis=-1, keepdims=True) * (1 - rate)
+    # A row of padding has even weights, and its logits no gradient.
     ds_LM = jnp.where(mask_LM, w_LM * (dw_LM - mean_L1), 0.0)
     ds_LM = ds_LM.astype(q_LE.dtype)
     dq_LE = _dot("LM,ME->LE", ds_LM, k_ME)
     dk_ME = _dot("LM,LE->ME", ds_LM, q_LE)
-    for ref, d in ((dq_ref, dq_LE), (dk_ref, dk_ME), (dv_ref, dv_ME)):
+    for ref, d in zip(d_refs, (dq_LE, dk_ME, dv_ME), strict=True):
       ref[row, :, lanes] = d.astype(ref.dtype)
 
 
@@ -218,6 +212,7 @@ def _heads(
   scalars_ref: Any, shape: tuple[int, int, int], width: int
 ) -> Iterator[tuple[int, slice, Array]]:
   """(row of the block, its lanes, a number of its own) of each head."""
+  # Numbers are those of the whole batch, so that no cut changes what is drawn.
   rows, _, W = shape
   first_row = scalars_ref[2] + pl.program_id(0) * rows
   first_head = scalars_ref[3] + pl.program_id(1) * (W // width)
@@ -241,9 +236,10 @@ def _weights(
 
 
 def _kept(
-  scalars_ref: Any, number: Array, shape: tuple[int, int], rate: float
+  scalars_ref: Any, number: Array, shape: tuple[int, ...], rate: float
 ) -> Bool[Array, "L M"]:
   """Which weights of a head dropout leaves, the same at every call."""
+  # Seeded anew for each head: what it draws depends on no head before it.
   pltpu.prng_seed(scalars_ref[0], scalars_ref[1] + number * _GOLDEN)
   # Signed and uniform over all of 32 bits.
   return pltpu.prng_random_bits(shape) >= round(rate * 2**32) - 2**31

@@ -71,10 +71,10 @@ class BertConfig:
   chunks: int = 1
   dtype: str = "float32"
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_known("dtype", self.dtype, DTYPES)
     check_known("remat", self.remat, REMATS)
-    if self.width % self.heads:
+    if self.heads < 1 or self.width % self.heads:
       raise ValueError(
         f"width {self.width} does not divide by {self.heads} heads"
       )
@@ -119,6 +119,7 @@ class Attention(nn.Module):
     # Dividing by the sum commutes with the product with v, and there are
     # fewer numbers to divide behind it.
     sum_RHL1 = w_RHLM.sum(axis=-1, keepdims=True)
+    # Behind the sum: dropout is of normalised weights.
     w_RHLM = nn.Dropout(c.attention_dropout)(w_RHLM, deterministic)
     out_RHLE = dot("RHLM,RHME->RHLE", w_RHLM.astype(c.dtype), v_RHME)
     out_RHLE = (out_RHLE / sum_RHL1).astype(c.dtype)
@@ -203,17 +204,19 @@ def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
 
   One draw for all of them: compiling a draw for each takes a CPU far longer.
   """
+  # Leaves come sorted by name: which numbers a matrix gets depends on the names
+  # of all before it.
   leaves, tree = jax.tree.flatten_with_path(shapes(config))
   matrices = [x for _, x in leaves if len(x.shape) > 1]
   ends = list(itertools.accumulate(x.size for x in matrices))
   drawn = iter(jnp.split(0.02 * jax.random.normal(key, (ends[-1],)), ends[:-1]))
 
-  def leaf(path: tuple, x: jax.ShapeDtypeStruct) -> Array:
+  def leaf(path: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> Array:
     if len(x.shape) > 1:
       return next(drawn).reshape(x.shape)
     return jnp.full(x.shape, float(path[-1].key == "scale"))
 
-  return tree.unflatten(leaf(path, x) for path, x in leaves)
+  return jax.tree.unflatten(tree, [leaf(path, x) for path, x in leaves])
 
 
 @functools.cache
@@ -232,6 +235,7 @@ def encode(
   dropout_key: PRNGKeyArray | None,
 ) -> tuple[Float[Array, "... L D"], Out]:
   """Hidden states of tokens [..., L]; without a key there is no dropout."""
+  # All leading axes as one, and apart again in every result below.
   rows = Tokens(*(jnp.reshape(x, (-1, x.shape[-1])) for x in tokens))
   result = Bert(config).apply(
     {"params": params},

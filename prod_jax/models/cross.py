@@ -34,7 +34,7 @@ class CrossEncoder:
   bert: BertConfig
   pooling: str
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     bert.check_known("pooling", self.pooling, POOLINGS)
 
   def init(self, key: PRNGKeyArray) -> PyTree:
@@ -67,7 +67,7 @@ class CrossEncoder:
     """
     head = params["head"]
 
-    def score(pair: Texts, key: PRNGKeyArray | None):
+    def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       tokens = tokens_of(pair)
       _, out = bert.encode(self.bert, params["encoder"], tokens, key)
       pooled = [pool(x, pair, self.pooling) for x in out["layers"]]

@@ -104,6 +104,7 @@ def _encoder(
   for key, x in traverse_util.flatten_dict(
     bert.shapes(config), sep="/"
   ).items():
+    # DistilBERT has no token types: zeros add nothing to a token.
     if key == "type/embedding":
       flat[key] = np.zeros(x.shape, np.float32)
       continue

@@ -45,7 +45,7 @@ class DualEncoder:
   similarity: str
   scale: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     bert.check_known("pooling", self.pooling, POOLINGS)
     bert.check_known("similarity", self.similarity, SIMILARITIES)
     if self.similarity == "dot" and self.scale != 1:
@@ -87,7 +87,7 @@ class DualEncoder:
     """
     weights = params["encoder" if self.tied else tower]
 
-    def embed(texts: Texts, key: PRNGKeyArray | None):
+    def embed(texts: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       _, out = bert.encode(self.bert, weights, tokens_of(texts), key)
       return tuple(self._vector(x, texts, tower) for x in out["layers"])
 
@@ -101,10 +101,12 @@ class DualEncoder:
     vector = pool(hidden, texts, self.pooling)
     if self.similarity == "dot":
       return vector
+    # On one side only: a score is the product of both.
     return unit(vector) * (self.scale if tower == "query" else 1.0)
 
 
 def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
   """Vectors of length 1; 0, with a finite gradient, where x is 0."""
+  # The floor is under the root: rsqrt has no finite gradient at 0.
   square = jnp.sum(x * x, axis=-1, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-12))

@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
+from prod_jax import storage
 from prod_jax.models import bert
 from prod_jax.models.bert import BertConfig
 
@@ -126,6 +127,7 @@ def load(
   names = {key: _name(key, kept) for key in shapes}
   with safetensors.safe_open(file, framework="numpy") as tensors:
     stored = _canonical(tensors.keys())
+    # Before any tensor is read: what does not fit is named at once, and whole.
     _check(file, tensors, stored, names, shapes, whole=layers is None)
     flat = {
       key: _turned(key, tensors.get_tensor(stored[name]))
@@ -198,21 +200,21 @@ def save(
     **{key: getattr(config, our) for our, key in _FIELDS.items()},
   )
   for source in map(pathlib.Path, tokenizer_files):
-    _replace(folder / source.name, lambda to, s=source: shutil.copyfile(s, to))
-  _replace(folder / CONFIG, described.to_json_file)
-  _replace(
-    folder / WEIGHTS,
-    lambda to: safetensors.numpy.save_file(tensors, to, metadata=notes),
-  )
+    with storage.whole_file(folder / source.name) as part:
+      shutil.copyfile(source, part)
+  with storage.whole_file(folder / CONFIG) as part:
+    described.to_json_file(part)
+  # The last file: who finds weights finds the others.
+  with storage.whole_file(folder / WEIGHTS) as part:
+    safetensors.numpy.save_file(tensors, part, metadata=notes)
 
 
 def save_params(path: Path, params: PyTree) -> None:
   """Writes a tree of arrays under its own names, at once."""
   flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
   tensors = {key: np.ascontiguousarray(x) for key, x in flat.items()}
-  _replace(
-    pathlib.Path(path), lambda to: safetensors.numpy.save_file(tensors, to)
-  )
+  with storage.whole_file(pathlib.Path(path)) as part:
+    safetensors.numpy.save_file(tensors, part)
 
 
 def load_params(path: Path) -> PyTree:
@@ -291,10 +293,3 @@ def _check(
       wrong.append(f"{stored[name]} is left over")
   if wrong:
     raise ValueError(f"{file} does not fit:\n  " + "\n  ".join(sorted(wrong)))
-
-
-def _replace(path: pathlib.Path, write: Callable[..., object]) -> None:
-  """Writes a file beside `path` and puts it there once it is whole."""
-  partial = path.with_name(f".{path.name}.partial")
-  write(partial)
-  os.replace(partial, path)

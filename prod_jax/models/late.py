@@ -56,6 +56,7 @@ class LateInteraction:
     """Random parameters: those of the towers, as a dual encoder's, and
     {"projection"} where there is one.
     """
+    # Three keys in any case, so that `tied` does not change the projection.
     query_key, passage_key, head_key = jax.random.split(key, 3)
     if self.tied:
       params = {"encoder": bert.init(self.bert, query_key)}
@@ -89,11 +90,14 @@ class LateInteraction:
     Returns:
       The embedding, and those that every layer would make in `out["layers"]`.
     """
+    # Before anything looks at segments: masks are attended to, and take part.
     if tower == "query" and self.mask_id is not None:
       tokens = _augmented(tokens, self.mask_id)
     weights = params["encoder" if self.tied else tower]
 
-    def embed(tokens: Tokens, key: PRNGKeyArray | None):
+    def embed(
+      tokens: Tokens, key: PRNGKeyArray | None
+    ) -> tuple[LateEmbedding, ...]:
       _, out = bert.encode(self.bert, weights, tokens, key)
       where = jnp.asarray(tokens.segment) != 0
       vectors = (self._project(params, x) for x in out["layers"])
@@ -106,6 +110,7 @@ class LateInteraction:
     self, params: PyTree, hidden: Float[Array, "... L D"]
   ) -> Float[Array, "... L E"]:
     """Unit vectors from hidden states of a layer."""
+    # Before the projection and not behind it: vectors are float32 throughout.
     hidden = hidden.astype(jnp.float32)
     if self.projection:
       hidden = hidden @ params["projection"]["kernel"]

@@ -6,7 +6,7 @@ those of batch.py.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from prod_jax.batch import Packed, Texts, Tokens
 
 PyTree = Any
+T = TypeVar("T", bound=Texts)
 
 POOLINGS = ("cls", "mean")
 
@@ -75,6 +76,7 @@ def pool(
   if pooling == "cls":
     return hidden[..., 0, :].astype(jnp.float32)
   where = (jnp.asarray(texts.segment) == 1)[..., None]
+  # Summed in float32: bfloat16 loses the later tokens of a long text.
   total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
   return total / jnp.maximum(where.sum(axis=-2), 1)
 
@@ -112,8 +114,8 @@ def _in_place(
 
 
 def in_chunks(
-  embed: Callable[[Texts, PRNGKeyArray | None], PyTree],
-  texts: Texts,
+  embed: Callable[[T, PRNGKeyArray | None], PyTree],
+  texts: T,
   dropout_key: PRNGKeyArray | None,
   chunks: int,
 ) -> PyTree:
@@ -135,11 +137,13 @@ def in_chunks(
   if chunks == 1:
     return embed(texts, dropout_key)
   keys = None if dropout_key is None else jax.random.split(dropout_key, chunks)
+  # [B] as [B / chunks, chunks]: a device's rows lie together in the batch, and
+  # each chunk has its share of them. Undone in the same order below.
   parts = jax.tree.map(
     lambda x: x.reshape(-1, chunks, *x.shape[1:]).swapaxes(0, 1), texts
   )
 
-  def body(_: None, part: tuple) -> tuple[None, PyTree]:
+  def body(_: None, part: tuple[T, Any]) -> tuple[None, PyTree]:
     return None, embed(*part)
 
   # Loop bodies are not merged with their repetition: nothing to prevent.

@@ -21,7 +21,7 @@ import jax
 from absl import logging
 from jax.experimental import topologies
 
-from prod_jax import strict
+from prod_jax import storage, strict
 from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
@@ -154,9 +154,8 @@ class Compiler:
       result.seconds,
     )
     self.folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(dataclasses.asdict(result), indent=1))
-    part.replace(path)
+    with storage.whole_file(path, concurrent=True) as part:
+      part.write_text(json.dumps(dataclasses.asdict(result), indent=1))
     return result
 
 

@@ -19,6 +19,7 @@ from prod_jax.batches import packing
 from prod_jax.batches import rows as layout
 from prod_jax.batches.store import Slices, store_of
 from prod_jax.models import Encoder
+from prod_jax.models.build import shapes_of
 from prod_jax.models.late import LateInteraction
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program
@@ -26,7 +27,7 @@ from prod_jax.retrieval import encode as embedding
 from prod_jax.retrieval import rerank
 from prod_jax.retrieval.forward import rows_of
 from prod_jax.sets.sizes import Size
-from prod_jax.stages.run import Job, params_of
+from prod_jax.stages.run import Job
 
 _SAMPLE = 4096  # texts by which it is seen how many stand in a row
 
@@ -154,7 +155,7 @@ def _forward(job: Job, reads: _Reads, examples: int | None) -> Program:
   batch, of_size = _texts(job, reads)
 
   def lower(count: int) -> jax.stages.Lowered:
-    params = _placed(params_of(model), sharding.replicated(mesh))
+    params = _placed(shapes_of(model), sharding.replicated(mesh))
     texts = of_size(count)
     with jax.set_mesh(mesh):
       traced = reads.trace(

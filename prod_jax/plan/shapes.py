@@ -1,14 +1,14 @@
 """A config whose weights and data are elsewhere, made to stand by itself.
 
-With `config.Model`'s shape in the place of weights and published counts in
-the place of a data set, a plan needs neither.
+With the shape that the config gives in the place of weights, and published
+counts in the place of a data set, a plan needs neither.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-from prod_jax import config, packaged, strict
+from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.models import hf
 from prod_jax.sets import sizes
 from prod_jax.sets.records import DataError
@@ -33,7 +33,8 @@ def check_vocabulary(run: Run) -> None:
   """Raises ConfigError where only an absent tokenizer would know a shape."""
   for name, model in run.config.models.items():
     asked = not model.weights and not model.vocab_size
-    if asked or model.mask_queries:
+    masks = model.kind == "late" and model.mask_queries
+    if asked or masks:
       key = "vocab_size" if asked else "mask_queries"
       try:
         _ = run.tokenizer
@@ -84,7 +85,7 @@ def _at_most(
   }
 
 
-def _here(model: config.Model) -> bool:
+def _here(model: model_kinds.Model) -> bool:
   if not model.weights:
     return True
   if model.weights != "packaged":
@@ -96,23 +97,14 @@ def _here(model: config.Model) -> bool:
   return True
 
 
-def _without_weights(name: str, model: config.Model) -> config.Model:
+def _without_weights(name: str, model: model_kinds.Model) -> model_kinds.Model:
   where, kept = f"config.models.{name}", len(model.layers)
-  missing = [
-    key for key in ("width", "heads", "mlp_width") if not getattr(model, key)
-  ]
-  if not model.depth and not kept:
-    missing.append("depth")
+  given = {key: getattr(model, key) for key in model_kinds.NEEDED}
+  given["depth"] = given["depth"] or kept
+  missing = [key for key, size in given.items() if not size]
   if missing:
     raise strict.ConfigError(
       f"{where}: weights {model.weights!r} are not here; to plan without them "
       f"give {', '.join(missing)} beside them"
     )
-  if kept and model.depth not in (0, kept):
-    raise strict.ConfigError(
-      f"{where}.depth is {model.depth}, but {kept} layers are kept: "
-      f"{model.layers}"
-    )
-  return dataclasses.replace(
-    model, weights="", layers=(), depth=kept or model.depth
-  )
+  return dataclasses.replace(model, weights="", layers=(), depth=given["depth"])

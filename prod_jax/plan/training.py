@@ -5,11 +5,12 @@ import jax
 from prod_jax import kinds
 from prod_jax.batch import Batch
 from prod_jax.batches import packing
+from prod_jax.models.build import shapes_of
 from prod_jax.plan import analytic, batches
 from prod_jax.plan.program import Program
 from prod_jax.sets.sizes import Size
 from prod_jax.stages import examples, train
-from prod_jax.stages.run import Job, params_of
+from prod_jax.stages.run import Job
 from prod_jax.stages.sources import START
 from prod_jax.train.step import jit_step
 
@@ -26,8 +27,8 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
   if stage.teacher:
     model = job.model_of("teacher")
     (trained_models if stage.joint else frozen_models).append(model)
-    teacher = params_of(model)
-  params, frozen = train.trees(stage, params_of(student), teacher, lambda x: x)
+    teacher = shapes_of(model)
+  params, frozen = train.trees(stage, shapes_of(student), teacher, lambda x: x)
   step, first_state = train.step_of(job)
   state = jax.eval_shape(first_state, params)
   batch = batches.training(job)

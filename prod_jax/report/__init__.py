@@ -17,6 +17,6 @@ style     the style sheet
 """
 
 from prod_jax.report.page import write_page
-from prod_jax.report.tables import Row, rows, table, write_results_markdown
+from prod_jax.report.tables import table, write_results_markdown
 
-__all__ = ["Row", "rows", "table", "write_page", "write_results_markdown"]
+__all__ = ["table", "write_page", "write_results_markdown"]

@@ -13,6 +13,7 @@ from prod_jax.report import axes
 from prod_jax.report.markup import Tag, tag
 
 _BINS = 36
+_POINTS = 300  # of a curve, at most
 _LETTER = 6.2
 _LINE = 13.0
 # How far the axis goes beyond the highest bar, for a line of words.
@@ -192,10 +193,10 @@ def _shortened(names: Sequence[str]) -> list[str]:
 
 
 def _thinned(
-  steps: Sequence[int], values: Sequence[float], most: int = 300
+  steps: Sequence[int], values: Sequence[float]
 ) -> tuple[list[float], list[float]]:
   """Means of neighbours, so that a long stage is no longer than its chart."""
-  parts = min(most, len(steps))
+  parts = min(_POINTS, len(steps))
   means = [
     [float(part.mean()) for part in np.array_split(np.array(v, float), parts)]
     for v in (steps, values)

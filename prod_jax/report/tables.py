@@ -60,11 +60,6 @@ class Gap:
     return (self.best[0] - self.first[0]) / whole if whole > 0 else None
 
 
-def rows(workdir: str | pathlib.Path) -> list[Row]:
-  """A row for each train stage, in the order in which they run."""
-  return rows_of(record.load(pathlib.Path(workdir)))
-
-
 def table(workdir: str | pathlib.Path) -> str:
   """The rows as aligned text, with what was measured and the gap closed."""
   run = record.load(pathlib.Path(workdir))

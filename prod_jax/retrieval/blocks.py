@@ -6,15 +6,12 @@ the number of processes was.
 """
 
 import pathlib
-import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import tqdm
-from absl import logging
 
+from prod_jax import progress, storage
 from prod_jax.processes import Processes
 
 Block = Mapping[str, np.ndarray]
@@ -58,29 +55,16 @@ def compute(
   spans = [(start, min(start + block_rows, rows)) for start in starts]
   # Blocks of another size have other names.
   paths = [folder / f"{start:09d}-{stop:09d}" for start, stop in spans]
-  there = _whole(folder, processes)
-  missing = [i for i, path in enumerate(paths) if path.name not in there]
+  whole = _whole(folder, processes)
+  missing = [i for i, path in enumerate(paths) if path.name not in whole]
+  # All have looked before anyone writes, and so divide the same blocks.
   processes.meet(f"{name}: {len(missing)} blocks to make")
   own = [(paths[i], *spans[i]) for i in processes.own(missing)]
-  _make(own, work, processes, name=name, unit=unit, rows=rows)
-  processes.meet(f"{name}: all blocks")
-  return paths
-
-
-def _make(
-  own: Sequence[tuple[pathlib.Path, int, int]],
-  work: Callable[[int, int], Block],
-  processes: Processes,
-  *,
-  name: str,
-  unit: str,
-  rows: int,
-) -> None:
-  """Makes the blocks (path, start, stop) of this process, with progress."""
   total = sum(stop - start for _, start, stop in own)
   began, fresh = time.monotonic(), 0
-  quiet = not sys.stderr.isatty() or not processes.first
-  with tqdm.tqdm(desc=name, total=total, unit=f" {unit}", disable=quiet) as bar:
+  with progress.Meter(
+    name, total, seconds=0, quiet=not processes.first, unit=f" {unit}"
+  ) as meter:
     for path, start, stop in own:
       processes.leave_if_stopped(
         f"{name} with {fresh} of {total} {unit} made now; all blocks that are "
@@ -88,10 +72,12 @@ def _make(
       )
       _write(path, work(start, stop), processes)
       fresh += stop - start
-      bar.update(stop - start)
-      if quiet:
-        rate = fresh / max(time.monotonic() - began, 1e-9)
-        logging.info("%s: %d of %d %s, %.0f/s", name, stop, rows, unit, rate)
+      rate = fresh / max(time.monotonic() - began, 1e-9)
+      meter.add(
+        stop - start, "%s: %d of %d %s, %.0f/s", name, stop, rows, unit, rate
+      )
+  processes.meet(f"{name}: all blocks")
+  return paths
 
 
 def gather(
@@ -121,13 +107,12 @@ def _whole(folder: pathlib.Path, processes: Processes) -> set[str]:
 
 
 def _write(path: pathlib.Path, block: Block, processes: Processes) -> None:
-  part = path.with_name(f"{path.name}.part")
-  part.mkdir(exist_ok=True)
-  for name, array in block.items():
-    np.save(part / f"{name}.npy", array)
-  shutil.rmtree(path, ignore_errors=True)  # made here, and not published
-  part.rename(path)
+  # A block of this name may be there, made by a run that did not publish it.
+  with storage.whole_folder(path) as part:
+    for name, array in block.items():
+      np.save(part / f"{name}.npy", array)
   processes.publish(path)
   shared = processes.remote(path)
   if shared != path:
+    # The mark comes last: all files of the block are in the bucket by now.
     shared.with_name(f"{path.name}{_WHOLE}").write_text("")

@@ -65,15 +65,15 @@ class Shards:
   def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
     if step != 1:
       raise IndexError("Shards are read forwards, in steps of 1")
-    found = []
+    slices = []
     for i, part in enumerate(self._parts):
       first, end = self._start(i), int(self._ends[i])
       low, high = max(start, first), min(stop, end)
       if low < high:
-        found.append(part()[low - first : high - first])
-    if not found:
+        slices.append(part()[low - first : high - first])
+    if not slices:
       return np.empty((0, self.shape[1]), self.dtype)
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    return slices[0] if len(slices) == 1 else np.concatenate(slices)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

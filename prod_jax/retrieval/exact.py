@@ -1,7 +1,8 @@
-"""All inner products on the device: the nearest neighbours, exactly.
+"""Exact search: the nearest of all rows by inner product, in float32.
 
-Also what every index is given and gives back. Another kind of index, and the
-choice between them, is search.py.
+Its rounds, and how the rows are read for them. What a round does to a block of
+queries is shortlist.py, and to a tile of products tiles.py; other kinds of
+index are search.py.
 """
 
 import collections
@@ -10,21 +11,21 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import cycle
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from prod_jax.retrieval import tiles
-from prod_jax.retrieval.nearest import (
-  Found,
-  Nearest,
-  Pairs,
-  power_of_two,
+from prod_jax.retrieval.index import (
+  Neighbours,
+  Queries,
+  Vectors,
+  finite,
+  not_finite,
 )
+from prod_jax.retrieval.shortlist import Pairs, Shortlist
 
-Queries = Float[np.ndarray, "Q D"]
 T = TypeVar("T")
 
 # Scores are made in tiles of 8 MiB, which the allocator of a CPU keeps and its
@@ -36,15 +37,6 @@ _PAIRS = 1024  # of vectors, that are multiplied at once
 # Of the best rows so many are in a sample in the mean, if it is no more than
 # this share of all.
 _NEIGHBOURS, _LARGEST_SAMPLE = 4, 0.05
-
-
-@runtime_checkable
-class Vectors(Protocol):
-  """A matrix [rows, D] that is read in slices of rows, or at some of them."""
-
-  shape: tuple[int, ...]
-
-  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
 
 
 class ExactIndex:
@@ -70,99 +62,121 @@ class ExactIndex:
     self._dtype = tiles.fastest()
     self._centre_D = self._centre()
 
-  def search(self, query_QD: Queries, k: int) -> Found:
+  def search(self, query_QD: Queries, k: int) -> Neighbours:
     """As `Index.search`; compiles once for each `k` and size of queries.
 
-    Sizes below `QUERY_BLOCK` are powers of two. Choosing the best of what was
-    found compiles for the powers of two that it may be.
+    Sizes below `QUERY_BLOCK` are powers of two. Choosing the best of a
+    shortlist compiles for the powers of two that it may be long.
     """
-    query_QD = checked(query_QD, "query")
-    (ids, scores), is_short = self._found(query_QD, k, self._expected(k))
-    # Where a sample's bound was too high, no bound that may be is taken.
-    if is_short.any():
-      again, _ = self._found(query_QD[is_short], k, k)
-      ids[is_short], scores[is_short] = again
-    if np.isposinf(scores).any():
-      raise _not_finite("row", int(ids[np.isposinf(scores)][0]))
-    return ids, scores
+    # 1. Sample. A few rows from all over the matrix are scored. Each query gets
+    #    a bound: the score at some rank among them, which the k-th best of all
+    #    rows will beat, but for a few queries in a million.
+    # 2. Scan. All rows are scored, block by block. Those that may beat the
+    #    bound, by as much as rounding may have taken from them, are hits.
+    #    Whenever there are many, the best k stay and the k-th is the new bound.
+    # 3. Rescore. Hits that k others beat in spite of all rounding are dropped,
+    #    the others are scored in float32, and the best k are the neighbours.
+    # 4. Again, for queries whose k-th neighbour is below their bound: it may
+    #    have kept better rows out. Their bound is now the k-th best score of
+    #    the sample, and k rows do score as much, so that nothing is kept out.
+    #    Where there is no such query, nearly always, round 3 was the last.
+    query_QD = finite(query_QD, "query")
+    row_QK = np.empty((len(query_QD), k), np.int32)
+    score_QK = np.empty((len(query_QD), k), np.float32)
+    open_Q = np.arange(len(query_QD))
+    for rank in (self._bound_rank(k), k):
+      shortlists = self._shortlists(query_QD[open_Q], k)
+      # On a CPU one thread selects, on one core, while another multiplies.
+      with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        self._sample(pool, shortlists, k, rank)
+        self._scan(pool, shortlists)
+        neighbours, is_short = self._rescore(pool, shortlists)
+      # Blocks of queries are filled up, so that there are some behind them.
+      row_QK[open_Q], score_QK[open_Q] = (x[: len(open_Q)] for x in neighbours)
+      open_Q = open_Q[is_short[: len(open_Q)]]
+      if not len(open_Q):
+        break
+    # A row that is no number beats any bound, and so is there to be named.
+    if np.isposinf(score_QK).any():
+      raise not_finite("row", int(row_QK[np.isposinf(score_QK)][0]))
+    return row_QK, score_QK
 
-  def _expected(self, k: int) -> int:
-    """More of the best rows than a sample holds, but for a few in a million."""
-    mean = k * self._sampled(k) / self._rows
+  def _sample(
+    self,
+    pool: concurrent.futures.Executor,
+    shortlists: list[Shortlist],
+    k: int,
+    rank: int,
+  ) -> None:
+    """Round 1: a bound for each query, by the score at a rank of the sample."""
+    sample = functools.partial(Shortlist.sample, rank=rank)
+    blocks = self._sample_blocks(k)
+    for shortlist, floor_QN in _over_tiles(pool, sample, shortlists, blocks):
+      shortlist.raise_bound(floor_QN, rank)
+
+  def _scan(
+    self, pool: concurrent.futures.Executor, shortlists: list[Shortlist]
+  ) -> None:
+    """Round 2: the hits among all rows, added in the order of the rows."""
+    blocks = self._blocks()
+    for shortlist, hits in _over_tiles(
+      pool, Shortlist.scan, shortlists, blocks
+    ):
+      shortlist.add(hits)
+
+  def _rescore(
+    self, pool: concurrent.futures.Executor, shortlists: list[Shortlist]
+  ) -> tuple[Neighbours, np.ndarray]:
+    """Round 3: the best k hits, and of which queries some are missing."""
+    # All are pruned before any is scored, so that a row is read once for all.
+    pairs = list(pool.map(Shortlist.prune, shortlists))
+    scores = self._products_of_all(shortlists, pairs)
+    selected = list(pool.map(Shortlist.select, shortlists, scores))
+    neighbours, is_short = zip(*selected, strict=True)
+    row_QK, score_QK = map(np.concatenate, zip(*neighbours, strict=True))
+    return (row_QK, score_QK), np.concatenate(is_short)
+
+  def _bound_rank(self, k: int) -> int:
+    """More of the best k than a sample holds, but for a few in a million."""
+    mean = k * self._sample_size(k) / self._rows
     return min(math.ceil(mean + 5 * mean**0.5) + 2, k)
 
-  def _found(
-    self, query_QD: np.ndarray, k: int, sampled: int
-  ) -> tuple[Found, np.ndarray]:
-    """What `search` returns, looking only above a sample's best scores.
-
-    Args:
-      query_QD: of finite numbers.
-      k: neighbours.
-      sampled: the bound is so many-th best score of a sample. With `k` no
-        neighbour is missed.
-
-    Returns:
-      What was found; and of which queries some were missed, because of their
-      bound.
-    """
-    size = min(QUERY_BLOCK, power_of_two(len(query_QD)))
-    nearest = [
-      Nearest(
-        query_QD[i : i + size],
-        size,
-        k,
-        self._dtype,
-        self._centre_D,
-        self._multiply,
-      )
+  def _shortlists(self, query_QD: np.ndarray, k: int) -> list[Shortlist]:
+    """Empty ones, one a block of queries, all blocks of one size."""
+    size = min(QUERY_BLOCK, tiles.power_of_two(len(query_QD)))
+    blocks = (
+      self._query_block(query_QD[i : i + size], size)
       for i in range(0, len(query_QD), size)
-    ]
-    # On a CPU one thread selects, on one core, while another multiplies.
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-      at_best = (
-        functools.partial(these.at_best, block, sampled)
-        for block in self._sample(k)
-        for these in nearest
-      )
-      for these, best in zip(
-        cycle(nearest), _results(pool, at_best), strict=False
-      ):
-        these.bound(best, sampled)
-      looks = (
-        functools.partial(these.look, first, block)
-        for first, block in self._blocks()
-        for these in nearest
-      )
-      for these, found in zip(
-        cycle(nearest), _results(pool, looks), strict=False
-      ):
-        these.keep(found)
-      wanted = list(pool.map(Nearest.narrow, nearest))
-      scores = self._multiply_all(nearest, wanted)
-      found = list(pool.map(Nearest.best, nearest, scores))
-    ids, scores, is_short = (
-      np.concatenate(x)[: len(query_QD)]
-      for x in zip(*((*best, short) for best, short in found), strict=True)
     )
-    return (ids, scores), is_short
+    return [Shortlist(block, k, self._products) for block in blocks]
 
-  def _multiply_all(
-    self, nearest: list[Nearest], wanted: list[Pairs]
+  def _query_block(self, query_QD: np.ndarray, size: int) -> tiles.QueryBlock:
+    count = len(query_QD)
+    query_QD = np.pad(query_QD, ((0, size - count), (0, 0)))
+    no_centre_D = np.zeros_like(self._centre_D)
+    rounded = tiles.rounded(query_QD, no_centre_D, dtype=self._dtype)
+    offset_Q = np.einsum(
+      "QD,D->Q", query_QD, self._centre_D, dtype=np.float64
+    ).astype(np.float32)
+    return tiles.QueryBlock(query_QD, rounded, offset_Q, count)
+
+  def _products_of_all(
+    self, shortlists: list[Shortlist], pairs: list[Pairs]
   ) -> list[np.ndarray]:
-    """Scores in float32 of what each of them wants, each row read once."""
-    first = np.cumsum([0] + [len(these.query_QD) for these in nearest])
-    pairs = Pairs(
+    """Scores in float32 of the pairs of each, every block read once."""
+    vectors = [shortlist.queries.vectors_QD for shortlist in shortlists]
+    first = np.cumsum([0] + [len(query_QD) for query_QD in vectors])
+    joined = Pairs(
       np.concatenate(
-        [x.query + i for x, i in zip(wanted, first[:-1], strict=True)]
+        [x.query + i for x, i in zip(pairs, first[:-1], strict=True)]
       ),
-      np.concatenate([x.row for x in wanted]),
+      np.concatenate([x.row for x in pairs]),
     )
-    query_QD = np.concatenate([these.query_QD for these in nearest])
-    ends = np.cumsum([len(x.row) for x in wanted])
-    return np.split(self._multiply(query_QD, pairs), ends[:-1])
+    ends = np.cumsum([len(x.row) for x in pairs])
+    scores = self._products(np.concatenate(vectors), joined)
+    return np.split(scores, ends[:-1])
 
-  def _multiply(self, query_QD: np.ndarray, pairs: Pairs) -> np.ndarray:
+  def _products(self, query_QD: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Inner products [n] of pairs, of equal vectors always the same."""
     score = np.empty(len(pairs.row), np.float32)
     if not len(score):
@@ -178,6 +192,8 @@ class ExactIndex:
       rows_RD = np.asarray(rows_RD, np.float32)
       for i in range(start, stop, _PAIRS):
         at = slice(i, min(i + _PAIRS, stop))
+        # Pair by pair, and not as a matrix: a sum has the same order in
+        # whatever company, and so copies of a row tie.
         score[order[at]] = np.einsum(
           "nD,nD->n", rows_RD[row[at] - first], query_QD[query[at]]
         )
@@ -186,29 +202,31 @@ class ExactIndex:
       list(pool.map(multiply, blocks.tolist(), starts.tolist(), stops))
     return score
 
-  def _blocks(self) -> Iterator[tuple[int, tiles.Block]]:
-    """All blocks of rows, each with the number of its first one."""
+  def _blocks(self) -> Iterator[tiles.RowBlock]:
+    """All rows."""
     for first in range(0, self._rows, self._row_block):
-      yield first, self._put(self._vectors[first : first + self._row_block])
+      rows = self._vectors[first : first + self._row_block]
+      yield self._row_block_of(rows, first)
 
-  def _sampled(self, k: int) -> int:
+  def _sample_size(self, k: int) -> int:
     """Rows of a sample: some of the best `k`, or a twentieth, are in it."""
     wanted = min(_NEIGHBOURS / k, _LARGEST_SAMPLE) * self._rows
     blocks = max(math.floor(wanted / self._row_block), 1)
     return min(blocks * self._row_block, self._rows)
 
-  def _sample(self, k: int) -> Iterator[tiles.Block]:
-    """Blocks of rows from all over the matrix."""
-    rows = np.linspace(0, self._rows - 1, self._sampled(k)).astype(np.int64)
+  def _sample_blocks(self, k: int) -> Iterator[tiles.RowBlock]:
+    """Rows from all over the matrix."""
+    rows = np.linspace(0, self._rows - 1, self._sample_size(k)).astype(np.int64)
     for i in range(0, len(rows), self._row_block):
-      yield self._put(self._vectors[rows[i : i + self._row_block]])
+      yield self._row_block_of(self._vectors[rows[i : i + self._row_block]], 0)
 
-  def _put(self, rows: np.ndarray) -> tiles.Block:
+  def _row_block_of(self, rows: np.ndarray, first: int) -> tiles.RowBlock:
+    """Rows on the device, filled up to the one size that is compiled for."""
     count, missing = len(rows), self._row_block - len(rows)
-    if missing:  # zeros may be far from the centre
+    if missing:  # by copies of a row: zeros may be far from the centre
       rows = np.pad(rows, ((0, missing), (0, 0)), mode="edge")
-    near = tiles.rounded(rows, self._centre_D, dtype=self._dtype)
-    return tiles.Block(near, count)
+    rounded = tiles.rounded(rows, self._centre_D, dtype=self._dtype)
+    return tiles.RowBlock(rounded, count, first)
 
   def _centre(self) -> Float32[np.ndarray, "D"]:
     """About the mean of all rows; nothing where they are not rounded."""
@@ -222,33 +240,23 @@ class ExactIndex:
     return np.where(sound, mean_D, centre_D).astype(np.float32)
 
 
-def _results(
-  pool: concurrent.futures.Executor, calls: Iterable[Callable[[], T]]
-) -> Iterator[T]:
-  """Of calls, in their order; a few of them are at work at once."""
-  pending: collections.deque[concurrent.futures.Future] = collections.deque()
-  for call in calls:
-    pending.append(pool.submit(call))
-    if len(pending) > _THREADS + 1:
-      yield pending.popleft().result()
-  while pending:
-    yield pending.popleft().result()
+def _over_tiles(
+  pool: concurrent.futures.Executor,
+  work: Callable[[Shortlist, tiles.RowBlock], T],
+  shortlists: list[Shortlist],
+  blocks: Iterable[tiles.RowBlock],
+) -> Iterator[tuple[Shortlist, T]]:
+  """What `work` makes of each tile, in order: by block, then by shortlist.
 
-
-def checked(
-  matrix: Any, name: str, first: int = 0
-) -> Float32[np.ndarray, "R D"]:
-  """Vectors, from number `first` on, as a float32 array of finite numbers."""
-  matrix = np.ascontiguousarray(matrix, np.float32)
-  # The sum of a vector is finite if all of it is.
-  broken = np.flatnonzero(~np.isfinite(matrix.sum(axis=1)))
-  if len(broken):
-    raise _not_finite(name, first + int(broken[0]))
-  return matrix
-
-
-def _not_finite(name: str, line: int) -> ValueError:
-  return ValueError(
-    f"{name} {line} holds NaN, infinity or huge numbers; encode it again with "
-    "parameters that are sound"
-  )
+  A block is read when its turn comes. A few tiles are at work at once.
+  """
+  pending: collections.deque[tuple[Shortlist, concurrent.futures.Future]]
+  pending = collections.deque()
+  for block in blocks:
+    for shortlist in shortlists:
+      pending.append((shortlist, pool.submit(work, shortlist, block)))
+      if len(pending) > _THREADS + 1:
+        oldest, tile = pending.popleft()
+        yield oldest, tile.result()
+  for oldest, tile in pending:
+    yield oldest, tile.result()

@@ -29,7 +29,7 @@ from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
 from prod_jax.batches.tokens import Special
 from prod_jax.models import Encoder
-from prod_jax.retrieval.nearest import power_of_two
+from prod_jax.retrieval.tiles import power_of_two
 
 SHAPES = 4  # lengths of rows that hold one text
 _SAMPLE = 16_384  # texts by which the length of a shared row is chosen
@@ -210,7 +210,8 @@ def _shared_rows(
     laid = packing.lay(texts.at(numbers), here, shape, frozen.special)
     place = np.zeros((1, most), np.int32)
     place[0, : len(numbers)] = here.row * S + segment
-    packed = Packed(*(x[None] for x in laid), place)
+    ids, start_RS, length_RS, first_length_RS = (x[None] for x in laid)
+    packed = Packed(ids, start_RS, length_RS, first_length_RS, place)
     yield Work(numbers, packed, np.arange(len(numbers)))
 
 

@@ -87,11 +87,11 @@ def score_texts(
     return _late_scores(frozen, model, query, passages[0])
   if len(passages) == 1:
     longest = layout.pair_length(data)
-    texts = layout.pair(query, *passages, data.query_length, longest)
+    texts = layout.pair(query, passages[0], data.query_length, longest)
   else:
     longest = layout.triple_length(data)
     limits = data.query_length, data.passage_length
-    texts = layout.triple(query, *passages, *limits)
+    texts = layout.triple(query, passages[0], passages[1], *limits)
   return forward.over_texts(
     frozen,
     lambda params, texts: score_pairs(model, params, texts),

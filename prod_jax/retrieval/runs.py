@@ -4,13 +4,13 @@ The format that trec_eval reads. Measuring a run is metrics.py.
 """
 
 import math
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from prod_jax import storage
 from prod_jax.sets.records import DataError
 
 
@@ -36,14 +36,14 @@ def write_run(
   Raises:
     DataError: a name has white space in it, or a score is not a number.
   """
-  found_QK = ids_QK >= 0
-  broken = np.flatnonzero((np.isnan(scores_QK) & found_QK).any(axis=1))
+  is_row_QK = ids_QK >= 0
+  broken = np.flatnonzero((np.isnan(scores_QK) & is_row_QK).any(axis=1))
   if len(broken):
     raise DataError(
       f"{path}: query {qids[broken[0]]} has scores that are not a number; the "
       "parameters or embeddings that they come from are broken"
     )
-  rows = np.unique(ids_QK[found_QK]).tolist()
+  rows = np.unique(ids_QK[is_row_QK]).tolist()
   names = {row: name_of(row) for row in rows}
   for word in (tag, *qids, *names.values()):
     if word.split() != [word]:
@@ -51,17 +51,18 @@ def write_run(
         f"{path}: {word!r} is empty or has white space in it; a run file is "
         "divided by white space, so rename it"
       )
-  part = path.with_name(f"{path.name}.part")
-  with open(part, "w", encoding="utf-8", newline="\n") as file:
-    for qid, ids, scores, found in zip(
-      qids, ids_QK, scores_QK, found_QK, strict=True
+  with (
+    storage.whole_file(path) as part,
+    open(part, "w", encoding="utf-8", newline="\n") as file,
+  ):
+    for qid, ids, scores, is_row in zip(
+      qids, ids_QK, scores_QK, is_row_QK, strict=True
     ):
-      ranked = zip(ids[found].tolist(), scores[found].tolist(), strict=True)
+      ranked = zip(ids[is_row].tolist(), scores[is_row].tolist(), strict=True)
       file.writelines(
         f"{qid} Q0 {names[row]} {rank} {score:.9g} {tag}\n"
         for rank, (row, score) in enumerate(ranked, 1)
       )
-  os.replace(part, path)
 
 
 def read_run(path: pathlib.Path) -> dict[str, dict[str, float]]:

@@ -5,7 +5,6 @@ those rows, and how it was embedded, is encode.py.
 """
 
 import ctypes
-from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,17 +12,24 @@ from absl import logging
 from jaxtyping import Float, Float32, Int
 
 from prod_jax.retrieval import tiles
-from prod_jax.retrieval.exact import (
-  ExactIndex,
-  Found,
+from prod_jax.retrieval.exact import ExactIndex
+from prod_jax.retrieval.index import (
+  Index,
+  Neighbours,
   Queries,
   Vectors,
-  checked,
+  finite,
 )
 
 # Below, reading the codes of all rows costs ScaNN little more than choosing
 # leaves, and misses less.
 TREE_ROWS = 100_000
+LEAVES = 2  # of the partition, times the root of the number of rows
+# Leaves that are searched, times the root of their number: a share of them
+# that falls as the corpus grows.
+SEARCHED_LEAVES = 5
+# Candidates that are scored exactly, times k, and at least.
+REORDERED, LEAST_REORDERED = 3, 100
 CODE_ROWS = 16  # that ScaNN's codes need to be trained
 CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
@@ -31,30 +37,7 @@ SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 
 
-@runtime_checkable
-class Index(Protocol):
-  """Whatever finds the rows with the largest inner products.
-
-  Attributes:
-    kind: the name by which `open_index` knows it.
-  """
-
-  kind: str
-
-  def search(self, query_QD: Queries, k: int) -> Found:
-    """The `k` best rows of each query.
-
-    Returns:
-      Rows and their inner products, best first, equal ones by row. Where there
-      are fewer than `k` rows, row -1 with score -inf fills the rest.
-
-    Raises:
-      ValueError: a query or a row holds NaN or infinity.
-    """
-    ...
-
-
-def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
+def open_index(kind: str, vectors: Vectors) -> Index:
   """Makes an index of the rows of a matrix.
 
   Where ScaNN cannot be imported (its wheels are for Linux and Python up to
@@ -63,17 +46,16 @@ def open_index(kind: str, vectors: Vectors, **settings: Any) -> Index:
   Args:
     kind: "exact" or "scann".
     vectors: [rows, D], float of any precision.
-    settings: what else that index takes.
 
   Raises:
     ValueError: for another kind.
   """
   if kind == "exact":
-    return ExactIndex(vectors, **settings)
+    return ExactIndex(vectors)
   if kind != "scann":
     raise ValueError(f"unknown kind of index {kind!r}; known: exact, scann")
   try:
-    return ScannIndex(vectors, **settings)
+    return ScannIndex(vectors)
   except ImportError as error:
     logging.warning("search is exact: scann cannot be imported (%s)", error)
     return ExactIndex(vectors)
@@ -88,11 +70,6 @@ class ScannIndex:
 
   Args:
     vectors: [rows, D], float of any precision.
-    leaves: parts of the partition. None: twice the root of the number of rows,
-      or no partition below `TREE_ROWS`.
-    leaves_to_search: None: five times the root of `leaves`, a share that
-      falls as the corpus grows.
-    reorder: candidates that are scored exactly. None: 3 `k`, at least 100.
 
   Raises:
     ImportError: where ScaNN is not installed.
@@ -101,22 +78,11 @@ class ScannIndex:
 
   kind = "scann"
 
-  def __init__(
-    self,
-    vectors: Vectors,
-    *,
-    leaves: int | None = None,
-    leaves_to_search: int | None = None,
-    reorder: int | None = None,
-  ):
+  def __init__(self, vectors: Vectors):
     import scann
 
-    _allow_avx2()
+    _allow_avx2()  # before the index is made
     self._rows = vectors.shape[0]
-    if leaves is None and self._rows >= TREE_ROWS:
-      leaves = round(2 * self._rows**0.5)
-    self._leaves, self._reorder = leaves, reorder
-    self._leaves_to_search = leaves_to_search
     sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
     # A row that is not finite is named below.
     sample = np.nan_to_num(sample.astype(np.float64), posinf=0, neginf=0)
@@ -124,32 +90,34 @@ class ScannIndex:
     # In slices: of all rows one copy is held, along the axes.
     matrix = np.empty((self._rows, self._axes_DE.shape[1]), np.float32)
     for i in range(0, self._rows, SAMPLE_ROWS):
-      rows = checked(vectors[i : i + SAMPLE_ROWS], "row", i)
+      rows = finite(vectors[i : i + SAMPLE_ROWS], "row", i)
       np.matmul(rows, self._axes_DE, out=matrix[i : i + SAMPLE_ROWS])
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
-    if leaves:
-      share = min(leaves, round(5 * leaves**0.5))
-      self._leaves_to_search = leaves_to_search or share
+    self._leaves = self._searched_leaves = None
+    if self._rows >= TREE_ROWS:
+      leaves = self._leaves = round(LEAVES * self._rows**0.5)
+      self._searched_leaves = min(leaves, round(SEARCHED_LEAVES * leaves**0.5))
       # ScaNN takes no seed: only its other initialisation gives the same
       # partition twice.
       builder = builder.tree(
-        leaves, self._leaves_to_search, random_init=False, spherical=True
+        leaves, self._searched_leaves, random_init=False, spherical=True
       )
     if self._rows < CODE_ROWS:
       builder = builder.score_brute_force()
     else:
       builder = builder.score_ah(size, anisotropic_quantization_threshold=0.1)
-      builder = builder.reorder(reorder or 100)
+      builder = builder.reorder(LEAST_REORDERED)
     self._searcher = builder.build()
 
-  def search(self, query_QD: Queries, k: int) -> Found:
+  def search(self, query_QD: Queries, k: int) -> Neighbours:
     """As `Index.search`; `k` rows are found wherever there are so many."""
     # Not by numpy: OpenBLAS's threads would spin while ScaNN's are to work.
     query_QE = np.asarray(
-      jnp.matmul(checked(query_QD, "query"), self._axes_DE, precision="highest")
+      jnp.matmul(finite(query_QD, "query"), self._axes_DE, precision="highest")
     )
-    ids, scores = self._neighbours(query_QE, k, self._leaves_to_search)
-    # The leaves that were searched may hold fewer rows than were asked for.
+    ids, scores = self._neighbours(query_QE, k, self._searched_leaves)
+    # The leaves that were searched may hold fewer rows than were asked for:
+    # then all of them are.
     short = np.isnan(scores[:, : self._rows]).any(axis=1)
     if short.any():
       ids[short], scores[short] = self._neighbours(
@@ -172,14 +140,14 @@ class ScannIndex:
     return self._searcher.search_batched_parallel(
       query_QE,
       final_num_neighbors=k,
-      pre_reorder_num_neighbors=max(k, self._reorder or max(3 * k, 100)),
+      pre_reorder_num_neighbors=max(REORDERED * k, LEAST_REORDERED),
       leaves_to_search=leaves,
       batch_size=512,  # of a thread; twice ScaNN's own
     )
 
 
 def _allow_avx2() -> None:
-  """Tells ScaNN of AVX2 where the processor has it, before an index is made.
+  """Tells ScaNN of AVX2 where the processor has it.
 
   Wheels of ScaNN 1.4 were compiled with a test of the processor that always
   says no, and then read codes with SSE4 at half the speed. Where a wheel has no

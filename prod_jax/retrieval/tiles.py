@@ -1,8 +1,9 @@
-"""Tiles of inner products on the device, in the precision that is fastest.
+"""Tiles: products of a block of queries with a block of rows, on the device.
 
-Rounded to bfloat16, vectors are multiplied in one pass of a TPU's matrix units
-where float32 takes six, and on some processors in half the time. How far that
-may be off is known, so that no neighbour is lost.
+In the precision that is fastest there. Rounded to bfloat16, vectors are
+multiplied in one pass of a TPU's matrix units where float32 takes six, and on
+some processors in half the time. How far a score may be off for that, its
+margin, is known, so that no neighbour is lost.
 """
 
 import functools
@@ -11,10 +12,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int32
 
-GROUP = 128  # rows that are taken out of a tile together
+GROUP = 128  # neighbouring rows that are taken out of a tile together
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
@@ -22,23 +24,64 @@ class Rounded(NamedTuple):
   """Vectors, less their centre, on the device as they are multiplied.
 
   Attributes:
-    near_RD: what they are rounded to.
-    off_R: norm of the difference.
-    length_R: norm of what was rounded.
-    centre: norm of the centre.
+    values_RD: what they are rounded to.
+    error_R: norm of what rounding took from each.
+    norm_R: of each before it was rounded.
+    centre_norm: norm of the centre.
   """
 
-  near_RD: jax.Array
-  off_R: jax.Array
-  length_R: jax.Array
-  centre: jax.Array
+  values_RD: jax.Array
+  error_R: jax.Array
+  norm_R: jax.Array
+  centre_norm: jax.Array
 
 
-class Block(NamedTuple):
-  """Rows [R, D] on the device, of which the first `count` are real."""
+class QueryBlock(NamedTuple):
+  """Queries, with zeros behind them up to the size of a block.
 
-  rows: Rounded
-  count: int
+  Attributes:
+    vectors_QD: on the host, not rounded.
+    rounded: the same on the device, around no centre.
+    offset_Q: products with the centre of the rows, which all scores of a tile
+      lack.
+    real: how many are queries, and no zeros.
+  """
+
+  vectors_QD: np.ndarray
+  rounded: Rounded
+  offset_Q: np.ndarray
+  real: int
+
+
+class RowBlock(NamedTuple):
+  """Rows of the matrix on the device.
+
+  Attributes:
+    rounded: R of them, a multiple of GROUP.
+    real: how many are rows of the matrix; copies of one stand behind them.
+    first: number of the first row; of a sample, whose rows are not
+      neighbours, it says nothing.
+  """
+
+  rounded: Rounded
+  real: int
+  first: int
+
+
+class Groups(NamedTuple):
+  """Groups of rows in a tile, of which one row at least may beat a bound.
+
+  Attributes:
+    total: how many there are, which may be more than there was room for, C.
+    place_C: of each among all groups of all queries, in order.
+    score_CN: of the N = GROUP rows of each.
+    margin_Q: what scores may be off by, by query.
+  """
+
+  total: jax.Array
+  place_C: jax.Array
+  score_CN: jax.Array
+  margin_Q: jax.Array
 
 
 def fastest() -> str:
@@ -56,6 +99,11 @@ def cpu_has(*flags: str) -> bool:
   return set(flags) <= set(known)
 
 
+def power_of_two(least: int) -> int:
+  """The smallest one that is not below: few sizes are few compilations."""
+  return 1 << (least - 1).bit_length()
+
+
 @functools.partial(jax.jit, static_argnames="dtype")
 def rounded(
   rows_RD: Float[Array, "R D"], centre_D: Float32[Array, "D"], *, dtype: str
@@ -65,13 +113,13 @@ def rounded(
   What is lost goes with their distance from the centre, which is that much
   less where all have much in common.
   """
-  rows_RD = near_RD = rows_RD.astype(jnp.float32) - centre_D[None]
+  rows_RD = values_RD = rows_RD.astype(jnp.float32) - centre_D[None]
   if dtype == "bfloat16":
-    # Two conversions may be taken for none.
-    near_RD = lax.reduce_precision(rows_RD, exponent_bits=8, mantissa_bits=7)
+    # Not by two conversions, which XLA may take for none.
+    values_RD = lax.reduce_precision(rows_RD, exponent_bits=8, mantissa_bits=7)
   return Rounded(
-    near_RD.astype(dtype),
-    _norm(rows_RD - near_RD),
+    values_RD.astype(dtype),
+    _norm(rows_RD - values_RD),
     _norm(rows_RD),
     _norm(centre_D[None])[0],
   )
@@ -85,76 +133,75 @@ def _norm(rows_RD: Float32[Array, "R D"]) -> Float32[Array, "R"]:
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
-def above(
+def groups_above(
   query: Rounded,
   rows: Rounded,
-  count: Int32[Array, ""],
+  real: Int32[Array, ""],
   bound_Q: Float32[Array, "Q"],
   *,
   capacity: int,
-) -> tuple[
-  Int32[Array, ""],
-  Int32[Array, "C"],
-  Float32[Array, "C N"],
-  Float32[Array, "Q"],
-]:
+) -> Groups:
   """Groups of rows of which one at least may score above a query's bound.
 
   Args:
     query: some queries.
     rows: R is a multiple of GROUP.
-    count: the rows that are real.
+    real: how many rows are real, the first ones.
     bound_Q: by query.
     capacity: C, the groups that are returned.
-
-  Returns:
-    How many groups there are, which may be more than C; their places among
-    all groups of all queries, in order; the scores of their rows; and what
-    these may be off by, by query.
   """
-  Q = len(query.off_R)
+  Q = len(query.error_R)
   # Nothing is lost in float32, or where all scores are 0.
-  is_off_Q = (query.length_R > 0) & (query.near_RD.dtype != jnp.float32)
+  is_off_Q = (query.norm_R > 0) & (query.values_RD.dtype != jnp.float32)
   margin_Q = jnp.where(is_off_Q, _margin(query, rows), 0)
   limit_Q = bound_Q - margin_Q
   score_QGN = _scores(query, rows).reshape(Q, -1, GROUP)
-  is_row_GN = (jnp.arange(len(rows.off_R)) < count).reshape(-1, GROUP)
-  # NaN is below no bound. A maximum would not do: XLA's may drop it.
+  is_row_GN = (jnp.arange(len(rows.error_R)) < real).reshape(-1, GROUP)
+  # Written so that NaN beats any bound, and is named in the end. A maximum
+  # over the group would not do: XLA's may drop NaN.
   beats_QGN = ~(score_QGN <= limit_Q[:, None, None]) & is_row_GN[None]
   beats = beats_QGN.any(axis=2).reshape(-1)
   number = jnp.cumsum(beats)  # of each group among those that beat
-  at_C = jnp.searchsorted(number, jnp.arange(1, capacity + 1))
-  return number[-1], at_C, score_QGN.reshape(-1, GROUP)[at_C], margin_Q
+  place_C = jnp.searchsorted(number, jnp.arange(1, capacity + 1))
+  score_CN = score_QGN.reshape(-1, GROUP)[place_C]
+  return Groups(number[-1], place_C, score_CN, margin_Q)
 
 
 @functools.partial(jax.jit, static_argnames="k")
-def lowest_of_best(
-  query: Rounded, rows: Rounded, count: Int32[Array, ""], *, k: int
+def best_floors(
+  query: Rounded, rows: Rounded, real: Int32[Array, ""], *, k: int
 ) -> tuple[Float32[Array, "Q K"], Int32[Array, "Q K"]]:
-  """About the best of some rows, of which the first `count` are real.
+  """What about the best of some rows score at least, in float32.
 
   Of rows that stand together only the best counts: nearly all of the best are
   left, and XLA's top_k, which is slow on a CPU, has less to look at.
 
+  Args:
+    query: some queries.
+    rows: R of them.
+    real: how many rows are real, the first ones.
+    k: how many of the best.
+
   Returns:
-    What their scores are at least, best first, -inf for no row; and the numbers
-    of those that stand together.
+    Scores less their margin, best first, -inf for no row; and the numbers of
+    those that stand together.
   """
-  R = len(rows.off_R)
+  R = len(rows.error_R)
   together = min(2 ** (max(R // (8 * k), 1).bit_length() - 1), GROUP)
   score_QR = _scores(query, rows)
-  score_QR = jnp.where(jnp.arange(R) < count, score_QR, -jnp.inf)
-  score_QG = score_QR.reshape(-1, R // together, together).max(axis=2)
+  score_QR = jnp.where(jnp.arange(R) < real, score_QR, -jnp.inf)
+  best_QT = score_QR.reshape(-1, R // together, together).max(axis=2)
   # Without its second result, XLA makes a whole sort of top_k on a CPU.
-  score_QK, group_QK = lax.top_k(score_QG, k)
-  return score_QK - _margin(query, rows)[:, None], group_QK
+  score_QK, number_QK = lax.top_k(best_QT, k)
+  # In float32 too: its sums differ with their order.
+  return score_QK - _margin(query, rows)[:, None], number_QK
 
 
 def _scores(query: Rounded, rows: Rounded) -> Float32[Array, "Q R"]:
   return jnp.einsum(
     "QD,RD->QR",
-    query.near_RD,
-    rows.near_RD,
+    query.values_RD,
+    rows.values_RD,
     precision="highest",
     preferred_element_type=jnp.float32,
   )
@@ -166,11 +213,11 @@ def _margin(query: Rounded, rows: Rounded) -> Float32[Array, "Q"]:
   By Cauchy and Schwarz |q.r - q'.r'| <= |q||r - r'| + |q - q'||r'|. Adding up D
   products in float32 loses D halves of a unit in the last place of |q||r| at
   most; twice that is twice what both sums lose. A few units more are those of
-  the centre, which is taken away here and added in nearest.py.
+  the centre, which is taken away here and added in shortlist.py.
   """
-  off, length = rows.off_R.max(), rows.length_R.max()
-  lost_Q = query.off_R * (length + off) + query.length_R * off
-  units = (query.near_RD.shape[1] + 8) * 2.0**-22
-  sums_Q = units * query.length_R * (length + 2 * rows.centre)
+  error, norm = rows.error_R.max(), rows.norm_R.max()
+  lost_Q = query.error_R * (norm + error) + query.norm_R * error
+  units = (query.values_RD.shape[1] + 8) * 2.0**-22
+  sums_Q = units * query.norm_R * (norm + 2 * rows.centre_norm)
   # The last one is for scores that are no normal numbers.
   return 1.01 * lost_Q + sums_Q + 1e-30

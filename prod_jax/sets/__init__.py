@@ -16,5 +16,4 @@ titles      titles that lie in a file of their own
 files       where in a folder a set's files are
 download    files from their publishers, resumed and checked
 parallel    work on many pieces, in several processes
-progress    how far long work has come
 """

@@ -1,8 +1,9 @@
 """A prepared retrieval set: passages by row, queries by split, labels.
 
-`open_dataset` prepares what is not on disk yet and opens it. Texts stay on
-disk and are read by row; ids are memory-mapped. How records are stored is
-datasets/, turning texts into tokens is tokens.py.
+`locate` finds the files of a set, and `Located.open` prepares what is not on
+disk yet and opens it. Texts stay on disk and are read by row; ids are
+memory-mapped. How records are stored is datasets/, turning texts into tokens is
+batches/tokens.py.
 """
 
 import dataclasses
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax.sets import sizes
+from prod_jax import config
+from prod_jax.sets import download, sizes
 from prod_jax.sets.datasets import (
   beir,
   folder,
@@ -26,7 +28,6 @@ from prod_jax.sets.datasets import (
   published,
   pydocs,
 )
-from prod_jax.sets.lines import OnError
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
 from prod_jax.sets.passages import (
   Passages,
@@ -117,7 +118,7 @@ class Dataset:
     def lists() -> Iterator[np.ndarray]:
       for number in numbers:
         rows = found.of(number)
-        if not isinstance(whole, range):
+        if isinstance(whole, np.ndarray):  # in a smaller haystack
           at = np.searchsorted(whole, rows)
           at = at[whole[np.minimum(at, len(whole) - 1)] == rows]
           rows = at
@@ -128,66 +129,92 @@ class Dataset:
     )
 
 
-def open_dataset(
-  name: str,
-  path: str,
-  data_dir: str,
-  on_error: OnError = "raise",
-  max_queries: Mapping[str, int] | None = None,
-  max_passages: int = 0,
-  titles: str = "",
-  max_characters: int = 0,
-  beam: Sequence[str] = (),
-) -> Dataset:
-  """Opens a retrieval set, prepared now unless it was before.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Located:
+  """A retrieval set whose files are there, prepared or not.
+
+  Attributes:
+    data: what the config says of it.
+    data_dir: where prepared data is kept.
+    source: the set as it was published.
+  """
+
+  data: config.Data
+  data_dir: str
+  source: published.Source
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """That of the open set: it needs the files, and nothing of what is made."""
+    builders = layout.builders(self.source, self.data_dir).values()
+    names = (builder.info.full_name for builder in builders)
+    return digest(*names, dict(self.data.max_queries), self.data.max_passages)
+
+  @property
+  def prepared(self) -> bool:
+    """Whether `open` has nothing to make."""
+    builders = layout.builders(self.source, self.data_dir).values()
+    return all(builder.data_path.exists() for builder in builders)
+
+  def open(self, beam: Sequence[str] = ()) -> Dataset:
+    """Opens the set, prepared now unless it was before.
+
+    Args:
+      beam: pipeline options of a Beam runner that is to prepare it.
+
+    Raises:
+      DataError: the data is at fault, or has less than the config asks for.
+    """
+    start = time.monotonic()
+    source, limits = self.source, dict(self.data.max_queries)
+    builders = layout.prepared(source, self.data_dir, beam)
+    queries, numbers = _read_queries(builders["queries"], limits)
+    passages, row_of = open_passages(
+      builders["passages"],
+      layout.CORPUS,
+      layout.read_ids(builders["passages"], layout.CORPUS),
+      queries,
+      self.data.max_passages,
+    )
+    dataset = Dataset(
+      name=source.name,
+      fingerprint=self.fingerprint,
+      passages=passages,
+      queries=queries,
+      row_of=row_of,
+      negatives={
+        split: functools.partial(
+          _open_negatives, read, builders, split, numbers[split]
+        )
+        for split, read in source.negatives.items()
+        if split in numbers
+      },
+    )
+    size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
+    if not limits and not self.data.max_passages:
+      sizes.check(source.name, size)
+    _log(source.name, size, time.monotonic() - start)
+    return dataset
+
+
+def locate(
+  data: config.Data, data_dir: str, *, may_fetch: bool = True
+) -> Located:
+  """Finds the files of a set, downloaded now unless they are there.
 
   Args:
-    name: which set, one builder each in datasets/.
-    path: the folder with its files; "" downloads them where that is possible.
-    data_dir: where prepared data is kept, and downloads.
-    on_error: at a malformed line, "raise" or "skip" it.
-    max_queries: at most so many queries of a split, always the same ones.
-    max_passages: above 0, the labelled passages of these queries and others
-      up to so many.
-    titles: "rocketqa" for MS MARCO passages with titles.
-    max_characters: above 0, of a document of MS MARCO.
-    beam: pipeline options of a Beam runner that is to prepare the set.
+    data: which set, and how it is read.
+    data_dir: where downloads and prepared data are kept.
+    may_fetch: whether to download; nothing is written without.
 
   Raises:
-    DataError: the data is not there or is at fault, or there is no such set.
+    NotDownloaded: they are not there and may not be fetched.
+    DataError: they are not there, or the set has no use for an option.
   """
-  start = time.monotonic()
-  source = _source(name, path, data_dir, on_error, titles, max_characters)
-  builders = layout.prepared(source, data_dir, beam)
-  limits = dict(max_queries or {})
-  queries, numbers = _read_queries(builders["queries"], limits)
-  passages, row_of = open_passages(
-    builders["passages"],
-    layout.CORPUS,
-    layout.read_ids(builders["passages"], layout.CORPUS),
-    queries,
-    max_passages,
+  downloads = download.Downloads(
+    pathlib.Path(data_dir) / "downloads" / data.name, may_fetch
   )
-  names = (builder.info.full_name for builder in builders.values())
-  dataset = Dataset(
-    name=source.name,
-    fingerprint=digest(*names, limits, max_passages),
-    passages=passages,
-    queries=queries,
-    row_of=row_of,
-    negatives={
-      split: functools.partial(
-        _open_negatives, read, builders, split, numbers[split]
-      )
-      for split, read in source.negatives.items()
-      if split in numbers
-    },
-  )
-  size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
-  if not limits and not max_passages:
-    sizes.check(source.name, size)
-  _log(source.name, size, time.monotonic() - start)
-  return dataset
+  return Located(data, data_dir, _source(data, downloads))
 
 
 def _log(name: str, size: sizes.Size, took: float) -> None:
@@ -202,18 +229,15 @@ def _log(name: str, size: sizes.Size, took: float) -> None:
 
 
 def _source(
-  name: str,
-  path: str,
-  data_dir: str,
-  on_error: OnError,
-  titles: str,
-  max_characters: int,
+  data: config.Data, downloads: download.Downloads
 ) -> published.Source:
-  if titles and name != "msmarco_passage":
-    raise DataError(f"data.titles is {titles!r}, which {name!r} has no use for")
-  if max_characters and name != "msmarco_document":
+  name, path, on_error = data.name, data.path, data.on_error
+  if data.titles and name != "msmarco_passage":
+    raise DataError(
+      f"data.titles is {data.titles!r}, which {name!r} has no use for"
+    )
+  if data.max_characters and name != "msmarco_document":
     raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
-  downloads = pathlib.Path(data_dir) / "downloads" / name
   if name == "pydocs":
     return pydocs.source()
   if name == "folder":
@@ -223,10 +247,8 @@ def _source(
   if name == "nq":
     return nq.source(path, downloads, on_error)
   if name == "msmarco_passage":
-    return msmarco_passage.source(path, downloads, on_error, titles)
-  if name == "msmarco_document":
-    return msmarco_document.source(path, downloads, on_error, max_characters)
-  raise DataError(f"dataset {name!r} is unknown; see config.Data.name")
+    return msmarco_passage.source(path, downloads, on_error, data.titles)
+  return msmarco_document.source(path, downloads, on_error, data.max_characters)
 
 
 def _read_queries(
@@ -240,9 +262,10 @@ def _read_queries(
         f"max_queries asks for {most} queries of {split!r}; there are the "
         f"splits {', '.join(splits)}, and it takes 1 or more"
       )
-  queries, numbers = {}, {}
+  queries: dict[str, list[Query]] = {}
+  numbers: dict[str, Sequence[int]] = {}
   for split in splits:
-    rows = range(builder.info.splits[split].num_examples)
+    rows: Sequence[int] = range(builder.info.splits[split].num_examples)
     if split in limits:
       names = layout.read_ids(builder, split).ids
       rows = smallest_hashes(names, rows, limits[split])
@@ -254,7 +277,7 @@ def _read_queries(
 
 def _open_negatives(
   read: Callable[[], Found],
-  builders: Mapping[str, Any],
+  builders: Mapping[Any, Any],
   split: str,
   numbers: Sequence[int],
 ) -> tuple[Negatives, Sequence[int]]:

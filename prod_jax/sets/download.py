@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import requests
-import tqdm
 from absl import logging
 
+from prod_jax import progress, storage
 from prod_jax.sets.records import DataError
 
 _ATTEMPTS = 6
@@ -50,18 +50,38 @@ class Remote(NamedTuple):
     return self.url.rpartition("/")[2]
 
 
+class Downloads(NamedTuple):
+  """Where the downloads of a set are.
+
+  Attributes:
+    folder: of them.
+    may_fetch: whether what is not there may be fetched now.
+  """
+
+  folder: pathlib.Path
+  may_fetch: bool = True
+
+
+class NotDownloaded(DataError):
+  """A file that nobody has fetched yet, where none may be fetched."""
+
+
 def folder_of(
-  path: str, downloads: pathlib.Path, remotes: Sequence[Remote]
+  path: str, downloads: Downloads, remotes: Sequence[Remote]
 ) -> pathlib.Path:
   """The folder that the user named, or the one with all downloads.
 
   Raises:
+    NotDownloaded: one of them is not there and may not be fetched.
     DataError: there is none, or a download fails.
   """
   if not path:
     for remote in remotes:
-      fetch(remote, downloads)
-    return downloads
+      if downloads.may_fetch:
+        fetch(remote, downloads.folder)
+      elif not recorded(downloads.folder / remote.name):
+        raise NotDownloaded(f"{remote.url} is not downloaded yet")
+    return downloads.folder
   folder = pathlib.Path(path).resolve()
   if not folder.is_dir():
     raise DataError(f"{path}: data.path is no folder")
@@ -71,7 +91,8 @@ def folder_of(
 def recorded(path: pathlib.Path) -> str:
   """The SHA-256 of an unchanged download, "" where there is no record of it."""
   known = _read_record(path)
-  return known["sha256"] if _is_unchanged(path, known) else ""
+  there = path.is_file() and _is_unchanged(path, known)
+  return known["sha256"] if there else ""
 
 
 def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
@@ -86,17 +107,16 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
     if path.is_file():
       _check_again(path, remote)
       return path
-    part = folder / f"{remote.name}.part"
-    _download(remote, part)
-    record = _digests(part)
-    if remote.md5 and record["md5"] != remote.md5:
-      part.unlink()
-      raise DataError(
-        f"{remote.url}: its MD5 is {record['md5']}, expected {remote.md5}; the "
-        "download was deleted. Run again, or fetch the files by hand and name "
-        "their folder as data.path"
-      )
-    part.rename(path)
+    with storage.whole_file(path) as part:
+      _download(remote, part)
+      record = _digests(part)
+      if remote.md5 and record["md5"] != remote.md5:
+        part.unlink()
+        raise DataError(
+          f"{remote.url}: its MD5 is {record['md5']}, expected {remote.md5}; "
+          "the download was deleted. Run again, or fetch the files by hand and "
+          "name their folder as data.path"
+        )
     _record(path, remote, record)
   return path
 
@@ -144,28 +164,20 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
     size = have + int(response.headers.get("Content-Length", 0))
     with (
       open(part, "ab" if have else "wb") as file,
-      tqdm.tqdm(
-        total=size,
-        initial=have,
-        desc=remote.name,
-        unit="B",
-        unit_scale=True,
-        disable=None,
-      ) as bar,
+      progress.Meter(
+        remote.name, size, unit="B", unit_scale=True, initial=have
+      ) as meter,
     ):
       for chunk in response.iter_content(_RECEIVED):
         file.write(chunk)
         have += len(chunk)
-        bar.update(len(chunk))
-        if bar.disable:
-          logging.log_every_n_seconds(
-            logging.INFO,
-            "%s: %.2f of %.2f GiB",
-            60,
-            remote.name,
-            have / 2**30,
-            size / 2**30,
-          )
+        meter.add(
+          len(chunk),
+          "%s: %.2f of %.2f GiB",
+          remote.name,
+          have / 2**30,
+          size / 2**30,
+        )
   tag.unlink(missing_ok=True)
 
 

@@ -13,7 +13,6 @@ counts as a line, and what becomes of one that is at fault, is lines.py.
 What is kept on disk after reading, and how, is datasets/.
 """
 
-import collections
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 
@@ -96,20 +95,18 @@ def read_queries(
   source: Source,
   *,
   on_error: OnError = "raise",
-  skipped: collections.Counter[str] | None = None,
 ) -> Iterator[tuple[str, str]]:
   """Streams (query id, text).
 
   Args:
     source: the file.
     on_error: what to do with a line that is no query.
-    skipped: is filled with the number of skipped lines by reason.
 
   Raises:
     DataError: the file cannot be read, or a line is at fault.
   """
-  faults = Faults(source, on_error, skipped)
-  seen = set()
+  faults = Faults(source, on_error)
+  seen: set[str] = set()
   for number, line in read_lines(source, faults):
     columns = line.split("\t")
     if len(columns) != 2:
@@ -130,7 +127,6 @@ def read_qrels(
   passages: Collection[str] | None = None,
   header: str = "",
   on_error: OnError = "raise",
-  skipped: collections.Counter[str] | None = None,
 ) -> dict[str, dict[str, int]]:
   """Reads judgements, TREC's too: {query id: {passage id: grade}}.
 
@@ -143,12 +139,11 @@ def read_qrels(
     header: of a file that begins with one, and then has three columns.
     on_error: what to do with a line that is no judgement, or is of an unknown
       query or passage.
-    skipped: is filled with the number of skipped lines by reason.
 
   Raises:
     DataError: the file cannot be read, or a line is at fault.
   """
-  faults = Faults(source, on_error, skipped)
+  faults = Faults(source, on_error)
   numbered = read_lines(source, faults)
   if header:
     check_header(source, next(numbered, (1, ""))[1], header)
@@ -209,8 +204,6 @@ def read_labelled(
   labels: Source,
   passages: Collection[str],
   on_error: OnError = "raise",
-  *,
-  header: str = "",
 ) -> list[Query]:
   """Reads queries that have a passage of grade > 0, in order of their file.
 
@@ -218,13 +211,12 @@ def read_labelled(
     queries, labels: the files.
     passages: the known passage ids.
     on_error: as in `read_queries` and `read_qrels`.
-    header: of the labels.
 
   Raises:
     DataError: a file is at fault, or there is no such query.
   """
   texts = dict(read_queries(queries, on_error=on_error))
-  return label(texts, queries, labels, passages, on_error, header=header)
+  return label(texts, queries, labels, passages, on_error)
 
 
 def label(

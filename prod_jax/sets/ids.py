@@ -1,4 +1,4 @@
-"""Names of passages as sorted tables of bytes: name to row and back.
+"""Names of passages or queries as sorted tables: name to row and back.
 
 Tables are plain arrays that are memory-mapped, since a dict of ten million
 strings takes more than a gigabyte in each process.
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class RowOf(collections.abc.Mapping):
-  """Passage id -> row, by bisection in memory-mapped tables.
+  """Id -> row, by bisection in memory-mapped tables.
 
   Attributes:
     ids: UTF-8 by row.

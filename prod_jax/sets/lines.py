@@ -11,18 +11,17 @@ import collections
 import contextlib
 import functools
 import gzip
-import io
 import lzma
 import pathlib
 import tarfile
 import uuid
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from absl import logging
 
-from prod_jax.sets import progress
+from prod_jax import progress
 from prod_jax.sets.records import DataError
 
 OnError = Literal["raise", "skip"]
@@ -132,7 +131,7 @@ class Faults:
 
 
 @contextlib.contextmanager
-def open_bytes(source: Source) -> Iterator[io.BufferedIOBase]:
+def open_bytes(source: Source) -> Iterator[Any]:
   """Opens a file for reading, its compression taken off.
 
   Raises:
@@ -147,10 +146,9 @@ def open_bytes(source: Source) -> Iterator[io.BufferedIOBase]:
       with gzip.open(source) if packed else open(source, "rb") as file:
         yield file
   except _UNREADABLE as error:
-    packed = ", compressed by gzip" if str(source).endswith(".gz") else ""
+    form = ", compressed by gzip" if str(source).endswith(".gz") else ""
     raise DataError(
-      f"{source}: cannot be read ({error}); expected a text file in UTF-8"
-      f"{packed}"
+      f"{source}: cannot be read ({error}); expected a text file in UTF-8{form}"
     ) from error
 
 
@@ -223,10 +221,12 @@ def remove_unpacked(folder: pathlib.Path) -> None:
     path.unlink()
 
 
-def _member(archive: tarfile.TarFile, source: Member) -> io.BufferedIOBase:
+def _member(archive: tarfile.TarFile, source: Member) -> Any:
   for entry in archive:
-    if entry.isfile() and pathlib.PurePosixPath(entry.name).name == source.name:
-      return archive.extractfile(entry)
+    if pathlib.PurePosixPath(entry.name).name == source.name:
+      file = archive.extractfile(entry) if entry.isfile() else None
+      if file:
+        return file
   raise DataError(f"{source.archive}: expected a file {source.name} in it")
 
 

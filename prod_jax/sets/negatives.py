@@ -8,13 +8,13 @@ file they stand in is datasets/.
 import dataclasses
 import functools
 import pathlib
-import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from prod_jax import storage
+from prod_jax.ragged import padded_rows
 from prod_jax.sets import ids, lines, parallel
 
 _BLOCK_LINES = 1_000_000
@@ -93,8 +93,7 @@ def prepared(
 ) -> Negatives:
   """Opens the negatives, written now unless they were before.
 
-  They are written in bounded memory under another name, and renamed when they
-  are complete.
+  They are written in bounded memory, and are there whole or not at all.
 
   Args:
     folder: for them.
@@ -104,17 +103,8 @@ def prepared(
   """
   path = folder / found.fingerprint
   if not path.exists():
-    partial = folder / f"incomplete.{uuid.uuid4().hex[:8]}"
-    partial.mkdir(parents=True)
-    try:
-      _write(partial, found.pairs(tables, partial), queries)
-      partial.rename(path)
-    except OSError:
-      # Another process may have finished first; its data is as good.
-      if not path.exists():
-        raise
-    finally:
-      shutil.rmtree(partial, ignore_errors=True)
+    with storage.whole_folder(path, concurrent=True) as part:
+      _write(part, found.pairs(tables, part), queries)
   return Negatives(
     *(
       np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -150,10 +140,7 @@ def choose(
       draw = np.random.default_rng([seed, query])
       rows = rows[np.sort(draw.choice(len(rows), most, replace=False))]
     chosen.append(rows.astype(np.int32))
-  table = np.full((len(chosen), max(map(len, chosen), default=0)), -1, np.int32)
-  for line, rows in zip(table, chosen, strict=True):
-    line[: len(rows)] = rows
-  return table
+  return padded_rows(chosen, max(map(len, chosen), default=0))
 
 
 def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from prod_jax.sets import progress
+from prod_jax import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -24,18 +24,18 @@ def in_order(
   tasks: Sequence[Task],
   *,
   name: str,
-  processes: int = 0,
 ) -> Iterator[Result]:
   """Yields what `work` makes of each task, in the order of the tasks.
+
+  There is a process for each core that this one may use.
 
   Args:
     work: can be pickled, as tasks and results can. What it raises is raised
       here.
     tasks: a single one is worked on in this process.
     name: of the work, for the progress.
-    processes: how many; 0 is one for each core that this process may use.
   """
-  processes = min(processes or _cores(), len(tasks))
+  processes = min(_cores(), len(tasks))
   results = _results(work, tasks, processes)
   yield from progress.shown(results, name, "shards", len(tasks))
 
@@ -75,7 +75,8 @@ def _end_with_parent() -> None:
   parent = multiprocessing.parent_process()
 
   def watch() -> None:
-    parent.join()
+    if parent:
+      parent.join()
     os._exit(1)
 
   threading.Thread(target=watch, daemon=True).start()

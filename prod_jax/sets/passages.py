@@ -38,7 +38,8 @@ class Passages(collections.abc.Sequence):
   def __len__(self) -> int:
     return len(self._ids)
 
-  def __getitem__(self, row: SupportsIndex) -> Passage:
+  def __getitem__(self, row: Any) -> Any:
+    """The passage of a row; slices are not read."""
     return _passage(self._source[int(self.rows[self._row(row)])])
 
   def __iter__(self) -> Iterator[Passage]:
@@ -74,8 +75,8 @@ def open_passages(
   Raises:
     DataError: more are labelled.
   """
-  names = row_of.ids
-  rows = range(len(names))
+  names: Any = row_of.ids
+  rows: Any = range(len(names))
   key = [builder.info.full_name]
   if 0 < most < len(names):
     labelled = {
@@ -99,10 +100,14 @@ def open_passages(
   return Passages(source, rows, names, digest(*key)), row_of
 
 
-def smallest_hashes(
-  names: np.ndarray, rows: Iterable[int], most: int
-) -> list[int]:
-  """So many of some rows: a choice that neither order nor growth disturbs."""
+def smallest_hashes(names: Any, rows: Iterable[int], most: int) -> list[int]:
+  """So many of some rows: a choice that neither order nor growth disturbs.
+
+  Args:
+    names: bytes by row.
+    rows: to choose from.
+    most: how many.
+  """
   return sorted(
     heapq.nsmallest(most, rows, key=lambda row: digest(names[row].decode()))
   )

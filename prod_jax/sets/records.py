@@ -1,7 +1,7 @@
 """What a retrieval set is made of, as text.
 
 Holds the records and the error that speaks of them. Reading them from files
-is formats.py, keeping them on disk is datasets/, tokens are tokens.py.
+is formats.py, keeping them on disk is datasets/, tokens are batches/tokens.py.
 """
 
 from typing import NamedTuple

@@ -12,6 +12,7 @@ from prod_jax import kinds, strict
 from prod_jax.batches import dark
 from prod_jax.batches.lists import Candidates, Dark, load_lists, save_lists
 from prod_jax.batches.store import store_of
+from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import rerank
 from prod_jax.stages.run import Job
 
@@ -76,7 +77,5 @@ def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
     # Of the list, not of the block: a resumed run draws the same.
     np.random.default_rng((job.seed, number)),
   )
-  out = np.full((stage.strengthened + stage.masked, most), -1, np.int32)
-  for line, text in zip(out, made, strict=False):
-    line[: len(text)] = text
-  return out
+  missing = stage.strengthened + stage.masked - len(made)
+  return padded_rows([*made, *[[]] * missing], most)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds, strict
+from prod_jax import kinds
 from prod_jax.retrieval import blocks, encode
 from prod_jax.stages.run import Job
 
@@ -22,15 +22,8 @@ def fingerprint(job: Job[kinds.Encode]) -> dict[str, Any]:
 
 
 def check(job: Job[kinds.Encode]) -> None:
-  """Raises ConfigError for another model, or splits that the set has not."""
+  """Raises ConfigError for a model of another kind."""
   job.check_trains("params", ("dual",))
-  dataset = job.run.dataset
-  for split in job.stage.splits:
-    if split not in dataset.queries:
-      raise strict.ConfigError(
-        f"{job.where}.splits asks for {split!r}, and {dataset.name} has "
-        f"{', '.join(dataset.queries)}; add its files, or leave the split out"
-      )
 
 
 def run(job: Job[kinds.Encode]) -> dict[str, Any]:

@@ -4,30 +4,19 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from prod_jax import config, packaged, strict
+from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.batches import rows
 from prod_jax.models import hf
 from prod_jax.models.bert import BertConfig
 
-# What a config may say of a shape, and config.json says too.
-SHAPE = (
-  "width",
-  "depth",
-  "heads",
-  "mlp_width",
-  "vocab_size",
-  "type_vocab",
-  "max_positions",
-)
 
-
-def encoder_of(
+def bert_of(
   where: str,
-  model: config.Model,
+  model: model_kinds.Model,
   data: config.Data,
   vocab_size: Callable[[], int],
 ) -> BertConfig:
-  """The encoder that a section of the config describes.
+  """The shape of the encoder that a section of the config describes.
 
   Args:
     where: the section, for errors.
@@ -36,13 +25,13 @@ def encoder_of(
     vocab_size: of the tokenizer; only asked where nothing else tells.
 
   Raises:
-    ConfigError: the config's shape is not that of the weights, or a row is
-      longer than the position table.
+    ConfigError: the config's shape is not that of the weights, or their tables
+      are too short for what the model reads.
   """
   longest = _longest(model, data)
   if model.weights:
-    source = weights_folder(model, f"{where}.weights")
-    bert = _agreed(where, model, source)
+    folder = weights_folder(model, f"{where}.weights")
+    source, bert = str(folder), _agreed(where, model, folder)
   else:
     source = where
     bert = BertConfig(
@@ -52,22 +41,22 @@ def encoder_of(
       heads=model.heads,
       mlp_width=model.mlp_width,
       max_positions=model.max_positions or longest,
-      type_vocab=model.type_vocab,
+      type_vocab=model.type_vocab or 2,  # query and passage, as BERT's
     )
-  # Behind its last position a table would be read at the last one.
+  # Positions and types behind the end of a table would be NaN in the step.
   if longest > bert.max_positions:
     raise strict.ConfigError(
       f"{source} has {bert.max_positions} positions, and a model of kind "
       f"{model.kind} reads {longest} tokens; lower config.data.query_length or "
       "passage_length"
     )
-  shares = data.packed and model.kind != "late"
-  if shares and data.row_length and data.row_length < longest:
+  if model.kind in ("cross", "pairwise") and bert.type_vocab < 2:
     raise strict.ConfigError(
-      f"config.data.row_length is {data.row_length}, and {where}, a model of "
-      f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
-      "0 to have it chosen"
+      f"{source} has {bert.type_vocab} token type, and a model of kind "
+      f"{model.kind} tells query and passage apart by 2; set another "
+      f"{where}.weights or type_vocab"
     )
+  _check_row_length(where, model, data)
   # What a folder does not decide: how the model is trained.
   return dataclasses.replace(
     bert,
@@ -78,7 +67,23 @@ def encoder_of(
   )
 
 
-def weights_folder(model: config.Model, where: str = "weights") -> pathlib.Path:
+def _check_row_length(
+  where: str, model: model_kinds.Model, data: config.Data
+) -> None:
+  """Raises ConfigError where a text does not fit the rows that are shared."""
+  longest = _longest(model, data)
+  shares = data.packed and model.kind != "late"
+  if shares and data.row_length and data.row_length < longest:
+    raise strict.ConfigError(
+      f"config.data.row_length is {data.row_length}, and {where}, a model of "
+      f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
+      "0 to have it chosen"
+    )
+
+
+def weights_folder(
+  model: model_kinds.Model, where: str = "weights"
+) -> pathlib.Path:
   """Where the weights of a model with weights are.
 
   Raises:
@@ -97,7 +102,7 @@ def weights_folder(model: config.Model, where: str = "weights") -> pathlib.Path:
   return folder
 
 
-def _longest(model: config.Model, data: config.Data) -> int:
+def _longest(model: model_kinds.Model, data: config.Data) -> int:
   """Tokens of the longest row that a model reads."""
   if model.kind == "cross":
     return rows.pair_length(data)
@@ -107,22 +112,32 @@ def _longest(model: config.Model, data: config.Data) -> int:
 
 
 def _agreed(
-  where: str, model: config.Model, folder: pathlib.Path
+  where: str, model: model_kinds.Model, folder: pathlib.Path
 ) -> BertConfig:
   """The shape in `folder`, cut to the model's layers.
 
   Raises:
-    ConfigError: the config gives a size too, and it is another one.
+    ConfigError: it is no BERT's, has not all those layers, or the config gives
+      a size too, and it is another one.
   """
-  bert = hf.read_config(folder)
-  bert = dataclasses.replace(bert, depth=len(model.layers) or bert.depth)
-  for key in SHAPE:
-    given, found = getattr(model, key), getattr(bert, key)
-    # A field's default says nothing.
-    if given not in (found, getattr(config.Model, key)):
-      cut = f" cut to layers {model.layers}" if key == "depth" else ""
+  try:
+    bert = hf.read_config(folder)
+  except ValueError as error:
+    raise strict.ConfigError(
+      f"{where}.weights is {model.weights!r}, not the folder of a BERT: {error}"
+    ) from error
+  if model.layers:
+    if max(model.layers) >= bert.depth:
       raise strict.ConfigError(
-        f"{where}.{key} is {given}, but {folder / hf.CONFIG}{cut} says "
-        f"{found}; correct it, or leave it out"
+        f"{where}.layers is {model.layers}, but {folder / hf.CONFIG} has "
+        f"layers 0 to {bert.depth - 1}"
+      )
+    bert = dataclasses.replace(bert, depth=len(model.layers))
+  for key in model_kinds.SHAPE:
+    given, found = getattr(model, key), getattr(bert, key)
+    if given and given != found:
+      raise strict.ConfigError(
+        f"{where}.{key} is {given}, but {folder / hf.CONFIG} says {found}; "
+        "correct it, or leave it out"
       )
   return bert

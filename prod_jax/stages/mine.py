@@ -1,4 +1,4 @@
-"""Stage kind `mine`: candidate lists for training queries.
+"""Stage kind `mine`: candidate lists for the labelled queries of a split.
 
 Leaves `candidates/` as `batches.lists.Candidates` describes it.
 """
@@ -12,10 +12,10 @@ from prod_jax.batches.lists import (
   Candidates,
   first_rank,
   keep_negatives,
-  padded_rows,
   relabel,
   save_lists,
 )
+from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
 from prod_jax.sets import answers
 from prod_jax.stages.run import Job
@@ -25,14 +25,12 @@ _PAIRS = 16_384  # of vectors, that are read and multiplied at once
 
 def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": job.run.dataset.fingerprint}
+  return {"dataset": job.run.located.fingerprint}
 
 
 def check(job: Job[kinds.Mine]) -> None:
-  """Raises when the queries of its split are not encoded or have no answers."""
+  """Raises ConfigError when the queries of its split are not encoded."""
   job.check_encoded(job.stage.split)
-  if job.stage.relevance == "answers":
-    job.run.dataset.answers(job.stage.split)
 
 
 def run(job: Job[kinds.Mine]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Stage kind `provided`: the lists that came with the data set.
 
-Leaves `candidates/` as `batches.lists.Candidates` describes it, as if nothing
-had been retrieved: the set's own negatives in its order, then the labelled
-positives, all without rank and score.
+Leaves `candidates/` as `batches.lists.Candidates` describes it: the set's own
+negatives in its order, then the labelled positives. Nothing was retrieved, so
+none of them has a rank or a score.
 """
 
 from typing import Any
@@ -11,13 +11,14 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, strict
-from prod_jax.batches.lists import Candidates, padded_rows, save_lists
+from prod_jax.batches.lists import Candidates, save_lists
+from prod_jax.ragged import padded_rows
 from prod_jax.stages.run import Job
 
 
 def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": job.run.dataset.fingerprint, "seed": job.seed}
+  return {"dataset": job.run.located.fingerprint, "seed": job.seed}
 
 
 def check(job: Job[kinds.Provided]) -> None:

@@ -15,12 +15,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, packaged, sharding, strict
+from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, hf
-from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
-from prod_jax.models.late import LateInteraction
+from prod_jax.models import Encoder, build, hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -53,12 +50,14 @@ class Run:
     processes: its processes, and their working folder.
     beam: pipeline options of a Beam runner that is to prepare the data.
     devices: what the mesh is made of; None is all there are.
+    may_fetch: whether a data set that is not there may be downloaded.
   """
 
   config: config.Config
   processes: Processes
   beam: tuple[str, ...] = ()
   devices: Sequence[jax.Device] | None = None
+  may_fetch: bool = True
 
   @property
   def workdir(self) -> pathlib.Path:
@@ -75,25 +74,23 @@ class Run:
     return self.workdir / f"{number:02d}-{name}"
 
   @functools.cached_property
-  def dataset(self) -> datasets.Dataset:
+  def located(self) -> datasets.Located:
+    """The data set's files; what is not there is downloaded, if it may be."""
     data = self.config.data
     if data.name in ("folder", "beir") and not data.path:
       raise strict.ConfigError(
         f"config.data.path is not set: the folder that {data.name!r} reads"
       )
+    data_dir = str(data.data_dir or self.workdir / "data")
     return self.processes.first_then_others(
-      lambda: datasets.open_dataset(
-        data.name,
-        data.path,
-        str(data.data_dir or self.workdir / "data"),
-        on_error=data.on_error,
-        max_queries=data.max_queries,
-        max_passages=data.max_passages,
-        titles=data.titles,
-        max_characters=data.max_characters,
-        beam=self.beam,
-      )
+      lambda: datasets.locate(data, data_dir, may_fetch=self.may_fetch)
     )
+
+  @functools.cached_property
+  def dataset(self) -> datasets.Dataset:
+    """The data set, prepared now unless it was before."""
+    located = self.located
+    return self.processes.first_then_others(lambda: located.open(self.beam))
 
   @functools.cached_property
   def tokenizer(self) -> tokens.Tokenizer:
@@ -130,56 +127,32 @@ class Run:
         f"{where}.model: {name} has {model.bert.heads} attention heads, which "
         f"do not divide by config.mesh.tensor={tensor}"
       )
-    sharding.shardings(params_of(model), self.mesh)
+    sharding.shardings(build.shapes_of(model), self.mesh)
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self.model_config(name)
-    bert = encoders.encoder_of(
+    bert = encoders.bert_of(
       f"config.models.{name}",
       model,
       self.config.data,
       lambda: self.tokenizer.vocab_size,
     )
-    if model.kind in ("cross", "pairwise"):
-      return CrossEncoder(bert=bert, pooling=model.pooling)
-    if model.kind == "late":
-      return LateInteraction(
-        bert=bert,
-        tied=model.tied,
-        projection=model.projection,
-        mask_id=self.tokenizer.special.mask if model.mask_queries else None,
-      )
-    return DualEncoder(
-      bert=bert,
-      tied=model.tied,
-      pooling=model.pooling,
-      similarity=model.similarity,
-      scale=model.scale,
-    )
+    return build.encoder_of(model, bert, lambda: self.tokenizer.special.mask)
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
     A loaded encoder fills every tower; heads and projections are drawn.
     """
-    model, encoder = self.config.models[name], self.model(name)
+    model, encoder = self.model_config(name), self.model(name)
+    key = jax.random.key(seed)
     if not model.weights:
-      return encoder.init(jax.random.key(seed))
+      return encoder.init(key)
     folder = encoders.weights_folder(model)
-    loaded = hf.load(folder, encoder.bert, layers=model.layers or None)
+    tower = hf.load(folder, encoder.bert, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
-    parts = params_of(encoder).keys()
-    heads = parts & {"head", "projection"}
-    towers = {k: loaded for k in parts - heads}
-    if not heads:
-      return towers
-
-    @jax.jit  # what is not asked for is not drawn
-    def drawn(key: jax.Array) -> Any:
-      return {k: v for k, v in encoder.init(key).items() if k in heads}
-
-    return towers | drawn(jax.random.key(seed))
+    return build.init_around(encoder, tower, key)
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -197,7 +170,7 @@ class Run:
   def data_fingerprint(self) -> dict[str, Any]:
     """All that decides the tokens a stage sees."""
     return {
-      "dataset": self.dataset.fingerprint,
+      "dataset": self.located.fingerprint,
       "tokenizer": self.tokenizer.fingerprint,
       "data": {
         k: v
@@ -206,7 +179,7 @@ class Run:
       },
     }
 
-  def model_config(self, name: str) -> config.Model:
+  def model_config(self, name: str) -> model_kinds.Model:
     """What the config says of a model.
 
     Raises:
@@ -324,9 +297,3 @@ class Job(Generic[S]):
         f"{self.where}.candidates is {candidates!r}, but "
         f"{getattr(stage, role)} scored the lists of {scored!r}"
       )
-
-
-def params_of(encoder: Encoder) -> Any:
-  """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
-  # Not drawn: a check of a large model costs no memory.
-  return jax.eval_shape(encoder.init, jax.random.key(0))

@@ -1,8 +1,8 @@
-"""Checkpoints of training state, data position and config, by Orbax.
+"""Checkpoints of a training state, with the stage's config beside it.
 
 The only module that speaks Orbax. What is saved at step s is the state after
 s steps. Which batch comes next is a function of the seed and of s, so that no
-position of the data is saved, and any number of processes can go on.
+position in the data is saved, and any number of processes can go on.
 """
 
 from collections.abc import Mapping
@@ -15,24 +15,23 @@ from prod_jax import storage
 
 PyTree = Any
 
+_KEPT = 2  # checkpoints of a stage
+
 
 class Checkpoints:
-  """The checkpoints of one training stage, newest kept, saved asynchronously.
+  """The newest checkpoints of one training stage, saved asynchronously.
 
   Args:
     folder: of this stage's checkpoints, the same for all processes.
     config: what the stage was started with; stored beside the state.
-    keep: how many to keep.
   """
 
-  def __init__(
-    self, folder: storage.Path, config: Mapping[str, Any], keep: int = 2
-  ):
+  def __init__(self, folder: storage.Path, config: Mapping[str, Any]):
     self._config = dict(config)
     self._manager = ocp.CheckpointManager(
       storage.absolute(folder),
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=True
+        max_to_keep=_KEPT, enable_async_checkpointing=True
       ),
     )
 

@@ -34,7 +34,8 @@ class Rng(NamedTuple):
   step: jax.Array
 
 
-LossFn = Callable[[PyTree, PyTree, Batch, Rng], tuple[jax.Array, Metrics]]
+Loss = tuple[jax.Array, Metrics]  # the mean over the batch, and what to log
+LossFn = Callable[[PyTree, PyTree, Batch, Rng], Loss]
 Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
 
 
@@ -60,9 +61,7 @@ def make_step(
     (before clipping).
   """
 
-  def loss_of(
-    params: PyTree, frozen: PyTree, *rest: Any
-  ) -> tuple[jax.Array, Metrics]:
+  def loss_of(params: PyTree, frozen: PyTree, *rest: Any) -> Loss:
     whole = sharding.for_compute((params, frozen))
     return loss_fn(*whole, *rest)
 

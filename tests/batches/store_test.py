@@ -95,7 +95,7 @@ store.build_store(pathlib.Path({str(tmp_path)!r}) / "part", iter([[1]]), encode,
                   rows=4, vocab_size=80_000, key={{"source": "s"}})
 """
   assert subprocess.run([sys.executable, "-c", program]).returncode == -9
-  assert [".incomplete-" in path.name for path in tmp_path.iterdir()] == [True]
+  assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
   assert same(build(tmp_path), ROWS)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from prod_jax import packaged
+from prod_jax import config, packaged
 from prod_jax.batches import rows, tokens
 from prod_jax.batches.store import store_of
 from prod_jax.sets import dataset
@@ -128,7 +128,8 @@ def opened(tmp_path) -> dataset.Dataset:
   source.mkdir()
   for name, content in files.items():
     (source / name).write_text(content)
-  return dataset.open_dataset("folder", str(source), str(tmp_path / "data"))
+  data = config.Data(name="folder", path=str(source))
+  return dataset.locate(data, str(tmp_path / "data")).open()
 
 
 @pytest.mark.parametrize(

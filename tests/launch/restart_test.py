@@ -31,6 +31,8 @@ def ready(stub, monkeypatch):
     ("lost 76", "again"),
     ("lost 134", "again"),  # JAX aborts when the first process is gone
     ("75 134", "again"),
+    ("134", "again"),  # the first VM may be the one that does not answer
+    ("134 134", "failed"),  # it does, and its program has aborted by itself
     ("stopped stopped", "again"),
     ("none none", "again"),
     ("1 76", "failed"),  # one broke and took the other with it

@@ -78,7 +78,7 @@ CASES = {
     Sources(teacher="step", beside=frozenset({"anchor"})),
     teacher=CROSS,
     settings=PROD,
-    beside=frozenset({"anchor"}),
+    anchor=True,
   ),
   "prod_cached": Case(
     prod,
@@ -139,14 +139,15 @@ def step_on(mesh, case, accumulation=1):
   if case.sources.joint:
     params = {"student": params, "teacher": frozen.pop("teacher")}
   optimizer = optax.sgd(0.1)
-  step, state, frozen = compile_step(
+  compiled, state = compile_step(
     make_step(loss_fn, optimizer, seed=1, accumulation=accumulation),
     init_state(params, optimizer),
     frozen,
     mesh,
   )
   with jax.set_mesh(mesh):
-    state, metrics = step(state, frozen, sharding.put_batch(case.data, mesh))
+    on_devices = sharding.put_batch(case.data, mesh)
+    state, metrics = compiled.step(state, compiled.frozen, on_devices)
   return jax.device_get((state.params, metrics))
 
 

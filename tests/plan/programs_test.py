@@ -22,7 +22,8 @@ def run_of(name, *overrides):
   models = config_file.load(path).models
   # The mask's id is the tokenizer's.
   stated = [f"models.{m}.vocab_size=50" for m in models]
-  stated += [f"models.{m}.mask_queries=False" for m in models]
+  late = [name for name, model in models.items() if model.kind == "late"]
+  stated += [f"models.{m}.mask_queries=False" for m in late]
   planned = config_file.load(
     path, [*stated, "data.tokenizer=nowhere", *overrides]
   )

@@ -28,7 +28,7 @@ def test_the_table_of_the_terminal(workdir):
 
 
 def test_rows_are_the_train_stages(workdir):
-  rows = report.rows(workdir)
+  rows = tables.rows_of(record.load(workdir))
   assert [row.stage for row in rows] == [
     "student_warm",
     "teacher_de",

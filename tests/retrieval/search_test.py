@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from prod_jax.retrieval import encode, exact, nearest, search, tiles
+from prod_jax.retrieval import encode, exact, search, shortlist, tiles
 
 scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None,
@@ -31,9 +31,8 @@ def small_blocks(dtype, monkeypatch):
   """Blocks that a few hundred rows cross several times."""
   monkeypatch.setattr(exact, "QUERY_BLOCK", 4)
   monkeypatch.setattr(exact, "ROW_BLOCK", 128)
-  monkeypatch.setattr(
-    nearest, "_FIRST_CAPACITY", 1
-  )  # of the 2 groups in a block
+  # Of the 2 groups in a block.
+  monkeypatch.setattr(shortlist, "_FIRST_CAPACITY", 1)
 
 
 def sort(vectors, queries, k):
@@ -148,34 +147,35 @@ class Watched:
 def test_rows_are_read_in_blocks_of_one_compilation(
   small_blocks, dtype, monkeypatch
 ):
-  monkeypatch.setattr(nearest, "_FIRST_CAPACITY", 4)
+  monkeypatch.setattr(shortlist, "_FIRST_CAPACITY", 4)
   rng = np.random.default_rng(0)
   rows = Watched(rng.normal(size=(300, 17)).astype(np.float32))
   index = exact.ExactIndex(rows)
-  before = tiles.above._cache_size()
+  before = tiles.groups_above._cache_size()
   index.search(rng.normal(size=(9, 17)).astype(np.float32), 3)
   index.search(rng.normal(size=(3, 17)).astype(np.float32), 3)
   times = 2 if dtype == "bfloat16" else 1  # for the scores in float32
   assert sorted(rows.blocks) == [44] * 2 * times + [128] * 4 * times
   # Some for the centre, and samples for the bound.
   assert rows.single == [128] * (times + 1)
-  assert tiles.above._cache_size() == before + 1
+  assert tiles.groups_above._cache_size() == before + 1
 
 
 def test_few_blocks_are_there_at_once(small_blocks, monkeypatch):
   rng = np.random.default_rng(0)
   rows = Watched(rng.normal(size=(3000, 8)).astype(np.float32))
   kept, waiting = [], []
-  keep = nearest.Nearest.keep
+  add = shortlist.Shortlist.add
 
-  def watched(self, found):
+  def watched(self, hits):
     waiting.append(len(rows.blocks) - len(kept))
-    kept.append(found)
-    keep(self, found)
+    kept.append(hits)
+    add(self, hits)
 
-  monkeypatch.setattr(nearest.Nearest, "keep", watched)
-  monkeypatch.setattr(nearest, "_KEPT", 100)  # none is scored before the end
-  monkeypatch.setattr(nearest, "_MOST_KEPT", 10_000)
+  monkeypatch.setattr(shortlist.Shortlist, "add", watched)
+  # None is scored before the end.
+  monkeypatch.setattr(shortlist, "_MEAN_HITS", 100)
+  monkeypatch.setattr(shortlist, "_MOST_HITS", 10_000)
   exact.ExactIndex(rows).search(rng.normal(size=(4, 8)).astype(np.float32), 3)
   assert len(kept) > 20 and max(waiting) <= exact._THREADS + 2
 
@@ -186,10 +186,8 @@ def test_products_are_added_in_float32_on_a_tpu_too(dtype):
     for n in (4, tiles.GROUP)
   )
   programs = (
-    jax.make_jaxpr(functools.partial(tiles.lowest_of_best, k=2))(
-      query, rows, 1
-    ),
-    jax.make_jaxpr(functools.partial(tiles.above, capacity=8))(
+    jax.make_jaxpr(functools.partial(tiles.best_floors, k=2))(query, rows, 1),
+    jax.make_jaxpr(functools.partial(tiles.groups_above, capacity=8))(
       query, rows, 1, jnp.zeros(4)
     ),
   )
@@ -223,10 +221,10 @@ def test_margin_is_what_rounding_loses_and_little_more(scale):
   # In line with what the other one loses, all is lost that may be.
   for lost_by, in_line in ((0, 1), (1, 0)):
     pair = [queries[:1], scale * rows[:1]]
-    lost = pair[lost_by] - np.float64(near(pair[lost_by]).near_RD)
+    lost = pair[lost_by] - np.float64(near(pair[lost_by]).values_RD)
     length = np.linalg.norm(pair[in_line])
     lost = lost / np.linalg.norm(lost) * length
-    pair[in_line] = np.float64(near(lost).near_RD)  # nothing is lost of it
+    pair[in_line] = np.float64(near(lost).values_RD)  # nothing is lost of it
     off, margin = off_and_margin(*pair)
     assert off < margin < 1.1 * off
 
@@ -242,14 +240,14 @@ def test_margin_goes_with_the_distance_from_a_centre():
 
 def scored_again(index, monkeypatch):
   """Numbers of pairs that the index will score in float32, one a call."""
-  multiply, pairs = index._multiply, []
+  products, counts = index._products, []
 
-  def watched(query_QD, wanted):
-    pairs.append(len(wanted.row))
-    return multiply(query_QD, wanted)
+  def watched(query_QD, pairs):
+    counts.append(len(pairs.row))
+    return products(query_QD, pairs)
 
-  monkeypatch.setattr(index, "_multiply", watched)
-  return pairs
+  monkeypatch.setattr(index, "_products", watched)
+  return counts
 
 
 @pytest.mark.parametrize("k", [1, 20])
@@ -260,22 +258,22 @@ def test_what_all_rows_share_costs_nothing(monkeypatch, k):
   vectors = 3 + 1e-2 * rng.normal(size=(20_000, 32))
   vectors, queries = np.float32(vectors), np.float32(rng.normal(size=(16, 32)))
   index = exact.ExactIndex(vectors)
-  pairs = scored_again(index, monkeypatch)
+  counts = scored_again(index, monkeypatch)
   _, scores = index.search(queries, k)
   expected = -np.sort(-(np.float64(queries) @ np.float64(vectors).T))[:, :k]
   np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
-  assert sum(pairs) < 40 * k * len(queries)
+  assert sum(counts) < 40 * k * len(queries)
 
 
 def test_a_product_is_the_same_alone_and_among_others():
   rng = np.random.default_rng(0)
   vectors = np.float32(rng.normal(size=(500, 37)))
   index = exact.ExactIndex(vectors)
-  pairs = nearest.Pairs(np.zeros(500, np.uint16), np.arange(500))
-  together = index._multiply(vectors[:1], pairs)
+  pairs = shortlist.Pairs(np.zeros(500, np.uint16), np.arange(500))
+  together = index._products(vectors[:1], pairs)
   for i in (0, 7, 499):
-    one = nearest.Pairs(pairs.query[:1], pairs.row[i : i + 1])
-    assert index._multiply(vectors[:1], one)[0] == together[i]
+    one = shortlist.Pairs(pairs.query[:1], pairs.row[i : i + 1])
+    assert index._products(vectors[:1], one)[0] == together[i]
 
 
 def test_bfloat16_is_for_processors_that_multiply_it(tmp_path, monkeypatch):
@@ -294,7 +292,7 @@ def test_bfloat16_is_for_processors_that_multiply_it(tmp_path, monkeypatch):
 
 def test_rounding_loses_no_neighbour(small_blocks, monkeypatch):
   """With the best possible bound, which some beat by less than is lost."""
-  monkeypatch.setattr(nearest, "_KEPT", 0)
+  monkeypatch.setattr(shortlist, "_MEAN_HITS", 0)
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(900, 16)).astype(np.float32)
   queries = rng.normal(size=(256, 16)).astype(np.float32)
@@ -312,13 +310,13 @@ def test_a_bound_that_was_too_high_is_given_up(small_blocks, monkeypatch):
   sampled = np.linspace(0, 599, index._row_block).astype(int)
   vectors[sampled[:30]] = queries[2]
   asked = []
-  found = index._found
+  sample = index._sample
 
-  def watched(query_QD, k, expected):
-    asked.append((len(query_QD), expected))
-    return found(query_QD, k, expected)
+  def watched(pool, shortlists, k, rank):
+    asked.append((sum(x.queries.real for x in shortlists), rank))
+    sample(pool, shortlists, k, rank)
 
-  monkeypatch.setattr(index, "_found", watched)
+  monkeypatch.setattr(index, "_sample", watched)
   ids, scores = index.search(queries, 40)
   expected_ids, expected_scores = sort(vectors, queries, 40)
   np.testing.assert_array_equal(ids, expected_ids)
@@ -336,14 +334,14 @@ def test_a_bound_may_be_too_high_though_enough_is_found(
   vectors = (centre + 0.02 * rng.normal(size=(900, 16))).astype(np.float32)
   queries = (centre + rng.normal(size=(256, 16))).astype(np.float32)
   index = exact.ExactIndex(vectors)
-  monkeypatch.setattr(index, "_expected", lambda k: 1)
+  monkeypatch.setattr(index, "_bound_rank", lambda k: 1)
   _, scores = index.search(queries, 25)
   expected = sort(vectors, queries, 25)[1]
   np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=2e-6)
 
 
 def test_of_what_was_found_the_best_is_kept(small_blocks, monkeypatch):
-  monkeypatch.setattr(nearest, "_KEPT", 0)  # after each block
+  monkeypatch.setattr(shortlist, "_MEAN_HITS", 0)  # after each block
   rng = np.random.default_rng(0)
   vectors, queries = whole_numbers(rng, 700, 6), whole_numbers(rng, 9, 6)
   queries[0] = 0
@@ -384,28 +382,28 @@ def test_one_query_with_many_ties_costs_no_more_than_its_own(
 ):
   """Its rows all score 0, those of the others differ."""
   widths = []
-  top_k = nearest._top_k
+  top_k = shortlist._top_k
 
   def watched(score_QW, k):
     widths.append(score_QW.shape[1])
     return top_k(score_QW, k)
 
-  monkeypatch.setattr(nearest, "_top_k", watched)
+  monkeypatch.setattr(shortlist, "_top_k", watched)
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(20_000, 4)).astype(np.float32)
   queries = rng.normal(size=(64, 4)).astype(np.float32)
   queries[5] = 0
   index = exact.ExactIndex(vectors)
-  pairs = scored_again(index, monkeypatch)
+  counts = scored_again(index, monkeypatch)
   ids, _ = index.search(queries, 100)
   assert ids[5].tolist() == list(range(100))
-  assert sum(pairs) < 10 * 100 * len(queries)
-  most = nearest._MOST_KEPT * 100 + exact.ROW_BLOCK
-  assert max(widths) <= nearest.power_of_two(most)
+  assert sum(counts) < 10 * 100 * len(queries)
+  most = shortlist._MOST_HITS * 100 + exact.ROW_BLOCK
+  assert max(widths) <= tiles.power_of_two(most)
 
 
 def test_a_tile_is_not_taken_out_whole():
-  assert nearest._FIRST_CAPACITY * tiles.GROUP < exact.ROW_BLOCK
+  assert shortlist._FIRST_CAPACITY * tiles.GROUP < exact.ROW_BLOCK
 
 
 @scann
@@ -416,13 +414,21 @@ def test_scann_names_a_row_that_is_not_finite():
     search.ScannIndex(vectors)
 
 
+@pytest.fixture(params=[True, False], ids=["tree", "no tree"])
+def tree(monkeypatch, request):
+  """Whether ScaNN's rows are in a partition, however few they are."""
+  if request.param:
+    monkeypatch.setattr(search, "TREE_ROWS", 1)
+    monkeypatch.setattr(search, "LEAVES", 1)
+  return request.param
+
+
 @scann
-@pytest.mark.parametrize("settings", [{}, {"leaves": 50}])
-def test_scann_finds_what_is_near(settings):
+def test_scann_finds_what_is_near(tree):
   rng = np.random.default_rng(0)
   vectors = clustered(rng, 3200, 32, 100)
   vectors, queries = vectors[:3000], vectors[3000:]
-  index = search.open_index("scann", vectors, **settings)
+  index = search.open_index("scann", vectors)
   ids, scores = index.search(queries, 10)
   exact_ids, _ = exact.ExactIndex(vectors).search(queries, 10)
   assert index.kind == "scann"
@@ -433,27 +439,29 @@ def test_scann_finds_what_is_near(settings):
 
 
 @scann
-def test_scann_makes_the_same_index_twice():
+def test_scann_makes_the_same_index_twice(monkeypatch):
+  monkeypatch.setattr(search, "TREE_ROWS", 1)
+  monkeypatch.setattr(search, "SEARCHED_LEAVES", 0.2)  # 2 of 110
+  monkeypatch.setattr(search, "REORDERED", 1)
+  monkeypatch.setattr(search, "LEAST_REORDERED", 20)
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(3000, 8)).astype(np.float32)
-  first, second = (
-    search.ScannIndex(vectors, leaves=50, leaves_to_search=2, reorder=20)
-    for _ in range(2)
-  )
+  first, second = (search.ScannIndex(vectors) for _ in range(2))
   np.testing.assert_array_equal(
     first.search(vectors[:100], 20)[0], second.search(vectors[:100], 20)[0]
   )
 
 
 @scann
-@pytest.mark.parametrize("settings", [{}, {"leaves": 20}])
 @pytest.mark.parametrize("rows", [1, 15, 16, 400])
-def test_scann_returns_all_rows_and_then_padding(rows, settings):
+def test_scann_returns_all_rows_and_then_padding(rows, tree, monkeypatch):
+  monkeypatch.setattr(search, "SEARCHED_LEAVES", 0.25)  # 1 of 20
   rng = np.random.default_rng(0)
   vectors, queries = whole_numbers(rng, rows, 3), whole_numbers(rng, 4, 3)
-  if rows < 400 and settings:
-    settings = {"leaves": 1}
-  index = search.ScannIndex(vectors, leaves_to_search=1, **settings)
+  if rows < 400:  # one leaf, which is searched
+    monkeypatch.setattr(search, "LEAVES", rows**-0.5)
+    monkeypatch.setattr(search, "SEARCHED_LEAVES", 1)
+  index = search.ScannIndex(vectors)
   for k in (rows, rows + 5):
     found_by_scann(index, vectors, queries, k)
 
@@ -504,13 +512,15 @@ def test_scann_is_told_of_what_the_processor_has(monkeypatch, tmp_path):
 
 
 @scann
-def test_scann_finds_more_along_the_axes_of_the_rows():
+def test_scann_finds_more_along_the_axes_of_the_rows(monkeypatch):
+  monkeypatch.setattr(search, "REORDERED", 1)
+  monkeypatch.setattr(search, "LEAST_REORDERED", 20)
   rng = np.random.default_rng(0)
   turn, _ = np.linalg.qr(rng.normal(size=(48, 48)))
   spread = np.geomspace(1, 0.01, 48)
   vectors = (rng.normal(size=(4100, 48)) * spread @ turn).astype(np.float32)
   vectors, queries = vectors[:4000], vectors[4000:]
-  index = search.ScannIndex(vectors, reorder=20)
+  index = search.ScannIndex(vectors)
   truth, _ = exact.ExactIndex(vectors).search(queries, 20)
   assert search.recall_against(truth, index.search(queries, 20)[0]) > 0.75
 
@@ -534,7 +544,7 @@ def test_exact_stands_in_for_a_scann_that_is_not_there(monkeypatch):
   monkeypatch.setattr(
     logging, "warning", lambda text, *args: said.append(text % args)
   )
-  index = search.open_index("scann", np.eye(3, dtype=np.float32), leaves=2)
+  index = search.open_index("scann", np.eye(3, dtype=np.float32))
   assert index.kind == "exact"
   assert len(said) == 1
   assert "search is exact" in said[0]

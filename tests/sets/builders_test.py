@@ -7,9 +7,15 @@ import sys
 import numpy as np
 import pytest
 
+from prod_jax import config
 from prod_jax.sets import collection, dataset, negatives, parallel
 from prod_jax.sets.records import DataError, Passage, Query
 from tests.sets import published
+
+
+def located(name, path, data_dir, **options) -> dataset.Located:
+  data = config.Data(name=name, path=str(path), **options)
+  return dataset.locate(data, str(data_dir))
 
 
 @pytest.fixture
@@ -23,9 +29,7 @@ def opened(tmp_path):
       getattr(published, name)(folder)
     if change:
       change(folder)
-    return dataset.open_dataset(
-      name, str(folder), str(tmp_path / "data"), **options
-    )
+    return located(name, folder, tmp_path / "data", **options).open()
 
   return open_set
 
@@ -285,9 +289,9 @@ def test_options_of_other_sets(opened):
 @pytest.mark.parametrize("name", ["msmarco_passage", "msmarco_document", "nq"])
 def test_missing_files_are_named(tmp_path, name):
   with pytest.raises(DataError, match=r"nowhere: data\.path is no folder"):
-    dataset.open_dataset(name, str(tmp_path / "nowhere"), str(tmp_path))
+    located(name, tmp_path / "nowhere", tmp_path)
   with pytest.raises(DataError, match=r"expected a file \S+ or \S+"):
-    dataset.open_dataset(name, str(tmp_path), str(tmp_path))
+    located(name, tmp_path, tmp_path)
 
 
 @pytest.fixture
@@ -304,8 +308,8 @@ def three_shards(tmp_path, monkeypatch):
 
   def prepare(name: str, **options) -> tuple[list, dict, dict]:
     data = tmp_path / name
-    found = dataset.open_dataset(
-      "msmarco_passage", str(folder), str(data), titles="rocketqa", **options
+    found = located("msmarco_passage", folder, data, titles="rocketqa").open(
+      **options
     )
     files = {
       str(path.relative_to(data)): path.stat().st_size

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 
+from prod_jax import config
 from prod_jax.sets import dataset, download
 from prod_jax.sets.datasets import msmarco_document, msmarco_passage, nq
 from prod_jax.sets.datasets import published as sources
@@ -188,7 +189,8 @@ def test_set_without_a_path_is_downloaded(server, tmp_path, monkeypatch):
   monkeypatch.setattr(msmarco_passage, "_REMOTES", tuple(remotes))
   monkeypatch.setattr(msmarco_passage, "_TRIPLES", triples)
   Handler.breaks = 1
-  found = dataset.open_dataset("msmarco_passage", "", str(tmp_path / "data"))
+  data = config.Data(name="msmarco_passage")
+  found = dataset.locate(data, str(tmp_path / "data")).open()
   assert len(found.passages) == len(published.PASSAGES)
   downloads = tmp_path / "data" / "downloads" / "msmarco_passage"
   assert not (downloads / triples.name).exists()  # until it is asked for

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from prod_jax import config
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
 from prod_jax.sets.datasets import published
@@ -33,7 +34,8 @@ def source(tmp_path) -> pathlib.Path:
 def open_source(source, tmp_path):
   def opened(**options) -> dataset.Dataset:
     data_dir = str(tmp_path / "prepared")
-    return dataset.open_dataset("folder", str(source), data_dir, **options)
+    data = config.Data(name="folder", path=str(source), **options)
+    return dataset.locate(data, data_dir).open()
 
   return opened
 
@@ -184,9 +186,8 @@ def test_missing_files_are_named(open_source, source, tmp_path):
   with pytest.raises(DataError, match=r"expected a file qrels\.test\.tsv"):
     open_source()
   with pytest.raises(DataError, match=r"nowhere: expected a folder"):
-    dataset.open_dataset("folder", str(tmp_path / "nowhere"), str(tmp_path))
-  with pytest.raises(DataError, match="'pydoc' is unknown"):
-    dataset.open_dataset("pydoc", "", str(tmp_path))
+    nowhere = config.Data(name="folder", path=str(tmp_path / "nowhere"))
+    dataset.locate(nowhere, str(tmp_path))
 
 
 def test_two_processes_at_once_agree(open_source, monkeypatch):
@@ -206,6 +207,7 @@ def test_two_processes_at_once_agree(open_source, monkeypatch):
 def test_killed_in_the_middle_it_starts_again(open_source, source, tmp_path):
   program = f"""
 import os, signal, sys
+from prod_jax import config
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import layout
 example = layout._example
@@ -215,7 +217,8 @@ def killed(record):
     os.kill(os.getpid(), signal.SIGKILL)
   return example(record)
 layout._example = killed
-dataset.open_dataset("folder", {str(source)!r}, {str(tmp_path / "prepared")!r})
+data = config.Data(name="folder", path={str(source)!r})
+dataset.locate(data, {str(tmp_path / "prepared")!r}).open()
 """
   killed = subprocess.run([sys.executable, "-c", program], capture_output=True)
   assert killed.returncode == -9, killed.stderr

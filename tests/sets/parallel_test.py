@@ -8,15 +8,20 @@ import pytest
 from prod_jax.sets import parallel
 
 
-def test_order_and_errors():
+@pytest.fixture
+def two_cores(monkeypatch):
+  monkeypatch.setattr(parallel, "_cores", lambda: 2)
+
+
+def test_order_and_errors(two_cores):
   tasks = [-3, -1, -2, -5]
-  found = parallel.in_order(abs, tasks, name="x", processes=2)
+  found = parallel.in_order(abs, tasks, name="x")
   assert list(found) == [3, 1, 2, 5]
   with pytest.raises(TypeError, match="bad operand"):
-    list(parallel.in_order(abs, [1, "a"], name="x", processes=2))
+    list(parallel.in_order(abs, [1, "a"], name="x"))
 
 
-def test_few_tasks_are_taken_ahead():
+def test_few_tasks_are_taken_ahead(two_cores):
   taken = []
 
   class Tasks(list):
@@ -25,7 +30,7 @@ def test_few_tasks_are_taken_ahead():
         taken.append(task)
         yield self[task]
 
-  found = parallel.in_order(abs, Tasks(range(50)), name="x", processes=2)
+  found = parallel.in_order(abs, Tasks(range(50)), name="x")
   next(found)
   assert len(taken) < 10
   found.close()
@@ -35,7 +40,8 @@ def test_workers_end_with_a_killed_parent():
   program = """
 import multiprocessing, time, threading
 from prod_jax.sets import parallel
-work = parallel.in_order(time.sleep, [600, 600], name="x", processes=2)
+parallel._cores = lambda: 2
+work = parallel.in_order(time.sleep, [600, 600], name="x")
 threading.Thread(target=next, args=(work,), daemon=True).start()
 while len(multiprocessing.active_children()) < 2:
   time.sleep(0.01)

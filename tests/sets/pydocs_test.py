@@ -5,6 +5,7 @@ import textwrap
 
 import pytest
 
+from prod_jax import config
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import pydocs
 from prod_jax.sets.records import DataError
@@ -178,7 +179,7 @@ def only_optax(monkeypatch):
 
 
 def test_real_docstrings_to_an_open_dataset(only_optax, tmp_path):
-  opened = dataset.open_dataset("pydocs", "", str(tmp_path))
+  opened = dataset.locate(config.Data(), str(tmp_path)).open()
   docs = pydocs.extract()
   assert list(opened.passages) == docs.passages
   assert opened.queries == docs.queries

@@ -8,7 +8,7 @@ from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
 from prod_jax.sets.records import DataError
-from prod_jax.stages import evaluate, mine
+from prod_jax.stages import evaluate, mine, splits
 from prod_jax.stages.run import Job, Run
 from tests.sets import published
 
@@ -114,18 +114,18 @@ def test_sets_without_answers(run, tmp_path):
   (tmp_path / "marco").mkdir()
   published.msmarco_passage(tmp_path / "marco")
   data = config.Data(name="msmarco_passage", path=str(tmp_path / "marco"))
+  mined = kinds.Mine(
+    kind="mine", encoded="vectors", depth=3, relevance="answers"
+  )
   other = Run(
     config.Config(
       seed=0,
       data=data,
       mesh=config.Mesh(),
       models={},
-      stages=run.config.stages,
+      stages={"mined": mined},
     ),
     Processes(tmp_path),
   )
-  stage = kinds.Mine(
-    kind="mine", encoded="vectors", depth=3, relevance="answers"
-  )
   with pytest.raises(DataError, match="without answers"):
-    mine.check(Job(other, "mined", stage, {}, tmp_path))
+    splits.check(other.config, other.dataset)

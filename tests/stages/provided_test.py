@@ -31,8 +31,8 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES):
 
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, Processes(folder))
+  run.__dict__["located"] = types.SimpleNamespace(fingerprint="f")
   run.__dict__["dataset"] = types.SimpleNamespace(
-    fingerprint="f",
     positive_rows=lambda split: positives,
     negative_rows=negative_rows,
   )

@@ -48,12 +48,37 @@ def test_a_shape_beside_weights_must_be_theirs(quickstart):
   agreed += ["vocab_size=30522", "max_positions=512", "remat=layers"]
   run = quickstart(20, 32, *(f"models.student.{x}" for x in agreed))
   assert run.model("student").bert.remat
-  for wrong, found in (("depth=6", 2), ("vocab_size=30000", 30522)):
+  for wrong, found in (("type_vocab=4", 2), ("vocab_size=30000", 30522)):
     run = quickstart(20, 32, f"models.student.{wrong}")
     key, given = wrong.split("=")
     message = rf"models.student.{key} is {given}, .*config.json.* says {found}"
     with pytest.raises(strict.ConfigError, match=message):
       run.model("student")
+
+
+def test_layers_that_the_weights_have_not_are_an_error(quickstart):
+  run = quickstart(20, 32, "models.student.layers=(0, 6)")
+  message = r"models.student.layers is \(0, 6\), .*has layers 0 to 5"
+  with pytest.raises(strict.ConfigError, match=message):
+    run.model("student")
+
+
+def test_weights_of_something_else_are_an_error(quickstart, tmp_path):
+  for written, found in (('{"model_type": "gpt2"}', "'gpt2'"), ("", "line 1")):
+    (tmp_path / "config.json").write_text(written)
+    (tmp_path / "model.safetensors").touch()
+    run = quickstart(20, 32, f"models.ce.weights={tmp_path}")
+    message = rf"models.ce.weights is .* not the folder of a BERT: .*{found}"
+    with pytest.raises(strict.ConfigError, match=message):
+      run.model("ce")
+
+
+def test_a_model_of_pairs_needs_two_token_types(quickstart):
+  shape = "weights= width=8 heads=2 mlp_width=8 depth=3 vocab_size=50"
+  shape += " type_vocab=1"
+  run = quickstart(20, 32, *(f"models.ce.{x}" for x in shape.split()))
+  with pytest.raises(strict.ConfigError, match=r"models.ce has 1 token type"):
+    run.model("ce")
 
 
 def test_without_weights_the_config_is_the_shape(quickstart):

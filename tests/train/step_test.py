@@ -1,5 +1,6 @@
 """The step and its loop on a linear model: sums, stops and resumes."""
 
+import contextlib
 import json
 
 import grain
@@ -104,7 +105,7 @@ class Run:
   def __init__(self, folder, mesh=None, source=None, fn=loss_fn, **kwargs):
     self.mesh = mesh or sharding.make_mesh(config.Mesh())
     optimizer = make_optimizer(STAGE)
-    self.step, self.state, self.frozen = compile_step(
+    self.compiled, self.state = compile_step(
       make_step(fn, optimizer, seed=5, **kwargs),
       init_state(params(), optimizer),
       {"scale": np.float32(1.0)},
@@ -119,47 +120,40 @@ class Run:
     first = self.checkpoints.latest() or 0
     if first:
       self.state = self.checkpoints.restore(first, self.state)
-    monitor = loop.Monitor(
-      "toy",
-      MetricsWriter(self.folder, self.processes),
+    schedule = loop.Schedule(
+      name="toy",
       first=first,
       steps=steps,
       batch_size=16,
       log_every=1,
-      processes=self.processes,
+      checkpoint_every=every,
     )
-    try:
+    with (
+      contextlib.closing(MetricsWriter(self.folder, self.processes)) as writer,
+      contextlib.closing(self.checkpoints),
+    ):
       self.state = loop.fit(
-        self.step,
+        self.compiled,
         self.state,
-        self.frozen,
         self.source or batches(first),
-        name="toy",
-        steps=steps,
-        batch_size=16,
-        mesh=self.mesh,
-        checkpoints=self.checkpoints,
-        checkpoint_every=every,
-        monitor=monitor,
-        processes=self.processes,
-        first=first,
+        schedule,
+        self.checkpoints,
+        writer,
+        self.processes,
       )
-    finally:
-      monitor.close()
-      self.checkpoints.close()
     return jax.device_get(self.state)
 
 
 def one_step(mesh, fn=plain_loss, **kwargs):
   optimizer = make_optimizer(STAGE)
-  step, state, frozen = compile_step(
+  compiled, state = compile_step(
     make_step(fn, optimizer, seed=5, **kwargs),
     init_state(params(), optimizer),
     {"scale": np.float32(1.0)},
     mesh,
   )
   batch = sharding.put_batch(make_batch(range(16)), mesh)
-  return jax.device_get(step(state, frozen, batch))
+  return jax.device_get(compiled.step(state, compiled.frozen, batch))
 
 
 def assert_trees_close(a, b, **kwargs):
@@ -214,7 +208,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
     pass
 
   part = Run(tmp_path / "parts")
-  inner, calls = part.step, []
+  inner, calls = part.compiled.step, []
 
   def dies(*args):
     calls.append(1)
@@ -222,7 +216,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
       raise Killed
     return inner(*args)
 
-  part.step = dies
+  part.compiled = part.compiled._replace(step=dies)
   with pytest.raises(Killed):
     part.fit()
   resumed = Run(tmp_path / "parts").fit()

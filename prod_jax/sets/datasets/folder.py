@@ -1,6 +1,7 @@
 """TFDS builder for a folder in the MS MARCO layout.
 
-What the files look like, and what counts as a fault in them, is formats.py.
+What the files look like, and what counts as a fault in them, is
+sets/formats.py.
 """
 
 import functools

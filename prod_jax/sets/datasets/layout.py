@@ -4,8 +4,8 @@ Every builder has two configs, `passages` and `queries`, and is made of what
 stands here: the features, the cutting into shards, writing these in several
 processes or on Beam, and the tables of ids. Each keeps the order of its source:
 row r of the collection is the r-th passage read. Beside the records of a split
-stand its ids as ids.py keeps them, so that opening a collection does not read
-its texts.
+stand its ids as sets/ids.py keeps them, so that opening a collection does not
+read its texts.
 
 Where the texts come from is in the builders' own files. TensorFlow is never
 imported: TFDS does without it as long as nothing is shuffled at writing.
@@ -71,14 +71,14 @@ def shard_iterators(
   config, folder = builder.builder_config, pathlib.Path(builder.data_dir)
   read = config.read()
   if isinstance(read, collection.Collection):
-    parts = {CORPUS: collection.index(read, folder)}
+    parts: dict[str, Any] = {CORPUS: collection.index(read, folder)}
   else:
     rows = {CORPUS: read} if config.kind == "passages" else read
     parts = {
       split: (_slices(records), ids.table([record.id for record in records]))
       for split, records in rows.items()
     }
-  shards = {}
+  shards: dict[str, list[Callable[[], Iterator]]] = {}
   for split, (pieces, row_of) in parts.items():
     ids.save(row_of, folder, split)
     shards[split] = [functools.partial(_examples, piece) for piece in pieces]
@@ -130,6 +130,13 @@ def prepared(
   return {"passages": passages, "queries": queries}
 
 
+def builders(source: Source, data_dir: str) -> dict[Kind, Any]:
+  """The builders of a set that may not be prepared: names and places."""
+  return {
+    kind: _builder(source, kind, data_dir) for kind in ("passages", "queries")
+  }
+
+
 def read_ids(builder: Any, split: str) -> ids.RowOf:
   """The table of a prepared split."""
   return ids.load(pathlib.Path(builder.data_dir), split)
@@ -142,18 +149,7 @@ def _prepared(
   data_dir: str,
   beam: Sequence[str],
 ) -> Any:
-  make = functools.partial(
-    source.builder,
-    data_dir=data_dir,
-    file_format=_FORMAT,
-    config=Config(
-      name=source.configs[kind],
-      kind=kind,
-      read=read,
-      answers=source.answers,
-    ),
-  )
-  builder = _quietly(make)
+  builder = _builder(source, kind, data_dir, read)
   if builder.data_path.exists():
     return builder
   name = builder.info.full_name
@@ -168,7 +164,7 @@ def _prepared(
     if not builder.data_path.exists():
       raise
   logging.info("%s: prepared in %.1f s", name, time.monotonic() - start)
-  return _quietly(make)
+  return _builder(source, kind, data_dir, read)
 
 
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig | None:
@@ -267,13 +263,27 @@ def _example(record: Passage | Query) -> dict[str, Any]:
   return example
 
 
-def _quietly(make: Callable[[], Any]) -> Any:
+def _builder(
+  source: Source,
+  kind: Kind,
+  data_dir: str,
+  read: Callable[[], Any] | None = None,
+) -> Any:
   # TFDS warns of any config that is not listed in the class; ours cannot be,
   # their names carry a fingerprint of the source.
   logger = logging.get_absl_logger()
   level = logger.level
   logger.setLevel("ERROR")
   try:
-    return make()
+    return source.builder(
+      data_dir=data_dir,
+      file_format=_FORMAT,
+      config=Config(
+        name=source.configs[kind],
+        kind=kind,
+        read=read,
+        answers=source.answers,
+      ),
+    )
   finally:
     logger.setLevel(level)

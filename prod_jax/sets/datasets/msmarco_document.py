@@ -94,13 +94,16 @@ class MsMarcoDocument(tfds.core.ShardBasedBuilder):
 
 
 def source(
-  path: str, downloads: pathlib.Path, on_error: OnError, max_characters: int
+  path: str,
+  downloads: download.Downloads,
+  on_error: OnError,
+  max_characters: int,
 ) -> published.Source:
   """The set in a folder, or downloaded.
 
   Args:
     path: the folder; "" downloads.
-    downloads: where to.
+    downloads: where they go.
     on_error: what to do with malformed lines.
     max_characters: above 0, to keep of a document.
 

@@ -92,7 +92,7 @@ class MsMarcoPassage(tfds.core.ShardBasedBuilder):
 
 
 def source(
-  path: str, downloads: pathlib.Path, on_error: OnError, titles: str
+  path: str, downloads: download.Downloads, on_error: OnError, titles: str
 ) -> published.Source:
   """The set in a folder, or downloaded.
 

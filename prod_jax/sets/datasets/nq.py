@@ -25,7 +25,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from prod_jax.sets import download, files, ids, json_list, progress
+from prod_jax import progress
+from prod_jax.sets import download, files, ids, json_list
 from prod_jax.sets.collection import Collection
 from prod_jax.sets.datasets import layout, published
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
@@ -85,7 +86,7 @@ class Example(NamedTuple):
 
 
 def source(
-  path: str, downloads: pathlib.Path, on_error: OnError
+  path: str, downloads: download.Downloads, on_error: OnError
 ) -> published.Source:
   """The set in a folder, or downloaded.
 

@@ -165,7 +165,7 @@ def assemble(pairs: list[Pair]) -> Docs:
 class _Ties:
   """Disjoint sets of things that have to stay together."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._parent: dict[Any, Any] = {}
 
   def root(self, thing: Any) -> Any:
@@ -201,7 +201,7 @@ def _is_sentence(summary: str) -> bool:
   )
 
 
-def _definitions(prefix: str, node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+def _definitions(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
   for child in node.body:
     if isinstance(child, _DEFINITIONS) and not child.name.startswith("_"):
       name = f"{prefix}.{child.name}"

@@ -1,0 +1,175 @@
+"""The kinds of model that a config can name, as frozen dataclasses.
+
+All have what `_Base` has, and each only those keys beside it that it has a use
+for. What cannot be built is refused here, where the config is read; what only
+the folder of the weights or the lengths of texts can tell, in
+`stages/encoders.py`.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+from prod_jax.strict import FieldError
+
+# The shape, as config.json says it too. All but the last three are needed
+# where there are no weights.
+NEEDED = ("width", "depth", "heads", "mlp_width")
+SHAPE = (*NEEDED, "vocab_size", "type_vocab", "max_positions")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Base:
+  """An encoder and where its first weights come from.
+
+  Attributes:
+    weights: "" draws random ones, "packaged" takes those of the `quickstart`
+      extra, anything else is a folder with config.json and model.safetensors.
+    layers: indices of the weights' layers to keep; () keeps all.
+    width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
+      shape; 0 is not given. The first four are needed where `weights` is "";
+      with weights, what is given must agree with their config.json, and is
+      what a plan compiles on a machine without them. `depth` counts the layers
+      kept. Without weights, a `vocab_size` of 0 is the tokenizer's, a
+      `type_vocab` of 0 is 2, and a `max_positions` of 0 the longest row that
+      the model reads.
+    dropout: rate in hidden layers and attention.
+    remat: what the backward pass computes again instead of storing it: "" is
+      nothing, "layers" all within each layer, "matmuls" all but the outputs
+      of dense layers.
+    dtype: of the computation; masters are float32.
+  """
+
+  weights: str = ""
+  layers: tuple[int, ...] = ()
+  width: int = 0
+  depth: int = 0
+  heads: int = 0
+  mlp_width: int = 0
+  vocab_size: int = 0
+  type_vocab: int = 0
+  max_positions: int = 0
+  dropout: float = 0.1
+  remat: Literal["", "layers", "matmuls"] = ""
+  dtype: Literal["float32", "bfloat16"] = "float32"
+
+  def __post_init__(self) -> None:
+    for key in SHAPE:
+      if getattr(self, key) < 0:
+        raise FieldError(
+          key, f"is {getattr(self, key)}; it is a size, or 0 for not given"
+        )
+      if key in NEEDED and not self.weights and not getattr(self, key):
+        raise FieldError(
+          key,
+          "is 0, and without weights it is needed: give "
+          f"{', '.join(NEEDED)}, or weights",
+        )
+    if self.heads and self.width % self.heads:
+      raise FieldError(
+        "heads", f"is {self.heads}, which does not divide width={self.width}"
+      )
+    self._check_layers()
+    if not 0 <= self.dropout < 1:
+      raise FieldError(
+        "dropout", f"is {self.dropout}; it is 0 or more and below 1"
+      )
+
+  def _check_layers(self) -> None:
+    if not self.layers:
+      return
+    if not self.weights:
+      raise FieldError(
+        "layers",
+        f"is {self.layers}, layers of weights to keep, and there are none; "
+        "leave it out, and give depth",
+      )
+    if min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+      raise FieldError(
+        "layers", f"is {self.layers}; it names each layer once, from 0 on"
+      )
+    if self.depth not in (0, len(self.layers)):
+      raise FieldError(
+        "depth",
+        f"is {self.depth}, but {len(self.layers)} layers are kept: "
+        f"{self.layers}",
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dual(_Base):
+  """Embeds a text as one vector.
+
+  Attributes:
+    tied: one tower for queries and passages.
+    pooling: "cls" or "mean".
+    similarity: "dot" or "cosine".
+    scale: what a cosine is multiplied by.
+  """
+
+  kind: Literal["dual"]
+  tied: bool = True
+  pooling: Literal["cls", "mean"] = "cls"
+  similarity: Literal["dot", "cosine"] = "dot"
+  scale: float = 1.0
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if not 0 < self.scale < math.inf:
+      raise FieldError("scale", f"is {self.scale}; it is finite and above 0")
+    if self.similarity == "dot" and self.scale != 1:
+      raise FieldError(
+        "scale",
+        f"is {self.scale}, and similarity='dot' is not scaled; leave it out, "
+        "or set similarity='cosine'",
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Late(_Base):
+  """Embeds a text as one vector for each token.
+
+  Attributes:
+    tied: one tower for queries and passages.
+    projection: width of the vectors; 0 leaves them at the encoder's.
+    mask_queries: pads queries with [MASK] tokens that take part.
+  """
+
+  kind: Literal["late"]
+  tied: bool = True
+  projection: int = 0
+  mask_queries: bool = False
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.projection < 0:
+      raise FieldError(
+        "projection", f"is {self.projection}; it is a width, or 0 for none"
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cross(_Base):
+  """Reads a query and a passage together.
+
+  Attributes:
+    pooling: "cls" or "mean".
+  """
+
+  kind: Literal["cross"]
+  pooling: Literal["cls", "mean"] = "cls"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pairwise(_Base):
+  """Reads a query and two passages together.
+
+  Attributes:
+    pooling: "cls" or "mean".
+  """
+
+  kind: Literal["pairwise"]
+  pooling: Literal["cls", "mean"] = "cls"
+
+
+Model = Dual | Late | Cross | Pairwise

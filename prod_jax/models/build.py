@@ -1,0 +1,76 @@
+"""Encoders from what a config says of them, and their first parameters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from prod_jax import model_kinds
+from prod_jax.models import Encoder
+from prod_jax.models.bert import BertConfig
+from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.dual import DualEncoder
+from prod_jax.models.late import LateInteraction
+
+PyTree = Any
+
+# Parts of an encoder's parameters that are no tower.
+_HEADS = frozenset(("head", "projection"))
+
+
+def encoder_of(
+  model: model_kinds.Model, bert: BertConfig, mask_id: Callable[[], int]
+) -> Encoder:
+  """The encoder that a config describes.
+
+  Args:
+    model: its section of the config.
+    bert: the shape of its towers.
+    mask_id: the vocabulary's [MASK]; only asked where the model pads with it.
+  """
+  match model:
+    case model_kinds.Dual():
+      return DualEncoder(
+        bert=bert,
+        tied=model.tied,
+        pooling=model.pooling,
+        similarity=model.similarity,
+        scale=model.scale,
+      )
+    case model_kinds.Late():
+      return LateInteraction(
+        bert=bert,
+        tied=model.tied,
+        projection=model.projection,
+        mask_id=mask_id() if model.mask_queries else None,
+      )
+    case model_kinds.Cross() | model_kinds.Pairwise():
+      return CrossEncoder(bert=bert, pooling=model.pooling)
+
+
+def shapes_of(encoder: Encoder) -> PyTree:
+  """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
+  return jax.eval_shape(encoder.init, jax.random.key(0))
+
+
+def init_around(encoder: Encoder, tower: PyTree, key: PRNGKeyArray) -> PyTree:
+  """First parameters with loaded weights: what was not loaded is drawn.
+
+  Args:
+    encoder: whose parameters they are.
+    tower: parameters of `bert.Bert`; each tower gets these same arrays.
+    key: of the heads, which are those of `encoder.init(key)`.
+  """
+  # Shapes say which parts there are without drawing any.
+  parts = shapes_of(encoder).keys()
+  heads = parts & _HEADS
+  towers = {k: tower for k in parts - heads}
+  if not heads:
+    return towers
+
+  @jax.jit  # what is not returned is not drawn
+  def drawn(key: PRNGKeyArray) -> PyTree:
+    return {k: v for k, v in encoder.init(key).items() if k in heads}
+
+  return towers | drawn(key)

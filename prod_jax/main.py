@@ -142,7 +142,10 @@ def _go(run_config: config.Config) -> None:
 
 
 def look(run: Run) -> list[curriculum.Plan]:
-  """The stages and what of them is done; nothing is made to know it."""
+  """The stages and what of them is done; nothing is made to know it.
+
+  Each process looks by itself: what one of them finds, another may not.
+  """
   built = build(run)
   try:
     located = run.located
@@ -152,7 +155,7 @@ def look(run: Run) -> list[curriculum.Plan]:
     )
     return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
   if located.prepared:
-    splits.check(run.config, run.dataset)
+    splits.check(run.config, located.open())
   else:
     logging.warning(
       "%s is not prepared yet: splits are not checked", located.source.name

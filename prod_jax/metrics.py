@@ -44,23 +44,23 @@ class _Ranking(NamedTuple):
   judged: np.ndarray
   lowest: int
 
-  def hits(self, cut: int | None) -> np.ndarray:
+  def hits(self, cutoff: int | None) -> np.ndarray:
     """1-based ranks of the relevant passages within the cut-off."""
-    return 1 + np.flatnonzero(self.found[:cut] >= self.lowest)
+    return 1 + np.flatnonzero(self.found[:cutoff] >= self.lowest)
 
   def relevant(self) -> int:
     """How many passages are relevant, found or not."""
     return int(np.count_nonzero(self.judged >= self.lowest))
 
 
-def _mrr(ranking: _Ranking, cut: int | None) -> float:
-  hits = ranking.hits(cut)
+def _mrr(ranking: _Ranking, cutoff: int | None) -> float:
+  hits = ranking.hits(cutoff)
   return float(1 / hits[0]) if len(hits) else 0.0
 
 
-def _ndcg(ranking: _Ranking, cut: int | None) -> float:
+def _ndcg(ranking: _Ranking, cutoff: int | None) -> float:
   ideal = np.sort(ranking.judged)[::-1]
-  return _dcg(ranking.found[:cut]) / _dcg(ideal[:cut])
+  return _dcg(ranking.found[:cutoff]) / _dcg(ideal[:cutoff])
 
 
 def _dcg(grades: np.ndarray) -> float:
@@ -69,18 +69,18 @@ def _dcg(grades: np.ndarray) -> float:
   return float((np.maximum(grades, 0) / discounts).sum())
 
 
-def _map(ranking: _Ranking, cut: int | None) -> float:
-  hits = ranking.hits(cut)
+def _map(ranking: _Ranking, cutoff: int | None) -> float:
+  hits = ranking.hits(cutoff)
   precisions = np.arange(1, len(hits) + 1) / hits
   return float(precisions.sum()) / ranking.relevant()
 
 
-def _recall(ranking: _Ranking, cut: int | None) -> float:
-  return len(ranking.hits(cut)) / ranking.relevant()
+def _recall(ranking: _Ranking, cutoff: int | None) -> float:
+  return len(ranking.hits(cutoff)) / ranking.relevant()
 
 
-def _hit(ranking: _Ranking, cut: int | None) -> float:
-  return float(len(ranking.hits(cut)) > 0)
+def _hit(ranking: _Ranking, cutoff: int | None) -> float:
+  return float(len(ranking.hits(cutoff)) > 0)
 
 
 _FUNCTIONS = {
@@ -126,9 +126,9 @@ def evaluate(
   for query, judged in qrels.items():
     ranking = _rank(run.get(query, {}), judged, relevant)
     best = ranking.judged.max(initial=0)
-    for name, (kind, cut) in parsed.items():
+    for name, (kind, cutoff) in parsed.items():
       if best >= (1 if kind == "ndcg" else relevant):
-        values[name][query] = _FUNCTIONS[kind](ranking, cut)
+        values[name][query] = _FUNCTIONS[kind](ranking, cutoff)
   return values
 
 
@@ -154,8 +154,8 @@ def _parse(name: str) -> tuple[str, int | None]:
       f"unknown metric {name!r}; known: {', '.join(_FUNCTIONS)}, each alone or "
       "with a cut-off, as in mrr@10"
     )
-  kind, cut = match.groups()
-  return kind, int(cut) if cut else None
+  kind, cutoff = match.groups()
+  return kind, int(cutoff) if cutoff else None
 
 
 def _rank(

@@ -147,12 +147,12 @@ def put_batch(tree: PyTree, mesh: Mesh, size: int | None = None) -> PyTree:
     whole = len(x) * (size or 1) // own
     rows = batch_rows(mesh, whole)
 
-    def part(index: Any) -> np.ndarray:
+    def rows_at(index: Any) -> np.ndarray:
       start, stop, _ = index[0].indices(whole)
       return x[slice(*np.searchsorted(rows, (start, stop)))]
 
     shape = (whole, *x.shape[1:])
-    return jax.make_array_from_callback(shape, sharding, part)
+    return jax.make_array_from_callback(shape, sharding, rows_at)
 
   return jax.tree.map(put, tree)
 

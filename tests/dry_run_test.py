@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import requests
 
-from prod_jax import config_file, main, packaged, strict
+from prod_jax import config_file, curriculum, main, packaged, strict
 from prod_jax.processes import Processes
 from prod_jax.sets import download
 from prod_jax.sets.datasets import msmarco_passage, pydocs
@@ -63,6 +63,21 @@ def run_of(workdir: pathlib.Path, *overrides: str) -> Run:
   return Run(config, Processes(workdir), may_fetch=False)
 
 
+@pytest.fixture
+def look(monkeypatch):
+  """What a dry run finds, for which it waits for no other process."""
+
+  def waits(self, what):
+    raise AssertionError(f"waits: {what}")
+
+  def found(run: Run) -> list[curriculum.Plan]:
+    with monkeypatch.context() as patched:
+      patched.setattr(Processes, "meet", waits)
+      return main.look(run)
+
+  return found
+
+
 def tree(*folders: pathlib.Path) -> dict[pathlib.Path, int]:
   """All that lies there, and when it was changed."""
   return {
@@ -102,33 +117,33 @@ def test_a_folder_before_and_after_a_run(tmp_path):
   assert not (work / "data").exists()
 
 
-def test_docstrings_are_not_parsed(tmp_path, parsed, caplog):
+def test_docstrings_are_not_parsed(tmp_path, look, parsed, caplog):
   work = tmp_path / "work"
-  assert {plan.status for plan in main.look(run_of(work))} == {"pending"}
+  assert {plan.status for plan in look(run_of(work))} == {"pending"}
   assert "pydocs is not prepared yet" in caplog.text
   assert not parsed and not work.exists()
   made = run_of(work)
   assert made.dataset.fingerprint == made.located.fingerprint
   before, all_of_them = tree(work), len(parsed)
   caplog.clear()
-  main.look(run_of(work))
+  look(run_of(work))
   assert tree(work) == before and len(parsed) == all_of_them
   assert "not prepared" not in caplog.text
 
 
-def test_splits_are_checked_where_the_set_is_prepared(tmp_path, parsed):
+def test_splits_are_checked_where_the_set_is_prepared(tmp_path, look, parsed):
   splits = "stages.encode_teacher_de.splits=('train','test','dl21')"
   wrong = run_of(tmp_path, splits)
   main.check(wrong)
-  main.look(wrong)
+  look(wrong)
   assert wrong.dataset.queries
   with pytest.raises(strict.ConfigError, match="splits asks for 'dl21'"):
-    main.look(wrong)
+    look(wrong)
 
 
-def test_a_set_that_is_not_downloaded(tmp_path, caplog):
+def test_a_set_that_is_not_downloaded(tmp_path, look, caplog):
   marco = run_of(tmp_path / "work", MARCO)
-  plans = main.look(marco)
+  plans = look(marco)
   assert [plan.stage.name for plan in plans] == [*marco.config.stages]
   assert {plan.status for plan in plans} == {"pending"}
   assert "collectionandqueries.tar.gz is not downloaded yet" in caplog.text
@@ -148,7 +163,7 @@ def test_the_command_downloads_nothing(tmp_path):
 
 
 def test_what_is_downloaded_is_known_without_its_publisher(
-  tmp_path, monkeypatch
+  tmp_path, look, monkeypatch
 ):
   folder = tmp_path / "data" / "downloads" / "msmarco_passage"
   folder.mkdir(parents=True)
@@ -157,10 +172,10 @@ def test_what_is_downloaded_is_known_without_its_publisher(
   monkeypatch.setattr(msmarco_passage, "_REMOTES", tuple(remotes))
   # Put there by hand, it has to be held against its checksum first.
   before = tree(tmp_path)
-  assert {plan.hash for plan in main.look(run_of(tmp_path, MARCO))} == {""}
+  assert {plan.hash for plan in look(run_of(tmp_path, MARCO))} == {""}
   assert tree(tmp_path) == before
   for remote in remotes:
     download.fetch(remote, folder)
   before = tree(tmp_path)
-  assert all(plan.hash for plan in main.look(run_of(tmp_path, MARCO)))
+  assert all(plan.hash for plan in look(run_of(tmp_path, MARCO)))
   assert tree(tmp_path) == before

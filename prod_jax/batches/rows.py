@@ -107,14 +107,14 @@ def triple(
   return _join([query, first, second], kept)
 
 
-def pair_length(lengths: config.Data) -> int:
+def pair_length(data: config.Data) -> int:
   """Tokens of a query and a passage in one row, as in the official code."""
-  return lengths.query_length + lengths.passage_length
+  return data.query_length + data.passage_length
 
 
-def triple_length(lengths: config.Data) -> int:
+def triple_length(data: config.Data) -> int:
   """Tokens of a query and two passages in one row."""
-  return lengths.query_length + 2 * (lengths.passage_length - 1)
+  return data.query_length + 2 * (data.passage_length - 1)
 
 
 def padded(texts: Joined, length: int, special: Special) -> Tokens:

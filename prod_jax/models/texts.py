@@ -143,8 +143,8 @@ def in_chunks(
     lambda x: x.reshape(-1, chunks, *x.shape[1:]).swapaxes(0, 1), texts
   )
 
-  def body(_: None, part: tuple[T, Any]) -> tuple[None, PyTree]:
-    return None, embed(*part)
+  def body(_: None, chunk: tuple[T, Any]) -> tuple[None, PyTree]:
+    return None, embed(*chunk)
 
   # Loop bodies are not merged with their repetition: nothing to prevent.
   again = jax.checkpoint(body, prevent_cse=False)

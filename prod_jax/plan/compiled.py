@@ -197,7 +197,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
   # Both are there for a TPU; other back ends may have neither.
   memory: Any = program.memory_analysis()
   costs: Any = program.cost_analysis()
-  read = cost.read(_text(program), count)
+  read = cost.of_program(_text(program), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
   again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0

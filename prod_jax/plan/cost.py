@@ -9,7 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from prod_jax.plan.hlo import Op, computations, inside_others, part, times_run
+from prod_jax.plan.hlo import (
+  Op,
+  captured,
+  computations,
+  inside_others,
+  times_run,
+)
 
 COLLECTIVES = (
   "all-reduce",
@@ -68,7 +74,7 @@ class Program(NamedTuple):
   moved: int
 
 
-def read(text: str, devices: int) -> Program:
+def of_program(text: str, devices: int) -> Program:
   """Reads an optimised module that runs on so many devices."""
   parts, entry = computations(text)
   times = times_run(parts, entry)
@@ -108,10 +114,10 @@ def _flops(op: Op, ops: Mapping[str, Op]) -> int:
   out = op.result[0].shape
   left, right = (ops[name].result[0].shape for name in op.operands[:2])
   if op.code == "dot":
-    dims = part(r"lhs_contracting_dims=\{([\d,]*)\}", op.rest)
+    dims = captured(r"lhs_contracting_dims=\{([\d,]*)\}", op.rest)
     contracted = math.prod(left[int(d)] for d in dims.split(",") if d)
     return 2 * math.prod(out) * contracted
-  labels = part(r"dim_labels=(\w+->\w+)", op.rest)
+  labels = captured(r"dim_labels=(\w+->\w+)", op.rest)
   lhs, rhs, result = re.split("_|->", labels)
   window = dict(re.findall(r"(\w+)=([\dx_-]+)", _braces("window", op.rest)))
   products = right[rhs.index("i")]

@@ -104,7 +104,7 @@ def _trips(computations: Mapping[str, Sequence[Op]], loop: Op) -> int:
   known = re.search(r'known_trip_count":\{"n":"(\d+)', loop.rest)
   if known:
     return int(known[1])
-  condition = part(r"condition=%?([\w.-]+)", loop.rest)
+  condition = captured(r"condition=%?([\w.-]+)", loop.rest)
   ends = [
     int(op.inner)
     for op in computations[condition]
@@ -113,7 +113,7 @@ def _trips(computations: Mapping[str, Sequence[Op]], loop: Op) -> int:
   return ends[0] if len(ends) == 1 else 1
 
 
-def part(pattern: str, text: str) -> str:
+def captured(pattern: str, text: str) -> str:
   """What the one group of a pattern holds.
 
   Raises:

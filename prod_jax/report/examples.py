@@ -74,8 +74,8 @@ def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
   if len(students) < 2:
     yield missing("It takes the runs of two student stages to compare them.")
     return
-  first = read(*students[0], qrels)
-  last = read(*students[-1], qrels)
+  first = answers_of(*students[0], qrels)
+  last = answers_of(*students[-1], qrels)
   found = verdicts(first, last)
   if not found:
     yield missing("No query of the two runs has a label.")
@@ -105,7 +105,7 @@ def answered(run: record.Run) -> list[tuple[str, record.Stage]]:
   return found
 
 
-def read(name: str, source: record.Stage, qrels: Qrels) -> Answers:
+def answers_of(name: str, source: record.Stage, qrels: Qrels) -> Answers:
   """What the student of train stage `name` retrieved, and how well."""
   retrieved = runs.read_run(source.folder / "run.trec")
   relevant = int(source.settings.get("relevant", 1))
@@ -127,11 +127,11 @@ def verdicts(first: Answers, last: Answers) -> dict[str, Verdict]:
   return found
 
 
-def choose(found: Mapping[str, Verdict]) -> list[str]:
+def choose(verdict_of: Mapping[str, Verdict]) -> list[str]:
   """`SHOWN` queries: wins, losses, then any, each by the hash of their id."""
-  order = sorted(found, key=lambda q: hashlib.sha256(q.encode()).digest())
-  wins = [q for q in order if found[q] == "better"][:WINS]
-  losses = [q for q in order if found[q] == "worse"][:LOSSES]
+  order = sorted(verdict_of, key=lambda q: hashlib.sha256(q.encode()).digest())
+  wins = [q for q in order if verdict_of[q] == "better"][:WINS]
+  losses = [q for q in order if verdict_of[q] == "worse"][:LOSSES]
   chosen = wins + losses
   rest = [q for q in order if q not in chosen]
   return chosen + rest[: SHOWN - len(chosen)]
@@ -140,16 +140,16 @@ def choose(found: Mapping[str, Verdict]) -> list[str]:
 def blocks(
   first: Answers,
   last: Answers,
-  found: Mapping[str, Verdict],
+  verdict_of: Mapping[str, Verdict],
   texts: Texts,
   qrels: Qrels,
 ) -> list[Tag]:
   """A foldable block for each chosen query; the first and a loss are open."""
-  chosen = choose(found)
-  losses = [query for query in chosen if found[query] == "worse"]
+  chosen = choose(verdict_of)
+  losses = [query for query in chosen if verdict_of[query] == "worse"]
   opened = {*chosen[:1], *losses[:1]}
   return [
-    _block(query, found[query], first, last, texts, qrels, query in opened)
+    _block(query, verdict_of[query], first, last, texts, qrels, query in opened)
     for query in chosen
   ]
 

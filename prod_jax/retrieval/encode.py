@@ -29,15 +29,15 @@ class Shards:
   was read through a map is memory of the process as long as the map is there.
 
   Args:
-    parts: each gives a part of the rows [n, D], in order.
+    files: each gives some of the rows [n, D], in order.
   """
 
-  def __init__(self, parts: Sequence[Callable[[], np.ndarray]]):
-    self._parts = list(parts)
-    shapes = [part().shape for part in self._parts]
+  def __init__(self, files: Sequence[Callable[[], np.ndarray]]):
+    self._files = list(files)
+    shapes = [file().shape for file in self._files]
     self._ends = np.cumsum([rows for rows, _ in shapes])
     self.shape = (int(self._ends[-1]), shapes[0][1])
-    self.dtype = self._parts[0]().dtype
+    self.dtype = self._files[0]().dtype
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -47,30 +47,30 @@ class Shards:
     if isinstance(rows, slice):
       return self._slice(*rows.indices(len(self)))
     rows = np.asarray(rows)
-    part = np.searchsorted(self._ends, rows, side="right")
+    file_of = np.searchsorted(self._ends, rows, side="right")
     out = np.empty((*rows.shape, self.shape[1]), self.dtype)
-    for i in np.unique(part).tolist():
-      here = part == i
-      out[here] = self._parts[i]()[rows[here] - self._start(i)]
+    for i in np.unique(file_of).tolist():
+      here = file_of == i
+      out[here] = self._files[i]()[rows[here] - self._start(i)]
     return out
 
   def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
     del copy
-    whole = np.concatenate([part() for part in self._parts])
+    whole = np.concatenate([file() for file in self._files])
     return whole.astype(dtype or self.dtype, copy=False)
 
-  def _start(self, part: int) -> int:
-    return int(self._ends[part - 1]) if part else 0
+  def _start(self, file: int) -> int:
+    return int(self._ends[file - 1]) if file else 0
 
   def _slice(self, start: int, stop: int, step: int) -> np.ndarray:
     if step != 1:
       raise IndexError("Shards are read forwards, in steps of 1")
     slices = []
-    for i, part in enumerate(self._parts):
+    for i, file in enumerate(self._files):
       first, end = self._start(i), int(self._ends[i])
       low, high = max(start, first), min(stop, end)
       if low < high:
-        slices.append(part()[low - first : high - first])
+        slices.append(file()[low - first : high - first])
     if not slices:
       return np.empty((0, self.shape[1]), self.dtype)
     return slices[0] if len(slices) == 1 else np.concatenate(slices)

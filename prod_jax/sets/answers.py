@@ -93,8 +93,8 @@ def evaluate(
   marks = mark(rows, [query.answers for query in queries], passages)
   values = {}
   for metric in metrics:
-    kind, cut = _METRIC.fullmatch(metric).groups()
-    found = marks[:, : int(cut) if cut else None]
+    kind, cutoff = _METRIC.fullmatch(metric).groups()
+    found = marks[:, : int(cutoff) if cutoff else None]
     by_query = found.any(axis=1).astype(float)
     if kind == "mrr":
       by_query /= 1 + found.argmax(axis=1)

@@ -184,9 +184,9 @@ class Located:
       row_of=row_of,
       negatives={
         split: functools.partial(
-          _open_negatives, read, builders, split, numbers[split]
+          _open_negatives, reader, builders, split, numbers[split]
         )
-        for split, read in source.negatives.items()
+        for split, reader in source.negatives.items()
         if split in numbers
       },
     )
@@ -276,7 +276,7 @@ def _read_queries(
 
 
 def _open_negatives(
-  read: Callable[[], Found],
+  reader: Callable[[], Found],
   builders: Mapping[Any, Any],
   split: str,
   numbers: Sequence[int],
@@ -286,7 +286,7 @@ def _open_negatives(
   )
   tables = Tables((folder, split), (passages, layout.CORPUS))
   count = builders["queries"].info.splits[split].num_examples
-  found = prepared(folder / f"negatives-{split}", read(), tables, count)
+  found = prepared(folder / f"negatives-{split}", reader(), tables, count)
   return found, numbers
 
 

@@ -83,11 +83,11 @@ class Faults:
       )
     self.skipped[reason] += 1
 
-  def columns(self, number: int, found: int, wanted: str) -> None:
+  def columns(self, number: int, count: int, wanted: str) -> None:
     self.add(
       number,
       "wrong number of columns",
-      f"{found} columns, expected {wanted}",
+      f"{count} columns, expected {wanted}",
       "take out tabs and line breaks inside a text and any header line",
     )
 
@@ -168,7 +168,7 @@ def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
   yield from decoded(enumerate(lines, block.line), faults)
 
 
-def cut(path: pathlib.Path, lines: int) -> list[Block]:
+def blocks_of(path: pathlib.Path, lines: int) -> list[Block]:
   """Blocks of so many lines that make up a plain file; the last is shorter."""
   blocks = []
   line, start, position, pending = 1, 0, 0, 0

@@ -81,7 +81,7 @@ class PairFile:
   def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
     """Reads them in parallel."""
     try:
-      blocks = lines.cut(lines.plain(self.source, folder), _BLOCK_LINES)
+      blocks = lines.blocks_of(lines.plain(self.source, folder), _BLOCK_LINES)
       work = functools.partial(_rows_of, self, tables)
       yield from parallel.in_order(work, blocks, name="reading negatives")
     finally:
@@ -89,7 +89,7 @@ class PairFile:
 
 
 def prepared(
-  folder: pathlib.Path, found: Found, tables: Tables, queries: int
+  folder: pathlib.Path, given: Found, tables: Tables, queries: int
 ) -> Negatives:
   """Opens the negatives, written now unless they were before.
 
@@ -97,14 +97,14 @@ def prepared(
 
   Args:
     folder: for them.
-    found: what to write.
+    given: what to write.
     tables: of the ids.
     queries: how many there are in the split.
   """
-  path = folder / found.fingerprint
+  path = folder / given.fingerprint
   if not path.exists():
     with storage.whole_folder(path, concurrent=True) as part:
-      _write(part, found.pairs(tables, part), queries)
+      _write(part, given.pairs(tables, part), queries)
   return Negatives(
     *(
       np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)

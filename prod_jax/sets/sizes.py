@@ -48,7 +48,7 @@ def published_size(name: str) -> Size | None:
   return _SIZES.get(name)
 
 
-def check(name: str, read: Size) -> None:
+def check(name: str, counted: Size) -> None:
   """Warns where a set is not of its published size."""
   published = published_size(name)
   if published is None:
@@ -56,11 +56,11 @@ def check(name: str, read: Size) -> None:
   differing = [
     f"{what} {found:,} instead of {wanted:,}"
     for what, found, wanted in [
-      ("passages", read.passages, published.passages),
+      ("passages", counted.passages, published.passages),
       *(
-        (f"{split} queries", read.queries[split], wanted)
+        (f"{split} queries", counted.queries[split], wanted)
         for split, wanted in published.queries.items()
-        if split in read.queries
+        if split in counted.queries
       ),
     ]
     if found != wanted

@@ -56,7 +56,7 @@ def locate(
     DataError: a line is at fault.
   """
   path = lines.plain(source, folder)
-  blocks = lines.cut(path, _BLOCK_LINES)
+  blocks = lines.blocks_of(path, _BLOCK_LINES)
   places = np.full(len(row_of), -1, np.int64)
   faults = lines.Faults(source, on_error)
   work = functools.partial(_places_in, source, on_error)

@@ -82,8 +82,10 @@ class Run:
         f"config.data.path is not set: the folder that {data.name!r} reads"
       )
     data_dir = str(data.data_dir or self.workdir / "data")
+    if not self.may_fetch:
+      return datasets.locate(data, data_dir, may_fetch=False)
     return self.processes.first_then_others(
-      lambda: datasets.locate(data, data_dir, may_fetch=self.may_fetch)
+      lambda: datasets.locate(data, data_dir)
     )
 
   @functools.cached_property

@@ -101,8 +101,8 @@ def _accumulate(
     lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
   )
 
-  def body(total: PyTree, part: Any) -> tuple[PyTree, None]:
-    micro_batch, key = part
+  def body(total: PyTree, batch_and_key: Any) -> tuple[PyTree, None]:
+    micro_batch, key = batch_and_key
     micro_rng = rng._replace(dropout=key)
     (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_rng)
     return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None

@@ -61,7 +61,7 @@ condition=%condition, body=%body
 
 
 def test_a_loop_counts_as_often_as_it_runs():
-  read = cost.read(TEXT, devices=8)
+  read = cost.of_program(TEXT, devices=8)
   once, dot = 2 * 16 * 4 * 8, 2 * 8 * 8 * 64
   assert read.matmuls_once == once + dot
   assert read.matmuls == once + 5 * dot
@@ -70,7 +70,7 @@ def test_a_loop_counts_as_often_as_it_runs():
 def test_collectives_by_kind_with_bytes():
   reduced = 64 * 4
   gathered = 16 * 4 * 2 * 8
-  assert cost.read(TEXT, devices=8).collectives == [
+  assert cost.of_program(TEXT, devices=8).collectives == [
     # Groups of 4, five times.
     Collective("all-reduce", 5, 5 * reduced, 5 * 2 * reduced * 3 / 4),
     # Started and awaited, and one collective.
@@ -85,7 +85,7 @@ def test_traffic_leaves_out_what_stays_on_the_core():
   gathered = 128 * 4 * 2  # awaited, and permuted: read and written
   loop = 64 * 4 + (64 * 4 + 8 * 8 * 4)  # reads x; reads x, writes the dot
   ends = 4 + 4 + 1  # the condition compares two numbers
-  assert cost.read(TEXT, devices=8).moved == (
+  assert cost.of_program(TEXT, devices=8).moved == (
     copied + fusion + 3 * gathered + 5 * (loop + ends)
   )
 
@@ -104,7 +104,7 @@ def test_groups_in_every_spelling(groups, size):
   text = f"ENTRY %main (x: f32[10]) -> f32[10] {{\n  %x = f32[10]{{0}} \
 parameter(0)\n{line}\n}}\n"
   text += "%sum (a: f32[], b: f32[]) -> f32[] {\n  %a = f32[] parameter(0)\n}\n"
-  (found,) = cost.read(text, devices=8).collectives
+  (found,) = cost.of_program(text, devices=8).collectives
   assert found.sent == pytest.approx(2 * 40 * (size - 1) / size)
 
 
@@ -125,7 +125,7 @@ ENTRY %main (x: f32[3,4,6], y: f32[3,6,5]) -> f32[3,4,5] {{
 dim_labels=0bf_0io->0bf
 }}
 """
-  assert cost.read(text, devices=1).matmuls == flops
+  assert cost.of_program(text, devices=1).matmuls == flops
 
 
 def test_a_kernel_says_itself_what_it_computes():
@@ -138,6 +138,6 @@ custom_call_target="tpu_custom_call", backend_config={"custom_call_config":\
 {"body":"TUzv","cost_estimate":{"flops":"4096"}}}
 }
 """
-  read = cost.read(text, devices=1)
+  read = cost.of_program(text, devices=1)
   assert read.matmuls == read.matmuls_once == 4096
   assert read.moved == 2 * 8 * 128 * 2  # the mask is on the core

@@ -37,7 +37,7 @@ def test_few_queries_are_all_shown():
 def test_verdicts_compare_the_first_with_the_last_student(workdir):
   students = examples.answered(record.load(workdir))
   assert [name for name, _ in students] == ["student_warm", "student_de"]
-  first, last = (examples.read(*student, QRELS) for student in students)
+  first, last = (examples.answers_of(*student, QRELS) for student in students)
   assert examples.verdicts(first, last) == {
     "q1": "better",
     "q2": "worse",

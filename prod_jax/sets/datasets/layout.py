@@ -42,12 +42,12 @@ class Config(tfds.core.BuilderConfig):
 
   Attributes:
     kind: "passages" or "queries".
-    read: gives the passages, or the queries by split.
+    reader: gives the passages, or the queries by split.
     answers: queries carry answers.
   """
 
   kind: Kind = "passages"
-  read: Callable[[], Any] | None = None
+  reader: Callable[[], Any] | None = None
   answers: bool = False
 
 
@@ -69,11 +69,11 @@ def shard_iterators(
   """
   del dl_manager  # the files are there
   config, folder = builder.builder_config, pathlib.Path(builder.data_dir)
-  read = config.read()
-  if isinstance(read, collection.Collection):
-    parts: dict[str, Any] = {CORPUS: collection.index(read, folder)}
+  content = config.reader()
+  if isinstance(content, collection.Collection):
+    parts: dict[str, Any] = {CORPUS: collection.index(content, folder)}
   else:
-    rows = {CORPUS: read} if config.kind == "passages" else read
+    rows = {CORPUS: content} if config.kind == "passages" else content
     parts = {
       split: (_slices(records), ids.table([record.id for record in records]))
       for split, records in rows.items()
@@ -125,8 +125,8 @@ def prepared(
   passages = _prepared(source, "passages", source.passages, data_dir, beam)
   # Queries are checked against the passages, whose ids are on disk by now.
   known = read_ids(passages, CORPUS)
-  read = functools.partial(source.queries, known)
-  queries = _prepared(source, "queries", read, data_dir, beam)
+  reader = functools.partial(source.queries, known)
+  queries = _prepared(source, "queries", reader, data_dir, beam)
   return {"passages": passages, "queries": queries}
 
 
@@ -145,11 +145,11 @@ def read_ids(builder: Any, split: str) -> ids.RowOf:
 def _prepared(
   source: Source,
   kind: Kind,
-  read: Callable[[], Any],
+  reader: Callable[[], Any],
   data_dir: str,
   beam: Sequence[str],
 ) -> Any:
-  builder = _builder(source, kind, data_dir, read)
+  builder = _builder(source, kind, data_dir, reader)
   if builder.data_path.exists():
     return builder
   name = builder.info.full_name
@@ -164,7 +164,7 @@ def _prepared(
     if not builder.data_path.exists():
       raise
   logging.info("%s: prepared in %.1f s", name, time.monotonic() - start)
-  return _builder(source, kind, data_dir, read)
+  return _builder(source, kind, data_dir, reader)
 
 
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig | None:
@@ -267,7 +267,7 @@ def _builder(
   source: Source,
   kind: Kind,
   data_dir: str,
-  read: Callable[[], Any] | None = None,
+  reader: Callable[[], Any] | None = None,
 ) -> Any:
   # TFDS warns of any config that is not listed in the class; ours cannot be,
   # their names carry a fingerprint of the source.
@@ -281,7 +281,7 @@ def _builder(
       config=Config(
         name=source.configs[kind],
         kind=kind,
-        read=read,
+        reader=reader,
         answers=source.answers,
       ),
     )

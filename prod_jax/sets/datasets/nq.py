@@ -95,25 +95,25 @@ def source(
   """
   folder = download.folder_of(path, downloads, _REMOTES)
   texts = files.require(folder, "psgs_w100.tsv")
-  found = {
+  sources = {
     split: source
     for split, name in _FILES.items()
     if (source := files.locate(folder, name)) is not None
   }
-  if not found:
+  if not sources:
     raise DataError(f"{folder}: expected {' or '.join(_FILES.values())} in it")
   return published.Source(
     name="nq",
     builder=NqDpr,
-    configs=published.configs([texts], [*found.values()], on_error),
+    configs=published.configs([texts], [*sources.values()], on_error),
     passages=functools.partial(
       Collection, texts, _parse, on_error, header=_HEADER
     ),
-    queries=functools.partial(_queries, found, on_error),
+    queries=functools.partial(_queries, sources, on_error),
     negatives={
-      split: functools.partial(_negatives, split, found[split], on_error)
+      split: functools.partial(_negatives, split, sources[split], on_error)
       for split in ("train", "dev")
-      if split in found
+      if split in sources
     },
     answers=True,
   )
@@ -209,10 +209,10 @@ def _literal(text: str) -> tuple[str, ...] | None:
 
 
 def _queries(
-  found: Mapping[str, Source], on_error: OnError, known: ids.RowOf
+  sources: Mapping[str, Source], on_error: OnError, known: ids.RowOf
 ) -> dict[str, list[Query]]:
   queries = {}
-  for split, path in found.items():
+  for split, path in sources.items():
     if split == "test":
       queries[split] = list(read_test(path, on_error))
       continue

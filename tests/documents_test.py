@@ -85,8 +85,8 @@ THE_PAPERS = {
 # Of files that a run has, or a data set.
 ENDINGS = {"html", "json", "jsonl", "md", "npy", "py", "sh", "trec", "tsv"}
 QUOTES_PAPERS = ("configs/", "prod_jax/losses/", "tests/configs_test.py")
-# Of glibc and of Python's subprocess, and words that stand for a key.
-NO_SETTINGS = {"arena_max", "mmap_max", "shell", "key", "section.key"}
+# Of glibc, and words that stand for a key.
+NO_SETTINGS = {"arena_max", "mmap_max", "key", "section.key"}
 
 FILE = re.compile(
   r"(?<![\w/.:~$}<>*{-])(?:[\w.-]+/)*[\w-]+\.(?:py|md|toml|sh|yaml|lock|svg)\b"

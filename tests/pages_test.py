@@ -96,7 +96,7 @@ def test_names_of_code_on_the_page_exist():
 
 
 def exists(name: str) -> bool:
-  """Whether the package has it: a module, or something or a field in one."""
+  """Whether it names a module of ours, or something or a field in one."""
   *parts, last = f"prod_jax.{name}".split(".")
   try:
     importlib.import_module(".".join([*parts, last]))

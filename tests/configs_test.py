@@ -508,7 +508,9 @@ def test_the_warm_up_draws_from_negatives_as_they_were_published(tmp_path):
   assert losses and np.isfinite(losses).all()
 
 
-@pytest.mark.parametrize("topics", ["dl19", "dl20"])
+@pytest.mark.parametrize(
+  "topics", ["dl19", pytest.param("dl20", marks=pytest.mark.long)]
+)
 def test_trec_topics_are_measured_in_prods_workdir(prod, topics):
   """Nothing of PROD's own is run again."""
   workdir, _ = prod
@@ -523,6 +525,7 @@ def test_trec_topics_are_measured_in_prods_workdir(prod, topics):
   assert measured == set(models)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["prod_msmarco_doc", "prod_nq"])
 def test_prod_runs_on_the_other_collections(prod, name):
   workdir, _ = prod
@@ -532,6 +535,7 @@ def test_prod_runs_on_the_other_collections(prod, name):
   assert final >= set(load(name).stages["evaluate_student_final"].metrics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_other_papers_run_from_start_to_end(tmp_path, name):
   log = local(tmp_path / "work", name)

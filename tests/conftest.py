@@ -23,11 +23,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     metavar="FILE",
     help="run what this report of an earlier run (--junitxml) says was skipped",
   )
+  parser.addoption(
+    "--long",
+    action="store_true",
+    help="run what is marked as long, too: whole configs of other papers",
+  )
 
 
 def pytest_collection_modifyitems(
   config: pytest.Config, items: list[pytest.Item]
 ) -> None:
+  if not config.getoption("long"):
+    for item in items:
+      if item.get_closest_marker("long"):
+        item.add_marker(pytest.mark.skip(reason="long; run it with --long"))
   report = config.getoption("only_skipped")
   if not report:
     return

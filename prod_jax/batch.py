@@ -7,7 +7,7 @@ Every array in the project is named, or annotated, with these letters:
   P  passages in the batch       M  labelled positives of one query
   L  tokens                      H  attention heads
   D  width                       K  cut-off of a ranking
-  E  generated passages          J  pairs of passages of one query
+  A  generated passages          J  pairs of passages of one query
   R  rows of tokens              S  texts of a row, at most
   G  groups of a batch's queries, which share rows
 
@@ -101,9 +101,9 @@ class Batch(NamedTuple):
     first_BJ, second_BJ: int32, columns of two candidates, -1 on padding.
     prefer_BJ: float32, the pairwise teacher's probability that the first is
       the better one.
-    dark: Tokens [B, E, Lp], generated passages.
-    dark_scores_BE: float32, the teacher's scores of them.
-    where_BE: bool, False where fewer were generated.
+    dark: Tokens [B, A, Lp], generated passages.
+    dark_scores_BA: float32, the teacher's scores of them.
+    where_BA: bool, False where fewer were generated.
   """
 
   query: Texts
@@ -124,5 +124,5 @@ class Batch(NamedTuple):
   second_BJ: Field = None
   prefer_BJ: Field = None
   dark: Field = None
-  dark_scores_BE: Field = None
-  where_BE: Field = None
+  dark_scores_BA: Field = None
+  where_BA: Field = None

@@ -112,10 +112,20 @@ class Watch:
     JAX would let it wait for five minutes, and then end all of them.
     """
     put(f"gone/{self._index}", "")
-    while len(under("gone")) < self._count:
+    while not _all_gone(self._count):
       time.sleep(0.05)
     self._over.set()
     self._thread.join()
+
+
+def _all_gone(count: int) -> bool:
+  try:
+    return len(under("gone")) == count
+  except jax.errors.JaxRuntimeError as error:
+    # The watch and JAX's own see to a service that stays away.
+    logging.warning("the coordination service did not answer: %s", error)
+    time.sleep(_BEAT_SECONDS)
+    return False
 
 
 def fail(index: int, code: int, error: str) -> None:

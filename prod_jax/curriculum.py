@@ -37,7 +37,7 @@ class Stage:
 
   Attributes:
     name: unique in the run.
-    kind: for people to read.
+    kind: of the stage, a part of the hash.
     folder: its own, on this machine.
     inputs: names of the earlier stages that it reads, by role.
     fingerprint: returns what the result depends on besides those, as JSON.

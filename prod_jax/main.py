@@ -74,7 +74,7 @@ def build(run: Run) -> list[curriculum.Stage]:
         folder=job.folder,
         inputs=sources.reads(job.stage),
         fingerprint=functools.partial(_fingerprint, job),
-        run=functools.partial(stages.KINDS[job.stage.kind].run, job),
+        run=functools.partial(stages.kind_of(job).run, job),
         record=_record_of(job),
       )
     )
@@ -83,8 +83,9 @@ def build(run: Run) -> list[curriculum.Stage]:
 
 def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
-  for name, stage in run.config.stages.items():
-    stages.KINDS[stage.kind].check(stages.job_of(run, name))
+  for name in run.config.stages:
+    job = stages.job_of(run, name)
+    stages.kind_of(job).check(job)
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _fingerprint(job: Job) -> dict[str, Any]:
   settings = strict.plain(job.stage)
   return {
     "stage": {k: v for k, v in settings.items() if k not in quiet},
-    **stages.KINDS[job.stage.kind].fingerprint(job),
+    **stages.kind_of(job).fingerprint(job),
   }
 
 

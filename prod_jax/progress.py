@@ -22,6 +22,9 @@ class Meter:
     seconds: at least so many between two log lines.
     quiet: log lines on a terminal too, as for all processes but the first.
     bar: what else tqdm is told.
+
+  Attributes:
+    is_bar: whether it is one; what a bar shows need not be logged.
   """
 
   def __init__(
@@ -36,19 +39,41 @@ class Meter:
     # None: no bar where there is no terminal.
     disable = True if quiet else None
     self._bar = tqdm.tqdm(desc=name, total=total, disable=disable, **bar)
+    self.is_bar = not self._bar.disable
     self._seconds, self._logged = seconds, -math.inf
 
   def __enter__(self) -> "Meter":
     return self
 
   def __exit__(self, *error: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends the bar."""
     self._bar.close()
 
-  def add(self, done: int, line: str, *values: object) -> None:
-    """Moves the bar on by what is done, or logs a line that is due."""
-    self._bar.update(done)
+  def add(
+    self,
+    done: int,
+    line: str,
+    *values: object,
+    beside: str = "",
+    last: bool = False,
+  ) -> None:
+    """Moves the bar on by what is done, or logs a line that is due.
+
+    Args:
+      done: since it was called before.
+      line, values: as logging takes them.
+      beside: what the bar says besides.
+      last: the line is due in any case.
+    """
+    if self.is_bar:
+      self._bar.set_postfix_str(beside, refresh=False)
+      self._bar.update(done)
+      return
     now = time.monotonic()
-    if self._bar.disable and now - self._logged >= self._seconds:
+    if last or now - self._logged >= self._seconds:
       self._logged = now
       logging.info(line, *values)
 

@@ -320,7 +320,7 @@ def test_lead_trains_as_its_scripts_do():
   assert run_config.stages["mine_1"].negatives == 100
 
 
-# Of CL-DRD's scripts: processes sizes, rate, epochs over 502,939 queries by 8.
+# Of CL-DRD's scripts: group sizes, rate, epochs over 502,939 queries by 8.
 CL_DRD_TABLE = {
   "cl_drd_1": ((5, 12, 13), 7e-6, 4),
   "cl_drd_2": ((10, 10, 10), 3e-6, 2),

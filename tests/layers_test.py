@@ -74,7 +74,7 @@ ONLY_IN = {
   r"\b(import|from) safetensors\b": ["models/hf.py", "models/distilbert.py"],
   r"\b(import|from) transformers\b": ["batches/tokens.py", "models/hf.py"],
   r"\b(import|from) tokenizers\b": ["batches/tokens.py"],
-  r"\btensorflow_datasets\b": ["sets/datasets/", "sets/dataset.py"],
+  r"\btensorflow_datasets\b": ["sets/datasets/"],
   r"\bimport tensorflow\b(?!_)": [],
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],

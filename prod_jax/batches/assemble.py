@@ -173,9 +173,9 @@ class Assemble:
     if x.compared is not None:
       cached |= _preferences(x.compared, list_B, column_BN)
     if x.dark_examples is not None:
-      score_BE = x.dark_examples.score[list_B]
-      cached["where_BE"] = ~np.isnan(score_BE)
-      cached["dark_scores_BE"] = np.nan_to_num(score_BE).astype(np.float32)
+      score_BA = x.dark_examples.score[list_B]
+      cached["where_BA"] = ~np.isnan(score_BA)
+      cached["dark_scores_BA"] = np.nan_to_num(score_BA).astype(np.float32)
     if x.teacher is not None:
       rows_BN = np.maximum(chosen.ids_BN, 0)
       cached["teacher_query_BD"] = np.asarray(x.teacher.query[chosen.row_B])
@@ -192,19 +192,19 @@ def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:
   x, limits = examples, examples.data
   query = x.queries.slices(chosen.row_B)
   passage = x.passages.slices(chosen.ids_BN)
-  found = {"query": rows.single(query, limits.query_length)}
+  texts = {"query": rows.single(query, limits.query_length)}
   if x.passage:
-    found["passage"] = rows.single(passage, limits.passage_length)
+    texts["passage"] = rows.single(passage, limits.passage_length)
   of_list = x.queries.slices(chosen.row_B[:, None])
   if x.pair:
     longest = rows.pair_length(limits)
-    found["pair"] = rows.pair(of_list, passage, limits.query_length, longest)
+    texts["pair"] = rows.pair(of_list, passage, limits.query_length, longest)
   if x.triple:
-    found["triple"] = _triples(x, chosen)
+    texts["triple"] = _triples(x, chosen)
   if x.dark_examples is not None:
-    ids_BEL = x.dark_examples.ids[chosen.list_B]
-    found["dark"] = rows.single(_dense(ids_BEL), limits.passage_length)
-  return found
+    ids_BAL = x.dark_examples.ids[chosen.list_B]
+    texts["dark"] = rows.single(_dense(ids_BAL), limits.passage_length)
+  return texts
 
 
 def _triples(examples: Examples, chosen: Chosen) -> Joined:
@@ -221,11 +221,11 @@ def _triples(examples: Examples, chosen: Chosen) -> Joined:
   )
 
 
-def _dense(ids_BEL: np.ndarray) -> Slices:
-  """Texts [B, E] of an array in which -1 stands behind each."""
-  shape, L = ids_BEL.shape[:-1], ids_BEL.shape[-1]
-  start = np.arange(ids_BEL.size // L).reshape(shape) * L
-  return Slices(ids_BEL.reshape(-1), start, (ids_BEL >= 0).sum(axis=-1))
+def _dense(ids_BAL: np.ndarray) -> Slices:
+  """Texts [B, A] of an array in which -1 stands behind each."""
+  shape, L = ids_BAL.shape[:-1], ids_BAL.shape[-1]
+  start = np.arange(ids_BAL.size // L).reshape(shape) * L
+  return Slices(ids_BAL.reshape(-1), start, (ids_BAL >= 0).sum(axis=-1))
 
 
 def longest_of(limits: config.Data) -> dict[str, int]:
@@ -259,5 +259,5 @@ def _preferences(
 def _place(wanted_BJ: np.ndarray, columns_BN: np.ndarray) -> np.ndarray:
   """Where in the drawn columns a list's column stands, -1 for nowhere."""
   same_BJN = wanted_BJ[:, :, None] == columns_BN[:, None, :]
-  found = same_BJN.any(axis=-1) & (wanted_BJ >= 0)
-  return np.where(found, same_BJN.argmax(axis=-1), -1)
+  drawn_BJ = same_BJN.any(axis=-1) & (wanted_BJ >= 0)
+  return np.where(drawn_BJ, same_BJN.argmax(axis=-1), -1)

@@ -91,5 +91,5 @@ def taken(
   matrix_BC: np.ndarray, column_BN: np.ndarray, missing: int
 ) -> np.ndarray:
   """The columns of each line, and `missing` for a column of -1."""
-  found = np.take_along_axis(matrix_BC, np.maximum(column_BN, 0), axis=1)
-  return np.where(column_BN >= 0, found, missing)
+  taken_BN = np.take_along_axis(matrix_BC, np.maximum(column_BN, 0), axis=1)
+  return np.where(column_BN >= 0, taken_BN, missing)

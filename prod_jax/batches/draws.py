@@ -144,9 +144,7 @@ class Balanced:
 
   def __post_init__(self) -> None:
     if self.bins < 1:
-      raise strict.ConfigError(
-        f"sampling_settings: bins is {self.bins}; it is 1 or more"
-      )
+      raise strict.FieldError("bins", f"is {self.bins}; it is 1 or more")
 
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
@@ -207,9 +205,10 @@ class RankingGroups:
         )
       )
     ):
-      raise strict.ConfigError(
-        f"sampling_settings: sizes {self.sizes} and depths {self.depths} do "
-        "not fit: the first are equal, and each size fits between two depths"
+      raise strict.FieldError(
+        "sizes",
+        f"{self.sizes} and depths {self.depths} do not fit: the first are "
+        "equal, and each size fits between two depths",
       )
 
   @property
@@ -253,7 +252,7 @@ _SAMPLINGS = {
 def make_sampling(
   sampling: str, settings: Mapping[str, Any], path: str
 ) -> Sampling:
-  """The draw that a config names.
+  """The sampling that a config names.
 
   Raises:
     ConfigError: for a setting that is unknown, missing or wrong, under `path`.

@@ -47,8 +47,8 @@ class Dark(NamedTuple):
   """Generated passages with a teacher's scores, aligned with candidate lists.
 
   Attributes:
-    ids: int32 [Q, E, L], content tokens, -1 on padding.
-    score: float32 [Q, E], the teacher's scores, NaN where there is no passage.
+    ids: int32 [Q, A, L], content tokens, -1 on padding.
+    score: float32 [Q, A], the teacher's scores, NaN where there is no passage.
   """
 
   ids: np.ndarray

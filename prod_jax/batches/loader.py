@@ -128,10 +128,10 @@ def _divided(chosen: grain.MapDataset, window: int) -> grain.MapDataset:
   read = functools.lru_cache(maxsize=2)(chosen.__getitem__)
 
   def batch(step: int) -> Chosen:
-    found = read(step // window)
-    size = len(found.row_B) // window
+    of_window = read(step // window)
+    size = len(of_window.row_B) // window
     first = step % window * size
-    return found.at(slice(first, first + size))
+    return of_window.at(slice(first, first + size))
 
   return grain.MapDataset.range(sys.maxsize).map(batch)
 

@@ -63,18 +63,18 @@ _CACHE = flags.DEFINE_string(
 )
 
 
-def main(run: Config) -> None:
+def main(config: Config) -> None:
   if bool(_QUERY_TOKENS.value) != bool(_PASSAGE_TOKENS.value):
     raise strict.ConfigError("--query_tokens and --passage_tokens go together")
   size = shapes.size_of(
-    run.data,
+    config.data,
     _PASSAGES.value,
     _QUERIES.value,
     _QUERY_TOKENS.value,
     _PASSAGE_TOKENS.value,
   )
   rows = estimate.plan(
-    run,
+    config,
     _TOPOLOGY.value,
     Compiler(pathlib.Path(_CACHE.value).expanduser()),
     size,

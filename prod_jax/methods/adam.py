@@ -59,7 +59,7 @@ class Settings:
 
   def __post_init__(self) -> None:
     if self.over < 1:
-      raise strict.ConfigError(f"method adam: over is {self.over}; it is >= 1")
+      raise strict.FieldError("over", f"is {self.over}; it is 1 or more")
 
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
@@ -79,8 +79,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     del frozen
     s_BX = score_with_dark(student, params, batch, rng.dropout)
     N = batch.where_BN.shape[1]
-    z_BX = jnp.concatenate([batch.list_scores_BN, batch.dark_scores_BE], axis=1)
-    where_BX = jnp.concatenate([batch.where_BN, batch.where_BE], axis=1)
+    z_BX = jnp.concatenate([batch.list_scores_BN, batch.dark_scores_BA], axis=1)
+    where_BX = jnp.concatenate([batch.where_BN, batch.where_BA], axis=1)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
     ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
 
@@ -116,7 +116,7 @@ def score_with_dark(
   batch: Batch,
   dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-  """Scores [B, N + E] of the lists, dark examples behind the N passages."""
+  """Scores [B, N + A] of the lists, dark examples behind the N passages."""
   keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
   query, passage, _ = scoring.embed(student, params, batch, keys[0])
   dark, _ = student.embed(params, batch.dark, "passage", dropout_key=keys[1])

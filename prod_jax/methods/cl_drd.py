@@ -42,8 +42,8 @@ class Settings:
   def __post_init__(self) -> None:
     falling = sorted({0.0, *self.labels}, reverse=True)
     if falling != [0.0, *self.labels]:
-      raise strict.ConfigError(
-        f"method cl_drd: labels is {self.labels}; they fall, from below 0"
+      raise strict.FieldError(
+        "labels", f"is {self.labels}; they fall, from below 0"
       )
 
 

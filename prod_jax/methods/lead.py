@@ -66,8 +66,8 @@ class Settings:
 
   def __post_init__(self) -> None:
     if self.redraw < 1:
-      raise strict.ConfigError(
-        f"method lead: redraw is {self.redraw}; it is 1 step or more"
+      raise strict.FieldError(
+        "redraw", f"is {self.redraw}; it is 1 step or more"
       )
 
 

@@ -63,19 +63,19 @@ class Settings:
 
   def __post_init__(self) -> None:
     if self.in_batch and self.lwf:
-      raise strict.ConfigError(
-        "method prod: lwf is defined on the query's own list; set lwf=0 or "
-        "in_batch=False"
+      raise strict.FieldError(
+        "lwf",
+        "is defined on the query's own list; set lwf=0 or in_batch=False",
       )
     if self.larger and not self.in_batch:
-      raise strict.ConfigError(
-        "method prod: with larger=True the first teacher teaches in-batch; "
-        "set in_batch=True"
+      raise strict.FieldError(
+        "larger", "has a first teacher that teaches in-batch; set in_batch=True"
       )
     if self.larger and self.kd == "bi_logit":
-      raise strict.ConfigError(
-        "method prod: kd='bi_logit' compares embeddings, and the second "
-        "teacher of larger=True has scores only; set another kd"
+      raise strict.FieldError(
+        "kd",
+        "is 'bi_logit', which compares embeddings, and the second teacher of "
+        "larger=True has scores only; set another kd",
       )
 
 

@@ -25,9 +25,7 @@ def tokens_of(texts: Texts) -> Tokens:
   if isinstance(texts, Tokens):
     return texts
   start_GRS1 = jnp.asarray(texts.start_GRS)[..., None]
-  first_length_GRS1 = (
-    start_GRS1 + jnp.asarray(texts.first_length_GRS)[..., None]
-  )
+  first_end_GRS1 = start_GRS1 + jnp.asarray(texts.first_length_GRS)[..., None]
   is_of_GRSL = _membership(texts)
   number_S, column_L = (
     jnp.arange(n, dtype=jnp.int32) for n in is_of_GRSL.shape[2:]
@@ -43,7 +41,7 @@ def tokens_of(texts: Texts) -> Tokens:
     ids=jnp.asarray(texts.ids),
     segment=of_text(number_11S1),
     position=of_text(column_111L - start_GRS1),
-    type=of_text((column_111L >= first_length_GRS1).astype(jnp.int32)),
+    type=of_text((column_111L >= first_end_GRS1).astype(jnp.int32)),
   )
 
 

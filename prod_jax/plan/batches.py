@@ -158,7 +158,7 @@ def list_columns(stage: kinds.Stage) -> int:
 
 
 def _columns(job: Job[kinds.Train]) -> int:
-  """Enough for any draw."""
+  """Enough for any sampling."""
   columns = job.stage.negatives + 1
   if job.stage.candidates:
     columns = max(columns, list_columns(job.source("candidates")))

@@ -16,7 +16,7 @@ from prod_jax.sets.sizes import Size
 from prod_jax.stages.run import Run
 
 
-def known(run: config.Config) -> config.Config:
+def known(planned: config.Config) -> config.Config:
   """The config, with shapes instead of weights that are not here.
 
   Raises:
@@ -24,9 +24,9 @@ def known(run: config.Config) -> config.Config:
   """
   models = {
     name: model if _here(model) else _without_weights(name, model)
-    for name, model in run.models.items()
+    for name, model in planned.models.items()
   }
-  return dataclasses.replace(run, models=models)
+  return dataclasses.replace(planned, models=models)
 
 
 def check_vocabulary(run: Run) -> None:

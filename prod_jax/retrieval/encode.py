@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from prod_jax import strict
+from prod_jax import storage, strict
 from prod_jax.batch import Texts
 from prod_jax.batches import rows as layout
 from prod_jax.batches import tokens
@@ -127,7 +127,7 @@ def encode_passages(
   )
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
   if processes.first:
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    storage.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
     processes.publish(folder / "manifest.json")
 
 

@@ -18,26 +18,15 @@ cluster    clusters of queries
 evaluate   retrieval for held-out queries, measured
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import importlib
+from typing import Any, Protocol, runtime_checkable
 
 from prod_jax import strict
-from prod_jax.stages import (
-  cluster,
-  compare,
-  darken,
-  divide,
-  encode,
-  evaluate,
-  mine,
-  provided,
-  score,
-  sources,
-  train,
-)
+from prod_jax.stages import sources
 from prod_jax.stages.run import Job, Run
 
 
+@runtime_checkable
 class Kind(Protocol):
   """What the module of a stage kind has."""
 
@@ -54,18 +43,25 @@ class Kind(Protocol):
     """
 
 
-KINDS: Mapping[str, Kind] = {
-  "train": train,
-  "encode": encode,
-  "mine": mine,
-  "provided": provided,
-  "score": score,
-  "divide": divide,
-  "compare": compare,
-  "darken": darken,
-  "cluster": cluster,
-  "evaluate": evaluate,
+# What a kind needs is imported with it: a run that only mines trains nothing.
+KINDS = {
+  "train": "prod_jax.stages.train",
+  "encode": "prod_jax.stages.encode",
+  "mine": "prod_jax.stages.mine",
+  "provided": "prod_jax.stages.provided",
+  "score": "prod_jax.stages.score",
+  "divide": "prod_jax.stages.divide",
+  "compare": "prod_jax.stages.compare",
+  "darken": "prod_jax.stages.darken",
+  "cluster": "prod_jax.stages.cluster",
+  "evaluate": "prod_jax.stages.evaluate",
 }
+
+
+def kind_of(job: Job[Any]) -> Kind:
+  """What the kind of a job's stage does."""
+  module: Any = importlib.import_module(KINDS[job.stage.kind])
+  return module
 
 
 def job_of(run: Run, name: str) -> Job[Any]:

@@ -95,12 +95,12 @@ def _draw(seed: int, stage: kinds.Compare, scores_QC: np.ndarray) -> np.ndarray:
   """int32 [Q, pairs, 2], -1 where a list has fewer."""
   out = np.full((len(scores_QC), stage.pairs, 2), -1, np.int32)
   for number, scores_C in enumerate(scores_QC):
-    found = pairs.near_pairs(
+    drawn = pairs.near_pairs(
       scores_C,
       depth=stage.depth,
       window=stage.window,
       count=stage.pairs,
       rng=np.random.default_rng((seed, number)),
     )
-    out[number, : len(found)] = found
+    out[number, : len(drawn)] = drawn
   return out

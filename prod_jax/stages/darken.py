@@ -44,27 +44,27 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
   queries = job.run.tokens.queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
-    ids_QEL = np.stack([_make(job, lists, n) for n in range(start, stop)])
-    line, place = np.nonzero((ids_QEL >= 0).any(axis=-1))
-    texts = [ids[ids >= 0] for ids in ids_QEL[line, place]]
-    score_QE = np.full(ids_QEL.shape[:2], np.nan, np.float32)
-    score_QE[line, place] = rerank.score_texts(
+    ids_QAL = np.stack([_make(job, lists, n) for n in range(start, stop)])
+    line, place = np.nonzero((ids_QAL >= 0).any(axis=-1))
+    texts = [ids[ids >= 0] for ids in ids_QAL[line, place]]
+    score_QA = np.full(ids_QAL.shape[:2], np.nan, np.float32)
+    score_QA[line, place] = rerank.score_texts(
       frozen,
       queries.slices(lists.query[start + line]),
       [store_of(texts).slices(np.arange(len(texts)))],
     )
-    return {"ids": ids_QEL, "score": score_QE}
+    return {"ids": ids_QAL, "score": score_QA}
 
   made = job.in_blocks(len(lists.query), Dark._fields, work)
   if made is None:
     return {}
-  found = Dark(*made)
-  save_lists(found, job.folder / "dark")
-  return {"passages": int((~np.isnan(found.score)).sum())}
+  dark_lists = Dark(*made)
+  save_lists(dark_lists, job.folder / "dark")
+  return {"passages": int((~np.isnan(dark_lists.score)).sum())}
 
 
 def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
-  """int32 [E, L], the dark examples of one list, -1 on padding."""
+  """int32 [A, L], the dark examples of one list, -1 on padding."""
   stage, tokens = job.stage, job.run.tokens
   most = job.run.config.data.passage_length - 2  # without [CLS] and [SEP]
   ids, label = lists.ids[number], lists.label[number]

@@ -134,10 +134,10 @@ def _agreed(
       )
     bert = dataclasses.replace(bert, depth=len(model.layers))
   for key in model_kinds.SHAPE:
-    given, found = getattr(model, key), getattr(bert, key)
-    if given and given != found:
+    given, theirs = getattr(model, key), getattr(bert, key)
+    if given and given != theirs:
       raise strict.ConfigError(
-        f"{where}.{key} is {given}, but {folder / hf.CONFIG} says {found}; "
+        f"{where}.{key} is {given}, but {folder / hf.CONFIG} says {theirs}; "
         "correct it, or leave it out"
       )
   return bert

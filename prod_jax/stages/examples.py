@@ -50,9 +50,8 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling='simans' draws by the retriever's scores, and lists "
       "that came with the data set have none; set candidates to a mine stage"
     )
-  for role in ("second", "pairs", "dark", *(["scores"] if scored else [])):
-    if getattr(stage, role):
-      job.check_scored(role)
+  for role in sources.of_lists(job):
+    job.check_scored(role)
   if sampling_of(job).NEEDS_SCORES and not scored:
     raise strict.ConfigError(
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "

@@ -35,6 +35,7 @@ _IN_FINGERPRINTS = (
 )
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
+OfLists = kinds.Train | kinds.Divide | kinds.Compare
 InBlocks = kinds.Mine | kinds.Score | kinds.Compare | kinds.Darken
 OfTexts = (
   kinds.Encode | kinds.Score | kinds.Compare | kinds.Darken | kinds.Evaluate
@@ -290,9 +291,9 @@ class Job(Generic[S]):
         f"{', '.join(splits)}"
       )
 
-  def check_scored(self, role: str) -> None:
+  def check_scored(self: "Job[OfLists]", role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""
-    stage = self.run.stage(self.name)
+    stage = self.stage
     scored, candidates = self.source(role).candidates, stage.candidates
     if scored != candidates:
       raise strict.ConfigError(

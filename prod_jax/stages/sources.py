@@ -170,7 +170,7 @@ def reads(stage: kinds.Stage) -> dict[str, str]:
   """The names of the stages that a stage reads, by role."""
   named = {role: getattr(stage, role) for role in ROLES[stage.kind]}
   # START is no stage: what is read of it is the stage's own beginning.
-  return {k: v for k, v in named.items() if v and v != START}
+  return {k: v for k, v in named.items() if v and (k, v) != ("anchor", START)}
 
 
 def check_kinds(job: Job[kinds.Stage]) -> None:
@@ -194,6 +194,11 @@ def shaped(job: Job[kinds.Train], extent: Extent) -> dict[str, Any]:
   return _fields(
     {s.adds: s.shape(job, role, extent) for role, s in _of(job).items()}
   )
+
+
+def of_lists(job: Job[kinds.Train]) -> list[str]:
+  """The roles whose stages made something of lists that they name."""
+  return [r for r in _of(job) if hasattr(job.source(r), "candidates")]
 
 
 def beside_teacher(stage: kinds.Train) -> frozenset[str]:

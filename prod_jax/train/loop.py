@@ -7,25 +7,21 @@ which the devices have finished by now, so that they never wait for the host.
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
-import tqdm
 from absl import logging
 
-from prod_jax import sharding
+from prod_jax import progress, sharding
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.state import TrainState
 from prod_jax.train.step import Compiled, Metrics
 from prod_jax.train.writer import MetricsWriter
-
-LOG_SECONDS = 60.0
 
 
 class Schedule(NamedTuple):
@@ -61,13 +57,13 @@ class Monitor:
     self._schedule, self._writer = schedule, writer
     self._processes = processes
     self._pending: tuple[int, Metrics, np.ndarray] | None = None
-    self._began = self._logged = time.monotonic()
-    self._bar = tqdm.tqdm(
-      desc=schedule.name,
-      total=schedule.steps,
+    self._began = time.monotonic()
+    self._meter = progress.Meter(
+      schedule.name,
+      schedule.steps,
+      quiet=not processes.first,
       initial=schedule.first,
       unit="step",
-      disable=not sys.stderr.isatty() or not processes.first,
     )
 
   def push(self, step: int, metrics: Metrics, query_ids: np.ndarray) -> None:
@@ -85,12 +81,12 @@ class Monitor:
   def saved(self, step: int) -> None:
     """Says where a killed run would go on."""
     self._writer.publish()
-    if self._bar.disable:
+    if not self._meter.is_bar:
       logging.info("%s: checkpoint at step %d", self._schedule.name, step)
 
   def close(self) -> None:
     """Ends the progress bar."""
-    self._bar.close()
+    self._meter.close()
 
   def _settle(self, step: int, metrics: Metrics, query_ids: np.ndarray) -> None:
     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
@@ -110,27 +106,18 @@ class Monitor:
     due = done % schedule.log_every == 0 or done == schedule.steps
     if self._processes.first and due:
       self._writer.write(done, {**values, "queries_per_second": rate})
-    self._bar.set_postfix_str(
-      f"loss {values['loss']:.4f}, {rate:.1f} queries/s", refresh=False
-    )
-    self._bar.update(done - self._bar.n)
-    if self._bar.disable:
-      self._line(done, values["loss"], rate)
-
-  def _line(self, done: int, loss: float, rate: float) -> None:
-    schedule, now = self._schedule, time.monotonic()
-    if done != schedule.steps and now - self._logged < LOG_SECONDS:
-      return
-    self._logged = now
     left = (schedule.steps - done) * schedule.batch_size / max(rate, 1e-9)
-    logging.info(
+    self._meter.add(
+      1,
       "%s: step %d of %d, loss %.4f, %.1f queries/s, %.1f min left",
       schedule.name,
       done,
       schedule.steps,
-      loss,
+      values["loss"],
       rate,
       left / 60,
+      beside=f"loss {values['loss']:.4f}, {rate:.1f} queries/s",
+      last=done == schedule.steps,
     )
 
 

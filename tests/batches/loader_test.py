@@ -287,11 +287,11 @@ def test_dark_examples_follow_their_query():
   batch = next(batches(source, batch_size=6))
   for b, row in enumerate(batch.query_id_B):
     assert batch.dark.ids[b, 0].tolist() == [101, 200 + row, 102, 0]
-    assert batch.dark_scores_BE[b, 0] == pytest.approx((200 + row) / 100)
-    assert batch.where_BE[b].tolist() == [True, row == 1]
+    assert batch.dark_scores_BA[b, 0] == pytest.approx((200 + row) / 100)
+    assert batch.where_BA[b].tolist() == [True, row == 1]
     if row == 1:
       assert batch.dark.ids[b, 1].tolist() == [101, 7, 8, 102]
-  assert np.isfinite(batch.dark_scores_BE).all()
+  assert np.isfinite(batch.dark_scores_BA).all()
 
 
 @pytest.mark.parametrize(

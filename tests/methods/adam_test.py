@@ -106,10 +106,10 @@ def test_the_loss_is_the_written_formula():
 
   rows = []
   for b in range(B):
-    own, dark = data.where_BN[b], extra["where_BE"][b]
+    own, dark = data.where_BN[b], extra["where_BA"][b]
     s, z = s_BX[b, :N][own], z_BN[b][own]
     with_dark = (
-      np.r_[z, extra["dark_scores_BE"][b][dark]],
+      np.r_[z, extra["dark_scores_BA"][b][dark]],
       np.r_[s, s_BX[b, N:][dark]],
     )
     rows.append(

@@ -67,12 +67,12 @@ def scores(seed: int, *shape: int) -> np.ndarray:
 
 def dark(seed: int = 6) -> dict[str, np.ndarray]:
   """The fields of dark examples; query 1 has one less."""
-  where_BE = np.ones((B, G), bool)
-  where_BE[1, 1] = False
+  where_BA = np.ones((B, G), bool)
+  where_BA[1, 1] = False
   return {
     "dark": tokens(np.random.default_rng(seed), B, G, 10),
-    "dark_scores_BE": scores(seed, B, G),
-    "where_BE": where_BE,
+    "dark_scores_BA": scores(seed, B, G),
+    "where_BA": where_BA,
   }
 
 

@@ -39,7 +39,7 @@ def made(run, *names, **kwargs):
 @pytest.mark.parametrize(
   ("name", "stage", "carried"),
   [
-    ("adam", "adam", {"passage", "dark", "list_scores_BN", "dark_scores_BE"}),
+    ("adam", "adam", {"passage", "dark", "list_scores_BN", "dark_scores_BA"}),
     ("pair_distill", "duo", {"triple", "where_BJ"}),
     ("pair_distill", "pair_distill", {"passage", "first_BJ", "prefer_BJ"}),
     ("lead", "lead_ce", {"passage", "pair"}),

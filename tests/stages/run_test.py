@@ -1,6 +1,8 @@
 """Models as the config describes them."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -140,3 +142,17 @@ def test_a_role_takes_an_earlier_stage_of_its_kind(
   run = quickstart(20, 32, f"stages.{override}")
   with pytest.raises(strict.ConfigError, match=rf"stages\.{name}\..*{message}"):
     job_of(run, name)
+
+
+def test_a_kind_that_trains_nothing_imports_nothing_to_train_with():
+  """Memory and seconds of a run that only mines."""
+  heavy = {"orbax", "optax", "grain", "scipy.cluster"}
+  code = f"""
+import sys
+import prod_jax.stages.mine
+print(*({heavy!r} & sys.modules.keys()))
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True
+  )
+  assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr[-2000:]

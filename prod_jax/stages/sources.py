@@ -197,8 +197,12 @@ def shaped(job: Job[kinds.Train], extent: Extent) -> dict[str, Any]:
 
 
 def of_lists(job: Job[kinds.Train]) -> list[str]:
-  """The roles whose stages made something of lists that they name."""
-  return [r for r in _of(job) if hasattr(job.source(r), "candidates")]
+  """The roles whose stages made something of lists, which are no lists."""
+  return [
+    role
+    for role, source in _of(job).items()
+    if source is not _LISTS and hasattr(job.source(role), "candidates")
+  ]
 
 
 def beside_teacher(stage: kinds.Train) -> frozenset[str]:

@@ -7,6 +7,7 @@ the same shapes, reads it.
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 from absl import logging
@@ -17,7 +18,8 @@ _READ = "/jax/compilation_cache/cache_retrieval_time_sec"
 
 def keep(folder: pathlib.Path) -> None:
   """Keeps every program in `folder`, unless the user has set another one."""
-  if not jax.config.jax_compilation_cache_dir:
+  settings: Any = jax.config  # older versions of JAX do not type its options
+  if not settings.jax_compilation_cache_dir:
     jax.config.update("jax_compilation_cache_dir", str(folder))
   # Small programs are many, and read in a hundredth of what they take to make.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

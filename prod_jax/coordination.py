@@ -182,7 +182,8 @@ def _client() -> Any:
 
 
 def _has_tpu() -> bool:
-  if jax.config.jax_platforms not in (None, "", "tpu"):
+  settings: Any = jax.config  # older versions of JAX do not type its options
+  if settings.jax_platforms not in (None, "", "tpu"):
     return False
   devices = ("/dev/accel0", "/dev/vfio/0")
   return any(pathlib.Path(device).exists() for device in devices)

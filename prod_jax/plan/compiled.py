@@ -162,7 +162,7 @@ class Compiler:
 # jaxlib 0.10.2 cannot print a program that uses a SparseCore ("async-update
 # instruction should have 1 operands"). This keeps the look-up of tables off it,
 # which is all that v5p and v6e use it for here; tpu7x has other uses.
-_OPTIONS = {"xla_tpu_offload_gather_to_sparsecore": "false"}
+_OPTIONS: dict[str, Any] = {"xla_tpu_offload_gather_to_sparsecore": "false"}
 
 # Learning rates, seeds and weights of terms; the numbers of steps are integers
 # too. 0 and 1 may decide what is left out. Shapes are no constants.

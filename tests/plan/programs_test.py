@@ -101,9 +101,9 @@ def test_what_a_run_would_refuse_is_refused():
   run = run_of("quickstart", "stages.student_de.settings.soft=x")
   with pytest.raises(strict.ConfigError, match=r"student_de.settings.soft"):
     made(run)
-  run = run_of("quickstart", "stages.encode_teacher_de.params=ce_1")
+  run = run_of("quickstart", "stages.encode_student_ce_1.params=ce_1")
   with pytest.raises(strict.ConfigError, match=r"model of kind cross"):
-    made(run, "encode_teacher_de")
+    made(run, "encode_student_ce_1")
   run = run_of("quickstart", "stages.score_1.params=cee")
   with pytest.raises(strict.ConfigError, match=r"score_1.params is 'cee'"):
     made(run, "score_1")

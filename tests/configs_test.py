@@ -453,6 +453,7 @@ def started(log: str) -> list[str]:
   return re.findall(r" (\w+): starts \(", log)
 
 
+@pytest.mark.long
 def test_prod_runs_from_start_to_end(prod):
   workdir, log = prod
   stages = load("prod_msmarco_passage", "runlocal").stages
@@ -508,9 +509,8 @@ def test_the_warm_up_draws_from_negatives_as_they_were_published(tmp_path):
   assert losses and np.isfinite(losses).all()
 
 
-@pytest.mark.parametrize(
-  "topics", ["dl19", pytest.param("dl20", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("topics", ["dl19", "dl20"])
 def test_trec_topics_are_measured_in_prods_workdir(prod, topics):
   """Nothing of PROD's own is run again."""
   workdir, _ = prod

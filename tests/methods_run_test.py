@@ -45,6 +45,10 @@ METHODS = {
 }
 
 
+# Of methods that have a test of their steps; each trains seven or eight times.
+LONG = ("baselines", "prod_options")
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
   """A function that runs a method's config once and returns its workdir.
@@ -77,7 +81,13 @@ def run_of(workdir: pathlib.Path, name: str) -> Run:
   return Run(config_file.load(path, [data_dir]), Processes(workdir))
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=pytest.mark.long if name in LONG else ())
+    for name in METHODS
+  ],
+)
 def test_each_method_trains_and_is_measured(workdir, name):
   rows = json.loads((workdir(name) / "results.json").read_text())
   measured = {row["model_stage"] for row in rows if row["metric"] == "mrr@10"}
@@ -180,6 +190,7 @@ def test_dark_examples_come_from_their_list_and_are_scored(workdir):
   assert np.isfinite(score).all() and score.std() > 0
 
 
+@pytest.mark.long
 def test_clusters_gather_queries_that_are_near(workdir):
   work = workdir("baselines")
   cluster_Q = np.load(folder(work, "cluster") / "clusters.npy")

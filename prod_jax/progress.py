@@ -21,6 +21,8 @@ class Meter:
     total: of it, None where nobody knows.
     seconds: at least so many between two log lines.
     quiet: log lines on a terminal too, as for all processes but the first.
+    at_once: the first line is due at once; else after so many seconds, where
+      the beginning says nothing of the rate.
     bar: what else tqdm is told.
 
   Attributes:
@@ -34,13 +36,15 @@ class Meter:
     *,
     seconds: int = _SECONDS,
     quiet: bool = False,
+    at_once: bool = True,
     **bar: Any,
   ):
     # None: no bar where there is no terminal.
     disable = True if quiet else None
     self._bar = tqdm.tqdm(desc=name, total=total, disable=disable, **bar)
     self.is_bar = not self._bar.disable
-    self._seconds, self._logged = seconds, -math.inf
+    self._seconds = seconds
+    self._logged = -math.inf if at_once else time.monotonic()
 
   def __enter__(self) -> "Meter":
     return self

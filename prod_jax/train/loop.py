@@ -62,6 +62,7 @@ class Monitor:
       schedule.name,
       schedule.steps,
       quiet=not processes.first,
+      at_once=False,  # the first step compiles
       initial=schedule.first,
       unit="step",
     )

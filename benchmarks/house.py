@@ -99,7 +99,10 @@ def comment_lines(file: File) -> int:
 
 
 def meanings(files: Iterable[File]) -> dict[str, set[Meaning]]:
-  """What each of `WORDS` is the name of."""
+  """What each of `WORDS` is the name of.
+
+  A lower bound: variables without an annotation count as one meaning.
+  """
   found: dict[str, set[Meaning]] = {word: set() for word in WORDS}
   for file in files:
     for name, *meaning in _defined(file):

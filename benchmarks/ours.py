@@ -148,7 +148,7 @@ def prepare(cache: pathlib.Path) -> None:
   hf.save(
     cross_folder(cache),
     params["encoder"],
-    model.bert,
+    model.transformer,
     head=params["head"],
     tokenizer_files=[
       folder / name for name in ("tokenizer.json", "tokenizer_config.json")
@@ -207,7 +207,7 @@ def dual(run: Run) -> FrozenModel:
 def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
   """The cross-encoder of `cross_folder`."""
   folder = cross_folder(cache)
-  encoder = hf.load(folder, run.model("cross").bert)
+  encoder = hf.load(folder, run.model("cross").transformer)
   params = {"encoder": encoder, "head": hf.load_head(folder)}
   return _frozen(run, "cross", params)
 

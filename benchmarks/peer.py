@@ -63,7 +63,7 @@ def cross(folder: pathlib.Path) -> CrossEncoder:
     activation_fn=torch.nn.Identity(),
     device="cpu",
   )
-  model.model.bert.pooler = FirstToken()
+  model.model.transformer.pooler = FirstToken()
   return model
 
 

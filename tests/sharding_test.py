@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from prod_jax import config, sharding, strict
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 
-BERT = BertConfig(
+BERT = TransformerConfig(
   vocab_size=32, width=16, depth=1, heads=4, mlp_width=32, max_positions=8
 )
 
@@ -19,8 +19,8 @@ BERT = BertConfig(
 def shapes():
   """A step's tree of a student and its teacher, with all that can be in it."""
   models = {
-    "student": LateInteraction(bert=BERT, tied=False, projection=8),
-    "teacher": CrossEncoder(bert=BERT, pooling="cls"),
+    "student": LateInteraction(transformer=BERT, tied=False, projection=8),
+    "teacher": CrossEncoder(transformer=BERT, pooling="cls"),
   }
   return {
     name: jax.eval_shape(model.init, jax.random.key(0))

@@ -90,7 +90,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     t = _read(settings, teacher, teacher_params, batch, teacher_key)
     target_B, where_BX = scoring.columns(batch, in_batch=settings.in_batch)
     student_K, teacher_K = chosen_layers(
-      settings, student.bert.depth, teacher.bert.depth, rng
+      settings, student.transformer.depth, teacher.transformer.depth, rng
     )
     t_KBX = t.at(teacher_K)
     weight_K = hidden.layer_weights(
@@ -165,8 +165,12 @@ def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
     )
   step = 2 if settings.select == "skip" else 1
   for name, needed, depth in (
-    ("student", settings.layers, student.bert.depth),
-    ("teacher", step * (settings.layers - 1) + 1, sources.model.bert.depth),
+    ("student", settings.layers, student.transformer.depth),
+    (
+      "teacher",
+      step * (settings.layers - 1) + 1,
+      sources.model.transformer.depth,
+    ),
   ):
     if not 1 <= needed <= depth:
       raise strict.ConfigError(

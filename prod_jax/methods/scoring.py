@@ -14,9 +14,9 @@ from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, max_sim
 from prod_jax.models import Embedder, Encoder
-from prod_jax.models.bert import Out
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateEmbedding
+from prod_jax.models.transformer import Out
 
 PyTree = Any
 Embedding = Any  # a vector a text, jax.Array [..., D], or a LateEmbedding

@@ -1,14 +1,14 @@
 """Encoders in Flax Linen, as pure functions of their parameters.
 
-bert        BERT and ERNIE: the layers of every encoder
-distilbert  DistilBERT's weights under BERT's names
-attention   a kernel for TPU cores, and the plain path
-texts       from a batch's texts to tokens, and from token states to vectors
-dual        a text as one vector
-late        a text as a vector for each token
-cross       a query and a passage, or two, read together
-hf          weights in and out, as safetensors
-build       from a config to an encoder and its first parameters
+transformer  BERT and ERNIE: the layers of every encoder
+distilbert   DistilBERT's weights under BERT's names
+attention    a kernel for TPU cores, and the plain path
+texts        from a batch's texts to tokens, and from token states to vectors
+dual         a text as one vector
+late         a text as a vector for each token
+cross        a query and a passage, or two, read together
+hf           weights in and out, as safetensors
+build        from a config to an encoder and its first parameters
 """
 
 from prod_jax.models.cross import CrossEncoder

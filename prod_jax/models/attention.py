@@ -7,12 +7,12 @@ memory: nothing of it leaves, the backward pass computes it a second time, and
 there is no need of the running softmax that kernels for long rows have. Heads
 lie side by side in the last axis, as the dense layers make them.
 
-What the plain path in bert.py computes, this does, but for its random numbers:
-a head's dropout is drawn from the core's own generator, seeded by row and head,
-so that the backward pass draws the same, however rows and heads are cut over
-devices.
+What the plain path in transformer.py computes, this does, but for its random
+numbers: a head's dropout is drawn from the core's own generator, seeded by row
+and head, so that the backward pass draws the same, however rows and heads are
+cut over devices.
 
-Beside the letters of bert.py: W the width of the heads of a program.
+Beside the letters of transformer.py: W the width of the heads of a program.
 """
 
 import functools
@@ -227,7 +227,7 @@ def _weights(
   k_ME: Float[Array, "M E"],
   mask_LM: Bool[Array, "L M"],
 ) -> tuple[Float[Array, "L M"], Float[Array, "L 1"]]:
-  """Weights and their sums, in float32; see bert.py about both."""
+  """Weights and their sums, in float32; see transformer.py about both."""
   logits_LM = _dot("LE,ME->LM", q_LE, k_ME)
   lowest = jnp.finfo(jnp.float32).min
   logits_LM = jnp.where(mask_LM, logits_LM, lowest)

@@ -8,10 +8,10 @@ from jaxtyping import PRNGKeyArray
 
 from prod_jax import model_kinds
 from prod_jax.models import Encoder
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 
 PyTree = Any
 
@@ -20,19 +20,21 @@ _HEADS = frozenset(("head", "projection"))
 
 
 def encoder_of(
-  model: model_kinds.Model, bert: BertConfig, mask_id: Callable[[], int]
+  model: model_kinds.Model,
+  transformer: TransformerConfig,
+  mask_id: Callable[[], int],
 ) -> Encoder:
   """The encoder that a config describes.
 
   Args:
     model: its section of the config.
-    bert: the shape of its towers.
+    transformer: the shape of its towers.
     mask_id: the vocabulary's [MASK]; only asked where the model pads with it.
   """
   match model:
     case model_kinds.Dual():
       return DualEncoder(
-        bert=bert,
+        transformer=transformer,
         tied=model.tied,
         pooling=model.pooling,
         similarity=model.similarity,
@@ -40,13 +42,13 @@ def encoder_of(
       )
     case model_kinds.Late():
       return LateInteraction(
-        bert=bert,
+        transformer=transformer,
         tied=model.tied,
         projection=model.projection,
         mask_id=mask_id() if model.mask_queries else None,
       )
     case model_kinds.Cross() | model_kinds.Pairwise():
-      return CrossEncoder(bert=bert, pooling=model.pooling)
+      return CrossEncoder(transformer=transformer, pooling=model.pooling)
 
 
 def shapes_of(encoder: Encoder) -> PyTree:
@@ -59,7 +61,8 @@ def init_around(encoder: Encoder, tower: PyTree, key: PRNGKeyArray) -> PyTree:
 
   Args:
     encoder: whose parameters they are.
-    tower: parameters of `bert.Bert`; each tower gets these same arrays.
+    tower: parameters of `transformer.Transformer`; each tower gets these same
+      arrays.
     key: of the heads, which are those of `encoder.init(key)`.
   """
   # Shapes say which parts there are without drawing any.

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models import transformer
 from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
+from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
 
@@ -24,25 +24,25 @@ class CrossEncoder:
   """An encoder with a linear head on its pooled last layer.
 
   Attributes:
-    bert: shape of the encoder.
+    transformer: shape of the encoder.
     pooling: "cls" or "mean", see `texts.pool`.
 
   Raises:
     ValueError: for an unknown pooling.
   """
 
-  bert: BertConfig
+  transformer: TransformerConfig
   pooling: str
 
   def __post_init__(self) -> None:
-    bert.check_known("pooling", self.pooling, POOLINGS)
+    transformer.check_known("pooling", self.pooling, POOLINGS)
 
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters {"encoder", "head"}; the head's bias is 0."""
     encoder_key, head_key = jax.random.split(key)
-    kernel = 0.02 * jax.random.normal(head_key, (self.bert.width, 1))
+    kernel = 0.02 * jax.random.normal(head_key, (self.transformer.width, 1))
     return {
-      "encoder": bert.init(self.bert, encoder_key),
+      "encoder": transformer.init(self.transformer, encoder_key),
       "head": {"kernel": kernel, "bias": jnp.zeros(1)},
     }
 
@@ -69,11 +69,13 @@ class CrossEncoder:
 
     def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       tokens = tokens_of(pair)
-      _, out = bert.encode(self.bert, params["encoder"], tokens, key)
+      _, out = transformer.encode(
+        self.transformer, params["encoder"], tokens, key
+      )
       pooled = [pool(x, pair, self.pooling) for x in out["layers"]]
       return tuple(
         jnp.squeeze(x @ head["kernel"], -1) + head["bias"][0] for x in pooled
       )
 
-    layers = in_chunks(score, pair, dropout_key, self.bert.chunks)
+    layers = in_chunks(score, pair, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}

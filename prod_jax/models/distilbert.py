@@ -16,8 +16,8 @@ import numpy as np
 from flax import traverse_util
 from safetensors.numpy import load_file
 
-from prod_jax.models import bert, hf
-from prod_jax.models.bert import BertConfig
+from prod_jax.models import hf, transformer
+from prod_jax.models.transformer import TransformerConfig
 
 Path = str | os.PathLike[str]
 
@@ -49,7 +49,7 @@ _MODULES = {
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 
 
-def convert(source: Path, target: Path) -> BertConfig:
+def convert(source: Path, target: Path) -> TransformerConfig:
   """Writes the DistilBERT of one folder as a BERT into another.
 
   Args:
@@ -82,7 +82,7 @@ def convert(source: Path, target: Path) -> BertConfig:
   return config
 
 
-def _config(path: pathlib.Path) -> BertConfig:
+def _config(path: pathlib.Path) -> TransformerConfig:
   found = json.loads(path.read_text())
   kind, activation = found.get("model_type"), found.get("activation", "gelu")
   if (kind, activation) != ("distilbert", "gelu"):
@@ -93,16 +93,20 @@ def _config(path: pathlib.Path) -> BertConfig:
   missing = [their for their in _FIELDS.values() if their not in found]
   if missing:
     raise ValueError(f"{path} does not say {', '.join(missing)}")
-  return BertConfig(**{our: found[their] for our, their in _FIELDS.items()})
+  return TransformerConfig(
+    **{our: found[their] for our, their in _FIELDS.items()}
+  )
 
 
 def _encoder(
-  source: pathlib.Path, config: BertConfig, stored: Mapping[str, np.ndarray]
+  source: pathlib.Path,
+  config: TransformerConfig,
+  stored: Mapping[str, np.ndarray],
 ) -> Any:
-  """The tree of `bert.Bert`; torch stores a dense matrix as [out, in]."""
+  """The tree of `Transformer`; torch stores a dense matrix as [out, in]."""
   flat, wrong = {}, []
   for key, x in traverse_util.flatten_dict(
-    bert.shapes(config), sep="/"
+    transformer.shapes(config), sep="/"
   ).items():
     # DistilBERT has no token types: zeros add nothing to a token.
     if key == "type/embedding":

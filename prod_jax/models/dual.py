@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models import transformer
 from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
+from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
 
@@ -27,7 +27,7 @@ class DualEncoder:
   """Two towers that share a shape, and share weights where `tied`.
 
   Attributes:
-    bert: shape of each tower.
+    transformer: shape of each tower.
     tied: one set of weights for queries and passages.
     pooling: "cls" or "mean", see `texts.pool`.
     similarity: "dot" leaves vectors as they are, "cosine" makes them unit
@@ -39,15 +39,15 @@ class DualEncoder:
     ValueError: for an unknown pooling or similarity, or a scaled dot.
   """
 
-  bert: BertConfig
+  transformer: TransformerConfig
   tied: bool
   pooling: str
   similarity: str
   scale: float = 1.0
 
   def __post_init__(self) -> None:
-    bert.check_known("pooling", self.pooling, POOLINGS)
-    bert.check_known("similarity", self.similarity, SIMILARITIES)
+    transformer.check_known("pooling", self.pooling, POOLINGS)
+    transformer.check_known("similarity", self.similarity, SIMILARITIES)
     if self.similarity == "dot" and self.scale != 1:
       raise ValueError(
         f"scale is {self.scale} with similarity 'dot'; set scale=1, or "
@@ -57,11 +57,11 @@ class DualEncoder:
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters: {"encoder"} when tied, else {"query", "passage"}."""
     if self.tied:
-      return {"encoder": bert.init(self.bert, key)}
+      return {"encoder": transformer.init(self.transformer, key)}
     query_key, passage_key = jax.random.split(key)
     return {
-      "query": bert.init(self.bert, query_key),
-      "passage": bert.init(self.bert, passage_key),
+      "query": transformer.init(self.transformer, query_key),
+      "passage": transformer.init(self.transformer, passage_key),
     }
 
   def embed(
@@ -88,10 +88,12 @@ class DualEncoder:
     weights = params["encoder" if self.tied else tower]
 
     def embed(texts: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
-      _, out = bert.encode(self.bert, weights, tokens_of(texts), key)
+      _, out = transformer.encode(
+        self.transformer, weights, tokens_of(texts), key
+      )
       return tuple(self._vector(x, texts, tower) for x in out["layers"])
 
-    layers = in_chunks(embed, texts, dropout_key, self.bert.chunks)
+    layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
   def _vector(

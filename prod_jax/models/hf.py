@@ -20,8 +20,8 @@ import safetensors.numpy
 from flax import traverse_util
 
 from prod_jax import storage
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig
+from prod_jax.models import transformer
+from prod_jax.models.transformer import TransformerConfig
 
 PyTree = Any
 Path = str | os.PathLike[str]
@@ -75,7 +75,7 @@ _SUPPORTED = {
 }
 
 
-def read_config(folder: Path) -> BertConfig:
+def read_config(folder: Path) -> TransformerConfig:
   """The shape of the encoder in a folder.
 
   Raises:
@@ -97,11 +97,11 @@ def read_config(folder: Path) -> BertConfig:
     import transformers
 
     found = transformers.BertConfig.from_json_file(str(path)).to_dict()
-  return BertConfig(**{our: found[key] for our, key in _FIELDS.items()})
+  return TransformerConfig(**{our: found[key] for our, key in _FIELDS.items()})
 
 
 def load(
-  path: Path, config: BertConfig, *, layers: Sequence[int] | None = None
+  path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
 ) -> PyTree:
   """Reads an encoder, and of its file only the tensors that it needs.
 
@@ -112,7 +112,7 @@ def load(
       the file has `depth` layers and all are kept.
 
   Returns:
-    Parameters of `bert.Bert` as numpy float32.
+    Parameters of `transformer.Transformer` as numpy float32.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -161,7 +161,7 @@ def load_head(path: Path) -> PyTree:
 def save(
   folder: Path,
   encoder: PyTree,
-  config: BertConfig,
+  config: TransformerConfig,
   *,
   head: PyTree | None = None,
   tokenizer_files: Sequence[Path] = (),
@@ -172,7 +172,7 @@ def save(
   Args:
     folder: made where it is not there. Each file is replaced at once, the
       weights last, so that a folder with weights is a whole one.
-    encoder: parameters of `bert.Bert`.
+    encoder: parameters of `transformer.Transformer`.
     config: its shape.
     head: a cross-encoder's; stored as the classifier.* of a sequence
       classifier. There it would read a pooler, which we have not.
@@ -233,9 +233,9 @@ def _weights_file(path: Path) -> pathlib.Path:
   return file
 
 
-def _shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+def _shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
   """The shape of each of our parameters, by its path."""
-  flat = traverse_util.flatten_dict(bert.shapes(config), sep="/")
+  flat = traverse_util.flatten_dict(transformer.shapes(config), sep="/")
   return {key: x.shape for key, x in flat.items()}
 
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prod_jax.batch import Tokens
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig, Out
+from prod_jax.models import transformer
 from prod_jax.models.dual import unit
 from prod_jax.models.texts import in_chunks
+from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
 
@@ -38,7 +38,7 @@ class LateInteraction:
   """Two towers of token vectors that share a shape, and weights where `tied`.
 
   Attributes:
-    bert: shape of each tower.
+    transformer: shape of each tower.
     tied: one set of weights for queries and passages.
     projection: width of the vectors, by one linear map without bias for both
       towers, 128 in ColBERT and in PROD's code; 0 leaves hidden states as they
@@ -47,7 +47,7 @@ class LateInteraction:
       which take part (ColBERT's query augmentation); None leaves padding out.
   """
 
-  bert: BertConfig
+  transformer: TransformerConfig
   tied: bool
   projection: int = 0
   mask_id: int | None = None
@@ -59,14 +59,14 @@ class LateInteraction:
     # Three keys in any case, so that `tied` does not change the projection.
     query_key, passage_key, head_key = jax.random.split(key, 3)
     if self.tied:
-      params = {"encoder": bert.init(self.bert, query_key)}
+      params = {"encoder": transformer.init(self.transformer, query_key)}
     else:
       params = {
-        "query": bert.init(self.bert, query_key),
-        "passage": bert.init(self.bert, passage_key),
+        "query": transformer.init(self.transformer, query_key),
+        "passage": transformer.init(self.transformer, passage_key),
       }
     if self.projection:
-      shape = (self.bert.width, self.projection)
+      shape = (self.transformer.width, self.projection)
       kernel = 0.02 * jax.random.normal(head_key, shape)
       params["projection"] = {"kernel": kernel}
     return params
@@ -98,12 +98,12 @@ class LateInteraction:
     def embed(
       tokens: Tokens, key: PRNGKeyArray | None
     ) -> tuple[LateEmbedding, ...]:
-      _, out = bert.encode(self.bert, weights, tokens, key)
+      _, out = transformer.encode(self.transformer, weights, tokens, key)
       where = jnp.asarray(tokens.segment) != 0
       vectors = (self._project(params, x) for x in out["layers"])
       return tuple(LateEmbedding(x, where) for x in vectors)
 
-    layers = in_chunks(embed, tokens, dropout_key, self.bert.chunks)
+    layers = in_chunks(embed, tokens, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
   def _project(

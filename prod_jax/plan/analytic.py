@@ -21,19 +21,19 @@ from typing import Any
 
 from prod_jax.batch import Batch, Packed
 from prod_jax.models import Encoder
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 
 TRAINED, FROZEN = 3, 1  # forward passes of a step
 
 
-def encoder(bert: BertConfig, rows: int, length: int) -> int:
+def encoder(transformer: TransformerConfig, rows: int, length: int) -> int:
   """A forward pass over rows of so many tokens."""
-  D, F = bert.width, bert.mlp_width
+  D, F = transformer.width, transformer.mlp_width
   dense = rows * length * (8 * D * D + 4 * D * F)
   attention = rows * 4 * length**2 * D
-  return bert.depth * (dense + attention)
+  return transformer.depth * (dense + attention)
 
 
 def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
@@ -41,11 +41,11 @@ def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
   total = 0
   for *leading, length in shapes:
     rows = math.prod(leading)
-    total += encoder(model.bert, rows, length)
+    total += encoder(model.transformer, rows, length)
     if isinstance(model, CrossEncoder):
-      total += 2 * rows * model.bert.width
+      total += 2 * rows * model.transformer.width
     if isinstance(model, LateInteraction):
-      total += 2 * rows * length * model.bert.width * model.projection
+      total += 2 * rows * length * model.transformer.width * model.projection
   return total
 
 
@@ -56,9 +56,9 @@ def scores(model: Encoder, queries: Any, passages: Any, in_batch: bool) -> int:
   (B, Lq), (_, N, Lp) = queries, passages
   pairs = B * N * (B if in_batch else 1)
   if isinstance(model, LateInteraction):
-    width = model.projection or model.bert.width
+    width = model.projection or model.transformer.width
     return 2 * pairs * Lq * Lp * width
-  return 2 * pairs * model.bert.width
+  return 2 * pairs * model.transformer.width
 
 
 def step(

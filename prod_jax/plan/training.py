@@ -72,7 +72,7 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
     devices=mesh.size,
     copies=1,
     examples=queries,
-    remat=student.bert.remat,
+    remat=student.transformer.remat,
     flops=flops,
     lower=lower,
   )

@@ -100,7 +100,7 @@ def embedder(
       lambda params, texts: embed_texts(model, params, texts, tower),
       layout.single(texts, longest),
       longest,
-      model.bert.width,
+      model.transformer.width,
     )
 
   return embed

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.batches import rows
 from prod_jax.models import hf
-from prod_jax.models.bert import BertConfig
+from prod_jax.models.transformer import TransformerConfig
 
 
-def bert_of(
+def shape_of(
   where: str,
   model: model_kinds.Model,
   data: config.Data,
   vocab_size: Callable[[], int],
-) -> BertConfig:
+) -> TransformerConfig:
   """The shape of the encoder that a section of the config describes.
 
   Args:
@@ -31,10 +31,10 @@ def bert_of(
   longest = _longest(model, data)
   if model.weights:
     folder = weights_folder(model, f"{where}.weights")
-    source, bert = str(folder), _agreed(where, model, folder)
+    source, transformer = str(folder), _agreed(where, model, folder)
   else:
     source = where
-    bert = BertConfig(
+    transformer = TransformerConfig(
       vocab_size=model.vocab_size or vocab_size(),
       width=model.width,
       depth=model.depth,
@@ -44,22 +44,22 @@ def bert_of(
       type_vocab=model.type_vocab or 2,  # query and passage, as BERT's
     )
   # Positions and types behind the end of a table would be NaN in the step.
-  if longest > bert.max_positions:
+  if longest > transformer.max_positions:
     raise strict.ConfigError(
-      f"{source} has {bert.max_positions} positions, and a model of kind "
-      f"{model.kind} reads {longest} tokens; lower config.data.query_length or "
-      "passage_length"
+      f"{source} has {transformer.max_positions} positions, and a model of "
+      f"kind {model.kind} reads {longest} tokens; lower "
+      "config.data.query_length or passage_length"
     )
-  if model.kind in ("cross", "pairwise") and bert.type_vocab < 2:
+  if model.kind in ("cross", "pairwise") and transformer.type_vocab < 2:
     raise strict.ConfigError(
-      f"{source} has {bert.type_vocab} token type, and a model of kind "
+      f"{source} has {transformer.type_vocab} token type, and a model of kind "
       f"{model.kind} tells query and passage apart by 2; set another "
       f"{where}.weights or type_vocab"
     )
   _check_row_length(where, model, data)
   # What a folder does not decide: how the model is trained.
   return dataclasses.replace(
-    bert,
+    transformer,
     dropout=model.dropout,
     attention_dropout=model.dropout,
     remat=model.remat,
@@ -113,7 +113,7 @@ def _longest(model: model_kinds.Model, data: config.Data) -> int:
 
 def _agreed(
   where: str, model: model_kinds.Model, folder: pathlib.Path
-) -> BertConfig:
+) -> TransformerConfig:
   """The shape in `folder`, cut to the model's layers.
 
   Raises:
@@ -121,23 +121,23 @@ def _agreed(
       a size too, and it is another one.
   """
   try:
-    bert = hf.read_config(folder)
+    transformer = hf.read_config(folder)
   except ValueError as error:
     raise strict.ConfigError(
       f"{where}.weights is {model.weights!r}, not the folder of a BERT: {error}"
     ) from error
   if model.layers:
-    if max(model.layers) >= bert.depth:
+    if max(model.layers) >= transformer.depth:
       raise strict.ConfigError(
         f"{where}.layers is {model.layers}, but {folder / hf.CONFIG} has "
-        f"layers 0 to {bert.depth - 1}"
+        f"layers 0 to {transformer.depth - 1}"
       )
-    bert = dataclasses.replace(bert, depth=len(model.layers))
+    transformer = dataclasses.replace(transformer, depth=len(model.layers))
   for key in model_kinds.SHAPE:
-    given, theirs = getattr(model, key), getattr(bert, key)
+    given, theirs = getattr(model, key), getattr(transformer, key)
     if given and given != theirs:
       raise strict.ConfigError(
         f"{where}.{key} is {given}, but {folder / hf.CONFIG} says {theirs}; "
         "correct it, or leave it out"
       )
-  return bert
+  return transformer

@@ -122,8 +122,8 @@ def model(job: TrainJob) -> Encoder:
 
 
 def _in_chunks(model: Encoder, stage: kinds.Train) -> Encoder:
-  bert = dataclasses.replace(model.bert, chunks=stage.chunks)
-  return dataclasses.replace(model, bert=bert)
+  transformer = dataclasses.replace(model.transformer, chunks=stage.chunks)
+  return dataclasses.replace(model, transformer=transformer)
 
 
 def grouping(job: TrainJob) -> Grouping:

@@ -125,23 +125,25 @@ class Run:
   def check_mesh(self, where: str, name: str) -> None:
     """Raises ConfigError for a model that the mesh cannot be laid over."""
     model, tensor = self.model(name), self.mesh.shape["tensor"]
-    if model.bert.heads % tensor:
+    if model.transformer.heads % tensor:
       raise strict.ConfigError(
-        f"{where}.model: {name} has {model.bert.heads} attention heads, which "
-        f"do not divide by config.mesh.tensor={tensor}"
+        f"{where}.model: {name} has {model.transformer.heads} attention heads, "
+        f"which do not divide by config.mesh.tensor={tensor}"
       )
     sharding.shardings(build.shapes_of(model), self.mesh)
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
     model = self.model_config(name)
-    bert = encoders.bert_of(
+    transformer = encoders.shape_of(
       f"config.models.{name}",
       model,
       self.config.data,
       lambda: self.tokenizer.vocab_size,
     )
-    return build.encoder_of(model, bert, lambda: self.tokenizer.special.mask)
+    return build.encoder_of(
+      model, transformer, lambda: self.tokenizer.special.mask
+    )
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
@@ -153,7 +155,7 @@ class Run:
     if not model.weights:
       return encoder.init(key)
     folder = encoders.weights_folder(model)
-    tower = hf.load(folder, encoder.bert, layers=model.layers or None)
+    tower = hf.load(folder, encoder.transformer, layers=model.layers or None)
     logging.info("model %s: weights of %s", name, folder)
     return build.init_around(encoder, tower, key)
 

@@ -90,7 +90,7 @@ def _shape_embeddings(
 ) -> Embeddings:
   encoded = job.source(role)
   model = job.run.model(job.run.stage(encoded.params).model)
-  width = model.bert.width
+  width = model.transformer.width
   return Embeddings(
     query=np.zeros((extent.queries, width), np.float32),
     passage=np.zeros((extent.passages, width), np.float32),

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from prod_jax.batch import Batch, Tokens
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 from prod_jax.train.step import Rng
 
 VOCAB, B, N, M, J, G = 50, 8, 3, 2, 2, 2
-BERT = BertConfig(
+BERT = TransformerConfig(
   vocab_size=VOCAB,
   width=16,
   depth=1,
@@ -25,21 +25,23 @@ BERT = BertConfig(
   attention_dropout=0.1,
 )
 DUAL = DualEncoder(
-  bert=BERT, tied=True, pooling="mean", similarity="cosine", scale=20.0
+  transformer=BERT, tied=True, pooling="mean", similarity="cosine", scale=20.0
 )
-CROSS = CrossEncoder(bert=BERT, pooling="cls")
-LATE = LateInteraction(bert=BERT, tied=True, projection=8, mask_id=3)
+CROSS = CrossEncoder(transformer=BERT, pooling="cls")
+LATE = LateInteraction(transformer=BERT, tied=True, projection=8, mask_id=3)
 # Teachers of more layers, and wider ones, than the students.
 DEEP_BERT = dataclasses.replace(BERT, width=24, depth=3)
-DEEP_DUAL = dataclasses.replace(DUAL, bert=DEEP_BERT)
-DEEP_CROSS = dataclasses.replace(CROSS, bert=DEEP_BERT)
-DEEP_LATE = dataclasses.replace(LATE, bert=DEEP_BERT, projection=0)
+DEEP_DUAL = dataclasses.replace(DUAL, transformer=DEEP_BERT)
+DEEP_CROSS = dataclasses.replace(CROSS, transformer=DEEP_BERT)
+DEEP_LATE = dataclasses.replace(LATE, transformer=DEEP_BERT, projection=0)
 
 
 def no_dropout(model):
   """The model with its rates at 0, so that the written formula applies."""
-  bert = dataclasses.replace(model.bert, dropout=0.0, attention_dropout=0.0)
-  return dataclasses.replace(model, bert=bert)
+  transformer = dataclasses.replace(
+    model.transformer, dropout=0.0, attention_dropout=0.0
+  )
+  return dataclasses.replace(model, transformer=transformer)
 
 
 def rng(step: int = 0, seed: int = 1) -> Rng:

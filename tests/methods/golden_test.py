@@ -175,8 +175,8 @@ def test_eight_devices_give_the_numbers_of_one(name):
 
 def in_chunks(model, chunks):
   """The model, or None, that embeds a batch in so many parts."""
-  bert = model and dataclasses.replace(model.bert, chunks=chunks)
-  return model and dataclasses.replace(model, bert=bert)
+  transformer = model and dataclasses.replace(model.transformer, chunks=chunks)
+  return model and dataclasses.replace(model, transformer=transformer)
 
 
 def packed(data, cut):

@@ -216,8 +216,8 @@ def test_the_larger_of_two_teachers_has_its_own_needs(changes, message):
 
 def embedded(seed=4):
   """Cached embeddings of a dual-encoder teacher."""
-  query_BD = random_scores(seed, B, DUAL.bert.width)
-  passage_BND = random_scores(seed + 1, B, N, DUAL.bert.width)
+  query_BD = random_scores(seed, B, DUAL.transformer.width)
+  passage_BND = random_scores(seed + 1, B, N, DUAL.transformer.width)
   return {"teacher_query_BD": query_BD, "teacher_passage_BND": passage_BND}
 
 

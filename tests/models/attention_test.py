@@ -14,7 +14,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from prod_jax import sharding
 from prod_jax.config import Mesh
-from prod_jax.models import attention, bert
+from prod_jax.models import attention, transformer
 
 R, H, L, E = 4, 4, 6, 64  # two heads fill the lanes of a program
 RATE = 0.4
@@ -130,7 +130,7 @@ def test_the_encoder_is_the_same_with_kernels(
   config = variant(depth=1)
 
   def loss(params):
-    hidden, _ = bert.encode(config, params, rows(4, 6, 0), None)
+    hidden, _ = transformer.encode(config, params, rows(4, 6, 0), None)
     return jnp.square(hidden).sum()
 
   expected = jax.value_and_grad(loss)(params)
@@ -165,8 +165,8 @@ def test_kernels_are_for_tpus_among_which_short_rows_divide(
   )
   with jax.sharding.use_abstract_mesh(mesh):
     traced = jax.make_jaxpr(
-      lambda params: bert.encode(config, params, tokens, KEY)
-    )(bert.shapes(config))
+      lambda params: transformer.encode(config, params, tokens, KEY)
+    )(transformer.shapes(config))
   # One layer is traced for all of them.
   assert str(traced).count("pallas_call[") == kernels
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig
+from prod_jax.models import transformer
+from prod_jax.models.transformer import TransformerConfig
 
-TINY = BertConfig(
+TINY = TransformerConfig(
   vocab_size=13, width=8, depth=2, heads=2, mlp_width=16, max_positions=12
 )
 
 
 @pytest.fixture(scope="session")
-def config() -> BertConfig:
+def config() -> TransformerConfig:
   return TINY
 
 
@@ -26,7 +26,7 @@ def params():
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32),
-    bert.shapes(TINY),
+    transformer.shapes(TINY),
   )
 
 
@@ -51,8 +51,8 @@ def rows():
 
 @pytest.fixture(scope="session")
 def encode():
-  """`bert.encode`, compiled."""
-  return bert.encode
+  """`transformer.encode`, compiled."""
+  return transformer.encode
 
 
 @pytest.fixture(scope="session")

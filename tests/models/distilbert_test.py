@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from prod_jax.batch import Tokens
 from prod_jax.cli import distilbert as command
-from prod_jax.models import bert, distilbert, hf
+from prod_jax.models import distilbert, hf, transformer
 
 FIELDS = dict(
   model_type="distilbert",
@@ -70,7 +70,7 @@ def test_it_is_a_bert_whose_token_types_add_nothing(folder, tmp_path):
   target = tmp_path / "bert"
   distilbert.convert(folder, target)
   config = hf.read_config(target)
-  assert config == bert.BertConfig(
+  assert config == transformer.TransformerConfig(
     vocab_size=50,
     width=8,
     depth=2,
@@ -135,7 +135,7 @@ def test_hidden_states_are_those_of_torch(tmp_path):
   ids = np.random.default_rng(0).integers(50, size=(3, 7), dtype=np.int32)
   ones = np.ones_like(ids)
   tokens = Tokens(ids, ones, ones.cumsum(axis=1) - 1, 0 * ones)
-  ours, _ = bert.encode(
+  ours, _ = transformer.encode(
     config, hf.load(tmp_path / "bert", config), tokens, None
   )
   with torch.no_grad():

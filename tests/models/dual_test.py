@@ -24,7 +24,7 @@ def config(variant):
 def dual(config):
   def make(**fields) -> DualEncoder:
     defaults = dict(tied=True, pooling="cls", similarity="dot", scale=1.0)
-    return DualEncoder(bert=config, **(defaults | fields))
+    return DualEncoder(transformer=config, **(defaults | fields))
 
   return make
 

@@ -260,7 +260,9 @@ def test_save_leaves_whole_files_only(tmp_path, params, config):
   assert names == {hf.CONFIG, hf.WEIGHTS, "vocab.txt"}
   assert (out / "vocab.txt").read_text() == vocabulary.read_text()
   before = (out / hf.WEIGHTS).read_bytes()
-  with pytest.raises(ValueError, match="are not an encoder of BertConfig"):
+  with pytest.raises(
+    ValueError, match="are not an encoder of TransformerConfig"
+  ):
     hf.save(out, params, dataclasses.replace(config, depth=1))
   assert (out / hf.WEIGHTS).read_bytes() == before
 

@@ -137,7 +137,7 @@ def test_chunks_replay_their_dropout(config, padded):
 
   slope = (moved(step) - moved(-step)) / (2 * step)
   assert slope == pytest.approx(square, rel=2e-2)
-  plain = dataclasses.replace(model, bert=config)
+  plain = dataclasses.replace(model, transformer=config)
   assert not np.allclose(
     loss(params), plain.embed(params, padded, "query")[0].sum()
   )

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Batch, Tokens
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 from prod_jax.plan import analytic
 
-BERT = BertConfig(
+BERT = TransformerConfig(
   vocab_size=50, width=4, depth=2, heads=2, mlp_width=8, max_positions=9
 )
 DUAL = DualEncoder(BERT, tied=False, pooling="cls", similarity="dot")
@@ -44,10 +44,10 @@ def test_an_encoder_by_hand():
 
 def test_it_agrees_with_the_matmuls_of_a_jaxpr():
   """The count of XLA for a CPU, where elementwise work is a few percent."""
-  bert = BertConfig(
+  transformer = TransformerConfig(
     vocab_size=50, width=64, depth=2, heads=2, mlp_width=256, max_positions=32
   )
-  model = CrossEncoder(bert, pooling="cls")
+  model = CrossEncoder(transformer, pooling="cls")
   params = jax.eval_shape(model.init, jax.random.key(0))
   forward = jax.jit(lambda p, t: model.score(p, t)[0])
   lowered = forward.lower(params, tokens(4, 32))

@@ -11,15 +11,15 @@ from prod_jax.batch import Tokens
 from prod_jax.batches import rows
 from prod_jax.batches.store import store_of
 from prod_jax.batches.tokens import Special
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
+from prod_jax.models.transformer import TransformerConfig
 from prod_jax.retrieval import forward
 from prod_jax.retrieval.forward import FrozenModel
 
-BERT = BertConfig(
+BERT = TransformerConfig(
   vocab_size=8, width=4, depth=1, heads=1, mlp_width=4, max_positions=8
 )
-MODEL = CrossEncoder(bert=BERT, pooling="cls")
+MODEL = CrossEncoder(transformer=BERT, pooling="cls")
 SPECIAL = Special(cls=0, sep=-1, pad=-2, mask=-3)
 LENGTHS = np.random.default_rng(0).integers(3, 80, 301)
 LONGEST = 64

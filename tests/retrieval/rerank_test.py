@@ -9,15 +9,15 @@ from prod_jax.batches import rows
 from prod_jax.batches.store import store_of
 from prod_jax.batches.tokens import Special
 from prod_jax.losses import max_sim
-from prod_jax.models.bert import BertConfig
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.transformer import TransformerConfig
 from prod_jax.retrieval import rerank
 from prod_jax.retrieval.forward import FrozenModel
 
 SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
 LENGTHS = config.Data(query_length=5, passage_length=9)
-BERT = BertConfig(
+BERT = TransformerConfig(
   vocab_size=60,
   width=8,
   depth=1,
@@ -25,8 +25,8 @@ BERT = BertConfig(
   mlp_width=8,
   max_positions=21,
 )
-CROSS = CrossEncoder(bert=BERT, pooling="cls")
-LATE = LateInteraction(bert=BERT, tied=True, projection=4, mask_id=3)
+CROSS = CrossEncoder(transformer=BERT, pooling="cls")
+LATE = LateInteraction(transformer=BERT, tied=True, projection=4, mask_id=3)
 
 
 def store(seed, count, longest):

@@ -32,15 +32,15 @@ def quickstart(tmp_path):
 
 def test_students_keep_the_layers_that_the_config_names(quickstart):
   run = quickstart(20, 32)
-  assert run.model("student").bert.depth == 2
-  assert run.model("teacher_de").bert.depth == 6
+  assert run.model("student").transformer.depth == 2
+  assert run.model("teacher_de").transformer.depth == 6
 
 
 def test_texts_longer_than_the_position_table_are_an_error(quickstart):
   run = quickstart(112, 400)
-  assert run.model("ce").bert.max_positions == 512
+  assert run.model("ce").transformer.max_positions == 512
   longer = quickstart(113, 400)
-  assert longer.model("student").bert.max_positions == 512
+  assert longer.model("student").transformer.max_positions == 512
   with pytest.raises(strict.ConfigError, match=r"512 positions.* 513 tokens"):
     longer.model("ce")
 
@@ -49,7 +49,7 @@ def test_a_shape_beside_weights_must_be_theirs(quickstart):
   agreed = ["width=384", "depth=2", "heads=12", "mlp_width=1536"]
   agreed += ["vocab_size=30522", "max_positions=512", "remat=layers"]
   run = quickstart(20, 32, *(f"models.student.{x}" for x in agreed))
-  assert run.model("student").bert.remat
+  assert run.model("student").transformer.remat
   for wrong, found in (("type_vocab=4", 2), ("vocab_size=30000", 30522)):
     run = quickstart(20, 32, f"models.student.{wrong}")
     key, given = wrong.split("=")
@@ -91,13 +91,17 @@ def test_without_weights_the_config_is_the_shape(quickstart):
     strict.ConfigError, match=r"models.ce has 40 positions.* 52 "
   ):
     run.model("ce")
-  bert = (
+  transformer = (
     quickstart(20, 20, *(f"models.ce.{x}" for x in shape.split()))
     .model("ce")
-    .bert
+    .transformer
   )
-  assert (bert.vocab_size, bert.type_vocab, bert.depth) == (50, 4, 3)
-  assert bert.max_positions == 40
+  assert (
+    transformer.vocab_size,
+    transformer.type_vocab,
+    transformer.depth,
+  ) == (50, 4, 3)
+  assert transformer.max_positions == 40
 
 
 def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):

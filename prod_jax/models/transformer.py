@@ -35,7 +35,7 @@ REMATS = ("", "layers", "matmuls")
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig:
+class TransformerConfig:
   """Shape and rates of an encoder.
 
   Attributes:
@@ -83,7 +83,7 @@ class BertConfig:
 class Attention(nn.Module):
   """Multi-head self-attention, with its output projection."""
 
-  config: BertConfig
+  config: TransformerConfig
 
   @nn.compact
   def __call__(
@@ -130,7 +130,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
   """Two dense layers with an exact GELU in between."""
 
-  config: BertConfig
+  config: TransformerConfig
 
   @nn.compact
   def __call__(self, x_TD: Float[Array, "T D"]) -> Float[Array, "T D"]:
@@ -142,7 +142,7 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
   """Attention and MLP, each with dropout, residual and LayerNorm behind it."""
 
-  config: BertConfig
+  config: TransformerConfig
 
   @nn.compact
   def __call__(
@@ -159,10 +159,10 @@ class Layer(nn.Module):
     return _norm(c, "mlp_norm")(x_TD + drop(y_TD))
 
 
-class Bert(nn.Module):
+class Transformer(nn.Module):
   """The whole encoder; layers are unrolled as layer_0, layer_1, …"""
 
-  config: BertConfig
+  config: TransformerConfig
 
   @nn.compact
   def __call__(
@@ -199,7 +199,7 @@ class Bert(nn.Module):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
+def init(config: TransformerConfig, key: PRNGKeyArray) -> PyTree:
   """Random float32 parameters as a nested dict: matrices from N(0, 0.02).
 
   One draw for all of them: compiling a draw for each takes a CPU far longer.
@@ -220,16 +220,16 @@ def init(config: BertConfig, key: PRNGKeyArray) -> PyTree:
 
 
 @functools.cache
-def shapes(config: BertConfig) -> PyTree:
+def shapes(config: TransformerConfig) -> PyTree:
   """The parameters as jax.ShapeDtypeStruct, nothing computed."""
   ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   tokens = Tokens(ids, ids, ids, ids)
-  make = functools.partial(Bert(config).init, deterministic=True)
+  make = functools.partial(Transformer(config).init, deterministic=True)
   return jax.eval_shape(lambda x: make(jax.random.key(0), x), tokens)["params"]
 
 
 def encode(
-  config: BertConfig,
+  config: TransformerConfig,
   params: PyTree,
   tokens: Tokens,
   dropout_key: PRNGKeyArray | None,
@@ -237,7 +237,7 @@ def encode(
   """Hidden states of tokens [..., L]; without a key there is no dropout."""
   # All leading axes as one, and apart again in every result below.
   rows = Tokens(*(jnp.reshape(x, (-1, x.shape[-1])) for x in tokens))
-  result = Bert(config).apply(
+  result = Transformer(config).apply(
     {"params": params},
     rows,
     deterministic=dropout_key is None,
@@ -275,7 +275,7 @@ def check_known(name: str, value: str, known: Collection[str]) -> None:
     raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
 
 
-def _rematerialised(config: BertConfig) -> type[Layer]:
+def _rematerialised(config: TransformerConfig) -> type[Layer]:
   """The layer, as much of it stored for the backward pass as is asked for."""
   if not config.remat:
     return Layer
@@ -286,16 +286,16 @@ def _rematerialised(config: BertConfig) -> type[Layer]:
   return nn.remat(Layer, static_argnums=(3,), policy=keep)
 
 
-def _dense(config: BertConfig, width: int, name: str) -> nn.Dense:
+def _dense(config: TransformerConfig, width: int, name: str) -> nn.Dense:
   return nn.Dense(width, dtype=config.dtype, name=name)
 
 
-def _embed(config: BertConfig, rows: int, name: str) -> nn.Embed:
+def _embed(config: TransformerConfig, rows: int, name: str) -> nn.Embed:
   # Looked up in float32: casting a table costs more than casting its rows.
   return nn.Embed(rows, config.width, name=name)
 
 
-def _norm(config: BertConfig, name: str) -> nn.LayerNorm:
+def _norm(config: TransformerConfig, name: str) -> nn.LayerNorm:
   # Flax takes mean and variance in float32 whatever the dtype.
   return nn.LayerNorm(
     epsilon=config.layer_norm_eps, dtype=config.dtype, name=name

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.models import bert
-from prod_jax.models.bert import BertConfig
+from prod_jax.models import transformer
+from prod_jax.models.transformer import TransformerConfig
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_bert.json")
 
@@ -22,7 +22,7 @@ def unpadded(hidden, tokens):
 
 def formula_params(config):
   """The weights of the golden: sin of a running number, 1 + for scales."""
-  leaves, tree = jax.tree.flatten_with_path(bert.shapes(config))
+  leaves, tree = jax.tree.flatten_with_path(transformer.shapes(config))
   made = []
   for number, (path, leaf) in enumerate(leaves):
     index = np.arange(np.prod(leaf.shape), dtype=np.float64)
@@ -33,7 +33,7 @@ def formula_params(config):
 
 def test_golden(encode):
   golden = json.loads(GOLDEN.read_text())
-  config = BertConfig(**golden["config"])
+  config = TransformerConfig(**golden["config"])
   tokens = Tokens(*(np.array(golden[f], np.int32) for f in Tokens._fields))
   _, out = encode(config, formula_params(config), tokens, None)
   for layer, expected in zip(out["layers"], golden["layers"], strict=True):
@@ -75,7 +75,7 @@ def test_a_row_of_padding_has_finite_gradients(variant, params, rows):
   config = variant(depth=1)
 
   def loss(params):
-    hidden, _ = bert.encode(config, params, rows(4, 0), None)
+    hidden, _ = transformer.encode(config, params, rows(4, 0), None)
     return jnp.square(hidden).sum()
 
   value, grads = jax.jit(jax.value_and_grad(loss))(params)
@@ -92,7 +92,7 @@ def test_a_position_beyond_the_table_is_not_silent(
   assert np.isnan(hidden).any()
 
 
-BASE = BertConfig(
+BASE = TransformerConfig(
   vocab_size=30_522,
   width=768,
   depth=12,
@@ -109,12 +109,12 @@ LARGE = dataclasses.replace(
   ("config", "published"), [(BASE, 109_482_240), (LARGE, 335_141_888)]
 )
 def test_counts_are_the_published_ones_less_the_pooler(config, published):
-  shapes = bert.shapes(config)
+  shapes = transformer.shapes(config)
   pooler = config.width * config.width + config.width
   assert sum(x.size for x in jax.tree.leaves(shapes)) == published - pooler
   ids = jax.ShapeDtypeStruct((2, 5), jnp.int32)
   hidden, out = jax.eval_shape(
-    lambda p, t: bert.encode(config, p, t, None),
+    lambda p, t: transformer.encode(config, p, t, None),
     shapes,
     Tokens(ids, ids, ids, ids),
   )
@@ -124,10 +124,10 @@ def test_counts_are_the_published_ones_less_the_pooler(config, published):
 
 def test_init_is_small_and_float32(variant):
   config = variant(width=64, depth=1)
-  params = bert.init(config, jax.random.key(0))
+  params = transformer.init(config, jax.random.key(0))
   described = [
     jax.tree.map(lambda x: (x.shape, x.dtype), tree)
-    for tree in (params, bert.shapes(config))
+    for tree in (params, transformer.shapes(config))
   ]
   assert described[0] == described[1]
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
@@ -141,11 +141,11 @@ def test_init_is_small_and_float32(variant):
 
 def test_remat_recomputes_and_changes_no_number(variant, params, rows):
   def loss(params, config):
-    hidden, _ = bert.encode(config, params, rows(4, 6), None)
+    hidden, _ = transformer.encode(config, params, rows(4, 6), None)
     return jnp.square(hidden).sum()
 
   found = []
-  for remat in bert.REMATS:
+  for remat in transformer.REMATS:
     traced = jax.jit(jax.value_and_grad(loss), static_argnums=1).trace(
       params, variant(depth=1, remat=remat)
     )
@@ -163,7 +163,7 @@ def test_remat_stores_less(variant, params, rows):
   def kept(remat):
     config = variant(remat=remat)
     _, back = jax.vjp(
-      lambda p: bert.encode(config, p, rows(4, 6), None)[0], params
+      lambda p: transformer.encode(config, p, rows(4, 6), None)[0], params
     )
     return back
 
@@ -184,7 +184,9 @@ def test_bfloat16_is_close(variant, params, rows, encode):
 
   # Float32 parameters must not lift a matrix product to float32.
   weights = {"params": params["layer_0"]["mlp"]}
-  out_TD = bert.Mlp(config).apply(weights, jnp.ones((14, 8), jnp.bfloat16))
+  out_TD = transformer.Mlp(config).apply(
+    weights, jnp.ones((14, 8), jnp.bfloat16)
+  )
   assert out_TD.dtype == jnp.bfloat16
 
 
@@ -204,8 +206,10 @@ def test_layers_are_traced_once_and_drop_each_on_its_own(
   variant, params, rows, encode, monkeypatch
 ):
   """What is added to 0 before a norm is 1; its sign says what was dropped."""
-  traced, gelu = [], bert.gelu
-  monkeypatch.setattr(bert, "gelu", lambda x: traced.append(x) or gelu(x))
+  traced, gelu = [], transformer.gelu
+  monkeypatch.setattr(
+    transformer, "gelu", lambda x: traced.append(x) or gelu(x)
+  )
   layer = jax.tree.map(jnp.zeros_like, params["layer_0"])
   layer["mlp"]["down"]["bias"] = layer["mlp_norm"]["scale"] = jnp.ones(8)
   alike = params | {"layer_0": layer, "layer_1": layer}
@@ -225,7 +229,7 @@ def test_attention_weights_are_dropped_behind_the_softmax(variant):
     "value": even | {"bias": jnp.ones(8)},
     "output": even | {"kernel": jnp.eye(8)},
   }
-  out_TD = bert.Attention(c).apply(
+  out_TD = transformer.Attention(c).apply(
     {"params": weights},
     jnp.ones((14, 8)),
     jnp.ones((2, 1, 7, 7), bool),
@@ -240,17 +244,17 @@ def test_attention_weights_are_dropped_behind_the_softmax(variant):
 def test_gelu_is_the_exact_one():
   x = jnp.linspace(-6, 6, 101)
   exact = jax.nn.gelu(x, approximate=False)
-  np.testing.assert_allclose(bert.gelu(x), exact, atol=1e-6)
-  assert np.abs(bert.gelu(x) - jax.nn.gelu(x)).max() > 1e-4
+  np.testing.assert_allclose(transformer.gelu(x), exact, atol=1e-6)
+  assert np.abs(transformer.gelu(x) - jax.nn.gelu(x)).max() > 1e-4
 
 
 def test_which_layers():
-  assert bert.first_layers(3) == (0, 1, 2)
-  assert bert.spread_layers(2, 6) == (0, 5)
-  assert bert.spread_layers(4, 12) == (0, 3, 7, 11)
-  assert bert.spread_layers(6, 6) == bert.first_layers(6)
+  assert transformer.first_layers(3) == (0, 1, 2)
+  assert transformer.spread_layers(2, 6) == (0, 5)
+  assert transformer.spread_layers(4, 12) == (0, 3, 7, 11)
+  assert transformer.spread_layers(6, 6) == transformer.first_layers(6)
   with pytest.raises(ValueError, match="7 layers over 6"):
-    bert.spread_layers(7, 6)
+    transformer.spread_layers(7, 6)
 
 
 def test_a_config_that_cannot_be(variant):

@@ -100,7 +100,7 @@ def embedder(
       lambda params, texts: embed_texts(model, params, texts, tower),
       layout.single(texts, longest, frozen.special),
       longest,
-      model.transformer.width,
+      model.width,
     )
 
   return embed

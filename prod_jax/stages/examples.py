@@ -156,7 +156,7 @@ def _model_kinds(job: TrainJob) -> set[str]:
   """Of the models that read the batch."""
   names = [job.stage.model]
   if job.stage.teacher:
-    names.append(job.source("teacher").model)
+    names.append(job.model_name("teacher"))
   return {job.run.config.models[name].kind for name in names}
 
 
@@ -190,7 +190,7 @@ def _read_by(model_kinds: set[str]) -> dict[str, Any]:
 
 def _check_dark(job: TrainJob) -> None:
   """Raises ConfigError where dark examples are of other tokens."""
-  made_by = job.run.stage(job.source("dark").params).model
+  made_by = job.run.model_name(job.source("dark").params)
   if not job.run.reads_alike(job.stage.model, made_by, ("passage",)):
     raise strict.ConfigError(
       f"{job.where}.dark: {job.stage.dark} makes token ids of model {made_by}, "

@@ -5,10 +5,10 @@ import pathlib
 from prod_jax import packaged, strict
 from prod_jax.batches import tokens
 from prod_jax.config import Config
+from prod_jax.models import sentence_transformers
 from prod_jax.sets.records import DataError
-from prod_jax.stages import encoders
-
-PACKAGED = "packaged"
+from prod_jax.stages import folders
+from prod_jax.stages.folders import PACKAGED
 
 
 def source_of(config: Config, name: str) -> tuple[str, str]:
@@ -24,7 +24,8 @@ def source_of(config: Config, name: str) -> tuple[str, str]:
     key = f"config.models.{name}.weights"
     if model.weights == PACKAGED:
       return key, PACKAGED
-    folder = encoders.weights_folder(model, key)
+    folder = folders.weights_folder(model, key)
+    folder = sentence_transformers.encoder_folder(folder)
     if tokens.holds_tokenizer(folder):
       return key, str(folder)
   return "config.data.tokenizer", config.data.tokenizer

@@ -190,7 +190,7 @@ def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
     if stage.init
     else run.first_params(stage.model, job.seed)
   )
-  teacher = run.trained_params(job.inputs["teacher"]) if stage.teacher else None
+  teacher = job.params_of("teacher") if stage.teacher else None
   # Copied: an anchor that shared arrays with the state would be donated too.
   return trees(stage, params, teacher, np.array)
 

@@ -6,7 +6,7 @@ folder is an error: two descriptions of one model, and one of them wrong.
 
 import dataclasses
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.models import hf, hub, sentence_transformers, weights
@@ -29,7 +29,7 @@ class Settled(NamedTuple):
     head: of the sequence classifier in the folder, where it is one.
   """
 
-  model: Any
+  model: model_kinds.Model
   encoder: pathlib.Path | None = None
   described: Described | None = None
   head: Head | None = None
@@ -77,6 +77,13 @@ def settled(where: str, model: model_kinds.Model) -> Settled:
     ConfigError: the folder cannot be read, says something that we do not
       compute, or contradicts the config.
   """
+  try:
+    return _settled(where, model)
+  except strict.FieldError as error:
+    raise strict.ConfigError(f"{where}.{error}") from error
+
+
+def _settled(where: str, model: model_kinds.Model) -> Settled:
   if not model.weights:
     return Settled(_defaults(model))
   folder = weights_folder(model, f"{where}.weights")
@@ -85,34 +92,33 @@ def settled(where: str, model: model_kinds.Model) -> Settled:
     if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
       head = hf.read_head(encoder, difference=model.difference)
       return Settled(_of_head(where, model, head), encoder, head=head)
-    described = None
-    if isinstance(model, model_kinds.Dual):
-      described = sentence_transformers.read(folder)
+    if not isinstance(model, model_kinds.Dual):
+      return Settled(model, encoder)
+    described = sentence_transformers.read(folder)
   except WeightsError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, which cannot be read as a model "
-      f"of kind {model.kind}: {error}"
+      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
     ) from error
   if described is None:
     return Settled(_defaults(model), encoder)
   return Settled(_of_modules(where, model, described), encoder, described)
 
 
-def check_lengths(
-  where: str, described: Described | None, data: config.Data
-) -> None:
-  """Raises ConfigError for texts longer than the folder says it takes."""
+def too_long(described: Described | None, data: config.Data) -> str:
+  """What is said of texts longer than those that a model was made for."""
   longest = max(data.query_length, data.passage_length)
-  if described and 0 < described.max_length < longest:
-    raise strict.ConfigError(
-      f"{where} reads texts of {longest} tokens, and "
-      f"{described.encoder / sentence_transformers.LENGTH} says "
-      f"max_seq_length={described.max_length}; lower config.data.query_length "
-      "and passage_length, or raise it there"
-    )
+  if not described or not 0 < described.max_length < longest:
+    return ""
+  return (
+    f"texts have {longest} tokens, and "
+    f"{described.encoder / sentence_transformers.LENGTH} says "
+    f"max_seq_length={described.max_length}"
+  )
 
 
-def check_tensors(where: str, model: Any, shape: TransformerConfig) -> None:
+def check_tensors(
+  where: str, model: model_kinds.Model, shape: TransformerConfig
+) -> None:
   """Raises ConfigError where the weights are not those of the shape.
 
   Only the headers of files are read.
@@ -177,15 +183,12 @@ def _of_modules(
   similarity = model.similarity or (
     "cosine" if described.normalize else described.similarity or "dot"
   )
-  try:
-    return dataclasses.replace(
-      model,
-      pooling=described.pooling,
-      similarity=similarity,
-      prompts=model.prompts or described.prompts,
-    )
-  except strict.FieldError as error:
-    raise strict.ConfigError(f"{where}.{error}") from error
+  return dataclasses.replace(
+    model,
+    pooling=described.pooling,
+    similarity=similarity,
+    prompts=model.prompts or described.prompts,
+  )
 
 
 def _contradiction(

@@ -125,20 +125,8 @@ class Run:
     return self._tokens[key]
 
   def mask_id(self, model: str) -> int:
-    """The id of [MASK].
-
-    Raises:
-      ConfigError: the model's tokenizer has none.
-    """
-    mask = self.tokenizer_of(model).special.mask
-    if mask is None:
-      key, source = tokenizers.source_of(self.config, model)
-      raise strict.ConfigError(
-        f"{key}: the tokenizer of {source} has no mask token, and model "
-        f"{model} or what is made with it needs one; name its mask_token in "
-        "tokenizer_config.json"
-      )
-    return mask
+    """The id of [MASK]; ConfigError where the model's tokenizer has none."""
+    return tokenizers.mask_id(self.config, model, self.tokenizer_of(model))
 
   def reads_alike(
     self, model: str, other: str, texts: Sequence[str] = ("query", "passage")
@@ -203,7 +191,6 @@ class Run:
       self.config.data,
       lambda: self.tokenizer_of(name).vocab_size,
     )
-    folders.check_lengths(where, settled.described, self.config.data)
     dense = settled.described.dense if settled.described else ()
     return build.encoder_of(
       settled.model,
@@ -233,6 +220,8 @@ class Run:
       loaded["head"] = hf.load_head(settled.encoder, settled.head)
     if settled.described and settled.described.dense:
       loaded["dense"] = sentence_transformers.load_dense(settled.described)
+    if long := folders.too_long(settled.described, self.config.data):
+      logging.warning("model %s: %s", name, long)
     params = build.init_around(encoder, tower, loaded, key)
     drawn = sorted(params.keys() - loaded.keys() - build.TOWERS)
     logging.info(

@@ -16,6 +16,7 @@ from prod_jax.batch import Batch
 from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.retrieval import encode
+from prod_jax.stages import folders
 from prod_jax.stages.run import Job
 
 START = "start"  # the anchor that is a frozen copy of the first parameters
@@ -215,6 +216,11 @@ def check_own(job: Job[kinds.Stage]) -> None:
       raise strict.ConfigError(
         f"{where}, a model without weights; name a train stage, or set "
         f"config.models.{name}.weights"
+      )
+    if long := folders.too_long(settled.described, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
       )
     if model.kind in ("cross", "pairwise") and settled.head is None:
       raise strict.ConfigError(

@@ -55,8 +55,7 @@ class Tokenizer:
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1
-    decides = (packaged.sha256(path), str(inner.normalizer), self.special)
-    text = json.dumps(decides)
+    text = json.dumps([packaged.sha256(path), _cased(inner), self.special])
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -122,6 +121,14 @@ def _is_berts(settings: Mapping[str, Any]) -> bool:
   if name:
     return name not in _ANY
   return settings.get("model_type") in _BERTS
+
+
+def _cased(inner: tokenizers.Tokenizer) -> list[bool | None]:
+  """What `_normalizer` may have set against the tokenizer's own file."""
+  found = inner.normalizer
+  if not isinstance(found, tokenizers.normalizers.BertNormalizer):
+    return []
+  return [found.lowercase, found.strip_accents, found.handle_chinese_chars]
 
 
 def _normalizer(

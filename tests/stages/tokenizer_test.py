@@ -1,7 +1,10 @@
 """Models of one run that read texts in tokens of their own."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ from prod_jax.batch import Packed
 from prod_jax.batches import loader
 from prod_jax.methods import prod, scoring
 from prod_jax.methods.scoring import Sources
+from prod_jax.models import hf
 from prod_jax.models.build import shapes_of
 from prod_jax.processes import Processes
 from prod_jax.stages import examples, train
@@ -20,6 +24,7 @@ from prod_jax.stages.run import Job, Run
 from tests.batches.special_test import bert, mpnet, save
 from tests.methods.batches import rng
 
+REPO = pathlib.Path(__file__).parents[2]
 CONFIG = """
 import ml_collections
 
@@ -336,3 +341,35 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(run_of):
   message = r"config\.models\.student\.tokenizer: set: expected tokenizer"
   with pytest.raises(strict.ConfigError, match=message):
     run_of("models.student.tokenizer=set").model("student")
+
+
+def test_the_command_compares_vocabulary_and_weights(run_of, folder):
+  """In a dry run too, before anything is read but the folders."""
+  run = run_of("models.student.vocab_size=17")
+  student = run.model("student")
+  params = student.init(jax.random.key(0))
+  hf.save(
+    folder / "weights",
+    params["encoder"],
+    student.transformer,
+    tokenizer_files=[folder / "bert" / "tokenizer.json"],
+  )
+  shape = [f"{key}=0" for key in ("width", "depth", "heads", "mlp_width")]
+  overrides = ["weights=weights", "tokenizer=", *shape]
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "prod_jax.main", "--dry_run"),
+      *("--config=config.py", "--workdir=work"),
+      *(f"--config.models.student.{override}" for override in overrides),
+    ],
+    env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2, done.stderr
+  assert (
+    "config.models.student.weights is 'weights': its embeddings are 17 rows, "
+    "and the tokenizer of weights (config.models.student.weights) has 18 "
+    "tokens; set config.models.student.tokenizer"
+  ) in done.stderr
+  assert not (folder / "work").exists()

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from prod_jax import packaged
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
@@ -37,7 +36,7 @@ class Tokenizer:
   Attributes:
     special: ids of the special tokens.
     vocab_size: ids are below it.
-    fingerprint: of all that decides ids.
+    fingerprint: of all that decides ids, whichever files say it.
   """
 
   def __init__(
@@ -55,7 +54,7 @@ class Tokenizer:
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1
-    text = json.dumps([packaged.sha256(path), _cased(inner), self.special])
+    text = json.dumps([_content(inner), self.special], sort_keys=True)
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -123,12 +122,13 @@ def _is_berts(settings: Mapping[str, Any]) -> bool:
   return settings.get("model_type") in _BERTS
 
 
-def _cased(inner: tokenizers.Tokenizer) -> list[bool | None]:
-  """What `_normalizer` may have set against the tokenizer's own file."""
-  found = inner.normalizer
-  if not isinstance(found, tokenizers.normalizers.BertNormalizer):
-    return []
-  return [found.lowercase, found.strip_accents, found.handle_chinese_chars]
+def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
+  """All of a tokenizer that decides what the ids of a text are."""
+  whole = json.loads(inner.to_str())
+  parts = {key: whole[key] for key in ("normalizer", "pre_tokenizer", "model")}
+  # Special ones are text where they stand in a text.
+  added = [token for token in whole["added_tokens"] if not token["special"]]
+  return {**parts, "added_tokens": added}
 
 
 def _normalizer(

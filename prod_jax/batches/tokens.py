@@ -54,7 +54,7 @@ class Tokenizer:
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1
-    text = json.dumps([_content(inner), self.special], sort_keys=True)
+    text = json.dumps([_content(inner), self.special])
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:

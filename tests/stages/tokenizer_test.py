@@ -146,6 +146,14 @@ def test_a_prompt_stands_in_front_of_title_and_text(run_of, folder):
   assert only_query.reads_alike("student", "twin", ("passage",))
 
 
+def test_prompts_on_a_command_line_keep_their_spaces(folder):
+  wanted = {"query": "query: ", "passage": "passage: "}
+  part = f"models.student.prompts={wanted}"
+  for argument, *overrides in (["config.py", part], [f"config.py:{part}"]):
+    loaded = config_file.load(argument, overrides)
+    assert loaded.models["student"].prompts == wanted
+
+
 @pytest.mark.parametrize(
   ("override", "message"),
   [

@@ -18,7 +18,9 @@ from prod_jax.methods import prod, scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import hf
 from prod_jax.models.build import shapes_of
+from prod_jax.plan import batches, training
 from prod_jax.processes import Processes
+from prod_jax.sets.sizes import Size
 from prod_jax.stages import examples, train
 from prod_jax.stages.run import Job, Run
 from tests.batches.special_test import bert, mpnet, save
@@ -381,3 +383,22 @@ def test_the_command_compares_vocabulary_and_weights(run_of, folder):
     "tokens; set config.models.student.tokenizer"
   ) in done.stderr
   assert not (folder / "work").exists()
+
+
+def test_a_plan_counts_a_teachers_own_texts(run_of):
+  jobs = [stages.job_of(run_of(), name) for name in ("student", "same")]
+  own, shared = (batches.training(job) for job in jobs)
+  assert shared.teacher is None
+  assert own.pair is None and own.teacher.query is None
+  assert own.teacher.pair.ids.shape == (batches.QUERIES, 3, 20)
+  assert own.of_teacher().pair == shared.pair
+  counted = [
+    training.program(job, 8, Size(12, {"train": 12})).flops(8) for job in jobs
+  ]
+  assert counted[0] == counted[1] > 0
+  grouping = examples.grouping(jobs[0])
+  mean = batches.Means(query=6, passage=10, pair=15, triple=24, dark=10)
+  whole = batches.of_size(own, 8)
+  packed = batches.packed(whole, grouping, 0, mean, window=1)
+  assert packed.teacher.pair.place.shape == (8, 3)
+  assert packed.teacher.passage is None

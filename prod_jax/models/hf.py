@@ -88,7 +88,7 @@ def load(
     matching.check_shapes(file, wanted, found, shapes)
     cut = names.layer.split("{}")[0] if layers is not None else None
     matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
       flat |= tensors.split(file.read(found[name])[:rows], keys)
@@ -119,7 +119,7 @@ def read_head(folder: Path, *, difference: bool = False) -> Head | None:
     if file.metadata.get("head") == _LINEAR:
       head = Head(file.metadata.get("pooling", "cls"))
     else:
-      head = family.head.shape(described)
+      head = description.head_of(path, described)
     last = matching.ending(file, f"{_head_modules(family, head)['']}.weight")
     if last is None:
       return None
@@ -155,7 +155,7 @@ def load_head(folder: Path, head: Head) -> PyTree:
       n: s for n in wanted if (s := matching.ending(file, n)) is not None
     }
     matching.check_shapes(file, wanted, found, shapes)
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       flat |= tensors.split(file.read(found[name]), keys)
   return traverse_util.unflatten_dict(flat, sep="/")

@@ -40,7 +40,9 @@ class Tensors:
   """
 
   def __init__(
-    self, source: pathlib.Path, shards: Mapping[pathlib.Path, object]
+    self,
+    source: pathlib.Path,
+    shards: Mapping[pathlib.Path, safetensors.safe_open],
   ) -> None:
     self.source = source
     self.metadata: dict[str, str] = {}

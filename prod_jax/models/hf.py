@@ -75,19 +75,11 @@ def load(
       or of another shape (the first of them are named).
     ValueError: `layers` are not `depth` many, or make no encoder.
   """
-  kept = tuple(range(config.depth) if layers is None else layers)
-  if len(kept) != config.depth:
-    raise ValueError(f"layers {kept} are not the config's {config.depth}")
-  config.check_cut(kept)
-  names = FAMILIES[config.family].names
-  shapes = tensors.shapes_of(config)
-  wanted = tensors.stored(names, shapes, kept)
+  names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
+  wanted = tensors.stored(names, shapes, _kept(config, layers))
   with weights.opened(path) as file:
     # Before any tensor is read: what does not fit is named at once.
-    found = matching.found_in(file, wanted, config.family)
-    matching.check_shapes(file, wanted, found, shapes)
-    cut = names.layer.split("{}")[0] if layers is not None else None
-    matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
+    found = _matched(file, config, layers)
     flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
@@ -96,6 +88,40 @@ def load(
       if name in found:
         flat[key] = flat[key] + file.read(found[name])[:1]
   return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def check(
+  path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
+) -> None:
+  """Raises what `load` would; only headers are read."""
+  with weights.opened(path) as file:
+    _matched(file, config, layers)
+
+
+def _kept(
+  config: TransformerConfig, layers: Sequence[int] | None
+) -> tuple[int, ...]:
+  """The layers that are read, in the order in which they are stacked."""
+  kept = tuple(range(config.depth) if layers is None else layers)
+  if len(kept) != config.depth:
+    raise ValueError(f"layers {kept} are not the config's {config.depth}")
+  config.check_cut(kept)
+  return kept
+
+
+def _matched(
+  file: weights.Tensors,
+  config: TransformerConfig,
+  layers: Sequence[int] | None,
+) -> Mapping[str, str]:
+  """The stored name of each tensor of an encoder that fits."""
+  names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
+  wanted = tensors.stored(names, shapes, _kept(config, layers))
+  found = matching.found_in(file, wanted, config.family)
+  matching.check_shapes(file, wanted, found, shapes)
+  cut = names.layer.split("{}")[0] if layers is not None else None
+  matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
+  return found
 
 
 def read_head(folder: Path, *, difference: bool = False) -> Head | None:

@@ -19,22 +19,9 @@ GOLDEN = pathlib.Path(__file__).with_name("golden_families.json")
 DISTANCES = (*range(-3, 4), -9, 11, 15, 16, 31, 32, 63, 64, 127, 128, 500)
 
 
-def torch_inputs(config, tokens):
-  """The arguments of a model of transformers."""
-  padding = max(config.position_offset - 1, 0)
-  ids = torch.tensor(tokens.ids).long()
-  ids[torch.tensor(tokens.segment) == 0] = padding
-  found = dict(
-    input_ids=ids, attention_mask=torch.tensor(tokens.segment).long()
-  )
-  if config.type_vocab > 1:
-    found["token_type_ids"] = torch.tensor(tokens.type).long()
-  return found
-
-
 def golden(name):
   """(states of the tokens that are no padding, scores), in float64."""
-  config, head, params = tiny.FAMILIES[name], tiny.HEADS[name], None
+  config, head = tiny.FAMILIES[name], tiny.HEADS[name]
   params, tokens = tiny.params_of(name), tiny.tokens(12, 5)
   with tempfile.TemporaryDirectory() as folder:
     hf.save(folder, params["encoder"], config, head=(head, params["head"]))
@@ -42,7 +29,7 @@ def golden(name):
       folder, dtype=torch.float64
     ).eval()
   with torch.no_grad():
-    inputs = torch_inputs(config, tokens)
+    inputs = tiny.torch_inputs(config, tokens)
     states = model.base_model(**inputs).last_hidden_state
     logits = model(**inputs).logits
   score = logits[:, 0] if head.labels == 1 else logits[:, 1] - logits[:, 0]

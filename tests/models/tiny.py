@@ -82,3 +82,18 @@ def tokens(*lengths: int, width: int = 12) -> Tokens:
     found.position[row, :length] = np.arange(length)
     found.type[row, length // 2 : length] = 1
   return found
+
+
+def torch_inputs(config: TransformerConfig, tokens: Tokens):
+  """The same tokens, as the arguments of a model of transformers."""
+  import torch
+
+  ids = torch.tensor(tokens.ids).long()
+  ids[torch.tensor(tokens.segment) == 0] = max(config.position_offset - 1, 0)
+  found = {
+    "input_ids": ids,
+    "attention_mask": torch.tensor(tokens.segment).long(),
+  }
+  if config.type_vocab > 1:
+    found["token_type_ids"] = torch.tensor(tokens.type).long()
+  return found

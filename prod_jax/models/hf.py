@@ -80,7 +80,7 @@ def load(
   with weights.opened(path) as file:
     # Before any tensor is read: what does not fit is named at once.
     found = _matched(file, config, layers)
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
       flat |= tensors.split(file.read(found[name])[:rows], keys)
@@ -145,17 +145,19 @@ def read_head(folder: Path, *, difference: bool = False) -> Head | None:
     if file.metadata.get("head") == _LINEAR:
       head = Head(file.metadata.get("pooling", "cls"))
     else:
-      head = family.head.shape(described)
+      head = description.head_of(path, described)
     last = matching.ending(file, f"{_head_modules(family, head)['']}.weight")
     if last is None:
       return None
-    labels = file.shape(last)[0]
+    labels = (*file.shape(last), 0)[0]
     if labels not in ((1, 2) if difference else (1,)):
       raise WeightsError(
         f"{file.source}: the head has {labels} labels; a score takes one, or "
         "two by their difference where that is asked for"
       )
-    return dataclasses.replace(head, labels=labels)
+    head = dataclasses.replace(head, labels=labels)
+    _head_found(file, head, path, described)
+    return head
 
 
 def load_head(folder: Path, head: Head) -> PyTree:
@@ -170,21 +172,27 @@ def load_head(folder: Path, head: Head) -> PyTree:
   """
   path = pathlib.Path(folder) / CONFIG
   described = description.described(path)
-  family, config = (
-    description.family_of(path, described),
-    description.config_of(path, described),
-  )
-  shapes = _head_shapes(head, config)
-  wanted = _head_stored(family, head, shapes)
   with weights.opened(folder) as file:
-    found = {
-      n: s for n in wanted if (s := matching.ending(file, n)) is not None
-    }
-    matching.check_shapes(file, wanted, found, shapes)
-    flat = {}
+    wanted, found = _head_found(file, head, path, described)
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       flat |= tensors.split(file.read(found[name]), keys)
   return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _head_found(
+  file: weights.Tensors,
+  head: Head,
+  path: pathlib.Path,
+  described: Mapping[str, Any],
+) -> tuple[Stored, Mapping[str, str]]:
+  """Which tensors hold a head, and how each is called in the file."""
+  shapes = _head_shapes(head, description.config_of(path, described))
+  family = description.family_of(path, described)
+  wanted = _head_stored(family, head, shapes)
+  found = {n: s for n in wanted if (s := matching.ending(file, n)) is not None}
+  matching.check_shapes(file, wanted, found, shapes)
+  return wanted, found
 
 
 def save(

@@ -41,7 +41,9 @@ class Tensors:
   """
 
   def __init__(
-    self, source: pathlib.Path, shards: Mapping[pathlib.Path, object]
+    self,
+    source: pathlib.Path,
+    shards: Mapping[pathlib.Path, safetensors.safe_open],
   ) -> None:
     self.source = source
     self.metadata: dict[str, str] = {}
@@ -160,14 +162,14 @@ def _shards(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
   placed = read_json(index).get("weight_map")
   if not isinstance(placed, dict) or not placed:
     raise WeightsError(f"{index} has no weight_map; fetch it again")
-  names = sorted(set(placed.values()))
+  names = {str(name) for name in placed.values()}
   for name in names:
     # A name could point anywhere: a folder is read, and nothing outside of it.
-    if not isinstance(name, str) or pathlib.PurePath(name).name != name:
+    if pathlib.PurePath(name).name != name:
       raise WeightsError(
         f"{index} names a shard {name!r}, not a file beside it; fetch it again"
       )
-  return tuple(_checked(index.parent / name) for name in names)
+  return tuple(_checked(index.parent / name) for name in sorted(names))
 
 
 def _checked(file: pathlib.Path) -> pathlib.Path:

@@ -49,7 +49,7 @@ def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
     rows = math.prod(leading)
     total += encoder(model.transformer, rows, length)
     if isinstance(model, CrossEncoder):
-      D, head = model.transformer.width, model.shape_of_head
+      D, head = model.transformer.width, model.head
       total += 2 * rows * D * (head.labels + (D if head.hidden else 0))
     if isinstance(model, LateInteraction):
       total += 2 * rows * length * model.transformer.width * model.projection

@@ -24,7 +24,7 @@ class _Base:
 
   Attributes:
     weights: "" draws random ones, "packaged" takes those of the `quickstart`
-      extra, anything else is a folder with config.json and model.safetensors.
+      extra, "packaged:all-mpnet-base-v2" those of `make mpnet`, anything else is a folder with config.json and model.safetensors.
     layers: indices of the weights' layers to keep; () keeps all.
     width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
       shape; 0 is not given. The first four are needed where `weights` is "";

@@ -5,6 +5,7 @@ distilbert   DistilBERT's weights under BERT's names
 attention    a kernel for TPU cores, and the plain path
 texts        from a batch's texts to tokens, and from token states to vectors
 dual         a text as one vector
+matryoshka   the same, of which the first coordinates count
 late         a text as a vector for each token
 cross        a query and a passage, or two, read together
 hf           weights in and out, as safetensors

@@ -54,6 +54,11 @@ class DualEncoder:
         "similarity='cosine'"
       )
 
+  @property
+  def vector_width(self) -> int:
+    """Coordinates of an embedding."""
+    return self.transformer.width
+
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters: {"encoder"} when tied, else {"query", "passage"}."""
     if self.tied:

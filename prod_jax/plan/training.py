@@ -28,7 +28,13 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
     model = job.model_of("teacher")
     (trained_models if stage.joint else frozen_models).append(model)
     teacher = shapes_of(model)
-  params, frozen = train.trees(stage, shapes_of(student), teacher, lambda x: x)
+  params, frozen = train.trees(
+    stage,
+    shapes_of(student),
+    teacher,
+    jax.eval_shape(lambda: train.beside(job)),
+    lambda x: x,
+  )
   step, first_state = train.step_of(job)
   state = jax.eval_shape(first_state, params)
   batch = batches.training(job)

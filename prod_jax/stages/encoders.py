@@ -89,8 +89,8 @@ def weights_folder(
   Raises:
     ConfigError: they are not there; `where` is the key.
   """
-  if model.weights == "packaged":
-    return packaged.model_folder()
+  if model.weights in packaged.FOLDERS:
+    return packaged.FOLDERS[model.weights]()
   folder = pathlib.Path(model.weights)
   missing = [n for n in (hf.CONFIG, hf.WEIGHTS) if not (folder / n).is_file()]
   if missing:

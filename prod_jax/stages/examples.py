@@ -73,8 +73,10 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    scored = isinstance(job.source("scores"), kinds.Score)
-    return offered._replace(teacher="scores" if scored else "embeddings")
+    if isinstance(job.source("scores"), kinds.Score):
+      return offered._replace(teacher="scores")
+    width = job.encoder_of("scores").vector_width
+    return offered._replace(teacher="embeddings", width=width)
   return offered
 
 

@@ -6,7 +6,7 @@ downloaded first.
 
 import pathlib
 
-from prod_jax import strict
+from prod_jax import packaged, strict
 from prod_jax.config import Config
 from prod_jax.stages import encoders
 
@@ -17,7 +17,7 @@ def check(config: Config) -> None:
     if model.weights:
       encoders.weights_folder(model, f"config.models.{name}.weights")
   folder = config.data.tokenizer
-  if folder != "packaged" and not pathlib.Path(folder).is_dir():
+  if folder not in packaged.FOLDERS and not pathlib.Path(folder).is_dir():
     raise strict.ConfigError(
       f"config.data.tokenizer is {folder!r}, and there is no such folder; it "
       "takes one with tokenizer.json or vocab.txt"

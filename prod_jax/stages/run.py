@@ -17,7 +17,7 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf
+from prod_jax.models import DualEncoder, Encoder, build, hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -98,9 +98,8 @@ class Run:
   @functools.cached_property
   def tokenizer(self) -> tokens.Tokenizer:
     folder = self.config.data.tokenizer
-    return tokens.load_tokenizer(
-      packaged.model_folder() if folder == "packaged" else pathlib.Path(folder)
-    )
+    named = packaged.FOLDERS.get(folder, lambda: pathlib.Path(folder))
+    return tokens.load_tokenizer(named())
 
   @functools.cached_property
   def tokens(self) -> tokens.TokenisedDataset:
@@ -233,6 +232,12 @@ class Job(Generic[S]):
     """The encoder that the train stage in a role trains."""
     return self.run.model(self.source(role).model)
 
+  def encoder_of(self, role: str) -> DualEncoder:
+    """The dual encoder of the encode stage in a role."""
+    model = self.run.model(self.run.stage(self.source(role).params).model)
+    assert isinstance(model, DualEncoder)  # as an encode stage has checked
+    return model
+
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its trained weights, on each device of this process."""
     # All processes make `tokens` together: where only one comes here, as in
@@ -301,4 +306,24 @@ class Job(Generic[S]):
       raise strict.ConfigError(
         f"{self.where}.candidates is {candidates!r}, but "
         f"{getattr(stage, role)} scored the lists of {scored!r}"
+      )
+
+  def check_widths(
+    self: "Job[kinds.Train | kinds.Evaluate]", model: Encoder
+  ) -> None:
+    """Raises ConfigError unless `widths` are widths of a model's vectors."""
+    widths, where = self.stage.widths, f"{self.where}.widths"
+    if not widths:
+      return
+    if not isinstance(model, DualEncoder):
+      raise strict.ConfigError(
+        f"{where} is {widths}; it cuts the one vector of a text, which a model "
+        "of kind dual has; leave it out"
+      )
+    whole = model.vector_width
+    falls = list(widths) == sorted(set(widths), reverse=True)
+    if not falls or widths[-1] < 1 or widths[0] > whole:
+      raise strict.ConfigError(
+        f"{where} is {widths}; it falls from at most {whole}, the width of the "
+        "model's vectors, to 1 at least"
       )

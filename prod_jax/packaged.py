@@ -2,8 +2,8 @@
 
 Two pretrained models arrive through PyPI, the small one of the quickstart and
 all-mpnet-base-v2, whose zip is divided between five packages and is unpacked
-once, by `make mpnet`. Files are found through the packages' metadata; their code
-is never imported. What is in the files is the business of batches/tokens.py and
+once, by `make mpnet`. Files are found through the packages' metadata; their
+code is never imported. What is in the files is the business of batches/tokens.py and
 models/hf.py.
 """
 
@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Callable, Mapping
 
 from prod_jax import parts
 
@@ -142,10 +141,3 @@ def check_sha256(path: pathlib.Path, expected: str) -> None:
       f"{path}: sha256 is {found}, expected {expected}; the file is damaged "
       "or of another version, install the package again"
     )
-
-
-# What a config's `weights` and `tokenizer` call these folders.
-FOLDERS: Mapping[str, Callable[[], pathlib.Path]] = {
-  "packaged": model_folder,
-  f"packaged:{MPNET}": mpnet_folder,
-}

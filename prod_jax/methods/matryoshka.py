@@ -23,9 +23,9 @@ from prod_jax.train.step import Loss, LossFn, Rng
 
 def student_of(student: DualEncoder, widths: Sequence[int]) -> DualEncoder:
   """The student as a method has to know it: cut where the widths cut it."""
-  if tuple(widths) in ((), (student.vector_width,)):
+  if tuple(widths) in ((), (student.width,)):
     return student
-  return cut(student, jnp.ones(student.vector_width, bool))
+  return cut(student, jnp.ones(student.width, bool))
 
 
 def make(
@@ -55,7 +55,7 @@ def make(
       loss_at = method.make(settings, cut(student, where_D), sources)
       return loss_at(params, frozen, batch, rng)
 
-    column_D = jnp.arange(student.vector_width)
+    column_D = jnp.arange(student.width)
     where_WD = jnp.stack([column_D < width for width in widths])
     loss_W, metrics = jax.vmap(at)(where_WD)
     first = {name: values[0] for name, values in metrics.items()}

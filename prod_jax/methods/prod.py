@@ -151,7 +151,7 @@ def beside(
   """The matrix to the teacher's width where there is one: {"projection"}."""
   if not _projects(settings, student, sources):
     return {}
-  shape = (student.vector_width, _teacher_width(sources))
+  shape = (student.width, _teacher_width(sources))
   kernel = jax.nn.initializers.lecun_normal()(key, shape, jnp.float32)
   return {"projection": {"kernel": kernel}}
 
@@ -215,7 +215,9 @@ def _teacher_embeddings(
     return batch.teacher_query_BD, batch.teacher_passage_BND
   teacher = scoring.in_step(sources)
   assert isinstance(teacher, DualEncoder)  # as `make` has seen
-  query_BD, passage_BND, _ = scoring.embed(teacher, frozen["teacher"], batch)
+  query_BD, passage_BND, _ = scoring.embed(
+    teacher, frozen["teacher"], batch.of_teacher()
+  )
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 
@@ -225,12 +227,12 @@ def _projects(settings: Settings, student: Encoder, sources: Sources) -> bool:
     return False
   assert isinstance(student, DualEncoder)  # as `_check` has seen
   width = _teacher_width(sources)
-  return isinstance(student, CutEncoder) or student.vector_width != width
+  return isinstance(student, CutEncoder) or student.width != width
 
 
 def _teacher_width(sources: Sources) -> int:
   if isinstance(sources.model, DualEncoder):
-    return sources.model.vector_width
+    return sources.model.width
   return sources.width
 
 

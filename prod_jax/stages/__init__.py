@@ -4,6 +4,7 @@ run        what all stages share, and the job of one
 sources    what a stage reads of earlier ones: one row a role
 examples   what the batches of a train stage are made of
 encoders   the shape of a model: of its weights, or as the config says
+tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
 splits     whether the data set has what the stages read of it
 train      from parameters and queries to trained parameters
@@ -74,14 +75,22 @@ def job_of(run: Run, name: str) -> Job[Any]:
   stages = run.config.stages
   # The order of the config is that of the run: no cycle can be written.
   before = list(stages)[: list(stages).index(name)]
-  read = sources.reads(stages[name])
+  read = sources.reads(stages[name], stages, run.config.models)
   for role, source in read.items():
     if source not in before:
       raise strict.ConfigError(
         f"config.stages.{name}.{role} is {source!r}, which is no stage before "
         f"it; those are: {', '.join(before) or 'none'}"
+        f"{_or_models(run, name, role)}"
       )
   inputs = {role: run.folder(source) for role, source in read.items()}
   job = Job(run, name, stages[name], inputs, run.folder(name))
   sources.check_kinds(job)
   return job
+
+
+def _or_models(run: Run, name: str, role: str) -> str:
+  """The models that a role may name too."""
+  if sources.MODEL not in sources.ROLES[run.stage(name).kind][role]:
+    return ""
+  return f"; or a model with weights: {', '.join(run.config.models)}"

@@ -4,10 +4,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from prod_jax import config, model_kinds, packaged, strict
+from prod_jax import config, model_kinds, strict
 from prod_jax.batches import rows
 from prod_jax.models import hf
+from prod_jax.models.families import FAMILIES
 from prod_jax.models.transformer import TransformerConfig
+from prod_jax.stages import folders
 
 
 def shape_of(
@@ -29,8 +31,8 @@ def shape_of(
       are too short for what the model reads.
   """
   longest = _longest(model, data)
-  if model.weights:
-    folder = weights_folder(model, f"{where}.weights")
+  folder = folders.settled(where, model).encoder
+  if folder:
     source, transformer = str(folder), _agreed(where, model, folder)
   else:
     source = where
@@ -44,13 +46,15 @@ def shape_of(
       type_vocab=model.type_vocab or 2,  # query and passage, as BERT's
     )
   # Positions and types behind the end of a table would be NaN in the step.
-  if longest > transformer.max_positions:
+  if longest > transformer.usable_positions:
     raise strict.ConfigError(
-      f"{source} has {transformer.max_positions} positions, and a model of "
+      f"{source} has {transformer.usable_positions} positions, and a model of "
       f"kind {model.kind} reads {longest} tokens; lower "
       "config.data.query_length or passage_length"
     )
-  if model.kind in ("cross", "pairwise") and transformer.type_vocab < 2:
+  types = FAMILIES[transformer.family].types
+  paired = model.kind in ("cross", "pairwise")
+  if types and paired and transformer.type_vocab < 2:
     raise strict.ConfigError(
       f"{source} has {transformer.type_vocab} token type, and a model of kind "
       f"{model.kind} tells query and passage apart by 2; set another "
@@ -81,27 +85,6 @@ def _check_row_length(
     )
 
 
-def weights_folder(
-  model: model_kinds.Model, where: str = "weights"
-) -> pathlib.Path:
-  """Where the weights of a model with weights are.
-
-  Raises:
-    ConfigError: they are not there; `where` is the key.
-  """
-  if model.weights in packaged.FOLDERS:
-    return packaged.FOLDERS[model.weights]()
-  folder = pathlib.Path(model.weights)
-  missing = [n for n in (hf.CONFIG, hf.WEIGHTS) if not (folder / n).is_file()]
-  if missing:
-    raise strict.ConfigError(
-      f"{where} is {model.weights!r}, and there is no {missing[0]} in it; it "
-      f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
-      "a config that names one says how to make it"
-    )
-  return folder
-
-
 def _longest(model: model_kinds.Model, data: config.Data) -> int:
   """Tokens of the longest row that a model reads."""
   if model.kind == "cross":
@@ -117,14 +100,14 @@ def _agreed(
   """The shape in `folder`, cut to the model's layers.
 
   Raises:
-    ConfigError: it is no BERT's, has not all those layers, or the config gives
-      a size too, and it is another one.
+    ConfigError: it is of no family we know, has not all those layers, or the
+      config gives a size too, and it is another one.
   """
   try:
     transformer = hf.read_config(folder)
   except ValueError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not the folder of a BERT: {error}"
+      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
     ) from error
   if model.layers:
     if max(model.layers) >= transformer.depth:
@@ -132,7 +115,10 @@ def _agreed(
         f"{where}.layers is {model.layers}, but {folder / hf.CONFIG} has "
         f"layers 0 to {transformer.depth - 1}"
       )
-    transformer = dataclasses.replace(transformer, depth=len(model.layers))
+    try:
+      transformer = transformer.cut(model.layers)
+    except ValueError as error:
+      raise strict.ConfigError(f"{where}.layers: {error}") from error
   for key in model_kinds.SHAPE:
     given, theirs = getattr(model, key), getattr(transformer, key)
     if given and given != theirs:

@@ -17,15 +17,22 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import DualEncoder, Encoder, build, hf
+from prod_jax.models import (
+  DualEncoder,
+  Encoder,
+  build,
+  hf,
+  sentence_transformers,
+)
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.sets import dataset as datasets
-from prod_jax.stages import encoders
+from prod_jax.stages import encoders, folders
+from prod_jax.stages import tokenizer as tokenizers
 
 PARAMS = "params.safetensors"
-# Keys of config.data that the fingerprints of set and tokenizer speak for.
+# Keys of config.data that the fingerprints of set and tokenizers speak for.
 _IN_FINGERPRINTS = (
   "path",
   "titles",
@@ -95,26 +102,88 @@ class Run:
     located = self.located
     return self.processes.first_then_others(lambda: located.open(self.beam))
 
-  @functools.cached_property
-  def tokenizer(self) -> tokens.Tokenizer:
-    folder = self.config.data.tokenizer
-    named = packaged.FOLDERS.get(folder, lambda: pathlib.Path(folder))
-    return tokens.load_tokenizer(named())
+  def tokenizer_of(self, model: str = "") -> tokens.Tokenizer:
+    """The tokenizer of a model, or that of the data for those without one."""
+    key, source = tokenizers.source_of(self.config, model)
+    if source not in self._tokenizers:
+      self._tokenizers[source] = tokenizers.load(key, source)
+    return self._tokenizers[source]
+
+  def tokens_of(self, model: str = "") -> tokens.TokenisedDataset:
+    """Passages and queries as a model reads them, cut to the longest length.
+
+    All processes make them together, and models that agree share them.
+    """
+    tokenizer, prompts = self.tokenizer_of(model), self._prompts(model)
+    key = (tokenizer.fingerprint, *sorted(prompts.items()))
+    if key not in self._tokens:
+      data, dataset = self.config.data, self.dataset
+      self._tokens[key] = self.processes.first_then_others(
+        lambda: tokens.tokenise_dataset(
+          dataset,
+          tokenizer,
+          self.workdir / "tokens",
+          title_join=data.title_join,
+          max_tokens=max(data.passage_length, data.query_length),
+          prompts=prompts,
+        )
+      )
+    return self._tokens[key]
+
+  def mask_id(self, model: str) -> int:
+    """The id of [MASK].
+
+    Raises:
+      ConfigError: the model's tokenizer has none.
+    """
+    mask = self.tokenizer_of(model).special.mask
+    if mask is None:
+      key, source = tokenizers.source_of(self.config, model)
+      raise strict.ConfigError(
+        f"{key}: the tokenizer of {source} has no mask token, and model "
+        f"{model} or what is made with it needs one; name its mask_token in "
+        "tokenizer_config.json"
+      )
+    return mask
+
+  def reads_alike(
+    self, model: str, other: str, texts: Sequence[str] = ("query", "passage")
+  ) -> bool:
+    """Whether two models have the same tokens of the same texts."""
+    one, two = self._prompts(model), self._prompts(other)
+    if any(one.get(text) != two.get(text) for text in texts):
+      return False
+    sources = {
+      tokenizers.source_of(self.config, name)[1] for name in (model, other)
+    }
+    if len(sources) == 1:
+      return True
+    # A plan may be made without them.
+    return all(map(tokenizers.is_here, sources)) and (
+      self.tokenizer_of(model).fingerprint
+      == self.tokenizer_of(other).fingerprint
+    )
+
+  def check_tokenizer(self, model: str) -> None:
+    """Raises ConfigError where it has more tokens than the model embeds."""
+    rows = self.model(model).transformer.vocab_size
+    tokenizer = self.tokenizer_of(model)
+    tokenizers.check_rows(self.config, model, tokenizer, rows)
 
   @functools.cached_property
-  def tokens(self) -> tokens.TokenisedDataset:
-    """Tokens of passages and queries, cut to the configured lengths."""
-    data = self.config.data
-    dataset = self.dataset
-    return self.processes.first_then_others(
-      lambda: tokens.tokenise_dataset(
-        dataset,
-        self.tokenizer,
-        self.workdir / "tokens",
-        title_join=data.title_join,
-        max_tokens=max(data.passage_length, data.query_length),
-      )
-    )
+  def _tokenizers(self) -> dict[str, tokens.Tokenizer]:
+    return {}
+
+  @functools.cached_property
+  def _tokens(self) -> dict[tuple, tokens.TokenisedDataset]:
+    return {}
+
+  def _prompts(self, model: str) -> dict[str, str]:
+    """What stands in front of the texts of a model, where anything does."""
+    section = self.settled(model).model if model else None
+    if not isinstance(section, model_kinds.Dual | model_kinds.Late):
+      return {}
+    return {text: prompt for text, prompt in section.prompts.items() if prompt}
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
@@ -133,30 +202,53 @@ class Run:
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
-    model = self.model_config(name)
+    where, settled = f"config.models.{name}", self.settled(name)
     transformer = encoders.shape_of(
-      f"config.models.{name}",
-      model,
+      where,
+      self.model_config(name),
       self.config.data,
-      lambda: self.tokenizer.vocab_size,
+      lambda: self.tokenizer_of(name).vocab_size,
     )
+    folders.check_lengths(where, settled.described, self.config.data)
+    dense = settled.described.dense if settled.described else ()
     return build.encoder_of(
-      model, transformer, lambda: self.tokenizer.special.mask
+      settled.model,
+      transformer,
+      lambda: self.mask_id(name),
+      tuple(layer for layer, _ in dense),
+      settled.head,
     )
+
+  def settled(self, name: str) -> folders.Settled:
+    """A model, with what its folder of weights says of it filled in."""
+    return folders.settled(f"config.models.{name}", self.model_config(name))
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
-    A loaded encoder fills every tower; heads and projections are drawn.
+    A loaded encoder fills every tower; a head or projection that the folder
+    has not is drawn.
     """
-    model, encoder = self.model_config(name), self.model(name)
-    key = jax.random.key(seed)
-    if not model.weights:
+    settled, encoder = self.settled(name), self.model(name)
+    key, layers = jax.random.key(seed), self.model_config(name).layers
+    if settled.encoder is None:
       return encoder.init(key)
-    folder = encoders.weights_folder(model)
-    tower = hf.load(folder, encoder.transformer, layers=model.layers or None)
-    logging.info("model %s: weights of %s", name, folder)
-    return build.init_around(encoder, tower, key)
+    tower = hf.load(settled.encoder, encoder.transformer, layers=layers or None)
+    loaded = {}
+    if settled.head:
+      loaded["head"] = hf.load_head(settled.encoder, settled.head)
+    if settled.described and settled.described.dense:
+      loaded["dense"] = sentence_transformers.load_dense(settled.described)
+    params = build.init_around(encoder, tower, loaded, key)
+    drawn = sorted(params.keys() - loaded.keys() - build.TOWERS)
+    logging.info(
+      "model %s: weights of %s%s%s",
+      name,
+      settled.encoder,
+      f" with its {' and '.join(loaded)}" if loaded else "",
+      f"; it has no {' and '.join(drawn)}, which is drawn" if drawn else "",
+    )
+    return params
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -165,23 +257,29 @@ class Run:
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
     model = self.model_config(name)
-    weights = encoders.weights_folder(model) if model.weights else None
+    files = folders.files(model) if model.weights else ()
     return {
       "model": strict.plain(model),
-      "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
+      "weights": " ".join(map(packaged.sha256, files)),
     }
 
-  def data_fingerprint(self) -> dict[str, Any]:
-    """All that decides the tokens a stage sees."""
+  def data_fingerprint(self, *models: str) -> dict[str, Any]:
+    """All that decides the tokens that a stage's models see."""
     return {
       "dataset": self.located.fingerprint,
-      "tokenizer": self.tokenizer.fingerprint,
+      "tokenizers": [self.tokenizer_of(name).fingerprint for name in models],
+      "prompts": [self._prompts(name) for name in models],
       "data": {
         k: v
         for k, v in strict.plain(self.config.data).items()
         if k not in _IN_FINGERPRINTS
       },
     }
+
+  def model_name(self, name: str) -> str:
+    """The model of a name: a train stage's, or the one so called."""
+    stages = self.config.stages
+    return self.stage(name).model if name in stages else name
 
   def model_config(self, name: str) -> model_kinds.Model:
     """What the config says of a model.
@@ -228,9 +326,24 @@ class Job(Generic[S]):
     """What the config says of the stage in a role."""
     return self.run.stage(getattr(self.stage, role))
 
+  def model_name(self, role: str) -> str:
+    """The model in a role: the one that a stage trains, or itself."""
+    return self.run.model_name(getattr(self.stage, role))
+
   def model_of(self, role: str) -> Encoder:
-    """The encoder that the train stage in a role trains."""
-    return self.run.model(self.source(role).model)
+    """The encoder of that model."""
+    return self.run.model(self.model_name(role))
+
+  def params_of(self, role: str) -> Any:
+    """Its weights: those that the stage left, or its own."""
+    if role in self.inputs:
+      return self.run.trained_params(self.inputs[role])
+    # Nothing is drawn: `sources.check_own` has seen that all is there.
+    return self.run.first_params(self.model_name(role), seed=0)
+
+  def tokens_of(self, role: str) -> tokens.TokenisedDataset:
+    """Passages and queries as that model reads them."""
+    return self.run.tokens_of(self.model_name(role))
 
   def encoder_of(self, role: str) -> DualEncoder:
     """The dual encoder of the encode stage in a role."""
@@ -239,13 +352,11 @@ class Job(Generic[S]):
     return model
 
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
-    """The same with its trained weights, on each device of this process."""
-    # All processes make `tokens` together: where only one comes here, as in
-    # reranking, all have asked for them before.
+    """The same with its weights, on each device of this process."""
     return FrozenModel(
       model=self.model_of(role),
-      copies=sharding.copies(self.run.trained_params(self.inputs[role])),
-      special=self.run.tokens.special,
+      copies=sharding.copies(self.params_of(role)),
+      special=self.run.tokenizer_of(self.model_name(role)).special,
       data=self.run.config.data,
       batch_tokens=self.stage.batch_tokens,
     )
@@ -279,11 +390,12 @@ class Job(Generic[S]):
     return blocks.gather(paths, names, processes) if processes.first else None
 
   def check_trains(self, role: str, allowed: Sequence[str]) -> None:
-    """Raises ConfigError unless the model trained there is of these kinds."""
-    kind = self.run.model_config(self.source(role).model).kind
+    """Raises ConfigError unless the model in a role is of these kinds."""
+    kind = self.run.model_config(self.model_name(role)).kind
     if kind not in allowed:
+      means = "which trains" if role in self.inputs else "which is"
       raise strict.ConfigError(
-        f"{self.where}.{role} is {getattr(self.stage, role)!r}, which trains a "
+        f"{self.where}.{role} is {getattr(self.stage, role)!r}, {means} a "
         f"model of kind {kind}; it takes one of kind {' or '.join(allowed)}"
       )
 
@@ -320,7 +432,7 @@ class Job(Generic[S]):
         f"{where} is {widths}; it cuts the one vector of a text, which a model "
         "of kind dual has; leave it out"
       )
-    whole = model.vector_width
+    whole = model.width
     falls = list(widths) == sorted(set(widths), reverse=True)
     if not falls or widths[-1] < 1 or widths[0] > whole:
       raise strict.ConfigError(

@@ -33,8 +33,11 @@ _BESIDE = 1  # makes another key of the stage's seed than the model's
 
 def fingerprint(job: Job[kinds.Train]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
+  models = [job.stage.model]
+  if job.stage.teacher:
+    models.append(job.model_name("teacher"))
   return {
-    **job.run.data_fingerprint(),
+    **job.run.data_fingerprint(*models),
     **job.run.model_fingerprint(job.stage.model),
     "seed": job.seed,
   }
@@ -204,7 +207,7 @@ def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
     if stage.init
     else run.first_params(stage.model, job.seed)
   )
-  teacher = run.trained_params(job.inputs["teacher"]) if stage.teacher else None
+  teacher = job.params_of("teacher") if stage.teacher else None
   # Copied: an anchor that shared arrays with the state would be donated too.
   return trees(stage, params, teacher, beside(job), np.array)
 

@@ -13,12 +13,12 @@ MASK = 4
 
 
 def model_of(config, **changes):
-  return LateInteraction(**{"bert": config, "tied": True, **changes})
+  return LateInteraction(**{"transformer": config, "tied": True, **changes})
 
 
 @pytest.fixture
 def config(variant):
-  """One layer: that there are more is the business of bert_test.py."""
+  """One layer: that there are more is the business of transformer_test.py."""
   return variant(depth=1)
 
 

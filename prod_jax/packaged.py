@@ -3,8 +3,8 @@
 Two pretrained models arrive through PyPI, the small one of the quickstart and
 all-mpnet-base-v2, whose zip is divided between five packages and is unpacked
 once, by `make mpnet`. Files are found through the packages' metadata; their
-code is never imported. What is in the files is the business of batches/tokens.py and
-models/hf.py.
+code is never imported. What is in the files is the business of
+batches/tokens.py and models/hf.py.
 """
 
 import functools

@@ -12,6 +12,7 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 
 class Joined(io.RawIOBase):
@@ -45,7 +46,7 @@ class Joined(io.RawIOBase):
   def tell(self) -> int:
     return self._at
 
-  def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+  def readinto(self, buffer: Any) -> int:
     if self._at >= self._starts[-1]:
       return 0
     part = bisect.bisect_right(self._starts, self._at) - 1

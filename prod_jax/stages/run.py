@@ -347,7 +347,7 @@ class Job(Generic[S]):
 
   def encoder_of(self, role: str) -> DualEncoder:
     """The dual encoder of the encode stage in a role."""
-    model = self.run.model(self.run.stage(self.source(role).params).model)
+    model = self.run.model(self.run.model_name(self.source(role).params))
     assert isinstance(model, DualEncoder)  # as an encode stage has checked
     return model
 

@@ -116,10 +116,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     metrics = {"ce": ce_B.mean()}
     if settings.soft:
       if settings.kd == "bi_logit":
+        own_query, own_passage = (
+          project(params, x) if projects else x for x in (query, passage)
+        )
+        to = _teacher_embeddings(sources, frozen, batch)
         kd_B = hidden.embedding_mse(
-          *(project(params, x) if projects else x for x in (query, passage)),
-          *_teacher_embeddings(sources, frozen, batch),
-          where=batch.where_BN,
+          own_query, own_passage, *to, where=batch.where_BN
         )
       else:
         z_BX = scoring.teacher_scores(
@@ -151,6 +153,7 @@ def beside(
   """The matrix to the teacher's width where there is one: {"projection"}."""
   if not _projects(settings, student, sources):
     return {}
+  assert isinstance(student, DualEncoder)  # as `_projects` has seen
   shape = (student.width, _teacher_width(sources))
   kernel = jax.nn.initializers.lecun_normal()(key, shape, jnp.float32)
   return {"projection": {"kernel": kernel}}

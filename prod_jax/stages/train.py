@@ -17,7 +17,7 @@ from prod_jax.batches import loader
 from prod_jax.batches.assemble import Examples
 from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
-from prod_jax.models import Encoder, hf
+from prod_jax.models import DualEncoder, Encoder, hf
 from prod_jax.stages import examples, sources
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
@@ -233,6 +233,7 @@ def _loss_fn(job: Job[kinds.Train]) -> LossFn:
   stage, method = job.stage, _method(job)
   settings, student, offered = _made(job)
   if stage.widths:
+    assert isinstance(student, DualEncoder)  # as `check_widths` has seen
     return matryoshka.make(method, settings, student, offered, stage.widths)
   return method.make(settings, student, offered)
 

@@ -6,6 +6,7 @@ examples   what the batches of a train stage are made of
 encoders   the shape of a model: of its weights, or as the config says
 tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
+widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
 train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings

@@ -14,6 +14,7 @@ from prod_jax import kinds, metrics, strict
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.sets import answers
+from prod_jax.stages import widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -38,7 +39,7 @@ def check(job: Job[kinds.Evaluate]) -> None:
         "measures another model; leave one of them out"
       )
   if stage.widths:
-    job.check_widths(job.encoder_of("encoded"))
+    widths.check(job, widths.encoder_of(job, "encoded"))
   try:
     if stage.relevance == "answers":
       answers.check_metrics(stage.metrics)
@@ -86,7 +87,7 @@ def _cut(
   job: Job[kinds.Evaluate], vectors: np.ndarray | encode.Shards, width: int
 ) -> encode.Cut:
   """The first coordinates of the vectors of `encoded`."""
-  cosine = job.encoder_of("encoded").similarity == "cosine"
+  cosine = widths.encoder_of(job, "encoded").similarity == "cosine"
   return encode.Cut(vectors, width, keeps_length=cosine)
 
 

@@ -16,7 +16,7 @@ from prod_jax.batches.packing import Grouping
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
-from prod_jax.stages import sources
+from prod_jax.stages import sources, widths
 from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
@@ -78,7 +78,7 @@ def offered(job: TrainJob) -> Sources:
   if stage.scores:
     if isinstance(job.source("scores"), kinds.Score):
       return offered._replace(teacher="scores")
-    width = job.encoder_of("scores").width
+    width = widths.encoder_of(job, "scores").width
     return offered._replace(teacher="embeddings", width=width)
   return offered
 

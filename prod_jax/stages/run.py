@@ -18,7 +18,6 @@ from absl import logging
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
 from prod_jax.models import (
-  DualEncoder,
   Encoder,
   build,
   hf,
@@ -345,12 +344,6 @@ class Job(Generic[S]):
     """Passages and queries as that model reads them."""
     return self.run.tokens_of(self.model_name(role))
 
-  def encoder_of(self, role: str) -> DualEncoder:
-    """The dual encoder of the encode stage in a role."""
-    model = self.run.model(self.run.model_name(self.source(role).params))
-    assert isinstance(model, DualEncoder)  # as an encode stage has checked
-    return model
-
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its weights, on each device of this process."""
     return FrozenModel(
@@ -418,24 +411,4 @@ class Job(Generic[S]):
       raise strict.ConfigError(
         f"{self.where}.candidates is {candidates!r}, but "
         f"{getattr(stage, role)} scored the lists of {scored!r}"
-      )
-
-  def check_widths(
-    self: "Job[kinds.Train | kinds.Evaluate]", model: Encoder
-  ) -> None:
-    """Raises ConfigError unless `widths` are widths of a model's vectors."""
-    widths, where = self.stage.widths, f"{self.where}.widths"
-    if not widths:
-      return
-    if not isinstance(model, DualEncoder):
-      raise strict.ConfigError(
-        f"{where} is {widths}; it cuts the one vector of a text, which a model "
-        "of kind dual has; leave it out"
-      )
-    whole = model.width
-    falls = list(widths) == sorted(set(widths), reverse=True)
-    if not falls or widths[-1] < 1 or widths[0] > whole:
-      raise strict.ConfigError(
-        f"{where} is {widths}; it falls from at most {whole}, the width of the "
-        "model's vectors, to 1 at least"
       )

@@ -18,7 +18,7 @@ from prod_jax.batches.assemble import Examples
 from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
-from prod_jax.stages import examples, sources
+from prod_jax.stages import examples, sources, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -59,7 +59,7 @@ def check(job: Job[kinds.Train]) -> None:
   if "anchor" in job.inputs:
     _check_anchor(job)
   examples.check(job)
-  job.check_widths(job.run.model(stage.model))
+  widths.check(job, job.run.model(stage.model))
   job.run.check_mesh(job.where, stage.model)
   for key in ("accumulation", "chunks"):
     if getattr(stage, key) < 1:
@@ -233,7 +233,7 @@ def _loss_fn(job: Job[kinds.Train]) -> LossFn:
   stage, method = job.stage, _method(job)
   settings, student, offered = _made(job)
   if stage.widths:
-    assert isinstance(student, DualEncoder)  # as `check_widths` has seen
+    assert isinstance(student, DualEncoder)  # as `widths.check` has seen
     return matryoshka.make(method, settings, student, offered, stage.widths)
   return method.make(settings, student, offered)
 

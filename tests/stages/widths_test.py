@@ -10,6 +10,7 @@ from prod_jax.models import LateInteraction
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
 from prod_jax.stages import evaluate, train
+from prod_jax.stages import widths as stage_widths
 from prod_jax.stages.run import Job, Run
 from tests.sets import published
 
@@ -116,4 +117,4 @@ def test_vectors_of_tokens_are_not_cut(run):
   transformer = run.model("student").transformer
   model = LateInteraction(transformer, tied=True)
   with pytest.raises(strict.ConfigError, match="of kind dual"):
-    Job(run, "one", late, {}, run.workdir).check_widths(model)
+    stage_widths.check(Job(run, "one", late, {}, run.workdir), model)

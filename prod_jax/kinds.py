@@ -34,6 +34,8 @@ class Train:
     anchor: what the student scored as this stage began: a mine stage made
       with the same parameters gives it cached, "start" runs a frozen copy in
       the step, "" is none.
+    widths: the loss is the sum of those over the first w coordinates of the
+      student's vectors, for each w; () is the whole vector. For kind dual.
     negatives: how many a query gets besides its positive; "groups" brings its
       own number.
     sampling: how they are drawn from the lists, see `batches.draws`: "random";
@@ -69,6 +71,7 @@ class Train:
   pairs: str = ""
   dark: str = ""
   clusters: str = ""
+  widths: tuple[int, ...] = ()
   negatives: int = 0
   sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
     "random"
@@ -248,6 +251,8 @@ class Evaluate:
       the metrics hit and mrr only.
     relevant: lowest grade that counts as relevant in binary metrics.
     indexes: kinds of index to retrieve with; "exact" is always measured.
+    widths: measures the first w coordinates of all vectors too, for each w,
+      with exact search.
   """
 
   kind: Literal["evaluate"]
@@ -259,6 +264,7 @@ class Evaluate:
   relevance: Literal["labels", "answers"] = "labels"
   relevant: int = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
+  widths: tuple[int, ...] = ()
   metrics: tuple[str, ...] = (
     "mrr@10",
     "ndcg@10",

@@ -6,6 +6,7 @@ positions              masks, rotary positions and biases by distance
 attention              a kernel for TPU cores
 texts                  from texts to tokens, and from token states to vectors
 dual                   a text as one vector
+matryoshka             the same, of which the first coordinates count
 late                   a text as a vector for each token
 cross                  a query and a passage, or two, read together
 families               what each family calls its fields and its weights

@@ -103,6 +103,19 @@ class Run:
     found = self.measured.get(train_stage)
     return found.values.get(metric) if found else None
 
+  def cut(self, train_stage: str, metric: str) -> dict[int, float]:
+    """A metric of the first coordinates alone, by how many they are."""
+    found = self.measured.get(train_stage)
+    return {
+      row["width"]: row["value"]
+      for row in self.results
+      if found
+      and row["stage"] == found.stage
+      and row["metric"] == metric
+      and row.get("width")
+      and is_number(row["value"])
+    }
+
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
     while name in self.stages:
@@ -194,6 +207,8 @@ def _measured(
   found: dict[str, Measured] = {}
   for row in results:
     if row["index"] not in _QUOTED or row["split"] != split:
+      continue
+    if row.get("width"):
       continue
     if not is_number(row["value"]):
       continue

@@ -125,9 +125,10 @@ def scope(run: record.Run) -> str:
 
 
 def notes(run: record.Run) -> list[str]:
-  """The lines under a table: what was reranked, and the gap closed."""
+  """The lines under a table: reranked, cut vectors, and the gap closed."""
   reranked = [n for n, found in run.measured.items() if found.index == "rerank"]
-  return [_reranked(run, reranked)] * bool(reranked) + [gap_text(gap(run))]
+  said = [_reranked(run, reranked)] * bool(reranked)
+  return [*said, *_cut(run), gap_text(gap(run))]
 
 
 def gap(run: record.Run) -> Gap | None:
@@ -186,6 +187,20 @@ def _reranked(run: record.Run, names: Sequence[str]) -> str:
     f"reranked: {', '.join(names)} ordered {lists}; their recall is that of "
     "these lists"
   )
+
+
+def _cut(run: record.Run) -> list[str]:
+  """A line for each train stage that was measured at several widths."""
+  lines = []
+  for name in run.measured:
+    values = run.cut(name, record.HEADLINE).items()
+    at = ", ".join(f"{number(value)} at {width}" for width, value in values)
+    whole = number(run.value(name, record.HEADLINE))
+    if at:
+      lines.append(
+        f"vectors cut: {name} has MRR@10 {whole} with all coordinates, {at}"
+      )
+  return lines
 
 
 def _markdown(run: record.Run) -> str:

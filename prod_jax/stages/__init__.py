@@ -7,6 +7,7 @@ encoders   the shape of a model: of its weights, or as the config says
 folders    where the weights of a model are, and what is said beside them
 tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
+widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
 train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings

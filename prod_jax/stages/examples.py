@@ -16,7 +16,7 @@ from prod_jax.batches.packing import Grouping
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
-from prod_jax.stages import sources
+from prod_jax.stages import sources, widths
 from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
@@ -76,8 +76,10 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    scored = isinstance(job.source("scores"), kinds.Score)
-    return offered._replace(teacher="scores" if scored else "embeddings")
+    if isinstance(job.source("scores"), kinds.Score):
+      return offered._replace(teacher="scores")
+    width = widths.encoder_of(job, "scores").width
+    return offered._replace(teacher="embeddings", width=width)
   return offered
 
 

@@ -17,7 +17,12 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf, sentence_transformers
+from prod_jax.models import (
+  Encoder,
+  build,
+  hf,
+  sentence_transformers,
+)
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel

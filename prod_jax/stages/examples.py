@@ -20,6 +20,8 @@ from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
 
+_OF_LISTS = kinds.Score | kinds.Imported  # whose scores are of lists
+
 
 def check(job: TrainJob) -> None:
   """Raises ConfigError for sources that do not go together.
@@ -33,7 +35,7 @@ def check(job: TrainJob) -> None:
     )
   if stage.joint and not stage.teacher:
     raise strict.ConfigError(f"{where}.joint needs a teacher in the step")
-  scored = isinstance(stages.get(stage.scores), kinds.Score)
+  scored = isinstance(stages.get(stage.scores), _OF_LISTS)
   if stage.second and scored:
     raise strict.ConfigError(
       f"{where}.second goes with a dual-encoder teacher; set scores to an "
@@ -44,7 +46,7 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
     )
   if stage.sampling == "simans" and isinstance(
-    stages.get(stage.candidates), kinds.Provided
+    _made(job, stage.candidates), kinds.Provided
   ):
     raise strict.ConfigError(
       f"{where}.sampling='simans' draws by the retriever's scores, and lists "
@@ -57,6 +59,14 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "
       "scores to a score stage"
     )
+
+
+def _made(job: TrainJob, name: str) -> kinds.Stage | None:
+  """The stage that made some lists, where another one has scored them."""
+  found = job.run.config.stages.get(name)
+  if isinstance(found, kinds.Imported) and found.candidates:
+    return _made(job, found.candidates)
+  return found
 
 
 def offered(job: TrainJob) -> Sources:
@@ -73,7 +83,7 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    scored = isinstance(job.source("scores"), kinds.Score)
+    scored = isinstance(job.source("scores"), _OF_LISTS)
     return offered._replace(teacher="scores" if scored else "embeddings")
   return offered
 
@@ -110,6 +120,7 @@ def examples(job: TrainJob) -> Examples:
     data=run.config.data,
     negatives=job.stage.negatives,
     sampling=sampling_of(job),
+    copies=_copies(job, len(positives)),
     cluster_Q=_clusters(job, rows),
     **carried(job),
     **cached,
@@ -153,6 +164,17 @@ def carried(job: TrainJob) -> dict[str, Any]:
     "pair": "cross" in model_kinds,
     "triple": "pairwise" in model_kinds,
   }
+
+
+def _copies(job: TrainJob, queries: int) -> list[tuple[int, ...]]:
+  """What is not to be drawn from the whole collection, where it is drawn."""
+  if job.stage.candidates or not job.stage.negatives:
+    return []
+  run = job.run
+  found = run.processes.first_then_others(
+    lambda: run.dataset.copies_of("train")
+  )
+  return found.by_query(queries)
 
 
 def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:

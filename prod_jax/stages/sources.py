@@ -125,20 +125,23 @@ def _read(path: Any) -> np.ndarray:
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
+_ANY_LISTS = {"mine": None, "provided": None, "imported": None}
+_ANY_SCORES = {"score": None, "imported": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
 # where that is nothing, or parameters or rows that the stage reads by itself.
 ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "train": {
     "init": {"train": None},
-    "candidates": {"mine": _LISTS, "provided": _LISTS},
+    "candidates": {"mine": _LISTS, "provided": _LISTS, "imported": _LISTS},
     "queries": {"divide": None},
     "teacher": {"train": None},
     "scores": {
       "score": _SCORES,
+      "imported": _SCORES,
       "encode": Source("teacher", _load_embeddings, _shape_embeddings),
     },
-    "second": {"score": _SCORES},
+    "second": {"score": _SCORES, "imported": _SCORES},
     "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},
     "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
     "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
@@ -147,20 +150,18 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "encode": {"params": {"train": None}},
   "mine": {"encoded": {"encode": None}},
   "provided": {},
-  "score": {
-    "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
+  "imported": {"candidates": _ANY_LISTS},
+  "score": {"params": {"train": None}, "candidates": _ANY_LISTS},
+  "divide": {
+    "scores": _ANY_SCORES,
+    "candidates": {"mine": None, "imported": None},
   },
-  "divide": {"scores": {"score": None}, "candidates": {"mine": None}},
   "compare": {
     "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
-    "scores": {"score": None},
+    "candidates": _ANY_LISTS,
+    "scores": _ANY_SCORES,
   },
-  "darken": {
-    "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
-  },
+  "darken": {"params": {"train": None}, "candidates": _ANY_LISTS},
   "cluster": {"encoded": {"encode": None}},
   "evaluate": {"encoded": {"encode": None}, "rerank": {"train": None}},
 }

@@ -156,7 +156,7 @@ def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, int]:
 
 
 def _with_missed(tidy: Tidy, labels: Labels) -> tuple[np.ndarray, ...]:
-  """Queries, passages, scores and labels, with labelled ones not in the file."""
+  """Queries, passages, scores and labels, with labels that the file lacks."""
   pairs = tidy.pairs
   codes = labels.codes()
   there = labels.code(pairs.query, pairs.passage)

@@ -1,15 +1,15 @@
 """python -m prod_jax.cli.lists --workdir=DIR --stage=NAME --to=FILE
 
-The lists of a mine, provided, imported or score stage, for another trainer. What
-FILE ends with says the form:
+The lists of a mine, provided, imported or score stage, for another trainer.
+What FILE ends with says the form:
 
   .jsonl         a line a query: query, pos, neg, their ids, and pos_scores and
                  neg_scores where there are scores
   .parquet       a row a pair: query_id, passage_id, score, rank, label
   .trec, .run    a TREC run
 
-A score stage brings the lists that it has scored. Data and config are those that
-the run has left in its working folder.
+A score stage brings the lists that it has scored. Data and config are those
+that the run has left in its working folder.
 """
 
 import json

@@ -83,9 +83,11 @@ class Dataset:
     )
     keys = copies.keys_of(shown, len(self.passages))
     if path:
-      with storage.whole_file(path, concurrent=True) as part:
-        with open(part, "wb") as file:
-          np.save(file, np.stack(keys), allow_pickle=False)
+      with (
+        storage.whole_file(path, concurrent=True) as part,
+        open(part, "wb") as file,
+      ):
+        np.save(file, np.stack(keys), allow_pickle=False)
     return keys
 
   def copies_of(self, split: str) -> copies.Copies:

@@ -75,12 +75,16 @@ def _find(path: pathlib.Path) -> Layout:
     raise DataError(f"{path}: is empty; expected {_TAKEN}")
   if first.lstrip().startswith("{"):
     return Layout(path, "json", texts=_has_texts(first))
+  if first.lstrip().startswith("["):
+    raise DataError(
+      f"{path}:1: a JSON list; expected {_TAKEN}. Write an object a line, as "
+      "jq -c '.[]' does"
+    )
   columns = first.split()
   if len(columns) == 6:
     return Layout(path, "run", 6, _RUN)
   if len(columns) not in _TSV:
-    what = "a JSON list" if first.startswith("[") else f"{len(columns)} columns"
-    raise DataError(f"{path}:1: {what}; expected {_TAKEN}")
+    raise DataError(f"{path}:1: {len(columns)} columns; expected {_TAKEN}")
   named = records.header(columns)
   if named is not None:
     return Layout(path, "tsv", len(columns), named, header=True)

@@ -50,11 +50,11 @@ class Names(NamedTuple):
     rows = self._by_id([ref.id for ref in refs])
     for at, table in enumerate(self.by_text):
       left = np.flatnonzero(rows < 0)
-      keys = [_key(refs[i], titled=at == 0) for i in left]
+      keys = [_key(refs[i], titled=at == 0) for i in left.tolist()]
       rows[left] = table.find(np.array(keys, np.uint64))
     left = np.flatnonzero(rows < 0)
     # A text of many words is no id, and would widen the table of them all.
-    bare = [refs[i] for i in left]
+    bare = [refs[i] for i in left.tolist()]
     rows[left] = self._by_id(
       ["" if r.id or len(r.text) > 200 else r.text for r in bare]
     )
@@ -84,7 +84,7 @@ def save(
 @functools.lru_cache(maxsize=2)
 def load(folder: pathlib.Path, kind: str) -> Names:
   """Maps what `save` wrote."""
-  texts = []
+  texts: list[Sorted] = []
   while (path := folder / f"text-{kind}-{len(texts)}.npy").exists():
     row = folder / f"row-{kind}-{len(texts)}.npy"
     texts.append(Sorted(*(np.load(p, mmap_mode="r") for p in (path, row))))

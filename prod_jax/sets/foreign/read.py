@@ -218,19 +218,19 @@ def _matched(said: Iterator[Said], folder: pathlib.Path) -> Found:
     roles.append(one.role)
   unknown: collections.Counter[str] = collections.Counter()
   examples = {}
-  rows = []
+  rows = {}
   for kind, refs in ((QUERIES, queries), (PASSAGES, passages)):
     # A query stands in many pairs, and is looked up once.
     once = [*dict.fromkeys(refs)]
     number = {ref: i for i, ref in enumerate(once)}
     of_once = names.load(folder, kind).rows(once)
     found = of_once[[number[ref] for ref in refs]] if refs else of_once
-    rows.append(found)
+    rows[kind] = found
     unknown[kind] = int((found < 0).sum())
     lost = itertools.islice(np.flatnonzero(of_once < 0), _EXAMPLES)
     examples[kind] = [_shown(once[i]) for i in lost]
-  there = (rows[0] >= 0) & (rows[1] >= 0)
-  pairs = _pairs(*rows, scores, roles)
+  there = (rows[QUERIES] >= 0) & (rows[PASSAGES] >= 0)
+  pairs = _pairs(rows[QUERIES], rows[PASSAGES], scores, roles)
   return Found(Pairs(*(x[there] for x in pairs)), unknown, examples)
 
 

@@ -38,7 +38,7 @@ def scale(scores: np.ndarray) -> Scale:
   saturated, spread = float(near.mean()), float(scores.std())
   if unit and (saturated > _SATURATED or spread > _WIDE):
     kind = "probability"
-  elif -1 <= least and most <= 1:
+  elif least >= -1 and most <= 1:
     kind = "cosine"
   else:
     kind = "logit"

@@ -1,7 +1,7 @@
 """A student learns from scores and lists that other tools made.
 
-    python -m prod_jax.main --config=configs/imported.py:data.path=DIR,\
-stages.teacher.path=scores.jsonl --workdir=runs/imported
+    python -m prod_jax.main --config=configs/imported.py:data.path=DIR \
+      --config.stages.teacher.path=scores.jsonl --workdir=runs/imported
 
 DIR is a folder in the MS MARCO layout, and the file has the scores of any
 teacher: a TREC run, lines of query id, passage id and score, JSON lines, or

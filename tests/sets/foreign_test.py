@@ -95,6 +95,18 @@ SAME = {
     },
     {"query": "when", "negative": "it goes at nine", "score": [-1]},
   ],
+  "st_scores": [
+    {"query": "how is tea made", "answer": ["10", "p2"], "scores": [2.5, 0.5]},
+    {"query": "when", "answer": ["it goes at nine"], "scores": [-1]},
+  ],
+  "st_mixed": [
+    {
+      "query": "how is tea made",
+      "positive": ["10", "p2"],
+      "scores": [2.5, 0.5],
+    },
+    {"query": "when", "docs": "it goes at nine", "score": -1},
+  ],
   "st_labels": [
     {"query": "how is tea made", "answer": ["10", "p2"], "labels": [1, 0]},
     {"query": "when", "docs": ["it goes at nine"], "labels": [0]},
@@ -175,8 +187,10 @@ def test_forms_that_say_the_same(file, found, form, name):
   without = [(q, p, None) for q, p, _ in SAID]
   assert plain(got.pairs) == (without if form == "st_labels" else SAID)
   assert not got.unknown.total() and got.examples["queries"] == []
-  if form not in ("run", "tsv", "header", "qid_pid", "beir_names"):
-    assert got.pairs.role.tolist() == [1, -1, -1]
+  neither = ("run", "tsv", "header", "qid_pid", "beir_names")
+  neither += ("st_scores", "st_mixed")
+  roles = [0, 0, 0] if form in neither else [1, -1, -1]
+  assert got.pairs.role.tolist() == roles
 
 
 @pytest.mark.parametrize("form", ["qid_pid", "tevatron", "flag"])

@@ -9,9 +9,9 @@ passage is an id, a text, or an object with these. Formats:
                          of docid, title, text; or positive_document_ids,
                          negative_document_ids
   sentence-transformers  anchor or query, positive, negative, or negative_1, …,
-                         with a list of scores beside them; anchor, passages and
-                         labels; and qid, pos, neg of its MS MARCO negatives,
-                         there by the system that found them
+                         with a list of scores beside them; anchor, a list of
+                         passages, and labels or scores; and qid, pos, neg of
+                         its MS MARCO negatives, by the system that found them
 """
 
 import math
@@ -111,11 +111,14 @@ def said(record: Any) -> list[Said]:
     several = [*_passages(record)]
   elif (scores := _first(record, _SCORES)) is not None:
     # sentence-transformers: one list for positives and negatives, in order.
-    values = scores if isinstance(scores, Sequence) else [scores]
+    values = scores if isinstance(scores, list | tuple) else [scores]
     if len(values) != len(several):
       raise Odd(f"{len(values)} scores for {len(several)} passages")
+    # Its labeled-list has the scores in the place of labels: positives and
+    # negatives are one list there, whatever that is called.
+    mixed = len(several) > 1 and all(role == POSITIVE for *_, role in several)
     several = [
-      (ref, number(value), role)
+      (ref, number(value), NEITHER if mixed else role)
       for (ref, _, role), value in zip(several, values, strict=True)
     ]
   return [Said(query, *one) for one in several]
@@ -149,10 +152,14 @@ Passage = tuple[Ref, float, int]
 
 
 def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
-  """Of an object with positives and negatives."""
+  """Of an object with several passages."""
   labels = _first(record, _LABELS)
-  if isinstance(labels, Sequence) and not isinstance(labels, str):
+  if isinstance(labels, list | tuple):
     yield from _labelled(record, labels)
+    return
+  listed = _first(record, _PASSAGE_TEXTS)
+  if isinstance(listed, list | tuple):
+    yield from ((*_passage(value), NEITHER) for value in listed)
     return
   for role, names, ids, scores in _SIDES:
     values = _flat(_first(record, names))

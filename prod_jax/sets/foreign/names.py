@@ -47,7 +47,7 @@ class Names(NamedTuple):
     An id counts before a text. What is given as a text may be an id, where no
     text is like it: files do not say which of the two a string is.
     """
-    rows = self._by_id([ref.id for ref in refs])
+    rows = self.rows_of_ids([ref.id for ref in refs])
     for at, table in enumerate(self.by_text):
       left = np.flatnonzero(rows < 0)
       keys = [_key(refs[i], titled=at == 0) for i in left.tolist()]
@@ -55,12 +55,13 @@ class Names(NamedTuple):
     left = np.flatnonzero(rows < 0)
     # A text of many words is no id, and would widen the table of them all.
     bare = [refs[i] for i in left.tolist()]
-    rows[left] = self._by_id(
+    rows[left] = self.rows_of_ids(
       ["" if r.id or len(r.text) > 200 else r.text for r in bare]
     )
     return rows
 
-  def _by_id(self, names: list[str]) -> np.ndarray:
+  def rows_of_ids(self, names: list[str]) -> np.ndarray:
+    """The same of ids alone; "" is none."""
     if not any(names):
       return np.full(len(names), -1)
     coded = np.array([name.encode("utf-8", "replace") for name in names])

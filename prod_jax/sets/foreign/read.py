@@ -7,8 +7,9 @@ import collections
 import functools
 import itertools
 import json
+import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,15 @@ class Found(NamedTuple):
   pairs: Pairs
   unknown: collections.Counter[str]
   examples: dict[str, list[str]]
+
+
+class _Named(NamedTuple):
+  """What a part of a file says, as columns; names are ids, or `Ref`."""
+
+  query: list[Any]
+  passage: list[Any]
+  score: list[float]
+  role: list[int]
 
 
 class _Part(NamedTuple):
@@ -112,13 +122,15 @@ def _read_block(
 ) -> _Part:
   faults = lines.Faults(layout.path, on_error)
   numbered = lines.read_block(block, faults)
-  parse = _of_object if layout.format == "json" else _of_columns
-  said = parse(layout, numbered, faults)
-  return _Part(_matched(said, folder), faults.skipped)
+  if layout.format == "json":
+    named = _columns(_of_object(numbered, faults))
+  else:
+    named = _of_columns(layout, numbered, faults)
+  return _Part(_matched(named, folder), faults.skipped)
 
 
 def _of_object(
-  layout: Layout, numbered: Iterator[tuple[int, str]], faults: lines.Faults
+  numbered: Iterator[tuple[int, str]], faults: lines.Faults
 ) -> Iterator[Said]:
   for number, line in numbered:
     try:
@@ -141,7 +153,9 @@ def _of_record(
 
 def _of_columns(
   layout: Layout, numbered: Iterator[tuple[int, str]], faults: lines.Faults
-) -> Iterator[Said]:
+) -> _Named:
+  # Such files have tens of millions of lines: no object is made for one.
+  named = _Named([], [], [], [])
   query, passage, score = layout.columns
   for number, line in numbered:
     if number == 1 and layout.header:
@@ -150,14 +164,19 @@ def _of_columns(
     if len(columns) != layout.width:
       faults.columns(number, len(columns), f"{layout.width}")
       continue
-    try:
-      value = None if score is None else float(columns[score])
-      value = records.number(value)
-    except ValueError:
-      what = f"score {columns[score or 0]!r} is not a number"
-      faults.add(number, "bad score", what, "correct it")
-      continue
-    yield Said(Ref(columns[query]), Ref(columns[passage]), value)
+    value = math.nan
+    if score is not None:
+      try:
+        value = records.number(float(columns[score]))
+      except ValueError:
+        what = f"score {columns[score]!r} is not a number"
+        faults.add(number, "bad score", what, "correct it")
+        continue
+    named.query.append(columns[query])
+    named.passage.append(columns[passage])
+    named.score.append(value)
+  named.role.extend([records.NEITHER] * len(named.query))
+  return named
 
 
 def _groups(path: pathlib.Path) -> list[tuple[int, int]]:
@@ -185,7 +204,7 @@ def _read_group(
       said = itertools.chain.from_iterable(
         _of_record(row + i, record, faults) for i, record in enumerate(rows)
       )
-      parts.append(_matched(said, folder))
+      parts.append(_matched(_columns(said), folder))
       row += len(rows)
   unknown = sum((part.unknown for part in parts), collections.Counter())
   examples = {
@@ -208,29 +227,33 @@ def _open(path: pathlib.Path) -> Any:
     raise DataError(f"{path}: cannot be read as parquet ({error})") from error
 
 
-def _matched(said: Iterator[Said], folder: pathlib.Path) -> Found:
-  """What of it is known, and what is not."""
-  queries, passages, scores, roles = [], [], [], []
+def _columns(said: Iterable[Said]) -> _Named:
+  named = _Named([], [], [], [])
   for one in said:
-    queries.append(one.query)
-    passages.append(one.passage)
-    scores.append(one.score)
-    roles.append(one.role)
+    for column, value in zip(named, one, strict=True):
+      column.append(value)
+  return named
+
+
+def _matched(named: _Named, folder: pathlib.Path) -> Found:
+  """What of it is known, and what is not."""
   unknown: collections.Counter[str] = collections.Counter()
   examples = {}
   rows = {}
-  for kind, refs in ((QUERIES, queries), (PASSAGES, passages)):
+  for kind, refs in ((QUERIES, named.query), (PASSAGES, named.passage)):
     # A query stands in many pairs, and is looked up once.
     once = [*dict.fromkeys(refs)]
     number = {ref: i for i, ref in enumerate(once)}
-    of_once = names.load(folder, kind).rows(once)
+    table = names.load(folder, kind)
+    ids = bool(once) and isinstance(once[0], str)
+    of_once = table.rows_of_ids(once) if ids else table.rows(once)
     found = of_once[[number[ref] for ref in refs]] if refs else of_once
     rows[kind] = found
     unknown[kind] = int((found < 0).sum())
     lost = itertools.islice(np.flatnonzero(of_once < 0), _EXAMPLES)
     examples[kind] = [_shown(once[i]) for i in lost]
   there = (rows[QUERIES] >= 0) & (rows[PASSAGES] >= 0)
-  pairs = _pairs(rows[QUERIES], rows[PASSAGES], scores, roles)
+  pairs = _pairs(rows[QUERIES], rows[PASSAGES], named.score, named.role)
   return Found(Pairs(*(x[there] for x in pairs)), unknown, examples)
 
 
@@ -243,5 +266,7 @@ def _pairs(query: Any, passage: Any, score: Any, role: Any) -> Pairs:
   )
 
 
-def _shown(ref: Ref) -> str:
+def _shown(ref: Ref | str) -> str:
+  if isinstance(ref, str):
+    return ref
   return ref.id or f"“{ref.text[:40]}”"

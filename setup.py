@@ -33,6 +33,7 @@ setuptools.setup(
     "numpy",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
+    "pyarrow",
     "regex",
     "requests",
     "safetensors",

@@ -129,11 +129,45 @@ class Provided:
 
   Nothing was retrieved: the lists have labels, and neither ranks nor scores.
   Where a set has more negatives, they are drawn by the stage's seed.
+
+  Attributes:
+    grade_0: passages that were judged for the query and have no grade above 0
+      are its negatives too.
   """
 
   kind: Literal["provided"]
   negatives: int
   split: str = "train"
+  grade_0: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+  """A teacher's scores, or lists, from a file of the user's.
+
+  Attributes:
+    path: of the file; with `.gz` at the end it is unpacked.
+    format: "run" (TREC's), "tsv" (query id, passage id, score), "json" (a JSON
+      object a line: such a triple, or a query with its positives and negatives)
+      or "parquet" (the same as columns); "" finds it out.
+    split: whose queries these are.
+    candidates: stage whose lists are scored by the file; "" makes lists of what
+      the file has.
+    missing: what becomes of a passage of a list without a score where scores
+      are learnt from: "error", or "drop" takes it out of its list.
+    positives: "add" labels what the file calls a positive and the set does not;
+      "" leaves it out of the lists.
+    transform: "logit" undoes a sigmoid, for scores that are probabilities.
+  """
+
+  kind: Literal["imported"]
+  path: str
+  format: Literal["", "run", "tsv", "json", "parquet"] = ""
+  split: str = "train"
+  candidates: str = ""
+  missing: Literal["error", "drop"] = "error"
+  positives: Literal["", "add"] = ""
+  transform: Literal["", "logit"] = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,6 +314,7 @@ Stage = (
   | Encode
   | Mine
   | Provided
+  | Imported
   | Score
   | Divide
   | Compare

@@ -13,6 +13,7 @@ train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings
 mine       candidate lists, retrieved
 provided   candidate lists that came with the data set
+imported   lists and scores from a file of the user's
 score      a teacher's scores of lists
 divide     the queries that a teacher gets right and a student wrong
 compare    a pairwise teacher's preferences within lists
@@ -52,6 +53,7 @@ KINDS = {
   "encode": "prod_jax.stages.encode",
   "mine": "prod_jax.stages.mine",
   "provided": "prod_jax.stages.provided",
+  "imported": "prod_jax.stages.imported",
   "score": "prod_jax.stages.score",
   "divide": "prod_jax.stages.divide",
   "compare": "prod_jax.stages.compare",

@@ -394,10 +394,14 @@ class Job(Generic[S]):
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""
-    stage = self.stage
-    scored, candidates = self.source(role).candidates, stage.candidates
-    if scored != candidates:
+    stage, source = self.stage, self.source(role)
+    name, candidates = getattr(stage, role), stage.candidates
+    scored = [source.candidates] if source.candidates else []
+    if isinstance(source, kinds.Imported):
+      # Its lists are those that it has scored, less what has no score.
+      scored = [name] if source.missing == "drop" else [name, *scored]
+    if candidates not in scored:
       raise strict.ConfigError(
-        f"{self.where}.candidates is {candidates!r}, but "
-        f"{getattr(stage, role)} scored the lists of {scored!r}"
+        f"{self.where}.candidates is {candidates!r}, but {name} scored the "
+        f"lists of {' or '.join(map(repr, scored))}"
       )

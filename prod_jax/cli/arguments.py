@@ -52,13 +52,24 @@ def overrides(argv: list[str]) -> list[str]:
 
 def start(command: Callable[[Config], None]) -> None:
   """Runs a command with the config that its command line describes."""
+  _start(
+    lambda argv: command(config_file.load(flags.FLAGS.config, overrides(argv)))
+  )
+
+
+def start_alone(command: Callable[[], None]) -> None:
+  """Runs a command that takes no config."""
+  _start(lambda argv: command())
+
+
+def _start(command: Callable[[list[str]], None]) -> None:
   _set_up_logging()
   app.run(functools.partial(_run, command), flags_parser=_parse)
 
 
-def _run(command: Callable[[Config], None], argv: list[str]) -> None:
+def _run(command: Callable[[list[str]], None], argv: list[str]) -> None:
   try:
-    command(config_file.load(flags.FLAGS.config, overrides(argv)))
+    command(argv)
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     sys.exit(2)

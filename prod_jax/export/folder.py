@@ -1,0 +1,177 @@
+"""A folder that sentence-transformers and transformers load as it is.
+
+A dual encoder is a Transformer, a Pooling and, for a cosine, a Normalize; a
+cross-encoder is a Transformer, a Pooling and a Dense with one output, its
+logit. `AutoModel` finds the encoder alone beside them.
+"""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from prod_jax import model_kinds, packaged, storage, strict
+from prod_jax.export import tokenizer
+from prod_jax.export.finished import Trained
+from prod_jax.models import hf
+
+_MODULES = "sentence_transformers.models"
+# Of a Pooling, by our names.
+_POOLINGS = {
+  "cls": "pooling_mode_cls_token",
+  "mean": "pooling_mode_mean_tokens",
+}
+_ALL_POOLINGS = (
+  "pooling_mode_cls_token",
+  "pooling_mode_mean_tokens",
+  "pooling_mode_max_tokens",
+  "pooling_mode_mean_sqrt_len_tokens",
+)
+
+
+class Part(NamedTuple):
+  """A tower or a cross-encoder, which becomes a folder.
+
+  Attributes:
+    name: "query" or "passage" where there are two towers, else "", which is
+      the folder itself.
+    params: of the encoder, as `transformer.Transformer` has them.
+  """
+
+  name: str
+  params: Any
+
+
+def parts(trained: Trained) -> list[Part]:
+  """What a trained model's folders are made of.
+
+  Raises:
+    ConfigError: no folder says what the model computes.
+  """
+  model, params = trained.model, trained.params
+  match model:
+    case model_kinds.Dual(tied=True) | model_kinds.Cross():
+      return [Part("", params["encoder"])]
+    case model_kinds.Dual():
+      return [Part(name, params[name]) for name in ("query", "passage")]
+  reason = {
+    "late": "vectors of single tokens",
+    "pairwise": "a query with two passages",
+  }[model.kind]
+  raise strict.ConfigError(
+    f"--stage: {trained.name} trains a model of kind {model.kind}, and "
+    f"sentence-transformers has no module for {reason}; export one of kind "
+    "dual or cross"
+  )
+
+
+def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
+  """Writes all files of a part but card and provenance.
+
+  Args:
+    folder: to write to; made where it is not there.
+    trained: whose part it is.
+    part: of `parts`.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  hf.save(folder, part.params, trained.encoder.transformer)
+  tokenizer.write(folder, tokenizer_folder(trained), trained.longest)
+  modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
+  _write(folder / "1_Pooling" / "config.json", _pooling(trained))
+  if trained.model.kind == "cross":
+    modules.append(_module(2, "2_Dense", "Dense"))
+    _write_head(folder / "2_Dense", trained.params["head"])
+    _one_label(folder / hf.CONFIG)
+  elif trained.model.similarity == "cosine":
+    modules.append(_module(2, "2_Normalize", "Normalize"))
+    _write(folder / "2_Normalize" / "config.json", {})
+  _write(folder / "modules.json", modules)
+  _write(folder / "config_sentence_transformers.json", _settings(trained))
+  _write(
+    folder / "sentence_bert_config.json",
+    # Letters are the tokenizer's business.
+    {"max_seq_length": trained.longest, "do_lower_case": False},
+  )
+
+
+def tokenizer_folder(trained: Trained) -> pathlib.Path:
+  """Where the tokenizer of a model came from."""
+  said = trained.run.config.data.tokenizer
+  return packaged.model_folder() if said == "packaged" else pathlib.Path(said)
+
+
+def prompts(trained: Trained) -> dict[str, str]:
+  """What stands in front of texts, by the names of sentence-transformers."""
+  del trained
+  return {"query": "", "document": ""}
+
+
+def _module(number: int, path: str, kind: str) -> dict[str, Any]:
+  return {
+    "idx": number,
+    "name": str(number),
+    "path": path,
+    "type": f"{_MODULES}.{kind}",
+  }
+
+
+def _pooling(trained: Trained) -> dict[str, Any]:
+  chosen = _POOLINGS[trained.model.pooling]
+  return {
+    "word_embedding_dimension": trained.encoder.transformer.width,
+    **{mode: mode == chosen for mode in _ALL_POOLINGS},
+    "include_prompt": True,
+  }
+
+
+def _settings(trained: Trained) -> dict[str, Any]:
+  """What sentence-transformers keeps of a whole model."""
+  if trained.model.kind == "cross":
+    return {
+      "model_type": "CrossEncoder",
+      # predict() gives the logit that the model was trained on.
+      "activation_fn": "torch.nn.modules.linear.Identity",
+      "prompts": {},
+      "default_prompt_name": None,
+    }
+  return {
+    "model_type": "SentenceTransformer",
+    "prompts": prompts(trained),
+    "default_prompt_name": None,
+    "similarity_fn_name": trained.model.similarity,
+  }
+
+
+def _write_head(folder: pathlib.Path, head: Any) -> None:
+  """A Dense module with the logit as its output."""
+  kernel = np.asarray(head["kernel"], np.float32)
+  _write(
+    folder / "config.json",
+    {
+      "in_features": kernel.shape[0],
+      "out_features": 1,
+      "bias": True,
+      "activation_function": "torch.nn.modules.linear.Identity",
+      "module_input_name": "sentence_embedding",
+      "module_output_name": "scores",
+    },
+  )
+  tensors = {
+    "linear.weight": np.ascontiguousarray(kernel.T),
+    "linear.bias": np.asarray(head["bias"], np.float32),
+  }
+  safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+
+
+def _one_label(path: pathlib.Path) -> None:
+  """Says in config.json that there is one, so that scores are numbers."""
+  config = json.loads(path.read_text(encoding="utf-8"))
+  label = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+  _write(path, config | label)
+
+
+def _write(path: pathlib.Path, value: Any) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  storage.write_text(path, json.dumps(value, indent=2, ensure_ascii=False))

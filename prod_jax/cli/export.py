@@ -6,11 +6,11 @@ transformers load. The run's config is read from its working folder.
 
 import pathlib
 
-from absl import flags, logging
+from absl import flags
 
 from prod_jax import storage
 from prod_jax.cli import arguments
-from prod_jax.export import finished, folder
+from prod_jax.export import finished, whole
 
 _WORKDIR = arguments.workdir_flag()
 _STAGE = flags.DEFINE_string(
@@ -25,12 +25,11 @@ _OVERWRITE = flags.DEFINE_bool(
 
 
 def main() -> None:
-  to = pathlib.Path(_TO.value)
   trained = finished.open_stage(storage.open_path(_WORKDIR.value), _STAGE.value)
-  with storage.whole_folder(to) as part:
-    for each in folder.parts(trained):
-      folder.write(part / each.name, trained, each)
-  logging.info("export: %s is in %s", trained.name, to)
+  options = whole.Options(
+    to=pathlib.Path(_TO.value).resolve(), overwrite=_OVERWRITE.value
+  )
+  whole.export(trained, options)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ import functools
 import json
 from typing import Any
 
-from prod_jax import kinds, model_kinds, storage, strict
+from prod_jax import kinds, model_kinds, sharding, storage, strict
 from prod_jax.batches import rows
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE
 from prod_jax.models import Encoder
 from prod_jax.processes import Processes
 from prod_jax.report import record
+from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.stages.run import PARAMS, Run
 
+BATCH_TOKENS = 8192  # as of an encode stage
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 
 
@@ -51,6 +53,16 @@ class Trained:
   @functools.cached_property
   def params(self) -> Any:
     return self.run.trained_params(self.run.folder(self.name))
+
+  def frozen(self, batch_tokens: int = BATCH_TOKENS) -> FrozenModel:
+    """The model with its weights, on each device."""
+    return FrozenModel(
+      model=self.encoder,
+      copies=sharding.copies(self.params),
+      special=self.run.tokenizer.special,
+      data=self.run.config.data,
+      batch_tokens=batch_tokens,
+    )
 
   @property
   def longest(self) -> int:

@@ -142,7 +142,7 @@ def prepare(cache: pathlib.Path) -> None:
   save_lists(lists, cache / "lists" / "candidates")
   (cache / "scores").mkdir(exist_ok=True)
   np.save(cache / "scores" / "scores.npy", scores)
-  _ = run.tokens
+  run.tokens_of("dual")
   model, params = run.model("cross"), run.first_params("cross", 0)
   folder = packaged.model_folder()
   hf.save(
@@ -184,17 +184,17 @@ def store_of(
   run: Run, found: Sequence[str], folder: pathlib.Path
 ) -> TokenStore:
   """Tokenises texts to a store on disk, as a run does."""
-  most = texts.PASSAGE_LENGTH
+  most, tokenizer = texts.PASSAGE_LENGTH, run.tokenizer_of("dual")
 
   def ids(records: Sequence[str]) -> list[np.ndarray]:
-    return [row[:most] for row in run.tokenizer.encode(records)]
+    return [row[:most] for row in tokenizer.encode(records)]
 
   return build_store(
     folder,
     found,
     ids,
     rows=len(found),
-    vocab_size=run.tokenizer.vocab_size,
+    vocab_size=tokenizer.vocab_size,
     key={},
   )
 
@@ -216,7 +216,7 @@ def _frozen(run: Run, name: str, params: Any) -> FrozenModel:
   return FrozenModel(
     model=run.model(name),
     copies=sharding.copies(params),
-    special=run.tokenizer.special,
+    special=run.tokenizer_of(name).special,
     data=run.config.data,
     batch_tokens=BATCH_TOKENS,
   )

@@ -71,6 +71,19 @@ Texts = Tokens | Packed  # one text a row, or several
 Field = Any  # an array or Texts; None in a batch whose step does not read it
 
 
+class TeacherTexts(NamedTuple):
+  """The texts that a teacher in the step reads, in its own tokens.
+
+  Attributes:
+    query, passage, pair, triple: as those of `Batch`; None where it reads none.
+  """
+
+  query: Field = None
+  passage: Field = None
+  pair: Field = None
+  triple: Field = None
+
+
 class Batch(NamedTuple):
   """B queries with N candidates each; column 0 is the labelled positive.
 
@@ -104,6 +117,8 @@ class Batch(NamedTuple):
     dark: Tokens [B, A, Lp], generated passages.
     dark_scores_BA: float32, the teacher's scores of them.
     where_BA: bool, False where fewer were generated.
+    teacher: what a teacher in the step reads, where it has another tokenizer or
+      other prompts than the student; else it reads the student's texts.
   """
 
   query: Texts
@@ -126,3 +141,10 @@ class Batch(NamedTuple):
   dark: Field = None
   dark_scores_BA: Field = None
   where_BA: Field = None
+  teacher: TeacherTexts | None = None
+
+  def of_teacher(self) -> "Batch":
+    """The batch as a teacher in the step reads it."""
+    if self.teacher is None:
+      return self
+    return self._replace(**self.teacher._asdict())

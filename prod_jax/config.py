@@ -28,10 +28,12 @@ class Data:
     max_queries: at most this many queries of a split, the same ones each time.
     max_passages: above 0, the labelled passages of those queries and others up
       to this many: a smaller haystack, whose figures are not the set's own.
-    tokenizer: folder with tokenizer.json or vocab.txt; "packaged" for the one
-      of the `quickstart` extra.
-    title_join: text between title and passage, or "[SEP]" for that token.
-    query_length: tokens of a query with [CLS] and [SEP].
+    tokenizer: of models that have none of their own, nor weights with one: a
+      folder with tokenizer.json or vocab.txt, or "packaged" for the one of the
+      `quickstart` extra.
+    title_join: text between title and passage, or "[SEP]" for what a tokenizer
+      puts between two texts.
+    query_length: tokens of a query with special ones, as [CLS] and [SEP].
     passage_length: the same of a passage.
     packed: several texts share a row, so that little is padding; False pads
       each to the length above, as models of kind "late" always do.

@@ -86,6 +86,8 @@ def check(run: Run) -> None:
   for name in run.config.stages:
     job = stages.job_of(run, name)
     stages.kind_of(job).check(job)
+  for name in run.config.models:
+    run.check_tokenizer(name)
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:

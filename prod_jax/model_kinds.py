@@ -8,6 +8,7 @@ the folder of the weights or the lengths of texts can tell, in
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from prod_jax.strict import FieldError
@@ -16,6 +17,7 @@ from prod_jax.strict import FieldError
 # where there are no weights.
 NEEDED = ("width", "depth", "heads", "mlp_width")
 SHAPE = (*NEEDED, "vocab_size", "type_vocab", "max_positions")
+PROMPTS = ("query", "passage")  # the texts that may have one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class _Base:
   Attributes:
     weights: "" draws random ones, "packaged" takes those of the `quickstart`
       extra, anything else is a folder with config.json and model.safetensors.
+    tokenizer: folder with tokenizer.json or vocab.txt, or "packaged"; "" is
+      that of the weights, and where they have none `config.data.tokenizer`.
     layers: indices of the weights' layers to keep; () keeps all.
     width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
       shape; 0 is not given. The first four are needed where `weights` is "";
@@ -41,6 +45,7 @@ class _Base:
   """
 
   weights: str = ""
+  tokenizer: str = ""
   layers: tuple[int, ...] = ()
   width: int = 0
   depth: int = 0
@@ -105,6 +110,8 @@ class Dual(_Base):
     pooling: "cls" or "mean".
     similarity: "dot" or "cosine".
     scale: what a cosine is multiplied by.
+    prompts: texts put in front of each `query` and each `passage` before it is
+      tokenised, such as E5's "query: " and "passage: ".
   """
 
   kind: Literal["dual"]
@@ -112,9 +119,11 @@ class Dual(_Base):
   pooling: Literal["cls", "mean"] = "cls"
   similarity: Literal["dot", "cosine"] = "dot"
   scale: float = 1.0
+  prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    _check_prompts(self.prompts)
     if not 0 < self.scale < math.inf:
       raise FieldError("scale", f"is {self.scale}; it is finite and above 0")
     if self.similarity == "dot" and self.scale != 1:
@@ -133,15 +142,19 @@ class Late(_Base):
     tied: one tower for queries and passages.
     projection: width of the vectors; 0 leaves them at the encoder's.
     mask_queries: pads queries with [MASK] tokens that take part.
+    prompts: texts put in front of each `query` and each `passage` before it is
+      tokenised.
   """
 
   kind: Literal["late"]
   tied: bool = True
   projection: int = 0
   mask_queries: bool = False
+  prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    _check_prompts(self.prompts)
     if self.projection < 0:
       raise FieldError(
         "projection", f"is {self.projection}; it is a width, or 0 for none"
@@ -170,6 +183,14 @@ class Pairwise(_Base):
 
   kind: Literal["pairwise"]
   pooling: Literal["cls", "mean"] = "cls"
+
+
+def _check_prompts(prompts: Mapping[str, str]) -> None:
+  for key in prompts:
+    if key not in PROMPTS:
+      raise FieldError(
+        "prompts", f"has a key {key!r}; its keys are {' and '.join(PROMPTS)}"
+      )
 
 
 Model = Dual | Late | Cross | Pairwise

@@ -73,7 +73,10 @@ ONLY_IN = {
   r"\b(import|from) torch\b": [],
   r"\b(import|from) safetensors\b": ["models/hf.py", "models/distilbert.py"],
   r"\b(import|from) transformers\b": ["batches/tokens.py", "models/hf.py"],
-  r"\b(import|from) tokenizers\b": ["batches/tokens.py"],
+  r"\b(import|from) tokenizers\b": [
+    "batches/special.py",
+    "batches/tokens.py",
+  ],
   r"\btensorflow_datasets\b": ["sets/datasets/"],
   r"\bimport tensorflow\b(?!_)": [],
   r"\bapache_beam\b": ["sets/datasets/layout.py"],

@@ -151,11 +151,13 @@ def test_preferences_are_the_models_in_both_orders(workdir):
   assert rank_QC[line, second].max() == 7  # of the first 8
   line, first, second = line[:20], first[:20], second[:20]
 
+  tokens = job.tokens_of("params")
+
   def sigmoid(a, b):
     logits = rerank.score_texts(
       job.frozen("params"),
-      run.tokens.queries["train"].slices(lists.query[line]),
-      [run.tokens.passages.slices(lists.ids[line, x]) for x in (a, b)],
+      tokens.queries["train"].slices(lists.query[line]),
+      [tokens.passages.slices(lists.ids[line, x]) for x in (a, b)],
     )
     return 1 / (1 + np.exp(-logits))
 
@@ -172,7 +174,8 @@ def test_dark_examples_come_from_their_list_and_are_scored(workdir):
   made = load_lists(Dark, folder(work, "darken") / "dark")
   lists = load_lists(Candidates, folder(work, "mine_lists") / "candidates")
   most = run.config.data.passage_length - 2
-  passages = run.tokens.passages
+  tokens = job.tokens_of("params")
+  passages = tokens.passages
   assert made.score.shape == (len(lists.query), 4)
   assert (np.isnan(made.score) == (made.ids < 0).all(axis=-1)).all()
   for number in (0, 7, 100):
@@ -181,7 +184,7 @@ def test_dark_examples_come_from_their_list_and_are_scored(workdir):
       passages[int(ids[label.argmax()])][:most],
       [passages[int(i)][:most] for i in ids[~label & (ids >= 0)]],
       job.stage,
-      run.tokens.special.mask,
+      tokens.special.mask,
       np.random.default_rng((job.seed, number)),
     )
     found = [text[text >= 0] for text in made.ids[number]]

@@ -1,5 +1,6 @@
 """From texts and lists to the batches that a step learns from; no jax.
 
+special   what a tokenizer puts around a text and between its parts
 tokens    the tokenizer, and a data set tokenised once
 store     rows of token ids of unequal length, on disk
 lists     candidate lists, and what other stages know of them, on disk

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prod_jax import config
-from prod_jax.batch import Batch, Texts
-from prod_jax.batches import draws, packing, rows, tokens
+from prod_jax.batch import Batch, TeacherTexts, Texts
+from prod_jax.batches import draws, packing, rows
 from prod_jax.batches.choose import Anywhere, Chosen, FromLists, taken
 from prod_jax.batches.lists import Candidates, Compared, Dark
 from prod_jax.batches.rows import Joined
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import Slices, TokenStore
 from prod_jax.ragged import padded_rows
+
+TEACHER = "teacher."  # in front of the fields of a teacher's own texts
 
 
 class Embeddings(NamedTuple):
@@ -28,14 +31,31 @@ class Embeddings(NamedTuple):
   passage: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Examples:
-  """All that training batches are made of.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reader:
+  """What a model reads of a batch, in the tokens of its tokenizer.
 
   Attributes:
     queries: tokens by query row.
     passages: tokens by collection row.
     special: ids of the special tokens.
+    query, passage, pair, triple: which of these a batch carries.
+  """
+
+  queries: TokenStore
+  passages: TokenStore
+  special: Special
+  query: bool = True
+  passage: bool = False
+  pair: bool = False
+  triple: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples(Reader):
+  """All that training batches are made of: what the student reads, and more.
+
+  Attributes:
     positives: rows of the labelled positives by query row.
     rows: the query rows to train on; each has a positive.
     data: how long texts are, and whether they share rows.
@@ -43,31 +63,27 @@ class Examples:
     sampling: which columns of a list are taken.
     cluster_Q: int [Q], the cluster of each row to train on, or None; with it
       the queries of a batch are all of one.
-    passage, pair, triple: which of these a batch carries.
     candidates: lists for the rows, or None to draw negatives from the whole
       collection.
     by_list: by field of `Batch`, arrays [Q, C] that are aligned with the lists;
       a batch has the drawn columns of them.
-    teacher: its cached embeddings, or None.
+    embeddings: a teacher's cached ones, or None.
+    teacher: what a teacher in the step reads, or None where that is what the
+      student reads.
     compared: preferences aligned with the lists, or None.
     dark_examples: generated passages aligned with the lists, or None.
   """
 
-  queries: TokenStore
-  passages: TokenStore
-  special: tokens.Special
   positives: Sequence[Sequence[int]]
   rows: np.ndarray
   data: config.Data
   negatives: int
   sampling: draws.Sampling
   cluster_Q: np.ndarray | None = None
-  passage: bool = False
-  pair: bool = False
-  triple: bool = False
   candidates: Candidates | None = None
   by_list: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-  teacher: Embeddings | None = None
+  embeddings: Embeddings | None = None
+  teacher: Reader | None = None
   compared: Compared | None = None
   dark_examples: Dark | None = None
 
@@ -136,9 +152,14 @@ class Assemble:
     # process alike; what is read is only this process's.
     chosen = chosen.at(rows)
     fields: dict[str, Any] = dict.fromkeys(("query", "passage", "pair"))
-    fields |= {name: self._read(name, t, rows) for name, t in texts.items()}
+    of_teacher: dict[str, Texts] = {}
+    for name, joined in texts.items():
+      owner = of_teacher if name.startswith(TEACHER) else fields
+      owner[name.removeprefix(TEACHER)] = self._read(name, joined, rows)
+    if x.teacher is not None:
+      fields["teacher"] = TeacherTexts(**of_teacher)
     ids = chosen.ids_BN
-    if x.triple:
+    if "triple" in fields or "triple" in of_teacher:
       fields["where_BJ"] = (ids[:, :1] >= 0) & (ids[:, 1:] >= 0)
     return Batch(
       where_BN=ids >= 0,
@@ -151,12 +172,11 @@ class Assemble:
 
   def _read(self, field: str, texts: Joined, local_rows: np.ndarray) -> Texts:
     """The texts of some queries, in rows as the step takes them."""
-    special = self._examples.special
     if self._packed is None:
-      longest = longest_of(self._examples.data)[field]
-      return rows.padded(texts.at(local_rows), longest, special)
+      longest = longest_of(self._examples.data)[field.removeprefix(TEACHER)]
+      return rows.padded(texts.at(local_rows), longest)
     grouping, shapes = self._packed
-    return packing.pack(texts, local_rows, grouping, shapes[field], special)
+    return packing.pack(texts, local_rows, grouping, shapes[field])
 
   def _cached(self, chosen: Chosen) -> dict[str, Any]:
     """What other stages know of the texts."""
@@ -176,10 +196,11 @@ class Assemble:
       score_BA = x.dark_examples.score[list_B]
       cached["where_BA"] = ~np.isnan(score_BA)
       cached["dark_scores_BA"] = np.nan_to_num(score_BA).astype(np.float32)
-    if x.teacher is not None:
+    if x.embeddings is not None:
       rows_BN = np.maximum(chosen.ids_BN, 0)
-      cached["teacher_query_BD"] = np.asarray(x.teacher.query[chosen.row_B])
-      cached["teacher_passage_BND"] = np.asarray(x.teacher.passage[rows_BN])
+      query, passage = x.embeddings
+      cached["teacher_query_BD"] = np.asarray(query[chosen.row_B])
+      cached["teacher_passage_BND"] = np.asarray(passage[rows_BN])
     return cached
 
   def _positives(self, rows_B: np.ndarray) -> np.ndarray:
@@ -188,37 +209,53 @@ class Assemble:
 
 
 def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:
-  """The texts of a batch by their field in it, not read yet."""
-  x, limits = examples, examples.data
-  query = x.queries.slices(chosen.row_B)
-  passage = x.passages.slices(chosen.ids_BN)
-  texts = {"query": rows.single(query, limits.query_length)}
-  if x.passage:
-    texts["passage"] = rows.single(passage, limits.passage_length)
-  of_list = x.queries.slices(chosen.row_B[:, None])
-  if x.pair:
-    longest = rows.pair_length(limits)
-    texts["pair"] = rows.pair(of_list, passage, limits.query_length, longest)
-  if x.triple:
-    texts["triple"] = _triples(x, chosen)
+  """The texts of a batch by their field in it, not read yet.
+
+  Those of a teacher with tokens of its own have `TEACHER` in front.
+  """
+  x = examples
+  texts = _texts_of(x, x.data, chosen)
   if x.dark_examples is not None:
     ids_BAL = x.dark_examples.ids[chosen.list_B]
-    texts["dark"] = rows.single(_dense(ids_BAL), limits.passage_length)
+    longest = x.data.passage_length
+    texts["dark"] = rows.single(_dense(ids_BAL), longest, x.special)
+  if x.teacher is not None:
+    of_teacher = _texts_of(x.teacher, x.data, chosen)
+    texts |= {TEACHER + field: joined for field, joined in of_teacher.items()}
   return texts
 
 
-def _triples(examples: Examples, chosen: Chosen) -> Joined:
-  """The positive against each other column, in both orders, [B, J, 2]."""
-  x, limits, ids_BN = examples, examples.data, chosen.ids_BN
+def _texts_of(
+  reader: Reader, limits: config.Data, chosen: Chosen
+) -> dict[str, Joined]:
+  """The texts that one model reads."""
+  x, special = reader, reader.special
+  Lq, Lp = limits.query_length, limits.passage_length
+  texts = {}
+  if x.query:
+    query = x.queries.slices(chosen.row_B)
+    texts["query"] = rows.single(query, Lq, special)
+  passage = x.passages.slices(chosen.ids_BN)
+  if x.passage:
+    texts["passage"] = rows.single(passage, Lp, special)
+  if x.pair:
+    query, longest = (
+      x.queries.slices(chosen.row_B[:, None]),
+      rows.pair_length(limits),
+    )
+    texts["pair"] = rows.pair(query, passage, Lq, longest, special)
+  if x.triple:
+    query = x.queries.slices(chosen.row_B[:, None, None])
+    first, second = (x.passages.slices(ids) for ids in _sides(chosen.ids_BN))
+    texts["triple"] = rows.triple(query, first, second, (Lq, Lp), special)
+  return texts
+
+
+def _sides(ids_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The positive against each other column, in both orders, [B, J, 2] each."""
   other_BJ = ids_BN[:, 1:]
   both = np.broadcast_to(ids_BN[:, :1], other_BJ.shape), other_BJ
-  first, second = (
-    x.passages.slices(np.stack(sides, axis=-1)) for sides in (both, both[::-1])
-  )
-  query = x.queries.slices(chosen.row_B[:, None, None])
-  return rows.triple(
-    query, first, second, limits.query_length, limits.passage_length
-  )
+  return np.stack(both, axis=-1), np.stack(both[::-1], axis=-1)
 
 
 def _dense(ids_BAL: np.ndarray) -> Slices:

@@ -107,8 +107,9 @@ def _packing(
   for field in sample[0]:
     row_length = examples.data.row_length
     lengths = [texts[field].lengths for texts in sample]
+    most = longest[field.removeprefix(assemble.TEACHER)]
     shapes[field], padding = packing.shape_for(
-      lengths, grouping, longest[field], row_length
+      lengths, grouping, most, row_length
     )
     logging.info(
       "%s: %d texts a batch in %d x %d rows of %d tokens, %.1f%% of it padding "
@@ -118,7 +119,7 @@ def _packing(
       grouping.groups,
       *shapes[field],
       100 * padding,
-      100 * (1 - np.mean(lengths) / longest[field]),
+      100 * (1 - np.mean(lengths) / most),
     )
   return packing.Packing(grouping, shapes)
 

@@ -15,7 +15,6 @@ from absl import logging
 
 from prod_jax.batch import Packed
 from prod_jax.batches.rows import Joined, write
-from prod_jax.batches.tokens import Special
 
 # A row of L tokens has room for L / 8 texts: queries are about that long.
 _TOKENS_A_TEXT, _LEAST = 8, 4
@@ -167,24 +166,18 @@ def fit(lengths: np.ndarray, row_length: int) -> Places:
   return Places(row, segment, start, len(texts))
 
 
-def lay(
-  texts: Joined,
-  places: Places,
-  shape: Shape,
-  special: Special,
-) -> tuple[np.ndarray, ...]:
+def lay(texts: Joined, places: Places, shape: Shape) -> tuple[np.ndarray, ...]:
   """Texts in the rows of one group: all fields of Packed but `place`.
 
   Args:
     texts: in the order of `places`.
     places: where they stand.
     shape: of the group.
-    special: ids of the special tokens.
   """
   S = texts_a_row(shape.row_length)
-  ids = np.full(shape, special.pad, np.int32)
+  ids = np.full(shape, texts.special.pad, np.int32)
   begin = places.row.astype(np.int64) * shape.row_length + places.start
-  write(texts, begin, ids, special)
+  write(texts, begin, ids)
   laid = np.zeros((3, shape.rows, S), np.int32)
   for out, values in zip(
     laid, (places.start, texts.lengths, texts.first_length), strict=True
@@ -198,7 +191,6 @@ def pack(
   local_rows: np.ndarray,
   grouping: Grouping,
   shape: Shape,
-  special: Special,
 ) -> Packed:
   """The texts of some queries of a batch in the rows of their groups.
 
@@ -208,7 +200,6 @@ def pack(
       groups, in ascending order.
     grouping: of the batch.
     shape: for which the step is compiled; a batch that needs more gets more.
-    special: ids of the special tokens.
   """
   lengths = texts.lengths
   groups = grouping.queries(len(lengths))
@@ -237,7 +228,7 @@ def pack(
     at = np.searchsorted(local_rows, queries)
     numbers = places.row * S + places.segment
     place[at] = numbers.reshape(own.lengths.shape)
-    laid.append(lay(own, places, shape, special))
+    laid.append(lay(own, places, shape))
   ids, start, length, first = (np.stack(x) for x in zip(*laid, strict=True))
   return Packed(ids, start, length, first, place)
 

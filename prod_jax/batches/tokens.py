@@ -6,57 +6,58 @@ assemble.py.
 """
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import tokenizers
 
 from prod_jax import packaged
+from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
 from prod_jax.sets.records import DataError, Passage
 
 SEP = "[SEP]"
-
-
-class Special(NamedTuple):
-  """Ids of the special tokens."""
-
-  cls: int
-  sep: int
-  pad: int
-  mask: int
+FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
+# Beside them; what a later one says counts.
+_SETTINGS = ("config.json", "special_tokens_map.json", "tokenizer_config.json")
+# Models whose class in transformers makes the normalizer by its own settings,
+# where tokenizer_config.json names no class; and classes that leave it alone.
+_BERTS = ("bert", "ernie", "distilbert", "electra", "mpnet")
+_ANY = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 class Tokenizer:
-  """A BERT-style tokenizer that yields content ids only.
+  """Any tokenizer, of which only the ids of a text's content are taken.
 
   Attributes:
     special: ids of the special tokens.
-    vocab_size: number of ids.
-    fingerprint: of the file that it was read from.
+    vocab_size: ids are below it.
+    fingerprint: of all that decides ids.
   """
 
-  def __init__(self, path: pathlib.Path, inner: tokenizers.Tokenizer):
-    names = [f"[{field.upper()}]" for field in Special._fields]
-    ids = [inner.token_to_id(name) for name in names]
-    if None in ids:
-      missing = ", ".join(
-        n for n, i in zip(names, ids, strict=True) if i is None
-      )
-      raise DataError(
-        f"{path}: no {missing} in it; a tokenizer like BERT's has"
-      )
+  def __init__(
+    self,
+    path: pathlib.Path,
+    inner: tokenizers.Tokenizer,
+    settings: Mapping[str, Any],
+  ):
+    if inner.padding:
+      settings = {"pad_id": inner.padding["pad_id"], **settings}
     inner.no_truncation()
     inner.no_padding()
     # "[SEP]" in somebody's text is text.
     inner.encode_special_tokens = True
     self._inner = inner
-    self.special = Special(*(i for i in ids if i is not None))
-    self.vocab_size = inner.get_vocab_size()
-    self.fingerprint = packaged.sha256(path)[:16]
+    self.special = special_of(path, inner, settings)
+    self.vocab_size = max(inner.get_vocab().values()) + 1
+    decides = (packaged.sha256(path), str(inner.normalizer), self.special)
+    text = json.dumps(decides)
+    self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
     """int32 [length] for each text."""
@@ -66,22 +67,72 @@ class Tokenizer:
     return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
 
+def holds_tokenizer(folder: pathlib.Path) -> bool:
+  """Whether a tokenizer can be read from a folder."""
+  return any((folder / name).is_file() for name in FILES)
+
+
 def load_tokenizer(folder: pathlib.Path) -> Tokenizer:
-  """Reads tokenizer.json, or else vocab.txt as lower-casing WordPiece.
+  """Reads tokenizer.json, or else vocab.txt as WordPiece, as AutoTokenizer.
+
+  Lower-casing, accents and Chinese characters are as tokenizer_config.json
+  says, which counts more than tokenizer.json does.
 
   Raises:
-    DataError: neither is there, or special tokens are missing.
+    DataError: neither is there, one cannot be read, or special tokens are
+      missing.
   """
-  whole, vocab = folder / "tokenizer.json", folder / "vocab.txt"
-  if whole.is_file():
-    return Tokenizer(whole, tokenizers.Tokenizer.from_file(str(whole)))
-  if not vocab.is_file():
+  if not holds_tokenizer(folder):
     raise DataError(f"{folder}: expected tokenizer.json or vocab.txt in it")
-  model = tokenizers.models.WordPiece.from_file(str(vocab), unk_token="[UNK]")
-  inner = tokenizers.Tokenizer(model)
-  inner.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-  inner.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-  return Tokenizer(vocab, inner)
+  whole, vocab = (folder / name for name in FILES)
+  settings = _settings(folder)
+  if not whole.is_file():
+    model = tokenizers.models.WordPiece.from_file(str(vocab), unk_token="[UNK]")
+    inner = tokenizers.Tokenizer(model)
+    inner.normalizer = _normalizer(settings)
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    return Tokenizer(vocab, inner, settings)
+  try:
+    inner = tokenizers.Tokenizer.from_file(str(whole))
+  except Exception as error:  # the library has no other
+    raise DataError(f"{whole}: no tokenizer: {error}") from error
+  normalizer = inner.normalizer
+  if isinstance(
+    normalizer, tokenizers.normalizers.BertNormalizer
+  ) and _is_berts(settings):
+    inner.normalizer = _normalizer(settings)
+  return Tokenizer(whole, inner, settings)
+
+
+def _settings(folder: pathlib.Path) -> dict[str, Any]:
+  """What the files beside a tokenizer say of it."""
+  settings: dict[str, Any] = {}
+  for path in (folder / name for name in _SETTINGS):
+    if path.is_file():
+      try:
+        settings |= json.loads(path.read_text())
+      except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: no JSON object: {error}") from error
+  return settings
+
+
+def _is_berts(settings: Mapping[str, Any]) -> bool:
+  """Whether a class of transformers makes the normalizer by the settings."""
+  name = settings.get("tokenizer_class")
+  if name:
+    return name not in _ANY
+  return settings.get("model_type") in _BERTS
+
+
+def _normalizer(
+  settings: Mapping[str, Any],
+) -> tokenizers.normalizers.Normalizer:
+  """BERT's, with the defaults of transformers."""
+  return tokenizers.normalizers.BertNormalizer(
+    lowercase=settings.get("do_lower_case", True),
+    strip_accents=settings.get("strip_accents"),
+    handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+  )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,6 +151,7 @@ def tokenise_dataset(
   *,
   title_join: str,
   max_tokens: int,
+  prompts: Mapping[str, str],
 ) -> TokenisedDataset:
   """Tokenises passages and queries into stores, or opens those of before.
 
@@ -107,20 +159,28 @@ def tokenise_dataset(
     dataset: the texts.
     tokenizer: to use.
     folder: where the stores are kept.
-    title_join: text between title and passage, or "[SEP]" for that token; a
-      passage without title is its text alone.
+    title_join: text between title and passage, or "[SEP]" for what the
+      tokenizer puts between two texts; a passage without title is its text
+      alone.
     max_tokens: content tokens to keep of a text.
+    prompts: texts in front of each "query" and each "passage"; it may lack one.
   """
+  of_query, of_passage = (prompts.get(k, "") for k in ("query", "passage"))
 
   def encode_passages(passages: Sequence[Passage]) -> list[np.ndarray]:
-    rows = _with_titles(tokenizer, passages, title_join)
+    rows = _with_titles(tokenizer, passages, title_join, of_passage)
     return [row[:max_tokens] for row in rows]
 
   def encode_queries(texts: Sequence[str]) -> list[np.ndarray]:
-    return [row[:max_tokens] for row in tokenizer.encode(texts)]
+    rows = tokenizer.encode([of_query + text for text in texts])
+    return [row[:max_tokens] for row in rows]
 
   key = {"tokenizer": tokenizer.fingerprint, "max_tokens": max_tokens}
-  titled = {"source": dataset.passages.fingerprint, "title_join": title_join}
+  titled = {
+    "source": dataset.passages.fingerprint,
+    "title_join": title_join,
+    "prompt": of_passage,
+  }
   passages = build_store(
     folder / "passages",
     dataset.passages,
@@ -136,7 +196,7 @@ def tokenise_dataset(
       encode_queries,
       rows=len(rows),
       vocab_size=tokenizer.vocab_size,
-      key=key | {"source": dataset.fingerprint},
+      key=key | {"source": dataset.fingerprint, "prompt": of_query},
     )
     for split, rows in dataset.queries.items()
   }
@@ -144,16 +204,24 @@ def tokenise_dataset(
 
 
 def _with_titles(
-  tokenizer: Tokenizer, passages: Sequence[Passage], title_join: str
+  tokenizer: Tokenizer,
+  passages: Sequence[Passage],
+  title_join: str,
+  prompt: str,
 ) -> Iterator[np.ndarray]:
   if title_join != SEP:
     texts = [
-      f"{p.title}{title_join}{p.text}" if p.title else p.text for p in passages
+      f"{prompt}{p.title}{title_join}{p.text}" if p.title else prompt + p.text
+      for p in passages
     ]
     yield from tokenizer.encode(texts)
     return
-  titles = tokenizer.encode([passage.title for passage in passages])
-  bodies = tokenizer.encode([passage.text for passage in passages])
-  sep = np.array([tokenizer.special.sep], np.int32)
+  titles = tokenizer.encode(
+    [prompt + p.title if p.title else "" for p in passages]
+  )
+  bodies = tokenizer.encode(
+    [p.text if p.title else prompt + p.text for p in passages]
+  )
+  between = np.array(tokenizer.special.between, np.int32)
   for title, body in zip(titles, bodies, strict=True):
-    yield np.concatenate([title, sep, body]) if len(title) else body
+    yield np.concatenate([title, between, body]) if len(title) else body

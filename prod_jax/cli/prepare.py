@@ -1,8 +1,8 @@
 """python -m prod_jax.cli.prepare --config=FILE[:part,…] --workdir=DIR
 
-Downloads, builds and tokenises what a config's `data` section names, so that
-the run itself starts at once. Processes of this machine write the shards, or
-Apache Beam where it is installed and a runner is named:
+Downloads, builds and tokenises what a config's `data` section names, for each
+of its models, so that the run itself starts at once. Processes of this machine
+write the shards, or Apache Beam where it is installed and a runner is named:
 
   … --beam=--runner=DirectRunner --beam=--direct_num_workers=8
 
@@ -29,15 +29,12 @@ _BEAM = flags.DEFINE_multi_string(
 def main(config: Config) -> None:
   workdir = storage.open_path(_WORKDIR.value)
   run = Run(config, Processes(workdir), tuple(_BEAM.value))
-  tokens = run.tokens
-  total = int(tokens.passages.lengths().sum())
-  sys.stdout.write(
-    f"{run.dataset.name}\tpassages\t{len(tokens.passages)}\t{total}\n"
-  )
-  for split, rows in tokens.queries.items():
-    sys.stdout.write(
-      f"{run.dataset.name}\t{split}\t{len(rows)}\t{int(rows.lengths().sum())}\n"
-    )
+  # Models that agree share their tokens.
+  made = {id(x): x for x in map(run.tokens_of, config.models or [""])}
+  for tokens in made.values():
+    for name, rows in {"passages": tokens.passages, **tokens.queries}.items():
+      total = int(rows.lengths().sum())
+      sys.stdout.write(f"{run.dataset.name}\t{name}\t{len(rows)}\t{total}\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     s = _read(settings, student, student_params, batch, keys[0])
     # A frozen teacher is read as it was trained to be used: without dropout.
     teacher_key = keys[1] if sources.joint else None
-    t = _read(settings, teacher, teacher_params, batch, teacher_key)
+    of_teacher = batch.of_teacher()
+    t = _read(settings, teacher, teacher_params, of_teacher, teacher_key)
     target_B, where_BX = scoring.columns(batch, in_batch=settings.in_batch)
     student_K, teacher_K = chosen_layers(
       settings, student.transformer.depth, teacher.transformer.depth, rng

@@ -185,7 +185,9 @@ def _teacher_embeddings(
     return batch.teacher_query_BD, batch.teacher_passage_BND
   teacher = scoring.in_step(sources)
   assert isinstance(teacher, DualEncoder)  # as `make` has seen
-  query_BD, passage_BND, _ = scoring.embed(teacher, frozen["teacher"], batch)
+  query_BD, passage_BND, _ = scoring.embed(
+    teacher, frozen["teacher"], batch.of_teacher()
+  )
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 

@@ -50,11 +50,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
+    teacher = scoring.in_step(sources)
     s_BN, z_BN = (
-      scoring.score(model, tree, batch, in_batch=False, dropout_key=key)
-      for model, tree, key in (
-        (student, student_params, keys[0]),
-        (scoring.in_step(sources), teacher_params, keys[1]),
+      scoring.score(model, tree, texts, in_batch=False, dropout_key=key)
+      for model, tree, texts, key in (
+        (student, student_params, batch, keys[0]),
+        (teacher, teacher_params, batch.of_teacher(), keys[1]),
       )
     )
     followed = (z_BN, s_BN) if settings.first == "student" else (s_BN, z_BN)

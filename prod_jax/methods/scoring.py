@@ -166,7 +166,10 @@ def split(
 def teacher_scores(
   sources: Sources, frozen: PyTree, batch: Batch, *, in_batch: bool
 ) -> jax.Array:
-  """Scores of a frozen teacher by whichever of its sources the stage has."""
+  """Scores of a frozen teacher by whichever of its sources the stage has.
+
+  One that runs in the step reads `batch.of_teacher()`, as any teacher does.
+  """
   cached = None
   if sources.teacher == "scores":
     cached = batch.list_scores_BN
@@ -175,7 +178,11 @@ def teacher_scores(
       batch.teacher_query_BD, batch.teacher_passage_BND, in_batch=in_batch
     )
   return frozen_scores(
-    sources.model, frozen.get("teacher"), batch, cached, in_batch=in_batch
+    sources.model,
+    frozen.get("teacher"),
+    batch.of_teacher(),
+    cached,
+    in_batch=in_batch,
   )
 
 

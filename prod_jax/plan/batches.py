@@ -12,18 +12,24 @@ import jax
 import numpy as np
 
 from prod_jax import config, kinds
-from prod_jax.batch import Batch, Packed
+from prod_jax.batch import Batch, Packed, TeacherTexts
 from prod_jax.batches import packing
-from prod_jax.batches.assemble import Assemble, Examples, choose, longest_of
+from prod_jax.batches.assemble import (
+  Assemble,
+  Examples,
+  Reader,
+  choose,
+  longest_of,
+)
 from prod_jax.batches.packing import Grouping
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 from prod_jax.sets.sizes import Size
 from prod_jax.stages import examples, sources
 from prod_jax.stages.run import Job
 
 # Any ids do: no text is read.
-SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+SPECIAL = Special(prefix=(1,), between=(2,), suffix=(2,), pad=0, mask=3)
 QUERIES = 2
 _BATCHES = 8  # of which the fullest says how many rows there are
 # Stands in for the most labels that a query of the set has. It is an axis of a
@@ -35,16 +41,21 @@ def training(job: Job[kinds.Train]) -> Batch:
   """The batch of a stage as ShapeDtypeStruct, with `QUERIES` queries."""
   columns = _columns(job)
   passages = columns + LABELS
+  texts: dict[str, Any] = {
+    "queries": store_of([np.zeros(1, np.int32)] * QUERIES),
+    "passages": store_of([np.zeros(1, np.int32)] * passages),
+    "special": SPECIAL,
+  }
+  of_student, of_teacher = examples.carried(job)
   made = Examples(
-    queries=store_of([np.zeros(1, np.int32)] * QUERIES),
-    passages=store_of([np.zeros(1, np.int32)] * passages),
-    special=SPECIAL,
+    **texts,
     positives=[tuple(range(LABELS))] * QUERIES,
     rows=np.arange(QUERIES),
     data=job.run.config.data,
     negatives=job.stage.negatives,
     sampling=examples.sampling_of(job),
-    **examples.carried(job),
+    teacher=None if of_teacher is None else Reader(**texts, **of_teacher),
+    **of_student,
     **sources.shaped(job, sources.Extent(QUERIES, columns, passages)),
   )
   chosen = choose(made)(np.arange(QUERIES), np.random.default_rng(0))
@@ -95,6 +106,18 @@ def packed(
     mean: tokens of the texts.
     window: batches that exchange queries.
   """
+  own = batch._replace(**_packed(batch, grouping, row_length, mean, window))
+  if batch.teacher is None:
+    return own
+  texts = _packed(batch.of_teacher(), grouping, row_length, mean, window)
+  texts = {f: texts[f] for f in TeacherTexts._fields if f in texts}
+  return own._replace(teacher=TeacherTexts(**texts))
+
+
+def _packed(
+  batch: Batch, grouping: Grouping, row_length: int, mean: Means, window: int
+) -> dict[str, Any]:
+  """The texts of one model, by their field."""
   texts = {f: getattr(batch, f) for f in Means._fields}
   shapes = {f: t.ids.shape for f, t in texts.items() if t is not None}
   rng = np.random.default_rng(0)
@@ -121,7 +144,7 @@ def packed(
       np.split(lengths[field][order], count), grouping, shape[-1], row_length
     )
     rows[field] = packed_shape(shape[:-1], grouping.groups, *found)
-  return batch._replace(**rows)
+  return rows
 
 
 def lengths_of(

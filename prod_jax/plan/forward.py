@@ -65,7 +65,7 @@ def encode(job: Job[kinds.Encode], size: Size) -> Program:
     role="params",
     kinds=("dual",),
     unit="passages",
-    rows=_padded(layout.single(_text(), length), length),
+    rows=layout.padded(layout.single(_text(), length, batches.SPECIAL), length),
     longest=length,
     mean=batches.means(data, size).passage,
     trace=trace,
@@ -115,12 +115,18 @@ def _pairs(job: Job, size: Size, role: str = "params") -> _Reads:
   trace, rows = rerank.score_pairs.trace, None
   if isinstance(job.model_of(role), LateInteraction):
     trace, longest = rerank.score_late_pairs.trace, data.passage_length
-    rows = tuple(_padded(layout.single(text, L), L) for L in (Lq, longest))
+    rows = tuple(
+      layout.padded(layout.single(text, L, batches.SPECIAL), L)
+      for L in (Lq, longest)
+    )
   return _Reads(
     role=role,
     kinds=("cross", "late"),
     unit="pairs",
-    rows=rows or _padded(layout.pair(text, text, Lq, longest), longest),
+    rows=rows
+    or layout.padded(
+      layout.pair(text, text, Lq, longest, batches.SPECIAL), longest
+    ),
     longest=longest,
     mean=batches.means(data, size).pair,
     trace=trace,
@@ -136,7 +142,9 @@ def _triples(job: Job[kinds.Compare], size: Size) -> _Reads:
     role="params",
     kinds=("pairwise",),
     unit="triples",
-    rows=_padded(layout.triple(text, text, text, *limits), longest),
+    rows=layout.padded(
+      layout.triple(text, text, text, limits, batches.SPECIAL), longest
+    ),
     longest=longest,
     mean=batches.means(data, size).triple,
     trace=rerank.score_pairs.trace,
@@ -215,10 +223,6 @@ def _texts(job: Job, reads: _Reads) -> tuple[int, Callable[[int], Any]]:
 def _text() -> Slices:
   """One text of one token."""
   return store_of([np.zeros(1, np.int32)]).slices(np.zeros(1, int))
-
-
-def _padded(texts: layout.Joined, length: int) -> Tokens:
-  return layout.padded(texts, length, batches.SPECIAL)
 
 
 def _placed(tree: Any, where: jax.sharding.Sharding) -> Any:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.models import hf
 from prod_jax.sets import sizes
-from prod_jax.sets.records import DataError
 from prod_jax.sets.sizes import Size
 from prod_jax.stages.run import Run
 
@@ -37,12 +36,12 @@ def check_vocabulary(run: Run) -> None:
     if asked or masks:
       key = "vocab_size" if asked else "mask_queries"
       try:
-        _ = run.tokenizer
-      except (DataError, ModuleNotFoundError) as error:
+        run.tokenizer_of(name)
+      except (strict.ConfigError, ModuleNotFoundError) as error:
         raise strict.ConfigError(
           f"config.models.{name}.{key}={getattr(model, key)} needs the "
           f"tokenizer, which is not here ({error}); set another {key}, or "
-          "config.data.tokenizer"
+          f"config.models.{name}.tokenizer"
         ) from error
 
 

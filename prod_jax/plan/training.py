@@ -20,14 +20,10 @@ _MANY = 1_000_000  # queries
 def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
   """The step of a stage that goes over so many queries in all."""
   stage, mesh = job.stage, job.run.mesh
-  student, frozen_models = job.run.model(stage.model), []
-  trained_models, teacher = [student], None
-  if stage.anchor == START:
-    frozen_models.append(student)
-  if stage.teacher:
-    model = job.model_of("teacher")
-    (trained_models if stage.joint else frozen_models).append(model)
-    teacher = shapes_of(model)
+  student = job.run.model(stage.model)
+  anchors = [student] if stage.anchor == START else []
+  teachers = [job.model_of("teacher")] if stage.teacher else []
+  teacher = shapes_of(teachers[0]) if teachers else None
   params, frozen = train.trees(stage, shapes_of(student), teacher, lambda x: x)
   step, first_state = train.step_of(job)
   state = jax.eval_shape(first_state, params)
@@ -53,12 +49,13 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
     micro = jax.tree.map(
       lambda x: batches.of_size(x, x.shape[0] // parts), of_size(count)
     )
-    return parts * analytic.step(
-      micro,
-      trained_models,
-      frozen_models,
-      # A method that does not say is in-batch.
-      in_batch=stage.settings.get("in_batch", True),
+    # A method that does not say is in-batch.
+    in_batch = stage.settings.get("in_batch", True)
+    trained, frozen = (teachers, []) if stage.joint else ([], teachers)
+    of_student = analytic.step(micro, [student], anchors, in_batch=in_batch)
+    return parts * (
+      of_student
+      + analytic.step(micro.of_teacher(), trained, frozen, in_batch=in_batch)
     )
 
   return Program(

@@ -98,7 +98,7 @@ def embedder(
     return forward.over_texts(
       frozen,
       lambda params, texts: embed_texts(model, params, texts, tower),
-      layout.single(texts, longest),
+      layout.single(texts, longest, frozen.special),
       longest,
       model.transformer.width,
     )

@@ -27,7 +27,7 @@ from prod_jax import config, sharding
 from prod_jax.batch import Packed
 from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
-from prod_jax.batches.tokens import Special
+from prod_jax.batches.special import Special
 from prod_jax.models import Encoder
 from prod_jax.retrieval.tiles import power_of_two
 
@@ -46,7 +46,7 @@ class FrozenModel:
   Attributes:
     model: what it computes.
     copies: devices, and its parameters on each.
-    special: ids of the special tokens.
+    special: ids of its tokenizer's special tokens.
     data: how long texts are, and whether they share rows.
     batch_tokens: about how many tokens a batch holds; it is one device's.
   """
@@ -95,7 +95,7 @@ def over_texts(
     return over_rows(
       frozen,
       forward,
-      lambda rows, length: padded(texts.at(rows), length, frozen.special),
+      lambda rows, length: padded(texts.at(rows), length),
       texts.lengths,
       longest,
       width,
@@ -207,7 +207,7 @@ def _shared_rows(
   for start, numbers in zip(starts, np.split(order, ends[:-1]), strict=True):
     row, segment, first = (x[numbers] for x in places[:3])
     here = packing.Places(row - start, segment, first, rows)
-    laid = packing.lay(texts.at(numbers), here, shape, frozen.special)
+    laid = packing.lay(texts.at(numbers), here, shape)
     place = np.zeros((1, most), np.int32)
     place[0, : len(numbers)] = here.row * S + segment
     ids, start_RS, length_RS, first_length_RS = (x[None] for x in laid)

@@ -82,16 +82,16 @@ def score_texts(
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
-  model, data = frozen.model, frozen.data
+  model, data, special = frozen.model, frozen.data, frozen.special
   if isinstance(model, LateInteraction):
     return _late_scores(frozen, model, query, passages[0])
   if len(passages) == 1:
     longest = layout.pair_length(data)
-    texts = layout.pair(query, passages[0], data.query_length, longest)
+    texts = layout.pair(query, passages[0], data.query_length, longest, special)
   else:
     longest = layout.triple_length(data)
     limits = data.query_length, data.passage_length
-    texts = layout.triple(query, passages[0], passages[1], *limits)
+    texts = layout.triple(query, passages[0], passages[1], limits, special)
   return forward.over_texts(
     frozen,
     lambda params, texts: score_pairs(model, params, texts),
@@ -105,13 +105,13 @@ def _late_scores(
 ) -> np.ndarray:
   """The same of a model whose queries and passages have rows of their own."""
   data = frozen.data
-  queries = layout.single(query, data.query_length)
-  passages = layout.single(passage, data.passage_length)
+  queries = layout.single(query, data.query_length, frozen.special)
+  passages = layout.single(passage, data.passage_length, frozen.special)
 
   def rows(numbers: np.ndarray, length: int) -> tuple[Tokens, Tokens]:
     return (
-      layout.padded(queries.at(numbers), data.query_length, frozen.special),
-      layout.padded(passages.at(numbers), length, frozen.special),
+      layout.padded(queries.at(numbers), data.query_length),
+      layout.padded(passages.at(numbers), length),
     )
 
   return forward.over_rows(

@@ -4,6 +4,7 @@ run        what all stages share, and the job of one
 sources    what a stage reads of earlier ones: one row a role
 examples   what the batches of a train stage are made of
 encoders   the shape of a model: of its weights, or as the config says
+tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
 splits     whether the data set has what the stages read of it
 train      from parameters and queries to trained parameters

@@ -17,7 +17,10 @@ from prod_jax.stages.run import Job
 
 def fingerprint(job: Job[kinds.Compare]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {**job.run.data_fingerprint(), "seed": job.seed}
+  return {
+    **job.run.data_fingerprint(job.model_name("params")),
+    "seed": job.seed,
+  }
 
 
 def check(job: Job[kinds.Compare]) -> None:
@@ -65,8 +68,8 @@ def _asker(
   job: Job[kinds.Compare], lists: Candidates
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
   """(lists, columns, columns) to the probability that the first is better."""
-  frozen, passages = job.frozen("params"), job.run.tokens.passages
-  queries = job.run.tokens.queries[job.source("candidates").split]
+  frozen, tokens = job.frozen("params"), job.tokens_of("params")
+  queries = tokens.queries[job.source("candidates").split]
 
   def ask(
     line: np.ndarray, first: np.ndarray, second: np.ndarray
@@ -74,7 +77,10 @@ def _asker(
     logits = rerank.score_texts(
       frozen,
       queries.slices(lists.query[line]),
-      [passages.slices(lists.ids[line, column]) for column in (first, second)],
+      [
+        tokens.passages.slices(lists.ids[line, column])
+        for column in (first, second)
+      ],
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 

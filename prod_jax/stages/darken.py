@@ -19,7 +19,10 @@ from prod_jax.stages.run import Job
 
 def fingerprint(job: Job[kinds.Darken]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {**job.run.data_fingerprint(), "seed": job.seed}
+  return {
+    **job.run.data_fingerprint(job.model_name("params")),
+    "seed": job.seed,
+  }
 
 
 def check(job: Job[kinds.Darken]) -> None:
@@ -35,13 +38,14 @@ def check(job: Job[kinds.Darken]) -> None:
     raise strict.ConfigError(
       f"{job.where} makes nothing; set strengthened or masked"
     )
+  job.run.mask_id(job.model_name("params"))
 
 
 def run(job: Job[kinds.Darken]) -> dict[str, Any]:
   """Makes and scores the dark examples that are not there yet."""
   frozen = job.frozen("params")
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
-  queries = job.run.tokens.queries[job.source("candidates").split]
+  queries = job.tokens_of("params").queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     ids_QAL = np.stack([_make(job, lists, n) for n in range(start, stop)])
@@ -65,15 +69,15 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
 
 def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
   """int32 [A, L], the dark examples of one list, -1 on padding."""
-  stage, tokens = job.stage, job.run.tokens
-  most = job.run.config.data.passage_length - 2  # without [CLS] and [SEP]
+  stage, tokens = job.stage, job.tokens_of("params")
+  most = job.run.config.data.passage_length - tokens.special.around
   ids, label = lists.ids[number], lists.label[number]
   texts = {int(row): tokens.passages[int(row)][:most] for row in ids[ids >= 0]}
   made = dark.make_dark(
     texts[int(ids[label.argmax()])],
     [texts[int(row)] for row in ids[~label & (ids >= 0)]],
     stage,
-    tokens.special.mask,
+    job.run.mask_id(job.model_name("params")),
     # Of the list, not of the block: a resumed run draws the same.
     np.random.default_rng((job.seed, number)),
   )

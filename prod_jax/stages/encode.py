@@ -18,7 +18,7 @@ _BLOCK_QUERIES = 65_536
 
 def fingerprint(job: Job[kinds.Encode]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return job.run.data_fingerprint()
+  return job.run.data_fingerprint(job.model_name("params"))
 
 
 def check(job: Job[kinds.Encode]) -> None:
@@ -28,7 +28,7 @@ def check(job: Job[kinds.Encode]) -> None:
 
 def run(job: Job[kinds.Encode]) -> dict[str, Any]:
   """Embeds what is not embedded yet."""
-  frozen, tokens = job.frozen("params"), job.run.tokens
+  frozen, tokens = job.frozen("params"), job.tokens_of("params")
   encode.encode_passages(
     job.folder / "passages",
     encode.embedder(frozen, "passage", tokens.passages),

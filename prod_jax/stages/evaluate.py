@@ -22,7 +22,8 @@ RERANK = "rerank"
 
 def fingerprint(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return job.run.data_fingerprint()
+  reranks = [job.model_name("rerank")] if job.stage.rerank else []
+  return job.run.data_fingerprint(*reranks)
 
 
 def check(job: Job[kinds.Evaluate]) -> None:
@@ -43,7 +44,7 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """Measures the dual encoder with each index, or the reranked run."""
   stage, encoded = job.stage, job.inputs["encoded"]
   # Made by all processes together, so not behind the next line.
-  texts = job.run.tokens if stage.rerank else None
+  texts = job.tokens_of("rerank") if stage.rerank else None
   if not job.run.processes.first:
     return {}
   vectors = encode.open_shards(encoded / "passages")

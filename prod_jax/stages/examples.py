@@ -11,8 +11,9 @@ import numpy as np
 
 from prod_jax import kinds, sharding, strict
 from prod_jax.batches import draws
-from prod_jax.batches.assemble import Examples
+from prod_jax.batches.assemble import Examples, Reader
 from prod_jax.batches.packing import Grouping
+from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
 from prod_jax.stages import sources
@@ -52,6 +53,8 @@ def check(job: TrainJob) -> None:
     )
   for role in sources.of_lists(job):
     job.check_scored(role)
+  if stage.dark:
+    _check_dark(job)
   if sampling_of(job).NEEDS_SCORES and not scored:
     raise strict.ConfigError(
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "
@@ -101,19 +104,31 @@ def examples(job: TrainJob) -> Examples:
   if job.stage.queries:
     path = job.inputs["queries"] / "queries.npy"
     rows = np.load(path, allow_pickle=False)
+  of_model, of_teacher = carried(job)
+  teacher = None
+  if of_teacher is not None:
+    teacher = Reader(**_texts(job.tokens_of("teacher")), **of_teacher)
   return Examples(
-    queries=run.tokens.queries["train"],
-    passages=run.tokens.passages,
-    special=run.tokens.special,
+    **_texts(run.tokens_of(job.stage.model)),
     positives=positives,
     rows=rows,
     data=run.config.data,
     negatives=job.stage.negatives,
     sampling=sampling_of(job),
     cluster_Q=_clusters(job, rows),
-    **carried(job),
+    teacher=teacher,
+    **of_model,
     **cached,
   )
+
+
+def _texts(tokens: TokenisedDataset) -> dict[str, Any]:
+  """What `Reader` has of them."""
+  return {
+    "queries": tokens.queries["train"],
+    "passages": tokens.passages,
+    "special": tokens.special,
+  }
 
 
 def model(job: TrainJob) -> Encoder:
@@ -145,14 +160,43 @@ def _model_kinds(job: TrainJob) -> set[str]:
   return {job.run.config.models[name].kind for name in names}
 
 
-def carried(job: TrainJob) -> dict[str, Any]:
-  """Which texts a batch carries for the model and a teacher in the step."""
-  model_kinds = _model_kinds(job)
+def carried(
+  job: TrainJob,
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+  """Which texts a batch carries, by their field.
+
+  Returns:
+    Those of the model that is trained, and those of a teacher in the step; None
+    where there is none, or where it reads the first ones too.
+  """
+  stage, models = job.stage, job.run.config.models
+  teacher = job.model_name("teacher") if stage.teacher else stage.model
+  if job.run.reads_alike(stage.model, teacher):
+    return _read_by(_model_kinds(job)), None
+  of_teacher = _read_by({models[teacher].kind})
+  # A batch has the student's queries in any case.
+  of_teacher["query"] = of_teacher["passage"]
+  return _read_by({models[stage.model].kind}), of_teacher
+
+
+def _read_by(model_kinds: set[str]) -> dict[str, Any]:
+  """Texts that models of these kinds read."""
   return {
     "passage": bool(model_kinds & {"dual", "late"}),
     "pair": "cross" in model_kinds,
     "triple": "pairwise" in model_kinds,
   }
+
+
+def _check_dark(job: TrainJob) -> None:
+  """Raises ConfigError where dark examples are of other tokens."""
+  made_by = job.run.stage(job.source("dark").params).model
+  if not job.run.reads_alike(job.stage.model, made_by, ("passage",)):
+    raise strict.ConfigError(
+      f"{job.where}.dark: {job.stage.dark} makes token ids of model {made_by}, "
+      f"and {job.stage.model} has another tokenizer, or another prompt for "
+      "passages; set dark to a stage whose model reads as it does"
+    )
 
 
 def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:

@@ -12,13 +12,18 @@ from prod_jax.stages import encoders
 
 
 def check(config: Config) -> None:
-  """Raises ConfigError where a model's weights or the tokenizer are not."""
+  """Raises ConfigError where a model's weights or a tokenizer are not."""
   for name, model in config.models.items():
     if model.weights:
       encoders.weights_folder(model, f"config.models.{name}.weights")
-  folder = config.data.tokenizer
+    if model.tokenizer:
+      _check_folder(f"config.models.{name}.tokenizer", model.tokenizer)
+  _check_folder("config.data.tokenizer", config.data.tokenizer)
+
+
+def _check_folder(key: str, folder: str) -> None:
   if folder != "packaged" and not pathlib.Path(folder).is_dir():
     raise strict.ConfigError(
-      f"config.data.tokenizer is {folder!r}, and there is no such folder; it "
-      "takes one with tokenizer.json or vocab.txt"
+      f"{key} is {folder!r}, and there is no such folder; it takes one with "
+      "tokenizer.json or vocab.txt"
     )

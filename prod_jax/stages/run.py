@@ -23,9 +23,10 @@ from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.sets import dataset as datasets
 from prod_jax.stages import encoders
+from prod_jax.stages import tokenizer as tokenizers
 
 PARAMS = "params.safetensors"
-# Keys of config.data that the fingerprints of set and tokenizer speak for.
+# Keys of config.data that the fingerprints of set and tokenizers speak for.
 _IN_FINGERPRINTS = (
   "path",
   "titles",
@@ -95,27 +96,88 @@ class Run:
     located = self.located
     return self.processes.first_then_others(lambda: located.open(self.beam))
 
-  @functools.cached_property
-  def tokenizer(self) -> tokens.Tokenizer:
-    folder = self.config.data.tokenizer
-    return tokens.load_tokenizer(
-      packaged.model_folder() if folder == "packaged" else pathlib.Path(folder)
+  def tokenizer_of(self, model: str = "") -> tokens.Tokenizer:
+    """The tokenizer of a model, or that of the data for those without one."""
+    key, source = tokenizers.source_of(self.config, model)
+    if source not in self._tokenizers:
+      self._tokenizers[source] = tokenizers.load(key, source)
+    return self._tokenizers[source]
+
+  def tokens_of(self, model: str = "") -> tokens.TokenisedDataset:
+    """Passages and queries as a model reads them, cut to the longest length.
+
+    All processes make them together, and models that agree share them.
+    """
+    tokenizer, prompts = self.tokenizer_of(model), self._prompts(model)
+    key = (tokenizer.fingerprint, *sorted(prompts.items()))
+    if key not in self._tokens:
+      data, dataset = self.config.data, self.dataset
+      self._tokens[key] = self.processes.first_then_others(
+        lambda: tokens.tokenise_dataset(
+          dataset,
+          tokenizer,
+          self.workdir / "tokens",
+          title_join=data.title_join,
+          max_tokens=max(data.passage_length, data.query_length),
+          prompts=prompts,
+        )
+      )
+    return self._tokens[key]
+
+  def mask_id(self, model: str) -> int:
+    """The id of [MASK].
+
+    Raises:
+      ConfigError: the model's tokenizer has none.
+    """
+    mask = self.tokenizer_of(model).special.mask
+    if mask is None:
+      key, source = tokenizers.source_of(self.config, model)
+      raise strict.ConfigError(
+        f"{key}: the tokenizer of {source} has no mask token, and model "
+        f"{model} or what is made with it needs one; name its mask_token in "
+        "tokenizer_config.json"
+      )
+    return mask
+
+  def reads_alike(
+    self, model: str, other: str, texts: Sequence[str] = ("query", "passage")
+  ) -> bool:
+    """Whether two models have the same tokens of the same texts."""
+    one, two = self._prompts(model), self._prompts(other)
+    if any(one.get(text) != two.get(text) for text in texts):
+      return False
+    sources = {
+      tokenizers.source_of(self.config, name)[1] for name in (model, other)
+    }
+    if len(sources) == 1:
+      return True
+    # A plan may be made without them.
+    return all(map(tokenizers.is_here, sources)) and (
+      self.tokenizer_of(model).fingerprint
+      == self.tokenizer_of(other).fingerprint
     )
 
+  def check_tokenizer(self, model: str) -> None:
+    """Raises ConfigError where it has more tokens than the model embeds."""
+    rows = self.model(model).transformer.vocab_size
+    tokenizer = self.tokenizer_of(model)
+    tokenizers.check_rows(self.config, model, tokenizer, rows)
+
   @functools.cached_property
-  def tokens(self) -> tokens.TokenisedDataset:
-    """Tokens of passages and queries, cut to the configured lengths."""
-    data = self.config.data
-    dataset = self.dataset
-    return self.processes.first_then_others(
-      lambda: tokens.tokenise_dataset(
-        dataset,
-        self.tokenizer,
-        self.workdir / "tokens",
-        title_join=data.title_join,
-        max_tokens=max(data.passage_length, data.query_length),
-      )
-    )
+  def _tokenizers(self) -> dict[str, tokens.Tokenizer]:
+    return {}
+
+  @functools.cached_property
+  def _tokens(self) -> dict[tuple, tokens.TokenisedDataset]:
+    return {}
+
+  def _prompts(self, model: str) -> dict[str, str]:
+    """What stands in front of the texts of a model, where anything does."""
+    section = self.model_config(model) if model else None
+    if not isinstance(section, model_kinds.Dual | model_kinds.Late):
+      return {}
+    return {text: prompt for text, prompt in section.prompts.items() if prompt}
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh:
@@ -139,11 +201,9 @@ class Run:
       f"config.models.{name}",
       model,
       self.config.data,
-      lambda: self.tokenizer.vocab_size,
+      lambda: self.tokenizer_of(name).vocab_size,
     )
-    return build.encoder_of(
-      model, transformer, lambda: self.tokenizer.special.mask
-    )
+    return build.encoder_of(model, transformer, lambda: self.mask_id(name))
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
@@ -172,11 +232,12 @@ class Run:
       "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
     }
 
-  def data_fingerprint(self) -> dict[str, Any]:
-    """All that decides the tokens a stage sees."""
+  def data_fingerprint(self, *models: str) -> dict[str, Any]:
+    """All that decides the tokens that a stage's models see."""
     return {
       "dataset": self.located.fingerprint,
-      "tokenizer": self.tokenizer.fingerprint,
+      "tokenizers": [self.tokenizer_of(name).fingerprint for name in models],
+      "prompts": [self._prompts(name) for name in models],
       "data": {
         k: v
         for k, v in strict.plain(self.config.data).items()
@@ -229,18 +290,24 @@ class Job(Generic[S]):
     """What the config says of the stage in a role."""
     return self.run.stage(getattr(self.stage, role))
 
+  def model_name(self, role: str) -> str:
+    """The name of the model that the train stage in a role trains."""
+    return self.source(role).model
+
   def model_of(self, role: str) -> Encoder:
     """The encoder that the train stage in a role trains."""
-    return self.run.model(self.source(role).model)
+    return self.run.model(self.model_name(role))
+
+  def tokens_of(self, role: str) -> tokens.TokenisedDataset:
+    """Passages and queries as that model reads them."""
+    return self.run.tokens_of(self.model_name(role))
 
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its trained weights, on each device of this process."""
-    # All processes make `tokens` together: where only one comes here, as in
-    # reranking, all have asked for them before.
     return FrozenModel(
       model=self.model_of(role),
       copies=sharding.copies(self.run.trained_params(self.inputs[role])),
-      special=self.run.tokens.special,
+      special=self.run.tokenizer_of(self.model_name(role)).special,
       data=self.run.config.data,
       batch_tokens=self.stage.batch_tokens,
     )

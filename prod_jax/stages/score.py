@@ -16,7 +16,7 @@ from prod_jax.stages.run import Job
 
 def fingerprint(job: Job[kinds.Score]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return job.run.data_fingerprint()
+  return job.run.data_fingerprint(job.model_name("params"))
 
 
 def check(job: Job[kinds.Score]) -> None:
@@ -29,17 +29,17 @@ def check(job: Job[kinds.Score]) -> None:
 
 def run(job: Job[kinds.Score]) -> dict[str, Any]:
   """Scores the lists that are not scored yet."""
-  frozen = job.frozen("params")
+  frozen, tokens = job.frozen("params"), job.tokens_of("params")
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
   # Lists hold rows of the split that they were made for.
-  queries = job.run.tokens.queries[job.source("candidates").split]
+  queries = tokens.queries[job.source("candidates").split]
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
     return {
       "scores": rerank.score_lists(
         frozen,
         queries,
-        job.run.tokens.passages,
+        tokens.passages,
         lists.query[start:stop],
         lists.ids[start:stop],
       )

@@ -136,7 +136,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
     "teacher": {"train": None},
     "scores": {
       "score": _SCORES,
-      "encode": Source("teacher", _load_embeddings, _shape_embeddings),
+      "encode": Source("embeddings", _load_embeddings, _shape_embeddings),
     },
     "second": {"score": _SCORES},
     "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},

@@ -31,8 +31,11 @@ TEACHER = "teacher.safetensors"  # what a joint stage made of its teacher
 
 def fingerprint(job: Job[kinds.Train]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
+  models = [job.stage.model]
+  if job.stage.teacher:
+    models.append(job.model_name("teacher"))
   return {
-    **job.run.data_fingerprint(),
+    **job.run.data_fingerprint(*models),
     **job.run.model_fingerprint(job.stage.model),
     "seed": job.seed,
   }

@@ -9,10 +9,10 @@ from prod_jax import config, strict
 from prod_jax.batches import draws, loader, packing
 from prod_jax.batches.assemble import Embeddings, Examples
 from prod_jax.batches.lists import Candidates, Compared, Dark
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 
-SPECIAL = Special(cls=101, sep=102, pad=0, mask=103)
+SPECIAL = Special((101,), (102,), (102,), pad=0, mask=103)
 QUERIES, PASSAGES, COLUMNS = 6, 20, 4
 RANDOM = draws.Random()
 
@@ -30,7 +30,7 @@ def examples(**changes):
     sampling=RANDOM,
     passage=True,
     pair=True,
-    teacher=Embeddings(
+    embeddings=Embeddings(
       query=rng.normal(size=(QUERIES, 2)).astype(np.float32),
       passage=rng.normal(size=(PASSAGES, 2)).astype(np.float32),
     ),
@@ -95,10 +95,10 @@ def test_texts_scores_and_ids_belong_together():
       assert batch.pair.ids[b, n, :6].tolist() == pair
       assert batch.list_scores_BN[b, n] == pytest.approx(passage / 5)
       np.testing.assert_array_equal(
-        batch.teacher_passage_BND[b, n], source.teacher.passage[passage]
+        batch.teacher_passage_BND[b, n], source.embeddings.passage[passage]
       )
     np.testing.assert_array_equal(
-      batch.teacher_query_BD[b], source.teacher.query[row]
+      batch.teacher_query_BD[b], source.embeddings.query[row]
     )
   assert batch.where_BN.all()
   assert batch.anchor_BN is None
@@ -325,7 +325,7 @@ def test_batches_by_cluster_are_drawn_one_by_one():
     queries=store_of([np.array([1], np.int32)] * 16),
     positives=[(q,) for q in range(16)],
     rows=np.arange(16),
-    teacher=None,
+    embeddings=None,
   )
   iterator = batches(source, batch_size=2, cluster_Q=np.arange(16) % 4)
   clusters = [next(iterator).query_id_B[0] % 4 for _ in range(40)]
@@ -418,7 +418,7 @@ def test_batches_exchange_queries_however_they_are_laid_and_cut():
     rows=np.arange(count),
     data=config.Data(query_length=4, passage_length=42),
     pair=False,
-    teacher=None,
+    embeddings=None,
   )
 
   def queries(steps, **settings):

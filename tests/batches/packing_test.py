@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from prod_jax.batches import packing, rows
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 
-SPECIAL = Special(cls=-2, sep=-3, pad=-1, mask=-4)
+SPECIAL = Special((-2,), (-3,), (-3,), pad=-1, mask=-4)
 
 
 def lengths(n, seed=0, longest=40):
@@ -19,7 +19,7 @@ def joined(lengths):
   content = lengths.reshape(-1) - 2
   ids = [1000 * n + np.arange(size) for n, size in enumerate(content)]
   numbers = np.arange(lengths.size).reshape(lengths.shape)
-  return rows.single(store_of(ids).slices(numbers), 1000)
+  return rows.single(store_of(ids).slices(numbers), 1000, SPECIAL)
 
 
 @pytest.mark.parametrize("row_length", [40, 64, 160])
@@ -97,11 +97,11 @@ def test_every_text_is_found_at_its_place(part):
   """4 devices with 3 queries each; a process holds some of them."""
   cut, part = packing.Grouping(devices=4, splits=3), np.array(part)
   texts = joined(lengths(24, longest=20).reshape(12, 2))
-  packed = packing.pack(texts, part, cut, packing.Shape(1, 40), SPECIAL)
+  packed = packing.pack(texts, part, cut, packing.Shape(1, 40))
   G, _, L = packed.ids.shape
   assert (len(part), 40) == (G, L)
   S = packed.start_GRS.shape[-1]
-  wanted = rows.padded(texts, 20, SPECIAL)
+  wanted = rows.padded(texts, 20)
   for b, query in enumerate(part):
     # Query 3 d + r of device d is alone in group 3 d + r.
     for n, place in enumerate(packed.place[b]):
@@ -157,7 +157,7 @@ def test_all_processes_get_the_rows_of_the_fullest_group():
   whole = np.full((4, 3), 4)
   whole[3] = 16
   cut, shape = packing.Grouping(devices=2, splits=1), packing.Shape(2, 16)
-  packed = packing.pack(joined(whole), np.arange(2), cut, shape, SPECIAL)
+  packed = packing.pack(joined(whole), np.arange(2), cut, shape)
   needed = packing.fit(whole[2:].reshape(-1), 16).rows
   assert needed == 4
   assert packed.ids.shape == (1, packing.grown(2, needed), 16)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from prod_jax.batches import rows
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 
 
 def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
@@ -13,7 +13,7 @@ def random_rows(rng, count: int, longest: int) -> list[np.ndarray]:
   return [rng.integers(5, 99, size=n).astype(np.int32) for n in lengths]
 
 
-SPECIAL = Special(cls=2, sep=3, pad=0, mask=4)
+SPECIAL = Special((2,), (3,), (3,), pad=0, mask=4)
 
 
 def sliced(texts):
@@ -22,18 +22,20 @@ def sliced(texts):
 
 
 def single(texts, length):
-  return rows.padded(rows.single(sliced(texts), length), length, SPECIAL)
+  return rows.padded(rows.single(sliced(texts), length, SPECIAL), length)
 
 
 def pair(queries, passages, query_length, length):
   both = sliced(queries), sliced(passages)
-  joined = rows.pair(*both, query_length, length)
-  return rows.padded(joined, length, SPECIAL)
+  joined = rows.pair(*both, query_length, length, SPECIAL)
+  return rows.padded(joined, length)
 
 
 def triple(texts, query_length, passage_length, length):
-  joined = rows.triple(*map(sliced, texts), query_length, passage_length)
-  return rows.padded(joined, length, SPECIAL)
+  joined = rows.triple(
+    *map(sliced, texts), (query_length, passage_length), SPECIAL
+  )
+  return rows.padded(joined, length)
 
 
 def test_single_is_what_a_loop_writes():
@@ -79,7 +81,7 @@ def test_shortest_lengths_and_no_rows():
   with pytest.raises(ValueError, match="length is 1"):
     single([row], 1)
   for query_length, length in ((1, 5), (5, 5)):
-    with pytest.raises(ValueError, match="2 <= query_length < length"):
+    with pytest.raises(ValueError, match="2 <= query_length <= length - 1"):
       pair([row], [row], query_length, length)
 
 
@@ -91,15 +93,16 @@ def test_a_query_goes_with_all_passages_of_its_list():
     stored.slices(np.array([[1, -1]])),
     9,
     20,
+    SPECIAL,
   )
-  found = rows.padded(joined, 8, SPECIAL)
+  found = rows.padded(joined, 8)
   assert found.ids.tolist() == [
     [[2, 7, 3, 8, 9, 3, 0, 0], [2, 7, 3, 3, 0, 0, 0, 0]],
     [[2, 8, 9, 3, 8, 9, 3, 0], [2, 8, 9, 3, 3, 0, 0, 0]],
   ]
   assert joined.lengths.tolist() == [[6, 4], [7, 5]]
   assert joined.first_length.tolist() == [[3, 3], [4, 4]]
-  again = rows.padded(joined.at(np.array([1])), 8, SPECIAL)
+  again = rows.padded(joined.at(np.array([1])), 8)
   np.testing.assert_array_equal(again.ids, found.ids[1:])
 
 
@@ -124,5 +127,5 @@ def test_a_triple_of_no_room_is_special_tokens_and_of_less_an_error():
   found = triple([[row]] * 3, 2, 2, 4)
   assert found.ids.tolist() == [[2, 3, 3, 3]]
   for query_length, passage_length in ((1, 5), (5, 1)):
-    with pytest.raises(ValueError, match="they need 2 or more"):
+    with pytest.raises(ValueError, match="they need 2 and 2 or more"):
       triple([[row]] * 3, query_length, passage_length, 9)

@@ -8,6 +8,7 @@ import tokenizers
 
 from prod_jax import config, packaged
 from prod_jax.batches import rows, tokens
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
 from prod_jax.sets import dataset
 from prod_jax.sets.records import DataError
@@ -51,7 +52,7 @@ def ids(words: str) -> list[int]:
 
 
 def test_vocabulary_file(tokenizer):
-  assert tokenizer.special == tokens.Special(cls=2, sep=3, pad=0, mask=4)
+  assert tokenizer.special == Special((2,), (3,), (3,), pad=0, mask=4)
   assert tokenizer.vocab_size == len(VOCAB)
   found = tokenizer.encode(["A bx.", "", "zzz"])
   assert [row.tolist() for row in found] == [ids("a b ##x ."), [], ids("[UNK]")]
@@ -102,7 +103,7 @@ def test_what_is_no_tokenizer(folder, tmp_path):
   with pytest.raises(DataError, match=r"expected tokenizer\.json or vocab"):
     tokens.load_tokenizer(tmp_path)
   (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\na\n")
-  with pytest.raises(DataError, match=r"no \[SEP\], \[MASK\] in it"):
+  with pytest.raises(DataError, match=r"no \[SEP\] \(sep_token\) in it"):
     tokens.load_tokenizer(folder)
 
 
@@ -112,7 +113,7 @@ def test_packaged_tokenizer_knows_bert():
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   loaded = tokens.load_tokenizer(folder)
-  assert loaded.special == tokens.Special(cls=101, sep=102, pad=0, mask=103)
+  assert loaded.special == Special((101,), (102,), (102,), pad=0, mask=103)
   assert loaded.vocab_size == 30_522
   assert loaded.encode(["Hello world"])[0].tolist() == [7592, 2088]
 
@@ -138,7 +139,12 @@ def opened(tmp_path) -> dataset.Dataset:
 )
 def test_titles_and_cut(tmp_path, opened, tokenizer, title_join, first):
   found = tokens.tokenise_dataset(
-    opened, tokenizer, tmp_path / "t", title_join=title_join, max_tokens=4
+    opened,
+    tokenizer,
+    tmp_path / "t",
+    title_join=title_join,
+    max_tokens=4,
+    prompts={},
   )
   assert found.passages[0].tolist() == ids(first)
   assert found.passages[1].tolist() == ids("e e e e")
@@ -155,7 +161,7 @@ def test_stores_follow_what_decides_them(
       opened,
       tokenizer,
       tmp_path / "t",
-      **{"title_join": ". ", "max_tokens": 4} | options,
+      **{"title_join": ". ", "max_tokens": 4, "prompts": {}} | options,
     )
     return len(list((tmp_path / "t").iterdir()))
 
@@ -173,7 +179,7 @@ def test_pair_agrees_with_the_library(json_folder):
   texts = [("a b", "c d e"), ("a", "b c d e . a b c d e . a"), ("b c d", "e")]
   queries, passages = (ours.encode(side) for side in zip(*texts, strict=True))
   both = (store_of(side).slices(np.arange(3)) for side in (queries, passages))
-  found = rows.padded(rows.pair(*both, 6, 12), 12, ours.special)
+  found = rows.padded(rows.pair(*both, 6, 12, ours.special), 12)
   for i, theirs in enumerate(inner.encode_batch(texts)):
     assert found.ids[i].tolist() == theirs.ids
     assert found.type[i].tolist() == theirs.type_ids

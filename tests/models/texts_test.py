@@ -9,8 +9,8 @@ import pytest
 
 from prod_jax.batch import Tokens
 from prod_jax.batches import packing, rows
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 from prod_jax.models import texts
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
@@ -18,7 +18,7 @@ from prod_jax.models.dual import DualEncoder
 B, N = 4, 3
 
 
-SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+SPECIAL = Special((1,), (2,), (2,), pad=0, mask=3)
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,17 @@ def joined():
     )
     for side in sizes
   )
-  return rows.pair(query, passage, 5, 9)
+  return rows.pair(query, passage, 5, 9, SPECIAL)
 
 
 @pytest.fixture(scope="module")
 def padded(joined):
-  return rows.padded(joined, 9, SPECIAL)
+  return rows.padded(joined, 9)
 
 
 def packed_of(joined, devices=1, splits=1, row_length=12):
   cut, shape = packing.Grouping(devices, splits), packing.Shape(1, row_length)
-  return packing.pack(joined, np.arange(B), cut, shape, SPECIAL)
+  return packing.pack(joined, np.arange(B), cut, shape)
 
 
 def models(config):
@@ -174,7 +174,7 @@ def test_nothing_of_a_chunk_is_kept(config, padded):
 def test_tokens_of_a_row_follow_from_where_its_texts_stand(joined):
   packed = packed_of(joined)
   found = jax.jit(texts.tokens_of)(packed)
-  wanted = rows.padded(joined, 9, SPECIAL)
+  wanted = rows.padded(joined, 9)
   S = packed.start_GRS.shape[-1]
   for text, place in np.ndenumerate(packed.place):
     at = (0, *divmod(place, S))

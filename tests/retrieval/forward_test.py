@@ -9,8 +9,8 @@ import pytest
 from prod_jax import config, sharding
 from prod_jax.batch import Tokens
 from prod_jax.batches import rows
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.transformer import TransformerConfig
 from prod_jax.retrieval import forward
@@ -20,7 +20,7 @@ BERT = TransformerConfig(
   vocab_size=8, width=4, depth=1, heads=1, mlp_width=4, max_positions=8
 )
 MODEL = CrossEncoder(transformer=BERT, pooling="cls")
-SPECIAL = Special(cls=0, sep=-1, pad=-2, mask=-3)
+SPECIAL = Special((0,), (-1,), (-1,), pad=-2, mask=-3)
 LENGTHS = np.random.default_rng(0).integers(3, 80, 301)
 LONGEST = 64
 
@@ -35,7 +35,7 @@ def numbered(count):
   """The first token of each text behind [CLS] is its number."""
   ids = [np.full(n - 2, text) for text, n in enumerate(LENGTHS[:count])]
   texts = store_of(ids or [np.zeros(0, int)]).slices(np.arange(count))
-  return rows.single(texts, LONGEST)
+  return rows.single(texts, LONGEST, SPECIAL)
 
 
 def run(shapes, devices, count=301, row_length=0, batch_tokens=512):

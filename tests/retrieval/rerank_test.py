@@ -6,8 +6,8 @@ import numpy as np
 
 from prod_jax import config, sharding
 from prod_jax.batches import rows
+from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.batches.tokens import Special
 from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
@@ -15,7 +15,7 @@ from prod_jax.models.transformer import TransformerConfig
 from prod_jax.retrieval import rerank
 from prod_jax.retrieval.forward import FrozenModel
 
-SPECIAL = Special(cls=1, sep=2, pad=0, mask=3)
+SPECIAL = Special((1,), (2,), (2,), pad=0, mask=3)
 LENGTHS = config.Data(query_length=5, passage_length=9)
 BERT = TransformerConfig(
   vocab_size=60,
@@ -71,8 +71,9 @@ def test_a_cross_encoder_scores_each_pair_as_it_was_trained_to():
     PASSAGES.slices(IDS_QC[line, column]),
     LENGTHS.query_length,
     longest,
+    SPECIAL,
   )
-  pairs = rows.padded(pairs, longest, SPECIAL)
+  pairs = rows.padded(pairs, longest)
   wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(pairs)
   np.testing.assert_allclose(found[line, column], wanted, rtol=1e-4, atol=1e-5)
   assert np.std(wanted) > 0.05
@@ -82,10 +83,10 @@ def test_late_interaction_scores_a_list_as_in_a_step():
   params = random_params(LATE)
   found = score_lists(LATE, params)
   assert np.isnan(found[IDS_QC < 0]).all()
-  query = rows.single(QUERIES.slices(ROWS), 5)
-  passage = rows.single(PASSAGES.slices(np.arange(len(PASSAGES))), 9)
-  query = rows.padded(query, 5, SPECIAL)
-  passage = rows.padded(passage, 9, SPECIAL)
+  query = rows.single(QUERIES.slices(ROWS), 5, SPECIAL)
+  passage = rows.single(PASSAGES.slices(np.arange(len(PASSAGES))), 9, SPECIAL)
+  query = rows.padded(query, 5)
+  passage = rows.padded(passage, 9)
 
   @jax.jit
   def all_scores(query, passage):
@@ -112,8 +113,8 @@ def test_a_pairwise_model_reads_both_passages_in_the_order_asked():
     )
 
   both = (PASSAGES.slices(x) for x in (first, second))
-  triples = rows.triple(QUERIES.slices(ROWS), *both, 5, 9)
-  triples = rows.padded(triples, rows.triple_length(LENGTHS), SPECIAL)
+  triples = rows.triple(QUERIES.slices(ROWS), *both, (5, 9), SPECIAL)
+  triples = rows.padded(triples, rows.triple_length(LENGTHS))
   wanted, _ = jax.jit(lambda x: CROSS.score(params, x))(
     jax.tree.map(jnp.asarray, triples)
   )

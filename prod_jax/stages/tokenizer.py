@@ -1,0 +1,76 @@
+"""The tokenizer of a model: its own, that of its weights, or the data's."""
+
+import pathlib
+
+from prod_jax import packaged, strict
+from prod_jax.batches import tokens
+from prod_jax.config import Config
+from prod_jax.sets.records import DataError
+from prod_jax.stages import encoders
+
+PACKAGED = "packaged"
+
+
+def source_of(config: Config, name: str) -> tuple[str, str]:
+  """Where a model's tokenizer is said to be, with "" for the data's own.
+
+  Returns:
+    The key of the config that says so, and a folder or `PACKAGED`.
+  """
+  model = config.models[name] if name else None
+  if model and model.tokenizer:
+    return f"config.models.{name}.tokenizer", model.tokenizer
+  if model and model.weights:
+    key = f"config.models.{name}.weights"
+    if model.weights == PACKAGED:
+      return key, PACKAGED
+    folder = encoders.weights_folder(model, key)
+    if tokens.holds_tokenizer(folder):
+      return key, str(folder)
+  return "config.data.tokenizer", config.data.tokenizer
+
+
+def load(key: str, source: str) -> tokens.Tokenizer:
+  """The tokenizer of what `source_of` returns.
+
+  Raises:
+    ConfigError: it cannot be read.
+  """
+  folder = (
+    packaged.model_folder() if source == PACKAGED else pathlib.Path(source)
+  )
+  try:
+    return tokens.load_tokenizer(folder)
+  except DataError as error:
+    raise strict.ConfigError(f"{key}: {error}") from error
+
+
+def is_here(source: str) -> bool:
+  """Whether there is such a tokenizer on this machine."""
+  if source != PACKAGED:
+    return tokens.holds_tokenizer(pathlib.Path(source))
+  try:
+    return tokens.holds_tokenizer(packaged.model_folder())
+  except (ModuleNotFoundError, FileNotFoundError):
+    return False
+
+
+def check_rows(
+  config: Config, name: str, tokenizer: tokens.Tokenizer, rows: int
+) -> None:
+  """Raises ConfigError where a model has no embedding for a token.
+
+  More embeddings than tokens are fine: tables are often padded.
+  """
+  if tokenizer.vocab_size <= rows:
+    return
+  where, weights = f"config.models.{name}", config.models[name].weights
+  key, source = source_of(config, name)
+  given = (
+    f"{where}.weights is {weights!r}" if weights else f"{where}.vocab_size"
+  )
+  raise strict.ConfigError(
+    f"{given}: its embeddings are {rows:,} rows, and the tokenizer of {source} "
+    f"({key}) has {tokenizer.vocab_size:,} tokens; set {where}.tokenizer to "
+    "the one that goes with them"
+  )

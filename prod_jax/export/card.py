@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from prod_jax.export import folder, lineage, snippets
+from prod_jax.export import lineage, snippets
 from prod_jax.export.finished import Trained
 from prod_jax.report import tables
 
@@ -87,13 +87,12 @@ def _use(trained: Trained, name: str) -> str:
     found = snippets.of_cross(name)
   else:
     towers = [name] * 2 if model.tied else [f"{name}/query", f"{name}/passage"]
-    said = folder.prompts(trained)
     found = snippets.of_dual(
       snippets.Use(
         *towers,
         query_length=data.query_length,
         passage_length=data.passage_length,
-        prompts={"query": said["query"], "passage": said["document"]},
+        prompts=trained.prompts,
         pooling=model.pooling,
         cosine=model.similarity == "cosine",
         width=trained.encoder.transformer.width,
@@ -117,7 +116,7 @@ def _texts(trained: Trained) -> str:
   else:
     rows += [
       (f"prompt of a {role}", json.dumps(text) if text else "none")
-      for role, text in folder.prompts(trained).items()
+      for role, text in trained.prompts.items()
     ]
     rows.append(("similarity", trained.model.similarity))
   note = (

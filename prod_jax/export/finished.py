@@ -7,16 +7,25 @@ it again.
 import dataclasses
 import functools
 import json
+import pathlib
 from typing import Any
 
-from prod_jax import kinds, model_kinds, sharding, storage, strict
-from prod_jax.batches import rows
+from prod_jax import (
+  kinds,
+  model_kinds,
+  packaged,
+  sharding,
+  storage,
+  strict,
+)
+from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE
 from prod_jax.models import Encoder
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
 BATCH_TOKENS = 8192  # as of an encode stage
@@ -50,6 +59,23 @@ class Trained:
   def encoder(self) -> Encoder:
     return self.run.model(self.stage.model)
 
+  @property
+  def tokenizer(self) -> tokens.Tokenizer:
+    return self.run.tokenizer_of(self.stage.model)
+
+  @property
+  def tokenizer_folder(self) -> pathlib.Path:
+    """Where the model's tokenizer came from."""
+    _, source = tokenizers.source_of(self.run.config, self.stage.model)
+    packed = source == tokenizers.PACKAGED
+    return packaged.model_folder() if packed else pathlib.Path(source)
+
+  @property
+  def prompts(self) -> dict[str, str]:
+    """What stands in front of a "query" and of a "passage"."""
+    said = getattr(self.model, "prompts", {})  # a cross-encoder has none
+    return {tower: said.get(tower, "") for tower in model_kinds.PROMPTS}
+
   @functools.cached_property
   def params(self) -> Any:
     return self.run.trained_params(self.run.folder(self.name))
@@ -59,7 +85,7 @@ class Trained:
     return FrozenModel(
       model=self.encoder,
       copies=sharding.copies(self.params),
-      special=self.run.tokenizer.special,
+      special=self.tokenizer.special,
       data=self.run.config.data,
       batch_tokens=batch_tokens,
     )

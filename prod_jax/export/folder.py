@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from prod_jax import model_kinds, packaged, storage, strict
+from prod_jax import model_kinds, storage, strict
 from prod_jax.export import tokenizer
 from prod_jax.export.finished import Trained
 from prod_jax.models import hf
@@ -77,7 +77,7 @@ def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
   """
   folder.mkdir(parents=True, exist_ok=True)
   hf.save(folder, part.params, trained.encoder.transformer)
-  tokenizer.write(folder, tokenizer_folder(trained), trained.longest)
+  tokenizer.write(folder, trained.tokenizer_folder, trained.longest)
   modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
   _write(folder / "1_Pooling" / "config.json", _pooling(trained))
   if trained.model.kind == "cross":
@@ -94,18 +94,6 @@ def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
     # Letters are the tokenizer's business.
     {"max_seq_length": trained.longest, "do_lower_case": False},
   )
-
-
-def tokenizer_folder(trained: Trained) -> pathlib.Path:
-  """Where the tokenizer of a model came from."""
-  said = trained.run.config.data.tokenizer
-  return packaged.model_folder() if said == "packaged" else pathlib.Path(said)
-
-
-def prompts(trained: Trained) -> dict[str, str]:
-  """What stands in front of texts, by the names of sentence-transformers."""
-  del trained
-  return {"query": "", "document": ""}
 
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:
@@ -138,7 +126,10 @@ def _settings(trained: Trained) -> dict[str, Any]:
     }
   return {
     "model_type": "SentenceTransformer",
-    "prompts": prompts(trained),
+    "prompts": {
+      "query": trained.prompts["query"],
+      "document": trained.prompts["passage"],
+    },
     "default_prompt_name": None,
     "similarity_fn_name": trained.model.similarity,
   }

@@ -59,7 +59,7 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
     "seed": run.config.seed,
     "config": strict.plain(run.config),
     "dataset": {"name": trained.left.dataset, "fingerprint": _dataset(trained)},
-    "tokenizer": run.tokenizer.fingerprint,
+    "tokenizer": trained.tokenizer.fingerprint,
     "first_weights": {
       name: _first_weights(trained, name) for name in sorted(models)
     },

@@ -41,7 +41,7 @@ def exported(finished_run, tmp_path_factory):
 
 def ours(trained, tower):
   """Our vectors of the dev queries, or of as many passages."""
-  tokens = trained.run.tokens
+  tokens = trained.run.tokens_of(trained.stage.model)
   store = tokens.queries["dev"] if tower == "query" else tokens.passages
   return encode.embedder(trained.frozen(), tower, store)(0, QUERIES)
 
@@ -167,7 +167,7 @@ def test_cross_encoder_gives_our_logits(exported):
     "sentence_transformers", reason="needs torch, which is not in the lock"
   )
   trained, to = exported("ce")
-  tokens = trained.run.tokens
+  tokens = trained.run.tokens_of(trained.stage.model)
   own = rerank.score_lists(
     trained.frozen(),
     tokens.queries["dev"],

@@ -12,13 +12,9 @@ retrieves, over the first 200; the groups behind the ordered passages come from
 the ranks to 50 and to 200.
 
 Weights: `models/co-condenser-marco`, made as prod_msmarco_passage.py says, for
-the teacher; and the student's, a DistilBERT, under BERT's names:
-
-    python -m prod_jax.cli.distilbert \\
-      models/distilbert-dot-tas_b-b256-msmarco models/tas-b-bert
-
-where the first folder is sebastian-hofstaetter/distilbert-dot-tas_b-b256-
-msmarco, made in the same way.
+the teacher; and the student's, `models/distilbert-dot-tas_b-b256-msmarco`,
+which is sebastian-hofstaetter/distilbert-dot-tas_b-b256-msmarco, a DistilBERT,
+made in the same way.
 
     python -m prod_jax.cli.prepare --config=configs/cl_drd_msmarco_passage.py \\
       --workdir=gs://bucket/cl_drd
@@ -39,6 +35,7 @@ DL 2019 nDCG@10 72.5, MAP 45.3; DL 2020 68.7, 46.5 (table of LEAD's README).
 import prod_msmarco_passage as passages
 from ml_collections import ConfigDict
 
+TAS_B = "models/distilbert-dot-tas_b-b256-msmarco"
 BATCH = 8  # queries, of all GPUs together [C]
 # Passages of each group, and the rank at which each ends: sizes are [C], the
 # ranks behind the first our choice.
@@ -76,7 +73,7 @@ def models() -> dict:
     student=dict(
       kind="dual",
       tied=False,
-      **passages.bert("models/tas-b-bert") | dict(depth=6),
+      **passages.bert(TAS_B) | dict(depth=6, type_vocab=0),
     ),
     ce_12=dict(kind="cross", **passages.bert("models/co-condenser-marco")),
   )

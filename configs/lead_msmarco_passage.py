@@ -16,10 +16,7 @@ taken [D], else it is our choice.
 
 Weights: `models/co-condenser-marco` (Luyu/co-condenser-marco) and
 `models/ernie-2.0-large-en`, made as prod_msmarco_passage.py says; and the
-student's, DistilBERT, under BERT's names:
-
-    python -m prod_jax.cli.distilbert models/distilbert-base-uncased \\
-      models/distilbert-base-uncased-bert
+student's, `models/distilbert-base-uncased`, made in the same way.
 
     python -m prod_jax.cli.prepare --config=configs/lead_msmarco_passage.py \\
       --workdir=gs://bucket/lead
@@ -52,7 +49,7 @@ from ml_collections import ConfigDict
 GPUS = passages.GPUS
 LISTS = "mine_1"
 COCONDENSER = "models/co-condenser-marco"
-DISTILBERT = "models/distilbert-base-uncased-bert"
+DISTILBERT = "models/distilbert-base-uncased"
 CLIP = 2.0  # [C]
 GATHERED_CLIP = CLIP * GPUS  # see kinds.Train about `clip`
 
@@ -75,7 +72,10 @@ def models() -> dict:
   # No projection, and queries padded with [MASK] tokens that take part [C].
   late = dict(kind="late", mask_queries=True)
   return dict(
-    student=dict(kind="dual", **passages.bert(DISTILBERT) | dict(depth=6)),
+    student=dict(
+      kind="dual",
+      **passages.bert(DISTILBERT) | dict(depth=6, type_vocab=0),
+    ),
     de_12=dict(kind="dual", **base),
     cb_12=base | late,
     ce_12=base | dict(kind="cross", remat="layers"),

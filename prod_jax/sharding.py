@@ -22,26 +22,45 @@ PyTree = Any
 
 # Part of a model -> (end of a parameter's path in it, mesh axis of each of the
 # parameter's dimensions). Where a part is there, each of its rules matches
-# something. Optimizer moments carry the path of their parameter, so the same
-# rules place them.
+# something, but for what some families of encoders have not. Optimizer moments
+# carry the path of their parameter, so the same rules place them.
 _ENCODER = (
   (r"(word|position|type)/embedding", (None, "fsdp")),
   (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),
   (r"attention/(query|key|value)/bias", ("tensor",)),
   (r"attention/output/kernel", ("tensor", "fsdp")),
-  (r"mlp/up/kernel", ("fsdp", "tensor")),
-  (r"mlp/up/bias", ("tensor",)),
+  (r"mlp/(up|gate)/kernel", ("fsdp", "tensor")),
+  (r"mlp/(up|gate)/bias", ("tensor",)),
   (r"mlp/down/kernel", ("tensor", "fsdp")),
   (r"(attention/output|mlp/down)/bias", (None,)),
   (r"norm/(scale|bias)", (None,)),
+  (r"embedding_projection/kernel", (None, "fsdp")),
+  (r"embedding_projection/bias", (None,)),
+  (r"relative_bias/embedding", (None, None)),
 )
 RULES = {
   "encoder": _ENCODER,
   "query": _ENCODER,
   "passage": _ENCODER,
-  "head": ((r"kernel", (None, None)), (r"bias", (None,))),
+  "head": (
+    (r"kernel", (None, None)),
+    (r"bias", (None,)),
+    (r"norm/scale", (None,)),
+  ),
   "projection": ((r"kernel", (None, None)),),
 }
+# What a part may be without.
+_IN_SOME = frozenset(
+  (
+    r"attention/(query|key|value)/bias",
+    r"mlp/(up|gate)/bias",
+    r"(attention/output|mlp/down)/bias",
+    r"embedding_projection/kernel",
+    r"embedding_projection/bias",
+    r"relative_bias/embedding",
+    r"norm/scale",
+  )
+)
 
 
 def make_mesh(
@@ -214,7 +233,8 @@ def shardings(tree: PyTree, mesh: Mesh) -> PyTree:
 
   found = jax.tree_util.tree_map_with_path(leaf_sharding, tree)
   for part in {part for part, _ in used}:
-    idle = [p for p, _ in RULES[part] if (part, p) not in used]
+    rules = {p for p, _ in RULES[part]} - _IN_SOME
+    idle = sorted(p for p in rules if (part, p) not in used)
     if idle:
       raise strict.ConfigError(
         f"rules of sharding.RULES[{part!r}] match no parameter: "

@@ -71,8 +71,8 @@ ONLY_IN = {
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
   r"\b(import|from) torch\b": [],
-  r"\b(import|from) safetensors\b": ["models/hf.py", "models/distilbert.py"],
-  r"\b(import|from) transformers\b": ["batches/tokens.py", "models/hf.py"],
+  r"\b(import|from) safetensors\b": ["models/hf.py", "models/weights.py"],
+  r"\b(import|from) transformers\b": ["batches/tokens.py"],
   r"\b(import|from) tokenizers\b": [
     "batches/special.py",
     "batches/tokens.py",

@@ -1,8 +1,7 @@
 """Commands besides that of `main`; each prints its result.
 
-arguments   a config and its overrides, as every command takes them
-prepare     data and tokens, made ahead of a run
-plan        what a run would take of a TPU slice
-report      figures of runs as Markdown
-distilbert  DistilBERT's weights as those of a BERT
+arguments  a config and its overrides, as every command takes them
+prepare    data and tokens, made ahead of a run
+plan       what a run would take of a TPU slice
+report     figures of runs as Markdown
 """

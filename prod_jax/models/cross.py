@@ -7,6 +7,7 @@ advance. It teaches and reranks.
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -20,30 +21,113 @@ PyTree = Any
 
 
 @dataclasses.dataclass(frozen=True)
+class Head:
+  """From a pooled state to a score: linear, or as of a sequence classifier.
+
+  Attributes:
+    pooling: "cls" or "mean", see `texts.pool`.
+    hidden: activation behind a dense layer in front of the last one; "" is no
+      such layer, a linear head.
+    hidden_bias: of that layer.
+    norm: LayerNorm behind it.
+    labels: 1, or 2, of which the score is the second less the first.
+
+  Raises:
+    ValueError: for an unknown pooling or activation, or other labels.
+  """
+
+  pooling: str
+  hidden: str = ""
+  hidden_bias: bool = True
+  norm: bool = False
+  labels: int = 1
+
+  def __post_init__(self) -> None:
+    transformer.check_known("pooling", self.pooling, POOLINGS)
+    if self.hidden:
+      transformer.check_known("hidden", self.hidden, transformer.ACTIVATIONS)
+    elif self.norm:
+      raise ValueError("a norm stands behind a hidden layer, and there is none")
+    if self.labels not in (1, 2):
+      raise ValueError(f"a head of {self.labels} labels; it takes 1 or 2")
+
+  @property
+  def is_linear(self) -> bool:
+    """Whether it is the last layer alone, for one label."""
+    return not self.hidden and self.labels == 1
+
+  def init(self, shape: TransformerConfig, key: PRNGKeyArray) -> PyTree:
+    """Random parameters for states of such an encoder; biases are 0."""
+    D = shape.width
+    kernel = 0.02 * jax.random.normal(key, (D, self.labels))
+    params = {"kernel": kernel, "bias": jnp.zeros(self.labels)}
+    if self.hidden:
+      hidden_key = jax.random.fold_in(key, 1)
+      dense = {"kernel": 0.02 * jax.random.normal(hidden_key, (D, D))}
+      params["dense"] = dense | self._zeros("bias", D, self.hidden_bias)
+    if self.norm:
+      bias = self._zeros("bias", D, shape.norm_bias)
+      params["norm"] = {"scale": jnp.ones(D)} | bias
+    return params
+
+  def _zeros(self, name: str, size: int, there: bool) -> dict[str, Array]:
+    return {name: jnp.zeros(size)} if there else {}
+
+  def score(
+    self, shape: TransformerConfig, params: PyTree, x: Float[Array, "... D"]
+  ) -> Float[Array, "..."]:
+    """Scores of pooled states, in float32."""
+    if self.hidden:
+      x = x @ params["dense"]["kernel"] + params["dense"].get("bias", 0.0)
+      x = transformer.activate(self.hidden, x)
+    if self.norm:
+      norm = nn.LayerNorm(
+        epsilon=shape.layer_norm_eps, use_bias=shape.norm_bias
+      )
+      x = norm.apply({"params": params["norm"]}, x)
+    if self.labels == 1:
+      return jnp.squeeze(x @ params["kernel"], -1) + params["bias"][0]
+    logits = x @ params["kernel"] + params["bias"]
+    return logits[..., 1] - logits[..., 0]
+
+
+@dataclasses.dataclass(frozen=True)
 class CrossEncoder:
-  """An encoder with a linear head on its pooled last layer.
+  """An encoder with a head on its pooled last layer.
 
   Attributes:
     transformer: shape of the encoder.
     pooling: "cls" or "mean", see `texts.pool`.
+    head: with the same pooling; None is a linear one.
 
   Raises:
-    ValueError: for an unknown pooling.
+    ValueError: for an unknown pooling, or another one than the head's.
   """
 
   transformer: TransformerConfig
   pooling: str
+  head: Head | None = None
 
   def __post_init__(self) -> None:
-    transformer.check_known("pooling", self.pooling, POOLINGS)
+    if self.head is None:
+      object.__setattr__(self, "head", Head(self.pooling))
+    if self.shape_of_head.pooling != self.pooling:
+      raise ValueError(
+        f"pooling is {self.pooling!r}, and that of the head {self.head}"
+      )
+
+  @property
+  def shape_of_head(self) -> Head:
+    """The head, which is never None once the encoder is made."""
+    assert self.head is not None
+    return self.head
 
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters {"encoder", "head"}; the head's bias is 0."""
     encoder_key, head_key = jax.random.split(key)
-    kernel = 0.02 * jax.random.normal(head_key, (self.transformer.width, 1))
     return {
       "encoder": transformer.init(self.transformer, encoder_key),
-      "head": {"kernel": kernel, "bias": jnp.zeros(1)},
+      "head": self.shape_of_head.init(self.transformer, head_key),
     }
 
   def score(
@@ -65,17 +149,13 @@ class CrossEncoder:
       float32 logits, and those that the head makes of every layer in
       `out["layers"]`.
     """
-    head = params["head"]
+    head, shape = self.shape_of_head, self.transformer
 
     def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       tokens = tokens_of(pair)
-      _, out = transformer.encode(
-        self.transformer, params["encoder"], tokens, key
-      )
+      _, out = transformer.encode(shape, params["encoder"], tokens, key)
       pooled = [pool(x, pair, self.pooling) for x in out["layers"]]
-      return tuple(
-        jnp.squeeze(x @ head["kernel"], -1) + head["bias"][0] for x in pooled
-      )
+      return tuple(head.score(shape, params["head"], x) for x in pooled)
 
     layers = in_chunks(score, pair, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}

@@ -1,11 +1,13 @@
-"""BERT in Linen: tokens to hidden states.
+"""Encoders in Linen: tokens to hidden states, one body for all families.
 
-The network of Devlin et al. (arXiv 1810.04805): learned positions, blocks
-with LayerNorm behind each residual, exact GELU. How hidden states become
-a vector of each text stands in texts.py, what that is used for in dual.py and
-cross.py, the names of weights on disk in hf.py. There
-is no pooler (a dense layer with tanh on [CLS]): dense retrievers leave it
-out, and the official PROD code only multiplies it by zero.
+The defaults are the network of Devlin et al. (arXiv 1810.04805): learned
+positions, blocks with LayerNorm behind each residual, exact GELU. What other
+families do otherwise are choices in `TransformerConfig`; which family makes
+which choice, and what it calls its weights, stands in families/. How hidden
+states become a vector of each text stands in texts.py, what that is used for in
+dual.py and cross.py. There is no pooler (a dense layer with tanh on [CLS]):
+dense retrievers leave it out, and the official PROD code only multiplies it by
+zero; a published cross-encoder's is a part of its head.
 
 Beside the letters of batch.py: R rows of L tokens, T = R * L all tokens of all
 rows in one axis, M the tokens attended to, E = D / H the width of a head. The
@@ -13,71 +15,28 @@ residual stream is [T, D], because a matrix multiplies faster than a stack of
 matrices on a CPU and as fast on a TPU.
 """
 
-import dataclasses
 import functools
 import itertools
-from collections.abc import Collection
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from absl import logging
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prod_jax.batch import Tokens
-from prod_jax.models import attention
+from prod_jax.models import attention, positions
+from prod_jax.models.positions import Turns
+from prod_jax.models.transformer_config import (
+  ACTIVATIONS,
+  TransformerConfig,
+  check_known,
+)
 
 PyTree = Any
 Out = dict[str, tuple[Any, ...]]
-
-DTYPES = ("float32", "bfloat16")
-REMATS = ("", "layers", "matmuls")
-
-
-@dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-  """Shape and rates of an encoder.
-
-  Attributes:
-    vocab_size: rows of the word table.
-    width: of the residual stream.
-    depth: number of layers.
-    heads: of each attention; they divide the width.
-    mlp_width: of the hidden layer between two residuals.
-    max_positions: rows of the position table. A position beyond it gives NaN.
-    type_vocab: rows of the token type table.
-    dropout: rate behind embeddings and before each residual.
-    attention_dropout: rate on attention weights.
-    layer_norm_eps: added to the variance.
-    remat: what the backward pass computes again instead of storing it: "" is
-      nothing, "layers" all within each layer, "matmuls" all but the outputs
-      of dense layers.
-    chunks: texts are encoded in so many parts, see `texts.in_chunks`.
-    dtype: of the computation, "float32" or "bfloat16". Parameters are always
-      float32.
-  """
-
-  vocab_size: int
-  width: int
-  depth: int
-  heads: int
-  mlp_width: int
-  max_positions: int
-  type_vocab: int = 2
-  dropout: float = 0.1
-  attention_dropout: float = 0.1
-  layer_norm_eps: float = 1e-12
-  remat: str = ""
-  chunks: int = 1
-  dtype: str = "float32"
-
-  def __post_init__(self) -> None:
-    check_known("dtype", self.dtype, DTYPES)
-    check_known("remat", self.remat, REMATS)
-    if self.heads < 1 or self.width % self.heads:
-      raise ValueError(
-        f"width {self.width} does not divide by {self.heads} heads"
-      )
 
 
 class Attention(nn.Module):
@@ -91,27 +50,33 @@ class Attention(nn.Module):
     x_TD: Float[Array, "T D"],
     mask_R1LM: Bool[Array, "R 1 L M"],
     deterministic: bool,
+    bias_HLM: Float[Array, "H L M"] | None = None,
+    turns: Turns | None = None,
   ) -> Float[Array, "T D"]:
     c = self.config
     R, _, L, _ = mask_R1LM.shape
+    dense = functools.partial(_dense, c, c.width, use_bias=c.attention_bias)
 
     def heads(name: str) -> Float[Array, "R H L E"]:
-      return (
-        _dense(c, c.width, name)(x_TD).reshape(R, L, c.heads, -1).swapaxes(1, 2)
-      )
+      return dense(name)(x_TD).reshape(R, L, c.heads, -1).swapaxes(1, 2)
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
+    if turns is not None:
+      q_RHLE = positions.turned(q_RHLE, turns)
+      k_RHME = positions.turned(k_RHME, turns)
     q_RHLE = q_RHLE * (c.width // c.heads) ** -0.5
-    if attention.on_tpu(R, L, c.heads):
+    if _takes_kernel(R, L, c.heads, bias_HLM is not None):
       key = None if deterministic else self.make_rng("dropout")
       qkv = q_RHLE, k_RHME, v_RHME
       out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)
-      return _dense(c, c.width, "output")(out_RLD.reshape(x_TD.shape))
+      return dense("output")(out_RLD.reshape(x_TD.shape))
     # Softmax in float32: bfloat16 has 8 bits for a sum over L weights. A token
     # of padding attends to nothing; the lowest finite number then gives even
     # weights where -inf would give NaN.
     dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
     logits_RHLM = dot("RHLE,RHME->RHLM", q_RHLE, k_RHME)
+    if bias_HLM is not None:
+      logits_RHLM = logits_RHLM + bias_HLM
     lowest = jnp.finfo(jnp.float32).min
     logits_RHLM = jnp.where(mask_R1LM, logits_RHLM, lowest)
     highest_RHL1 = logits_RHLM.max(axis=-1, keepdims=True)
@@ -124,25 +89,35 @@ class Attention(nn.Module):
     out_RHLE = dot("RHLM,RHME->RHLE", w_RHLM.astype(c.dtype), v_RHME)
     out_RHLE = (out_RHLE / sum_RHL1).astype(c.dtype)
     out_TD = out_RHLE.swapaxes(1, 2).reshape(x_TD.shape)
-    return _dense(c, c.width, "output")(out_TD)
+    return dense("output")(out_TD)
 
 
 class Mlp(nn.Module):
-  """Two dense layers with an exact GELU in between."""
+  """Two dense layers with an activation in between, and perhaps a gate."""
 
   config: TransformerConfig
 
   @nn.compact
   def __call__(self, x_TD: Float[Array, "T D"]) -> Float[Array, "T D"]:
     c = self.config
-    hidden = _dense(c, c.mlp_width, "up")(x_TD)
-    return _dense(c, c.width, "down")(gelu(hidden))
+    dense = functools.partial(_dense, c, use_bias=c.mlp_bias)
+    hidden = activate(c.activation, dense(c.mlp_width, "up")(x_TD))
+    if c.gated:
+      hidden = hidden * dense(c.mlp_width, "gate")(x_TD)
+    return dense(c.width, "down")(hidden)
 
 
 class Layer(nn.Module):
-  """Attention and MLP, each with dropout, residual and LayerNorm behind it."""
+  """Attention and MLP, each with dropout, a residual and a LayerNorm.
+
+  Attributes:
+    config: of the encoder.
+    first: it is layer 0 of a pre-norm encoder, which has no norm of its own in
+      front of attention.
+  """
 
   config: TransformerConfig
+  first: bool = False
 
   @nn.compact
   def __call__(
@@ -150,10 +125,18 @@ class Layer(nn.Module):
     x_TD: Float[Array, "T D"],
     mask_R1LM: Bool[Array, "R 1 L M"],
     deterministic: bool,
+    bias_HLM: Float[Array, "H L M"] | None = None,
+    turns: Turns | None = None,
   ) -> Float[Array, "T D"]:
     c = self.config
     drop = nn.Dropout(c.dropout, deterministic=deterministic)
-    y_TD = Attention(c, name="attention")(x_TD, mask_R1LM, deterministic)
+    seen = mask_R1LM, deterministic, bias_HLM, turns
+    if c.pre_norm:
+      y_TD = x_TD if self.first else _norm(c, "attention_norm")(x_TD)
+      x_TD = x_TD + drop(Attention(c, name="attention")(y_TD, *seen))
+      y_TD = _norm(c, "mlp_norm")(x_TD)
+      return x_TD + drop(Mlp(c, name="mlp")(y_TD))
+    y_TD = Attention(c, name="attention")(x_TD, *seen)
     x_TD = _norm(c, "attention_norm")(x_TD + drop(y_TD))
     y_TD = Mlp(c, name="mlp")(x_TD)
     return _norm(c, "mlp_norm")(x_TD + drop(y_TD))
@@ -176,26 +159,60 @@ class Transformer(nn.Module):
     """
     c = self.config
     R, L = tokens.ids.shape
-    x_TD = sum(
-      _embed(c, rows, name)(ids.reshape(-1))
-      for name, rows, ids in (
-        ("word", c.vocab_size, tokens.ids),
-        ("position", c.max_positions, tokens.position),
-        ("type", c.type_vocab, tokens.type),
+    x_TD = self._embedded(tokens, deterministic)
+    masks_2 = positions.masks(c, tokens)
+    turns_2 = (
+      positions.turns(c, c.rotary_theta, tokens),
+      positions.turns(c, c.local_theta, tokens),
+    )
+    bias_HLM = self._bias(L)
+    # Layers are alike: one of them is traced for all.
+    layer = nn.jit(_rematerialised(c), static_argnums=(3,))
+    norm = _norm(c, "final_norm") if c.pre_norm else lambda x_TD: x_TD
+    layers = []
+    for i in range(c.depth):
+      local = i in c.local_layers
+      x_TD = layer(c, first=c.pre_norm and i == 0, name=f"layer_{i}")(
+        x_TD, masks_2[local], deterministic, bias_HLM, turns_2[local]
       )
+      # Behind each layer, as behind the last: a layer is what an encoder that
+      # ends there would give.
+      layers.append(norm(x_TD).reshape(R, L, c.width))
+    return layers[-1], {"layers": tuple(layers)}
+
+  def _embedded(
+    self, tokens: Tokens, deterministic: bool
+  ) -> Float[Array, "T D"]:
+    """The tables' rows of each token, as the residual stream begins."""
+    c = self.config
+    tables = [("word", c.vocab_size, tokens.ids)]
+    if not c.rotary_theta:
+      position = tokens.position + c.position_offset
+      tables.append(("position", c.max_positions, position))
+    if c.type_vocab:
+      read = tokens.type if c.type_vocab > 1 else jnp.zeros_like(tokens.type)
+      tables.append(("type", c.type_vocab, read))
+    x_TD = sum(
+      _embed(c, rows, name)(ids.reshape(-1)) for name, rows, ids in tables
     )
     x_TD = _norm(c, "embedding_norm")(x_TD)
     x_TD = nn.Dropout(c.dropout)(x_TD, deterministic)
-    # Within the own text, and never to padding.
-    s_RL = jnp.asarray(tokens.segment)
-    mask_RLM = (s_RL[:, :, None] == s_RL[:, None, :]) & (s_RL != 0)[:, None, :]
-    # Layers are alike: one of them is traced for all.
-    layer = nn.jit(_rematerialised(c), static_argnums=(3,))
-    layers = []
-    for i in range(c.depth):
-      x_TD = layer(c, name=f"layer_{i}")(x_TD, mask_RLM[:, None], deterministic)
-      layers.append(x_TD.reshape(R, L, c.width))
-    return layers[-1], {"layers": tuple(layers)}
+    if c.embedding_width in (0, c.width):
+      return x_TD
+    return _dense(c, c.width, "embedding_projection")(x_TD)
+
+  def _bias(self, length: int) -> Float[Array, "H L M"] | None:
+    """What is added to the logits of attention, by distance."""
+    c = self.config
+    if not c.relative_buckets:
+      return None
+    # Tokens of a text lie side by side: columns are as far apart as positions.
+    column_L = np.arange(length)
+    bucket_LM = positions.bucket(
+      column_L[None] - column_L[:, None], c.relative_buckets
+    )
+    table = nn.Embed(c.relative_buckets, c.heads, name="relative_bias")
+    return table(jnp.asarray(bucket_LM)).transpose(2, 0, 1)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -248,6 +265,18 @@ def encode(
   )
 
 
+def activate(name: str, x: Float[Array, "*S"]) -> Float[Array, "*S"]:
+  """An activation by its name in transformers; see `ACTIVATIONS`."""
+  check_known("activation", name, ACTIVATIONS)
+  if name == "gelu":
+    return gelu(x)
+  if name == "relu":
+    return jax.nn.relu(x)
+  if name == "tanh":
+    return jnp.tanh(x)
+  return jax.nn.gelu(x, approximate=True)  # both others, under two names
+
+
 def gelu(x: Float[Array, "*S"]) -> Float[Array, "*S"]:
   """x P(N(0, 1) <= x), with erf: jax.nn.gelu takes erfc, slower on a CPU."""
   return 0.5 * x * (1 + jax.lax.erf(x * 0.5**0.5))
@@ -269,12 +298,6 @@ def spread_layers(n: int, depth: int) -> tuple[int, ...]:
   return tuple(i * (depth - 1) // max(n - 1, 1) for i in range(n))
 
 
-def check_known(name: str, value: str, known: Collection[str]) -> None:
-  """Raises ValueError for a value outside of `known`."""
-  if value not in known:
-    raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
-
-
 def _rematerialised(config: TransformerConfig) -> type[Layer]:
   """The layer, as much of it stored for the backward pass as is asked for."""
   if not config.remat:
@@ -286,17 +309,35 @@ def _rematerialised(config: TransformerConfig) -> type[Layer]:
   return nn.remat(Layer, static_argnums=(3,), policy=keep)
 
 
-def _dense(config: TransformerConfig, width: int, name: str) -> nn.Dense:
-  return nn.Dense(width, dtype=config.dtype, name=name)
+def _takes_kernel(rows: int, length: int, heads: int, biased: bool) -> bool:
+  """Whether attention is the TPU's kernel; it knows masks, and no bias."""
+  if not attention.on_tpu(rows, length, heads):
+    return False
+  if biased:
+    logging.log_first_n(
+      logging.INFO,
+      "attention has a relative bias: it takes the plain path, not the kernel",
+      1,
+    )
+  return not biased
+
+
+def _dense(
+  config: TransformerConfig, width: int, name: str, use_bias: bool = True
+) -> nn.Dense:
+  return nn.Dense(width, use_bias=use_bias, dtype=config.dtype, name=name)
 
 
 def _embed(config: TransformerConfig, rows: int, name: str) -> nn.Embed:
   # Looked up in float32: casting a table costs more than casting its rows.
-  return nn.Embed(rows, config.width, name=name)
+  return nn.Embed(rows, config.embedding_width or config.width, name=name)
 
 
 def _norm(config: TransformerConfig, name: str) -> nn.LayerNorm:
   # Flax takes mean and variance in float32 whatever the dtype.
   return nn.LayerNorm(
-    epsilon=config.layer_norm_eps, dtype=config.dtype, name=name
+    epsilon=config.layer_norm_eps,
+    use_bias=config.norm_bias,
+    dtype=config.dtype,
+    name=name,
   )

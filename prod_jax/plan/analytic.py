@@ -6,7 +6,9 @@ hidden width F and n layers a forward pass takes
     n R L (8 D^2 + 4 D F)    four D x D layers of attention, two of the MLP
     n R 4 L^2 D              scores of the attention, and its sums of values
 
-and heads, projections and scores of queries against passages come on top. A
+with 6 D F where the MLP is gated, and R L 2 D E once where the tables are of
+another width E. Heads, projections and scores of queries against passages come
+on top. A
 training step takes three forward passes of what is trained (one forward, two
 backward) and one of what is frozen. Padding counts as tokens do, and
 the tokens of a row as if all attended to each other. Not counted: lookups,
@@ -31,9 +33,13 @@ TRAINED, FROZEN = 3, 1  # forward passes of a step
 def encoder(transformer: TransformerConfig, rows: int, length: int) -> int:
   """A forward pass over rows of so many tokens."""
   D, F = transformer.width, transformer.mlp_width
-  dense = rows * length * (8 * D * D + 4 * D * F)
+  mlp = (6 if transformer.gated else 4) * D * F
+  dense = rows * length * (8 * D * D + mlp)
   attention = rows * 4 * length**2 * D
-  return transformer.depth * (dense + attention)
+  tables = 0
+  if (width := transformer.embedding_width) not in (0, D):
+    tables = rows * length * 2 * D * width
+  return transformer.depth * (dense + attention) + tables
 
 
 def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
@@ -43,7 +49,8 @@ def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
     rows = math.prod(leading)
     total += encoder(model.transformer, rows, length)
     if isinstance(model, CrossEncoder):
-      total += 2 * rows * model.transformer.width
+      D, head = model.transformer.width, model.shape_of_head
+      total += 2 * rows * D * (head.labels + (D if head.hidden else 0))
     if isinstance(model, LateInteraction):
       total += 2 * rows * length * model.transformer.width * model.projection
   return total

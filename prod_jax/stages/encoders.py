@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.batches import rows
-from prod_jax.models import hf
+from prod_jax.models import hf, weights
+from prod_jax.models.families import FAMILIES
 from prod_jax.models.transformer import TransformerConfig
 
 
@@ -44,13 +45,15 @@ def shape_of(
       type_vocab=model.type_vocab or 2,  # query and passage, as BERT's
     )
   # Positions and types behind the end of a table would be NaN in the step.
-  if longest > transformer.max_positions:
+  if longest > transformer.usable_positions:
     raise strict.ConfigError(
-      f"{source} has {transformer.max_positions} positions, and a model of "
+      f"{source} has {transformer.usable_positions} positions, and a model of "
       f"kind {model.kind} reads {longest} tokens; lower "
       "config.data.query_length or passage_length"
     )
-  if model.kind in ("cross", "pairwise") and transformer.type_vocab < 2:
+  types = FAMILIES[transformer.family].types
+  paired = model.kind in ("cross", "pairwise")
+  if types and paired and transformer.type_vocab < 2:
     raise strict.ConfigError(
       f"{source} has {transformer.type_vocab} token type, and a model of kind "
       f"{model.kind} tells query and passage apart by 2; set another "
@@ -92,13 +95,16 @@ def weights_folder(
   if model.weights == "packaged":
     return packaged.model_folder()
   folder = pathlib.Path(model.weights)
-  missing = [n for n in (hf.CONFIG, hf.WEIGHTS) if not (folder / n).is_file()]
-  if missing:
+  if not (folder / hf.CONFIG).is_file():
     raise strict.ConfigError(
-      f"{where} is {model.weights!r}, and there is no {missing[0]} in it; it "
+      f"{where} is {model.weights!r}, and there is no {hf.CONFIG} in it; it "
       f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
       "a config that names one says how to make it"
     )
+  try:
+    weights.files(folder)
+  except weights.WeightsError as error:
+    raise strict.ConfigError(f"{where}: {error}") from error
   return folder
 
 
@@ -117,14 +123,14 @@ def _agreed(
   """The shape in `folder`, cut to the model's layers.
 
   Raises:
-    ConfigError: it is no BERT's, has not all those layers, or the config gives
-      a size too, and it is another one.
+    ConfigError: it is of no family we know, has not all those layers, or the
+      config gives a size too, and it is another one.
   """
   try:
     transformer = hf.read_config(folder)
   except ValueError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not the folder of a BERT: {error}"
+      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
     ) from error
   if model.layers:
     if max(model.layers) >= transformer.depth:
@@ -132,7 +138,10 @@ def _agreed(
         f"{where}.layers is {model.layers}, but {folder / hf.CONFIG} has "
         f"layers 0 to {transformer.depth - 1}"
       )
-    transformer = dataclasses.replace(transformer, depth=len(model.layers))
+    try:
+      transformer = transformer.cut(model.layers)
+    except ValueError as error:
+      raise strict.ConfigError(f"{where}.layers: {error}") from error
   for key in model_kinds.SHAPE:
     given, theirs = getattr(model, key), getattr(transformer, key)
     if given and given != theirs:

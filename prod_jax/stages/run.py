@@ -17,7 +17,7 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf
+from prod_jax.models import Encoder, build, hf, weights
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -226,10 +226,12 @@ class Run:
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
     model = self.model_config(name)
-    weights = encoders.weights_folder(model) if model.weights else None
+    files: tuple[pathlib.Path, ...] = ()
+    if model.weights:
+      files = weights.files(encoders.weights_folder(model))
     return {
       "model": strict.plain(model),
-      "weights": packaged.sha256(weights / hf.WEIGHTS) if weights else "",
+      "weights": " ".join(map(packaged.sha256, files)),
     }
 
   def data_fingerprint(self, *models: str) -> dict[str, Any]:

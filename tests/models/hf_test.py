@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import sys
 
 import jax
@@ -13,6 +12,9 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from prod_jax.models import hf
+from prod_jax.models.cross import Head
+from prod_jax.models.families import bert
+from prod_jax.models.weights import WeightsError
 
 REASON = "parity is judged by torch, which is not installed"
 
@@ -39,7 +41,9 @@ def torch_model(kind, config, **fields):
 
   torch.manual_seed(0)
   settings = getattr(transformers, f"{kind}Config")(
-    **{theirs: getattr(config, our) for our, theirs in hf._FIELDS.items()},
+    **{
+      theirs: getattr(config, our) for our, (theirs, _) in bert.FIELDS.items()
+    },
     initializer_range=0.3,
     **fields,
   )
@@ -157,7 +161,9 @@ def test_layers_are_cut(folder, params, config):
   assert_same(twice["layer_1"], params["layer_0"])
   with pytest.raises(ValueError, match=r"layers \(0, 1\) are not .* 1"):
     hf.load(folder, one, layers=(0, 1))
-  with pytest.raises(ValueError, match=r"layer\.5\.output\.dense.* is missing"):
+  with pytest.raises(
+    ValueError, match=r"layer\.5\.attention\.output.* is missing"
+  ):
     hf.load(folder, one, layers=(5,))
 
 
@@ -165,19 +171,23 @@ def test_every_tensor_that_does_not_fit_is_named(folder, config):
   def spoil(tensors):
     del tensors["embeddings.LayerNorm.bias"]
     tensors["encoder.layer.0.intermediate.dense.weight"] = np.zeros((4, 8))
-    return tensors | {"adapter.weight": np.zeros(3)}
+    return tensors
 
   rewrite(folder, spoil)
   with pytest.raises(ValueError) as error:
     hf.load(folder, config)
-  file = re.escape(str(folder / hf.WEIGHTS))
-  assert re.match(file + " does not fit", str(error.value))
-  assert str(error.value).splitlines()[1:] == [
-    "  adapter.weight is left over",
-    "  embeddings.LayerNorm.bias [8] is missing",
-    "  encoder.layer.0.intermediate.dense.weight is [4, 8], "
-    "the config asks for [16, 8]",
-  ]
+  file = folder / hf.WEIGHTS
+  assert str(error.value) == (
+    f"{file} does not fit: embeddings.LayerNorm.bias [8] is missing; "
+    "encoder.layer.0.intermediate.dense.weight is [4, 8], the config asks for "
+    "[16, 8]; correct config.json, or fetch both again"
+  )
+
+
+def test_a_tensor_that_nobody_knows_is_named(folder, config):
+  rewrite(folder, lambda ts: ts | {"adapter.weight": np.zeros(3)})
+  with pytest.raises(WeightsError, match=r"adapter\.weight is left over"):
+    hf.load(folder, config)
 
 
 def test_deeper_files_are_cut_only_on_demand(folder, variant):
@@ -188,8 +198,7 @@ def test_deeper_files_are_cut_only_on_demand(folder, variant):
 @pytest.mark.parametrize(
   ("key", "value"),
   [
-    ("model_type", "distilbert"),
-    ("hidden_act", "gelu_new"),
+    ("model_type", "deberta-v2"),
     ("position_embedding_type", "relative_key"),
     ("is_decoder", True),
   ],
@@ -198,6 +207,14 @@ def test_other_architectures_are_refused(folder, key, value):
   path = folder / hf.CONFIG
   path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
   with pytest.raises(ValueError, match=rf"json: {key} is {value!r}; supported"):
+    hf.read_config(folder)
+
+
+def test_another_activation_is_refused_by_its_name(folder):
+  path = folder / hf.CONFIG
+  changed = json.loads(path.read_text()) | {"hidden_act": "silu"}
+  path.write_text(json.dumps(changed))
+  with pytest.raises(WeightsError, match=r"json: activation is 'silu'; known"):
     hf.read_config(folder)
 
 
@@ -219,11 +236,13 @@ def test_what_a_config_leaves_out_is_as_in_transformers(folder, config):
 
 
 def test_files_that_are_not_there_or_not_safe(tmp_path, config):
-  with pytest.raises(FileNotFoundError, match=r"config\.json is not there"):
+  with pytest.raises(WeightsError, match=r"config\.json is not there"):
     hf.read_config(tmp_path)
   pickled = tmp_path / "pytorch_model.bin"
   pickled.write_bytes(b"")
-  with pytest.raises(FileNotFoundError, match="safetensors, say with save_pre"):
+  with pytest.raises(
+    WeightsError, match=r"only pytorch_model\.bin: .* say with"
+  ):
     hf.load(tmp_path, config)
   with pytest.raises(ValueError, match=r"model\.bin is no .* convert pickled"):
     hf.load(pickled, config)
@@ -232,8 +251,9 @@ def test_files_that_are_not_there_or_not_safe(tmp_path, config):
 def test_a_head_is_stored_beside_its_encoder(tmp_path, params, config):
   kernel = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
   head = {"kernel": kernel, "bias": np.float32([0.25])}
-  hf.save(tmp_path, params, config, head=head, metadata={"pooling": "mean"})
-  assert_same(hf.load_head(tmp_path), head)
+  hf.save(tmp_path, params, config, head=(Head("mean"), head))
+  assert hf.read_head(tmp_path) == Head("mean")
+  assert_same(hf.load_head(tmp_path, Head("mean")), head)
   assert_same(hf.load(tmp_path, config), params)
   with safetensors.safe_open(tmp_path / hf.WEIGHTS, "numpy") as tensors:
     assert tensors.get_slice("classifier.weight").get_shape() == [1, 8]
@@ -242,13 +262,19 @@ def test_a_head_is_stored_beside_its_encoder(tmp_path, params, config):
   assert "no pooler" in notes["head"]
 
 
-def test_no_head_of_one_output(folder):
-  with pytest.raises(ValueError, match=r"holds no classifier\.weight"):
-    hf.load_head(folder)
+def test_no_head_of_one_label(folder):
+  assert hf.read_head(folder) is None
+  with pytest.raises(
+    WeightsError, match=r"classifier\.weight \[1, 8\] is miss"
+  ):
+    hf.load_head(folder, Head("cls"))
   two = {"classifier.weight": np.zeros((2, 8)), "classifier.bias": np.zeros(2)}
   rewrite(folder, lambda ts: ts | two)
-  with pytest.raises(ValueError, match="the head has 2 outputs, not 1"):
-    hf.load_head(folder)
+  with pytest.raises(
+    WeightsError, match="the head has 2 labels; a score takes"
+  ):
+    hf.read_head(folder)
+  assert hf.read_head(folder, difference=True).labels == 2
 
 
 def test_save_leaves_whole_files_only(tmp_path, params, config):
@@ -260,9 +286,7 @@ def test_save_leaves_whole_files_only(tmp_path, params, config):
   assert names == {hf.CONFIG, hf.WEIGHTS, "vocab.txt"}
   assert (out / "vocab.txt").read_text() == vocabulary.read_text()
   before = (out / hf.WEIGHTS).read_bytes()
-  with pytest.raises(
-    ValueError, match="are not an encoder of TransformerConfig"
-  ):
+  with pytest.raises(ValueError, match="the parameters are of another shape"):
     hf.save(out, params, dataclasses.replace(config, depth=1))
   assert (out / hf.WEIGHTS).read_bytes() == before
 

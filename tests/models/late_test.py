@@ -13,7 +13,7 @@ MASK = 4
 
 
 def model_of(config, **changes):
-  return LateInteraction(**{"bert": config, "tied": True, **changes})
+  return LateInteraction(**{"transformer": config, "tied": True, **changes})
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prod_jax.batch import Tokens
-from prod_jax.models import transformer
+from prod_jax.models import transformer, transformer_config
 from prod_jax.models.transformer import TransformerConfig
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_bert.json")
@@ -145,7 +145,7 @@ def test_remat_recomputes_and_changes_no_number(variant, params, rows):
     return jnp.square(hidden).sum()
 
   found = []
-  for remat in transformer.REMATS:
+  for remat in transformer_config.REMATS:
     traced = jax.jit(jax.value_and_grad(loss), static_argnums=1).trace(
       params, variant(depth=1, remat=remat)
     )

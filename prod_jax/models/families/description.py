@@ -1,0 +1,93 @@
+"""A family's config.json: what of it we compute, and how ours is written."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from prod_jax.models import weights
+from prod_jax.models.cross import Head
+from prod_jax.models.families import ALIASES, FAMILIES
+from prod_jax.models.families.family import Family
+from prod_jax.models.transformer_config import TransformerConfig
+from prod_jax.models.weights import WEIGHTS, WeightsError
+
+CONFIG = "config.json"
+
+# Fields of a config that say how a model is run, not what its weights are.
+_RUN = dict(remat="", chunks=1, dtype="float32")
+
+
+def described(path: pathlib.Path) -> dict[str, Any]:
+  if not path.is_file():
+    raise WeightsError(
+      f"{path} is not there; expected a folder with {CONFIG} and {WEIGHTS}"
+    )
+  return weights.read_json(path)
+
+
+def family_of(path: pathlib.Path, found: Mapping[str, Any]) -> Family:
+  return FAMILIES[_family_name(path, found)]
+
+
+def _family_name(path: pathlib.Path, found: Mapping[str, Any]) -> str:
+  kind = found.get("model_type", "bert")
+  name = ALIASES.get(kind, kind)
+  if name not in FAMILIES:
+    known = ", ".join(sorted({*FAMILIES, *ALIASES}))
+    raise WeightsError(f"{path}: model_type is {kind!r}; supported: {known}")
+  return name
+
+
+def config_of(
+  path: pathlib.Path, found: Mapping[str, Any]
+) -> TransformerConfig:
+  name = _family_name(path, found)
+  family = FAMILIES[name]
+  for key, known in family.supported.items():
+    value = found.get(key, known[0])
+    if value not in known:
+      raise WeightsError(f"{path}: {key} is {value!r}; supported: {known}")
+  fields = {}
+  for our, (their, default) in family.fields.items():
+    fields[our] = found.get(their, default)
+    if type(default) is not type(fields[our]) and not (
+      isinstance(default, float) and isinstance(fields[our], int)
+    ):
+      raise WeightsError(
+        f"{path}: {their} is {fields[our]!r}, not a {type(default).__name__}"
+      )
+  try:
+    return TransformerConfig(**fields | {"family": name} | family.read(found))
+  except (ValueError, TypeError) as error:
+    raise WeightsError(f"{path}: {error}") from error
+
+
+def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
+  """The config.json of an encoder, perhaps with a head.
+
+  Raises:
+    ValueError: the family's does not say what the encoder or the head is.
+  """
+  family = FAMILIES[config.family]
+  found: dict[str, Any] = {"model_type": config.family}
+  found |= {
+    their: getattr(config, o) for o, (their, _) in family.fields.items()
+  }
+  found |= {key: known[0] for key, known in family.supported.items()}
+  found |= family.written(config)
+  kind = "Model"
+  if head is not None and not head.is_linear:
+    kind = "ForSequenceClassification"
+    labels = range(head.labels)
+    found |= family.head.fields(head)
+    found["id2label"] = {str(i): f"LABEL_{i}" for i in labels}
+    found["label2id"] = {f"LABEL_{i}": i for i in labels}
+    said = dataclasses.replace(family.head.shape(found), labels=head.labels)
+    if said != head:
+      raise ValueError(f"a head of {config.family} is {said}, not {head}")
+  found["architectures"] = [f"{family.architecture}{kind}"]
+  said = config_of(pathlib.Path(CONFIG), found)
+  if said != (asked := dataclasses.replace(config, **_RUN)):
+    raise ValueError(f"an encoder of {config.family} is {said}, not {asked}")
+  return found

@@ -1,0 +1,148 @@
+"""What stands in a file of weights, against what an encoder asks for."""
+
+import collections
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from absl import logging
+
+from prod_jax.models.families import tensors
+from prod_jax.models.families.tensors import Shapes, Stored
+from prod_jax.models.weights import Tensors, WeightsError
+
+# What a checkpoint may hold beside the encoder: of other heads, and buffers.
+_BESIDE = re.compile(
+  r"(?:^|\.)(position_ids|rotary_emb|pooler|cls|lm_head|generator_\w+|"
+  r"discriminator_\w+|vocab_\w+|pre_classifier|classifier|head|decoder|linear)"
+  r"(?:\.|$)"
+)
+
+
+def found_in(file: Tensors, wanted: Stored, family: str) -> dict[str, str]:
+  """The stored name of each tensor, by its bare one.
+
+  A prefix that all of an encoder's tensors have is found by taking off what
+  stands in front of the names wanted.
+  """
+  today = {_today(name): name for name in file.names}
+  prefixes = collections.Counter(
+    name[: -len(end)]
+    for name in today
+    for end in _endings(name)
+    if end in wanted
+  )
+  ranked = prefixes.most_common(2)
+  if not ranked:
+    example = next(iter(wanted))
+    raise WeightsError(
+      f"{file.source} holds no encoder of the family {family}: none of its "
+      f"{len(today)} tensors is a {example} or the like"
+    )
+  if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+    raise WeightsError(
+      f"{file.source} holds several encoders: {ranked[0][0]!r} and "
+      f"{ranked[1][0]!r} stand in front of their names; save one of them"
+    )
+  prefix = ranked[0][0]
+  return {
+    name.removeprefix(prefix): stored
+    for name, stored in today.items()
+    if name.startswith(prefix)
+  } | {name: s for name, s in today.items() if not name.startswith(prefix)}
+
+
+def _today(name: str) -> str:
+  """Without the gamma and beta of old."""
+  name = name.replace("LayerNorm.gamma", "LayerNorm.weight")
+  return name.replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _endings(name: str) -> Iterable[str]:
+  """A name, and what follows each of its dots."""
+  yield name
+  for dot in re.finditer(r"\.", name):
+    yield name[dot.end() :]
+
+
+def ending(file: Tensors, end: str) -> str | None:
+  """The stored name that is `end` behind a prefix, perhaps an empty one."""
+  for name in sorted(file.names, key=len):
+    if end in _endings(name):
+      return name
+  return None
+
+
+def check_shapes(
+  file: Tensors, wanted: Stored, found: Mapping[str, str], shapes: Shapes
+) -> None:
+  """Raises WeightsError where a tensor is missing or of another shape."""
+  wrong = []
+  for name, keys in wanted.items():
+    shape = tensors.stored_shape(keys, shapes)
+    if name not in found:
+      wrong.append(f"{name} {list(shape)} is missing")
+      continue
+    stored = file.shape(found[name])
+    if stored == shape:
+      continue
+    if (
+      stored[1:] == shape[1:] and stored[0] > shape[0] and _padded(keys, shape)
+    ):
+      # Rows that no token names: tables are padded to a multiple, and RoBERTa
+      # reads one type.
+      logging.info(
+        "%s: %s has %d rows, of which the first %d are read",
+        *(file.source, found[name], stored[0], shape[0]),
+      )
+      continue
+    wrong.append(
+      f"{found[name]} is {list(stored)}, the config asks for {list(shape)}"
+    )
+  _refuse(file, wrong)
+
+
+def _padded(keys: Sequence[str], shape: tuple[int, ...]) -> bool:
+  one_type = keys == ("type/embedding",) and shape[0] == 1
+  return keys == ("word/embedding",) or one_type
+
+
+def check_others(
+  file: Tensors,
+  read: Iterable[str],
+  found: Mapping[str, str],
+  cut: str | None,
+) -> None:
+  """Says what is not read; raises WeightsError where that may be the encoder's.
+
+  Args:
+    file: of the weights.
+    read: bare names of what is read.
+    found: stored names by bare ones.
+    cut: what the names of layers that are left out begin with.
+  """
+  left = set(found) - set(read)
+  if cut is not None:
+    left = {name for name in left if not name.startswith(cut)}
+  beside = collections.Counter(
+    match[1] for name in left if (match := _BESIDE.search(name))
+  )
+  _refuse(
+    file,
+    [f"{found[n]} is left over" for n in left if not _BESIDE.search(n)],
+  )
+  if beside:
+    logging.info(
+      "%s holds more than the encoder: %s",
+      file.source,
+      ", ".join(f"{name} ({n})" for name, n in sorted(beside.items())),
+    )
+
+
+def _refuse(file: Tensors, wrong: Sequence[str]) -> None:
+  if wrong:
+    first = sorted(wrong)[:4]
+    more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    raise WeightsError(
+      f"{file.source} does not fit: {'; '.join(first)}{more}; correct "
+      "config.json, or fetch both again"
+    )

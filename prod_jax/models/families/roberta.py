@@ -1,0 +1,43 @@
+"""RoBERTa (arXiv 1907.11692), XLM-RoBERTa and CamemBERT.
+
+BERTs whose positions count from behind the padding index, and whose tokenizers
+give no types: of the type table nobody reads more than the first row.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from prod_jax.models.cross import Head
+from prod_jax.models.families import bert
+from prod_jax.models.families.family import Family, HeadNames, Names
+from prod_jax.models.transformer_config import TransformerConfig
+
+# Of a classifier with a hidden layer of its own, ELECTRA's and MPNet's too.
+HEAD_MODULES = {"dense": "classifier.dense", "": "classifier.out_proj"}
+
+
+def _read(found: Mapping[str, Any]) -> dict[str, Any]:
+  padding = found.get("pad_token_id", 1)
+  return {"position_offset": padding + 1, "type_vocab": 1}
+
+
+def _written(config: TransformerConfig) -> dict[str, Any]:
+  return {"pad_token_id": config.position_offset - 1}
+
+
+ROBERTA = Family(
+  architecture="Roberta",
+  prefix="roberta.",
+  fields=bert.FIELDS,
+  supported=bert.SUPPORTED,
+  names=Names(bert.EMBEDDINGS, bert.NAMES.layer, bert.LAYER),
+  head=HeadNames(
+    shape=lambda found: Head("cls", hidden="tanh"), modules=HEAD_MODULES
+  ),
+  types=False,
+  read=_read,
+  written=_written,
+)
+XLM_ROBERTA = dataclasses.replace(ROBERTA, architecture="XLMRoberta")
+CAMEMBERT = dataclasses.replace(ROBERTA, architecture="Camembert")

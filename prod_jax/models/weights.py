@@ -1,0 +1,169 @@
+"""The files that weights lie in: safetensors, whole or in shards.
+
+Whatever is wrong with them is a `WeightsError` of one line that names the file
+and what to do. Nothing pickled is ever read.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import safetensors
+
+Path = str | os.PathLike[str]
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_POINTER = b"version https://git-lfs"
+_REMEDY = (
+  "convert pickled weights (.bin, .pt), which may run code when they are "
+  "read, to safetensors, say with save_pretrained of transformers"
+)
+_DTYPES = ("F64", "F32", "F16", "BF16")
+
+
+class WeightsError(ValueError):
+  """A folder or file of weights cannot be used; its one line says why."""
+
+
+class Tensors:
+  """Tensors of one file or of all shards, none read before it is asked for.
+
+  Attributes:
+    source: the file, for messages; of shards their index.
+    metadata: of the header, of all shards together.
+  """
+
+  def __init__(
+    self, source: pathlib.Path, shards: Mapping[pathlib.Path, object]
+  ) -> None:
+    self.source = source
+    self.metadata: dict[str, str] = {}
+    self._shard: dict[str, safetensors.safe_open] = {}
+    for file, shard in shards.items():
+      self.metadata |= shard.metadata() or {}
+      for name in shard.keys():  # noqa: SIM118 (no mapping)
+        if name in self._shard:
+          raise WeightsError(f"{file}: {name} is in another shard too")
+        self._shard[name] = shard
+
+  @property
+  def names(self) -> frozenset[str]:
+    """Of all tensors, as they are stored."""
+    return frozenset(self._shard)
+
+  def shape(self, name: str) -> tuple[int, ...]:
+    """Of a tensor, from the header."""
+    return tuple(self._shard[name].get_slice(name).get_shape())
+
+  def read(self, name: str) -> np.ndarray:
+    """A tensor in float32.
+
+    Raises:
+      WeightsError: it is of integers, or quantised.
+    """
+    dtype = self._shard[name].get_slice(name).get_dtype()
+    if dtype not in _DTYPES:
+      raise WeightsError(
+        f"{self.source}: {name} is of type {dtype}; it takes weights of "
+        f"{', '.join(_DTYPES)}, so save them unquantised"
+      )
+    return np.asarray(self._shard[name].get_tensor(name), np.float32)
+
+
+def files(path: Path) -> tuple[pathlib.Path, ...]:
+  """The files that hold the weights of a folder, or the one that is named.
+
+  Raises:
+    WeightsError: there is none, or a shard is missing or elsewhere.
+  """
+  path = pathlib.Path(path)
+  if not path.is_dir():
+    return (_checked(path),)
+  if (path / WEIGHTS).is_file():
+    return (_checked(path / WEIGHTS),)
+  if (path / INDEX).is_file():
+    return _shards(path / INDEX)
+  pickled = sorted(f.name for kind in _PICKLED for f in path.glob(kind))
+  found = f"only {', '.join(pickled)}" if pickled else "no weights"
+  raise WeightsError(
+    f"{path} holds {found}: neither {WEIGHTS} nor {INDEX} is there; {_REMEDY}"
+  )
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Tensors]:
+  """The tensors of a folder or file; only their headers are read.
+
+  Raises:
+    WeightsError: see `files`; or a file is cut, damaged or of another format.
+  """
+  found = files(path)
+  source = found[0] if len(found) == 1 else found[0].parent / INDEX
+  with contextlib.ExitStack() as stack:
+    shards = {}
+    for file in found:
+      try:
+        shards[file] = stack.enter_context(
+          safetensors.safe_open(file, framework="numpy")
+        )
+      except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(
+          f"{file} is cut, damaged or no safetensors ({error}); fetch it again"
+        ) from error
+    yield Tensors(source, shards)
+
+
+def read_json(path: pathlib.Path) -> dict[str, object]:
+  """A JSON object.
+
+  Raises:
+    WeightsError: it is something else.
+  """
+  _refuse_pointer(path)
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, OSError) as error:
+    raise WeightsError(
+      f"{path} is no JSON ({error}); fetch it again"
+    ) from error
+  if not isinstance(found, dict):
+    raise WeightsError(f"{path} is no JSON object; fetch it again")
+  return found
+
+
+def _shards(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  placed = read_json(index).get("weight_map")
+  if not isinstance(placed, dict) or not placed:
+    raise WeightsError(f"{index} has no weight_map; fetch it again")
+  names = sorted(set(placed.values()))
+  for name in names:
+    # A name could point anywhere: a folder is read, and nothing outside of it.
+    if not isinstance(name, str) or pathlib.PurePath(name).name != name:
+      raise WeightsError(
+        f"{index} names a shard {name!r}, not a file beside it; fetch it again"
+      )
+  return tuple(_checked(index.parent / name) for name in names)
+
+
+def _checked(file: pathlib.Path) -> pathlib.Path:
+  if not file.is_file():
+    raise WeightsError(f"{file} is not there; fetch it, or {_REMEDY}")
+  if file.suffix != ".safetensors":
+    raise WeightsError(f"{file} is no .safetensors file; {_REMEDY}")
+  _refuse_pointer(file)
+  return file
+
+
+def _refuse_pointer(file: pathlib.Path) -> None:
+  with file.open("rb") as f:
+    if f.read(len(_POINTER)) == _POINTER:
+      raise WeightsError(
+        f"{file} is a Git-LFS pointer, not the file itself; run `git lfs pull` "
+        "in its repository, or download the file"
+      )

@@ -5,7 +5,7 @@ What a run does not know, such as a licence, is said to be unknown.
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prod_jax.export import lineage, snippets
@@ -18,13 +18,19 @@ _PACKAGED = "sentence-transformers/all-MiniLM-L6-v2"
 _ENGLISH = ("pydocs", "msmarco_passage", "msmarco_document", "nq")
 
 
-def write(path: pathlib.Path, trained: Trained, name: str) -> None:
+def write(
+  path: pathlib.Path,
+  trained: Trained,
+  name: str,
+  quality: Mapping[str, Any],
+) -> None:
   """Writes the card of an export.
 
   Args:
     path: of the file.
     trained: whose model it is.
     name: where a user finds the export: a folder or an id of a hub.
+    quality: of its graphs, as export.json has it; {} where it has none.
   """
   sections = [
     _front_matter(trained),
@@ -32,6 +38,7 @@ def write(path: pathlib.Path, trained: Trained, name: str) -> None:
     _use(trained, name),
     _texts(trained),
     _curriculum(trained),
+    *([_graphs(quality)] if quality else []),
     _data(trained),
   ]
   path.write_text("\n".join(sections), encoding="utf-8")
@@ -165,6 +172,38 @@ _SETTINGS = {
   "batch_size": "batch",
   "learning_rate": "learning rate",
 }
+
+
+def _graphs(quality: Mapping[str, Any]) -> str:
+  """What the model is worth as ONNX, beside our own vectors."""
+  forms, sample = quality["forms"], quality["sample"]
+  metrics = list(forms["prod_jax"]["figures"])
+  rows = [
+    (
+      form,
+      f"{found['bytes'] / 1e6:.1f}" if "bytes" in found else "",
+      f"{found['difference']:.1e}" if "difference" in found else "",
+      *(tables.number(found["figures"][metric]) for metric in metrics),
+    )
+    for form, found in forms.items()
+  ]
+  part = "all" if sample["whole"] else "a part"
+  head = ("form", "MB", "largest difference", *metrics)
+  return "\n".join(
+    [
+      "## As ONNX",
+      "",
+      "`onnx/model.onnx`, and with `--int8` `onnx/model_int8.onnx`: inputs "
+      "`input_ids`, `attention_mask` and perhaps `token_type_ids`, outputs "
+      "`last_hidden_state` and `sentence_embedding`.",
+      "",
+      *_table(head, rows),
+      "",
+      f"Measured on {sample['queries']} queries of split {sample['split']} in "
+      f"{sample['passages']} passages, {part} of the set.",
+      "",
+    ]
+  )
 
 
 def _data(trained: Trained) -> str:

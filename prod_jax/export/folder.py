@@ -1,8 +1,9 @@
 """A folder that sentence-transformers and transformers load as it is.
 
 A dual encoder is a Transformer, a Pooling and, for a cosine, a Normalize; a
-cross-encoder is a Transformer, a Pooling and a Dense with one output, its
-logit. `AutoModel` finds the encoder alone beside them.
+cross-encoder with a linear head is a Transformer, a Pooling and a Dense with
+one output, its logit, and one with the head of its family the sequence
+classifier that it came as. `AutoModel` finds the encoder alone beside them.
 """
 
 import json
@@ -10,13 +11,14 @@ import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from prod_jax import model_kinds, storage, strict
 from prod_jax.export import tokenizer
 from prod_jax.export.finished import Trained
 from prod_jax.models import hf
+from prod_jax.models.cross import CrossEncoder, Head
 
+_IDENTITY = "torch.nn.modules.linear.Identity"
 _MODULES = "sentence_transformers.models"
 # Of a Pooling, by our names.
 _POOLINGS = {
@@ -67,23 +69,36 @@ def parts(trained: Trained) -> list[Part]:
   )
 
 
-def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
+def write(
+  folder: pathlib.Path, trained: Trained, part: Part, dtype: str = "float32"
+) -> None:
   """Writes all files of a part but card and provenance.
 
   Args:
     folder: to write to; made where it is not there.
     trained: whose part it is.
     part: of `parts`.
+    dtype: that the weights are stored in, one of `hf.DTYPES`.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  hf.save(folder, part.params, trained.encoder.transformer)
+  shape, head = trained.encoder.transformer, _family_head(trained)
+  hf.save(folder, part.params, shape, head=head, dtype=dtype)
   tokenizer.write(folder, trained.tokenizer_folder, trained.longest)
+  if head is not None:
+    # A sequence classifier, which CrossEncoder takes as it is.
+    _add_to_config(
+      folder, {"sentence_transformers": {"activation_fn": _IDENTITY}}
+    )
+    return
   modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
   _write(folder / "1_Pooling" / "config.json", _pooling(trained))
   if trained.model.kind == "cross":
     modules.append(_module(2, "2_Dense", "Dense"))
     _write_head(folder / "2_Dense", trained.params["head"])
-    _one_label(folder / hf.CONFIG)
+    # There is one label, so that scores are numbers.
+    _add_to_config(
+      folder, {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+    )
   elif trained.model.similarity == "cosine":
     modules.append(_module(2, "2_Normalize", "Normalize"))
     _write(folder / "2_Normalize" / "config.json", {})
@@ -94,6 +109,14 @@ def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
     # Letters are the tokenizer's business.
     {"max_seq_length": trained.longest, "do_lower_case": False},
   )
+
+
+def _family_head(trained: Trained) -> tuple[Head, Any] | None:
+  """The head of a sequence classifier, where a model has one."""
+  encoder = trained.encoder
+  if not isinstance(encoder, CrossEncoder) or encoder.shape_of_head.is_linear:
+    return None
+  return encoder.shape_of_head, trained.params["head"]
 
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:
@@ -120,7 +143,7 @@ def _settings(trained: Trained) -> dict[str, Any]:
     return {
       "model_type": "CrossEncoder",
       # predict() gives the logit that the model was trained on.
-      "activation_fn": "torch.nn.modules.linear.Identity",
+      "activation_fn": _IDENTITY,
       "prompts": {},
       "default_prompt_name": None,
     }
@@ -144,7 +167,7 @@ def _write_head(folder: pathlib.Path, head: Any) -> None:
       "in_features": kernel.shape[0],
       "out_features": 1,
       "bias": True,
-      "activation_function": "torch.nn.modules.linear.Identity",
+      "activation_function": _IDENTITY,
       "module_input_name": "sentence_embedding",
       "module_output_name": "scores",
     },
@@ -153,14 +176,13 @@ def _write_head(folder: pathlib.Path, head: Any) -> None:
     "linear.weight": np.ascontiguousarray(kernel.T),
     "linear.bias": np.asarray(head["bias"], np.float32),
   }
-  safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+  hf.save_params(folder / hf.WEIGHTS, tensors)
 
 
-def _one_label(path: pathlib.Path) -> None:
-  """Says in config.json that there is one, so that scores are numbers."""
+def _add_to_config(folder: pathlib.Path, entries: dict[str, Any]) -> None:
+  path = folder / hf.CONFIG
   config = json.loads(path.read_text(encoding="utf-8"))
-  label = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
-  _write(path, config | label)
+  _write(path, config | entries)
 
 
 def _write(path: pathlib.Path, value: Any) -> None:

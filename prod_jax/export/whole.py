@@ -1,16 +1,22 @@
-"""The whole export, in order: folders, card, provenance."""
+"""The whole export, in order: folders, graphs, card, hashes."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
 from prod_jax import storage, strict
 from prod_jax.export import card, folder, lineage
 from prod_jax.export.finished import Trained
+from prod_jax.export.folder import Part
 
-PROVENANCE = "provenance.json"
+PROVENANCE, QUALITY = "provenance.json", "export.json"
+# A graph computes what we do, but in another order.
+_MOST_DIFFERENCE = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +25,20 @@ class Options:
 
   Attributes:
     to: the folder.
+    name: under which a user finds it, for the card.
+    dtype: that the weights are stored in; graphs are always float32.
+    onnx: write the graph for onnxruntime.
+    int8: write it with weights of 8 bits, too.
+    most_loss: of nDCG@10 that this may cost.
     overwrite: replace an export that is there.
   """
 
   to: pathlib.Path
+  name: str
+  dtype: str = "float32"
+  onnx: bool = False
+  int8: bool = False
+  most_loss: float = 0.01
   overwrite: bool = False
 
 
@@ -30,19 +46,25 @@ def export(trained: Trained, options: Options) -> None:
   """Writes an export, whole or not at all.
 
   Raises:
-    ConfigError: the folder is taken, or the model is of a kind that no folder
-      can say.
+    ConfigError: the folder is taken, the model is of a kind that no folder can
+      say, or a form of it loses too much.
   """
   _check_free(options)
-  to = options.to
-  with storage.whole_folder(to) as part:
-    for each in folder.parts(trained):
-      folder.write(part / each.name, trained, each)
-    card.write(part / "README.md", trained, to.name)
+  graphs = options.onnx or options.int8
+  if graphs:
+    _check_graphs(trained)
+  parts = folder.parts(trained)
+  with storage.whole_folder(options.to) as to:
+    for part in parts:
+      folder.write(to / part.name, trained, part, options.dtype)
+    quality = _write_graphs(to, trained, parts, options) if graphs else {}
+    if quality:
+      storage.write_text(to / QUALITY, json.dumps(quality, indent=2))
+    card.write(to / "README.md", trained, options.name, quality)
     # The last file: its hashes are of all others.
-    found = lineage.provenance(trained, part)
-    storage.write_text(part / PROVENANCE, json.dumps(found, indent=2))
-  logging.info("%s is in %s", trained.name, to)
+    found = lineage.provenance(trained, to)
+    storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))
+  logging.info("%s is in %s", trained.name, options.to)
 
 
 def _check_free(options: Options) -> None:
@@ -61,3 +83,58 @@ def _check_free(options: Options) -> None:
       f"--to: {to} is no export, it has no {PROVENANCE}, and is not replaced; "
       "name another folder"
     )
+
+
+def _check_graphs(trained: Trained) -> None:
+  """Raises ConfigError where a graph cannot be written, or not measured."""
+  if trained.model.kind != "dual":
+    raise strict.ConfigError(
+      f"--onnx: {trained.name} trains a model of kind {trained.model.kind}; "
+      "graphs are written of kind dual"
+    )
+  for package in ("onnx", "onnxruntime"):
+    if importlib.util.find_spec(package) is None:
+      raise strict.ConfigError(
+        f"--onnx: {package} is not installed; it comes with the extra: pip "
+        "install 'prod_jax[onnx]'"
+      )
+
+
+def _write_graphs(
+  to: pathlib.Path, trained: Trained, parts: Sequence[Part], options: Options
+) -> dict[str, Any]:
+  """Writes the graphs; returns what each form of the model is worth.
+
+  Raises:
+    ConfigError: the data to measure it on is not there, or it loses too much.
+    RuntimeError: the graph does not compute what the model does.
+  """
+  from prod_jax.export import quality, runtime
+
+  sample = quality.sample_of(trained)
+  ours = quality.vectors_of(trained, sample, quality.ours(trained))
+  forms = {"prod_jax": {"figures": quality.measure(trained, sample, ours)}}
+  for form, file in (("onnx", runtime.FLOAT), ("int8", runtime.INT8)):
+    if form == "int8" and not options.int8:
+      continue
+    for part in parts:
+      if form == "onnx":
+        runtime.write(to / part.name, trained, part)
+      else:
+        runtime.quantise(to / part.name)
+    embed = quality.of_graphs(trained, parts, to, file)
+    theirs = quality.vectors_of(trained, sample, embed)
+    forms[form] = {
+      "figures": quality.measure(trained, sample, theirs),
+      "difference": quality.difference(ours, theirs),
+      "bytes": sum(
+        (to / p.name / runtime.FOLDER / file).stat().st_size for p in parts
+      ),
+    }
+  off = forms["onnx"]["difference"]
+  if off > _MOST_DIFFERENCE:
+    raise RuntimeError(f"the graph is off by {off:.1e} from our own vectors")
+  if options.int8:
+    before, after = (forms[f]["figures"] for f in ("prod_jax", "int8"))
+    quality.check_loss(before, after, options.most_loss)
+  return {"sample": quality.described(sample), "forms": forms}

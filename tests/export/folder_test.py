@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from prod_jax.export import finished, folder
+from prod_jax.export import finished, folder, vectors
 from prod_jax.retrieval import encode, rerank
+from prod_jax.sets.records import Passage
 
 FILES = {
   "config.json",
@@ -167,16 +168,20 @@ def test_cross_encoder_gives_our_logits(exported):
     "sentence_transformers", reason="needs torch, which is not in the lock"
   )
   trained, to = exported("ce")
-  tokens = trained.run.tokens_of(trained.stage.model)
-  own = rerank.score_lists(
-    trained.frozen(),
-    tokens.queries["dev"],
-    tokens.passages,
-    np.arange(QUERIES),
-    np.arange(QUERIES)[:, None],
-  )[:, 0]
-  pairs = list(
-    zip(texts_of(trained, "query"), texts_of(trained, "passage"), strict=True)
+  # Short ones: of two long texts we cut each, and they cut the pair.
+  pairs = [
+    (query, passage[:20])
+    for query, passage in zip(
+      texts_of(trained, "query"), texts_of(trained, "passage"), strict=True
+    )
+  ]
+  queries, passages = (
+    vectors.store_of(trained, [Passage("", "", text) for text in side], "query")
+    for side in zip(*pairs, strict=True)
   )
+  rows = np.arange(QUERIES)
+  own = rerank.score_lists(
+    trained.frozen(), queries, passages, rows, rows[:, None]
+  )[:, 0]
   model = library.CrossEncoder(str(to), device="cpu")
   np.testing.assert_allclose(own, model.predict(pairs), atol=1e-5)

@@ -7,6 +7,7 @@ perhaps title. FILE ends in .npy, with the ids beside it in NAME.ids.txt, or in
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -29,7 +30,8 @@ _TOWER = flags.DEFINE_enum(
 def main(texts: str) -> None:
   trained = finished.open_stage(storage.open_path(_WORKDIR.value), _STAGE.value)
   source, to = pathlib.Path(texts), pathlib.Path(_TO.value)
-  vectors.embed_file(trained, source, to, _TOWER.value)
+  rows = vectors.embed_file(trained, source, to, _TOWER.value)
+  sys.stdout.write(f"{to}\t{rows}\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ transformers load. The run's config is read from its working folder.
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -58,6 +59,7 @@ def main() -> None:
   whole.export(trained, options)
   if _PUSH.value:
     hub.push(options.to, _PUSH.value, private=_PRIVATE.value)
+  sys.stdout.write(f"{to}\n")
 
 
 if __name__ == "__main__":

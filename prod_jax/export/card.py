@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prod_jax import model_kinds
 from prod_jax.export import lineage, snippets
 from prod_jax.export.finished import Trained
 from prod_jax.report import tables
@@ -90,7 +91,7 @@ def _head(trained: Trained) -> str:
 
 def _use(trained: Trained, name: str) -> str:
   data, model = trained.run.config.data, trained.model
-  if model.kind == "cross":
+  if not isinstance(model, model_kinds.Dual):
     found = snippets.of_cross(name)
   else:
     towers = [name] * 2 if model.tied else [f"{name}/query", f"{name}/passage"]
@@ -113,12 +114,12 @@ def _use(trained: Trained, name: str) -> str:
 
 def _texts(trained: Trained) -> str:
   data = trained.run.config.data
-  rows = [
+  rows: list[tuple[str, Any]] = [
     ("tokens of a query", data.query_length),
     ("tokens of a passage", data.passage_length),
     ("title and passage are joined by", json.dumps(data.title_join)),
   ]
-  if trained.model.kind == "cross":
+  if not isinstance(trained.model, model_kinds.Dual):
     rows.append(("tokens of a query and a passage", trained.longest))
   else:
     rows += [
@@ -209,7 +210,9 @@ def _graphs(quality: Mapping[str, Any]) -> str:
 def _data(trained: Trained) -> str:
   config = trained.run.config
   models = [trained.stage.model, *(s.model for s in lineage.teachers(trained))]
-  rows = [(f"data set {trained.left.dataset}", config.data.name, UNKNOWN)]
+  rows: list[tuple[str, str, str]] = [
+    (f"data set {trained.left.dataset}", config.data.name, UNKNOWN)
+  ]
   rows += [
     (
       f"first weights of {name}",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, strict
+from prod_jax import metrics, model_kinds, strict
 from prod_jax.batches import rows as layout
 from prod_jax.batches.store import TokenStore
 from prod_jax.export import runtime
@@ -97,6 +97,7 @@ def of_graphs(
     for part in parts
   }
   data, special = trained.run.config.data, trained.tokenizer.special
+  assert isinstance(trained.model, model_kinds.Dual)
   scale = trained.model.scale
 
   def embed(tower: encode.Tower, store: TokenStore) -> np.ndarray:

@@ -15,6 +15,7 @@ from prod_jax.batches.rows import Joined
 from prod_jax.export import graph
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
+from prod_jax.models.dual import DualEncoder
 
 FOLDER, FLOAT, INT8 = "onnx", "model.onnx", "model_int8.onnx"
 _ROWS = 32  # texts that are run at once
@@ -36,21 +37,23 @@ class Session(NamedTuple):
 
 def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
   """Writes the graph of a part, where sentence-transformers looks for it."""
-  if trained.model.kind == "cross":
-    made = graph.of_cross(trained.encoder, trained.params)
-  else:
-    made = graph.of_dual(trained.encoder, part.params)
+  assert isinstance(trained.encoder, DualEncoder)  # as `whole` has checked
+  made = graph.of_dual(trained.encoder, part.params)
   (folder / FOLDER).mkdir()
   onnx.save(made, folder / FOLDER / FLOAT)
 
 
 def quantise(folder: pathlib.Path) -> None:
-  """Writes the same graph with weights of 8 bits, a scale a column."""
+  """Writes the same graph with weights of 8 bits, a scale a column.
+
+  Unsigned, since products of signed weights overflow 16 bits on processors
+  without VNNI.
+  """
   quantization.quantize_dynamic(
     folder / FOLDER / FLOAT,
     folder / FOLDER / INT8,
     per_channel=True,
-    weight_type=quantization.QuantType.QInt8,
+    weight_type=quantization.QuantType.QUInt8,
   )
 
 

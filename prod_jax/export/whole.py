@@ -96,7 +96,7 @@ def _check_graphs(trained: Trained) -> None:
     if importlib.util.find_spec(package) is None:
       raise strict.ConfigError(
         f"--onnx: {package} is not installed; it comes with the extra: pip "
-        "install 'prod_jax[onnx]'"
+        "install '.[onnx]'"
       )
 
 
@@ -113,7 +113,9 @@ def _write_graphs(
 
   sample = quality.sample_of(trained)
   ours = quality.vectors_of(trained, sample, quality.ours(trained))
-  forms = {"prod_jax": {"figures": quality.measure(trained, sample, ours)}}
+  forms: dict[str, dict[str, Any]] = {
+    "prod_jax": {"figures": quality.measure(trained, sample, ours)}
+  }
   for form, file in (("onnx", runtime.FLOAT), ("int8", runtime.INT8)):
     if form == "int8" and not options.int8:
       continue

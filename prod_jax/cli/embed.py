@@ -30,7 +30,8 @@ _TOWER = flags.DEFINE_enum(
 def main(texts: str) -> None:
   trained = finished.open_stage(storage.open_path(_WORKDIR.value), _STAGE.value)
   source, to = pathlib.Path(texts), pathlib.Path(_TO.value)
-  rows = vectors.embed_file(trained, source, to, _TOWER.value)
+  tower: vectors.Tower = "query" if _TOWER.value == "query" else "passage"
+  rows = vectors.embed_file(trained, source, to, tower)
   sys.stdout.write(f"{to}\t{rows}\n")
 
 

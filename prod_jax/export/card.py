@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prod_jax import model_kinds
-from prod_jax.export import lineage, snippets
+from prod_jax.export import folder, lineage, snippets
 from prod_jax.export.finished import Trained
 from prod_jax.report import tables
 
@@ -69,7 +69,7 @@ def _front_matter(trained: Trained) -> str:
 
 
 def _head(trained: Trained) -> str:
-  shape, model = trained.encoder.transformer, trained.model
+  shape, model = trained.encoder.transformer, folder.model_of(trained)
   what = (
     "A cross-encoder, which scores a query and a passage together"
     if model.kind == "cross"
@@ -94,10 +94,10 @@ def _use(trained: Trained, name: str) -> str:
   if not isinstance(model, model_kinds.Dual):
     found = snippets.of_cross(name)
   else:
-    towers = [name] * 2 if model.tied else [f"{name}/query", f"{name}/passage"]
     found = snippets.of_dual(
       snippets.Use(
-        *towers,
+        query=name if model.tied else f"{name}/query",
+        passage=name if model.tied else f"{name}/passage",
         query_length=data.query_length,
         passage_length=data.passage_length,
         prompts=trained.prompts,

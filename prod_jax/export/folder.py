@@ -46,18 +46,15 @@ class Part(NamedTuple):
   params: Any
 
 
-def parts(trained: Trained) -> list[Part]:
-  """What a trained model's folders are made of.
+def model_of(trained: Trained) -> model_kinds.Dual | model_kinds.Cross:
+  """What the config says of a model that a folder can hold.
 
   Raises:
     ConfigError: no folder says what the model computes.
   """
-  model, params = trained.model, trained.params
-  match model:
-    case model_kinds.Dual(tied=True) | model_kinds.Cross():
-      return [Part("", params["encoder"])]
-    case model_kinds.Dual():
-      return [Part(name, params[name]) for name in ("query", "passage")]
+  model = trained.model
+  if isinstance(model, model_kinds.Dual | model_kinds.Cross):
+    return model
   reason = {
     "late": "vectors of single tokens",
     "pairwise": "a query with two passages",
@@ -67,6 +64,14 @@ def parts(trained: Trained) -> list[Part]:
     f"sentence-transformers has no module for {reason}; export one of kind "
     "dual or cross"
   )
+
+
+def parts(trained: Trained) -> list[Part]:
+  """What a trained model's folders are made of; see `model_of`."""
+  model, params = model_of(trained), trained.params
+  if isinstance(model, model_kinds.Cross) or model.tied:
+    return [Part("", params["encoder"])]
+  return [Part(name, params[name]) for name in ("query", "passage")]
 
 
 def write(
@@ -90,16 +95,17 @@ def write(
       folder, {"sentence_transformers": {"activation_fn": _IDENTITY}}
     )
     return
+  model = model_of(trained)
   modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
   _write(folder / "1_Pooling" / "config.json", _pooling(trained))
-  if trained.model.kind == "cross":
+  if isinstance(model, model_kinds.Cross):
     modules.append(_module(2, "2_Dense", "Dense"))
     _write_head(folder / "2_Dense", trained.params["head"])
     # There is one label, so that scores are numbers.
     _add_to_config(
       folder, {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     )
-  elif trained.model.similarity == "cosine":
+  elif model.similarity == "cosine":
     modules.append(_module(2, "2_Normalize", "Normalize"))
     _write(folder / "2_Normalize" / "config.json", {})
   _write(folder / "modules.json", modules)
@@ -129,7 +135,7 @@ def _module(number: int, path: str, kind: str) -> dict[str, Any]:
 
 
 def _pooling(trained: Trained) -> dict[str, Any]:
-  chosen = _POOLINGS[trained.model.pooling]
+  chosen = _POOLINGS[model_of(trained).pooling]
   return {
     "word_embedding_dimension": trained.encoder.transformer.width,
     **{mode: mode == chosen for mode in _ALL_POOLINGS},
@@ -139,7 +145,8 @@ def _pooling(trained: Trained) -> dict[str, Any]:
 
 def _settings(trained: Trained) -> dict[str, Any]:
   """What sentence-transformers keeps of a whole model."""
-  if trained.model.kind == "cross":
+  model = model_of(trained)
+  if isinstance(model, model_kinds.Cross):
     return {
       "model_type": "CrossEncoder",
       # predict() gives the logit that the model was trained on.
@@ -154,7 +161,7 @@ def _settings(trained: Trained) -> dict[str, Any]:
       "document": trained.prompts["passage"],
     },
     "default_prompt_name": None,
-    "similarity_fn_name": trained.model.similarity,
+    "similarity_fn_name": model.similarity,
   }
 
 

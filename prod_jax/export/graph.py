@@ -24,12 +24,13 @@ from prod_jax.models.transformer_config import TransformerConfig
 
 OPSET = 20  # the first with Gelu
 _IR = 9  # what goes with it
+# Operators, and how a Gelu is approximated.
 _ACTIVATIONS = {
-  "gelu": ("Gelu", {}),
-  "gelu_new": ("Gelu", {"approximate": "tanh"}),
-  "gelu_pytorch_tanh": ("Gelu", {"approximate": "tanh"}),
-  "relu": ("Relu", {}),
-  "tanh": ("Tanh", {}),
+  "gelu": ("Gelu", ""),
+  "gelu_new": ("Gelu", "tanh"),
+  "gelu_pytorch_tanh": ("Gelu", "tanh"),
+  "relu": ("Relu", ""),
+  "tanh": ("Tanh", ""),
 }
 _LOWEST = np.finfo(np.float32).min
 
@@ -309,8 +310,9 @@ class _Graph:
     return self._dense(f"{name}/down", hidden)
 
   def _activated(self, name: str, x: str) -> str:
-    kind, how = _ACTIVATIONS[name]
-    return self.node(kind, x, **how)
+    kind, approximate = _ACTIVATIONS[name]
+    how = {"approximate": approximate} if approximate else {}
+    return self.node(kind, x, outputs=1, **how)
 
   def _dense(self, name: str, x: str) -> str:
     x = self.node("MatMul", x, self._parameter(f"{name}/kernel"))

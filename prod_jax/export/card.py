@@ -189,6 +189,12 @@ def _graphs(quality: Mapping[str, Any]) -> str:
     for form, found in forms.items()
   ]
   part = "all" if sample["whole"] else "a part"
+  of = (
+    f"in {sample['passages']} passages, {part} of the set"
+    if sample["list"] is None
+    else f"with lists of {sample['list']} passages, labelled and drawn"
+  )
+  output = "logits" if sample["list"] else "sentence_embedding"
   head = ("form", "MB", "largest difference", *metrics)
   return "\n".join(
     [
@@ -196,12 +202,12 @@ def _graphs(quality: Mapping[str, Any]) -> str:
       "",
       "`onnx/model.onnx`, and with `--int8` `onnx/model_int8.onnx`: inputs "
       "`input_ids`, `attention_mask` and perhaps `token_type_ids`, outputs "
-      "`last_hidden_state` and `sentence_embedding`.",
+      f"`last_hidden_state` and `{output}`.",
       "",
       *_table(head, rows),
       "",
-      f"Measured on {sample['queries']} queries of split {sample['split']} in "
-      f"{sample['passages']} passages, {part} of the set.",
+      f"Measured on {sample['queries']} queries of split {sample['split']} "
+      f"{of}.",
       "",
     ]
   )

@@ -1,12 +1,13 @@
 """What a model is worth as it is exported: figures on held-out queries.
 
-Each form of the model embeds the same queries and passages of the run's dev
-split, searches exactly, and is held against our own vectors.
+Each form of a dual encoder embeds the same queries and passages of the run's
+dev split and searches exactly; each form of a cross-encoder orders the same
+lists. Both are held against what our own model makes of them.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from prod_jax.batches.store import TokenStore
 from prod_jax.export import runtime
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
-from prod_jax.retrieval import encode, search
+from prod_jax.retrieval import encode, rerank, search
 
 HELD = "ndcg@10"  # what may not be lost
 METRICS = (HELD, "mrr@10", "recall@10", "recall@100")
@@ -26,26 +27,31 @@ _DEPTH = 100
 # A dev split may have thousands of queries, and a collection millions of
 # passages: so many are looked at, the same ones each time.
 MOST_QUERIES, MOST_PASSAGES = 512, 16_384
+# A cross-encoder reads each pair.
+_MOST_LISTS, _LIST = 64, 16
 
-# The vectors of all texts of a store, for a tower.
-_Embed = Callable[[encode.Tower, TokenStore], np.ndarray]
+# Vectors of queries and of passages, or scores of lists.
+Made = tuple[np.ndarray, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-  """Held-out queries, and what they are searched in.
+  """Held-out queries, and what is ranked for them.
 
   Attributes:
     split: of the data set.
     queries: int [Q], rows of the split.
     passages: int [P], rows of the collection; all that are labelled for one of
       the queries, and others.
-    whole: whether these are all of both.
+    lists: int [Q, C], places in `passages`, for a cross-encoder: labelled ones
+      and others.
+    whole: whether all queries search all passages.
   """
 
   split: str
   queries: np.ndarray
   passages: np.ndarray
+  lists: np.ndarray | None
   whole: bool
 
 
@@ -64,75 +70,83 @@ def sample_of(trained: Trained) -> Sample:
       f"{dataset.name} has no dev split to measure the exported model on; "
       "leave out --onnx and --int8"
     )
-  every = dataset.queries[split]
-  queries = _spread(len(every), MOST_QUERIES)
-  labelled = {
-    dataset.row_of[name]
+  cross = isinstance(trained.model, model_kinds.Cross)
+  every, count = dataset.queries[split], len(dataset.passages)
+  queries = _spread(len(every), _MOST_LISTS if cross else MOST_QUERIES)
+  labelled = [
+    [dataset.row_of[name] for name, _ in every[query].positives]
     for query in queries.tolist()
-    for name, _ in every[query].positives
-  }
-  count = len(dataset.passages)
-  others = _spread(count, max(MOST_PASSAGES - len(labelled), 0))
-  passages = np.union1d(np.array(sorted(labelled), np.int64), others)
+  ]
+  known = sorted({row for rows in labelled for row in rows})
+  others = _spread(count, max(MOST_PASSAGES - len(known), 0))
+  passages = np.union1d(np.array(known, np.int64), others)
   whole = len(queries) == len(every) and len(passages) == count
-  return Sample(split, queries, passages, whole)
+  lists = _lists(labelled, passages) if cross else None
+  return Sample(split, queries, passages, lists, whole and not cross)
 
 
-def ours(trained: Trained) -> _Embed:
-  """Our own vectors."""
-  frozen = trained.frozen()
-
-  def embed(tower: encode.Tower, store: TokenStore) -> np.ndarray:
-    return encode.embedder(frozen, tower, store)(0, len(store))
-
-  return embed
+def ours(trained: Trained, sample: Sample) -> Made:
+  """What our own model makes of a sample."""
+  frozen, (queries, passages) = trained.frozen(), _stores(trained, sample)
+  if sample.lists is not None:
+    every = np.arange(len(queries))
+    return (rerank.score_lists(frozen, queries, passages, every, sample.lists),)
+  return (
+    encode.embedder(frozen, "query", queries)(0, len(queries)),
+    encode.embedder(frozen, "passage", passages)(0, len(passages)),
+  )
 
 
 def of_graphs(
-  trained: Trained, parts: Sequence[Part], folder: pathlib.Path, file: str
-) -> _Embed:
-  """Those of the graphs that were written, one a part."""
-  by_tower = {
+  trained: Trained,
+  sample: Sample,
+  parts: Sequence[Part],
+  folder: pathlib.Path,
+  file: str,
+) -> Made:
+  """What the graphs make of it that were written, one a part."""
+  sessions = {
     part.name: runtime.load(folder / part.name / runtime.FOLDER / file)
     for part in parts
   }
   data, special = trained.run.config.data, trained.tokenizer.special
+  queries, passages = _stores(trained, sample)
+  if sample.lists is not None:
+    line = np.repeat(np.arange(len(queries)), sample.lists.shape[1])
+    pairs = layout.pair(
+      queries.slices(line),
+      passages.slices(sample.lists.reshape(-1)),
+      data.query_length,
+      layout.pair_length(data),
+      special,
+    )
+    logits = runtime.over_texts(sessions[""], pairs)
+    return (logits.reshape(sample.lists.shape),)
   assert isinstance(trained.model, model_kinds.Dual)
-  scale = trained.model.scale
-
-  def embed(tower: encode.Tower, store: TokenStore) -> np.ndarray:
-    is_query = tower == "query"
-    longest = data.query_length if is_query else data.passage_length
+  found = []
+  for tower, store, longest, scale in (
+    ("query", queries, data.query_length, trained.model.scale),
+    ("passage", passages, data.passage_length, 1.0),
+  ):
     texts = layout.single(store.slices(np.arange(len(store))), longest, special)
-    session = by_tower.get(tower) or by_tower[""]
-    found = runtime.over_texts(session, texts)
-    return found * np.float32(scale if is_query else 1)
-
-  return embed
-
-
-def vectors_of(
-  trained: Trained, sample: Sample, embed: _Embed
-) -> tuple[np.ndarray, np.ndarray]:
-  """Vectors of the sample's queries and passages."""
-  tokens = trained.run.tokens_of(trained.stage.model)
-  return (
-    embed("query", _taken(tokens.queries[sample.split], sample.queries)),
-    embed("passage", _taken(tokens.passages, sample.passages)),
-  )
+    session = sessions.get(tower) or sessions[""]
+    found.append(runtime.over_texts(session, texts) * np.float32(scale))
+  return tuple(found)
 
 
 def measure(
-  trained: Trained, sample: Sample, vectors: tuple[np.ndarray, np.ndarray]
+  trained: Trained, sample: Sample, made: Made
 ) -> Mapping[str, float]:
-  """The figures of exact search among these vectors."""
+  """The figures of exact search among vectors, or of lists in their order."""
   dataset = trained.run.dataset
   every = dataset.queries[sample.split]
-  query_QD, passage_PD = vectors
-  depth = min(_DEPTH, len(passage_PD))
-  ids_QK, scores_QK = search.open_index("exact", passage_PD).search(
-    query_QD, depth
-  )
+  if sample.lists is not None:
+    ids_QK, scores_QK = sample.lists, made[0]
+  else:
+    query_QD, passage_PD = made
+    depth = min(_DEPTH, len(passage_PD))
+    index = search.open_index("exact", passage_PD)
+    ids_QK, scores_QK = index.search(query_QD, depth)
   names = [dataset.passages.id(int(row)) for row in sample.passages]
   run = {
     every[query].id: {
@@ -159,9 +173,7 @@ def check_loss(
     )
 
 
-def difference(
-  ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]
-) -> float:
+def difference(ours: Made, theirs: Made) -> float:
   """The largest one, relative to the largest number where that is above 1."""
   return max(
     float(np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1))
@@ -169,10 +181,33 @@ def difference(
   )
 
 
+def _stores(trained: Trained, sample: Sample) -> tuple[TokenStore, TokenStore]:
+  """Tokens of the sample's queries and passages, in memory."""
+  tokens = trained.run.tokens_of(trained.stage.model)
+  return (
+    _taken(tokens.queries[sample.split], sample.queries),
+    _taken(tokens.passages, sample.passages),
+  )
+
+
 def _taken(store: TokenStore, rows: np.ndarray) -> TokenStore:
-  """Some rows of a store, as a store in memory."""
   ids = [store[row] for row in rows.tolist()]
   return TokenStore(np.concatenate(ids), np.cumsum([0, *map(len, ids)]))
+
+
+def _lists(
+  labelled: Sequence[Sequence[int]], passages: np.ndarray
+) -> np.ndarray:
+  """Labelled passages of each query, and others up to a list."""
+  length = min(_LIST, len(passages))
+  rng = np.random.default_rng(0)
+  lists = []
+  for rows in labelled:
+    own = np.searchsorted(passages, rows)[:length]
+    drawn = rng.permutation(len(passages))[: 2 * length]
+    rest = np.setdiff1d(drawn, own, assume_unique=True)
+    lists.append(np.concatenate([own, rest])[:length])
+  return np.stack(lists)
 
 
 def _spread(count: int, most: int) -> np.ndarray:
@@ -188,5 +223,6 @@ def described(sample: Sample) -> dict[str, Any]:
     "split": sample.split,
     "queries": len(sample.queries),
     "passages": len(sample.passages),
+    "list": None if sample.lists is None else sample.lists.shape[1],
     "whole": sample.whole,
   }

@@ -15,6 +15,7 @@ from prod_jax.batches.rows import Joined
 from prod_jax.export import graph
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
+from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 
 FOLDER, FLOAT, INT8 = "onnx", "model.onnx", "model_int8.onnx"
@@ -37,8 +38,12 @@ class Session(NamedTuple):
 
 def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
   """Writes the graph of a part, where sentence-transformers looks for it."""
-  assert isinstance(trained.encoder, DualEncoder)  # as `whole` has checked
-  made = graph.of_dual(trained.encoder, part.params)
+  encoder = trained.encoder
+  if isinstance(encoder, CrossEncoder):
+    made = graph.of_cross(encoder, trained.params)
+  else:
+    assert isinstance(encoder, DualEncoder)  # as `folder.parts` has checked
+    made = graph.of_dual(encoder, part.params)
   (folder / FOLDER).mkdir()
   onnx.save(made, folder / FOLDER / FLOAT)
 

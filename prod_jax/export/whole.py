@@ -52,7 +52,7 @@ def export(trained: Trained, options: Options) -> None:
   _check_free(options)
   graphs = options.onnx or options.int8
   if graphs:
-    _check_graphs(trained)
+    _check_packages()
   parts = folder.parts(trained)
   with storage.whole_folder(options.to) as to:
     for part in parts:
@@ -85,13 +85,8 @@ def _check_free(options: Options) -> None:
     )
 
 
-def _check_graphs(trained: Trained) -> None:
-  """Raises ConfigError where a graph cannot be written, or not measured."""
-  if trained.model.kind != "dual":
-    raise strict.ConfigError(
-      f"--onnx: {trained.name} trains a model of kind {trained.model.kind}; "
-      "graphs are written of kind dual"
-    )
+def _check_packages() -> None:
+  """Raises ConfigError where a graph cannot be written or run."""
   for package in ("onnx", "onnxruntime"):
     if importlib.util.find_spec(package) is None:
       raise strict.ConfigError(
@@ -112,7 +107,7 @@ def _write_graphs(
   from prod_jax.export import quality, runtime
 
   sample = quality.sample_of(trained)
-  ours = quality.vectors_of(trained, sample, quality.ours(trained))
+  ours = quality.ours(trained, sample)
   forms: dict[str, dict[str, Any]] = {
     "prod_jax": {"figures": quality.measure(trained, sample, ours)}
   }
@@ -124,8 +119,7 @@ def _write_graphs(
         runtime.write(to / part.name, trained, part)
       else:
         runtime.quantise(to / part.name)
-    embed = quality.of_graphs(trained, parts, to, file)
-    theirs = quality.vectors_of(trained, sample, embed)
+    theirs = quality.of_graphs(trained, sample, parts, to, file)
     forms[form] = {
       "figures": quality.measure(trained, sample, theirs),
       "difference": quality.difference(ours, theirs),
@@ -135,7 +129,7 @@ def _write_graphs(
     }
   off = forms["onnx"]["difference"]
   if off > _MOST_DIFFERENCE:
-    raise RuntimeError(f"the graph is off by {off:.1e} from our own vectors")
+    raise RuntimeError(f"the graph is off by {off:.1e} from our own model")
   if options.int8:
     before, after = (forms[f]["figures"] for f in ("prod_jax", "int8"))
     quality.check_loss(before, after, options.most_loss)

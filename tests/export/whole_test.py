@@ -166,6 +166,17 @@ def test_graphs_are_measured(finished_run, tmp_path):
   assert "## As ONNX" in (to / "README.md").read_text()
 
 
+def test_a_cross_encoder_is_measured_by_lists(finished_run, tmp_path):
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  trained = finished.open_stage(finished_run, "ce")
+  whole.export(trained, options(tmp_path / "ce", onnx=True))
+  said = read(tmp_path / "ce" / whole.QUALITY)
+  assert said["sample"]["list"] == 16
+  assert said["forms"]["onnx"]["difference"] < 1e-5
+  assert "`logits`" in (tmp_path / "ce" / "README.md").read_text()
+
+
 def test_a_loss_is_refused():
   from prod_jax.export import quality
 

@@ -66,7 +66,10 @@ def test_python_commands_run(line, tmp_path):
     line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
     line = line.replace("medquad.py:", "medquad.py:runlocal,")
     line += " --stages=student_warm"
-  if "cli.report" in line:
+  if any(f"cli.{name}" in line for name in ("report", "export", "embed")):
+    line = line.replace("student_final", "student_warm")
+    (tmp_path / "texts.tsv").write_text("p1\ta title\ta text\n")
+    line = line.replace("texts.tsv", str(tmp_path / "texts.tsv"))
     made = [
       sys.executable,
       "-m",
@@ -96,7 +99,12 @@ def test_python_commands_run(line, tmp_path):
     line = line.replace("launch/mine.toml", str(mine)) + " --dry_run"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
   done = run([sys.executable, *shlex.split(line)[1:]])
-  said = {"cli.prepare": "passages\t", "launch.tpu": "queued-resources create"}
+  said = {
+    "cli.prepare": "passages\t",
+    "cli.export": "runs/student\n",
+    "cli.embed": "vectors.npy\t1\n",
+    "launch.tpu": "queued-resources create",
+  }
   wanted = next((v for k, v in said.items() if k in line), "student_warm")
   assert wanted in done.stdout
 

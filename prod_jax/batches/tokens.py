@@ -175,7 +175,7 @@ def tokenise_dataset(
   of_query, of_passage = (prompts.get(k, "") for k in ("query", "passage"))
 
   def encode_passages(passages: Sequence[Passage]) -> list[np.ndarray]:
-    rows = _with_titles(tokenizer, passages, title_join, of_passage)
+    rows = with_titles(tokenizer, passages, title_join, of_passage)
     return [row[:max_tokens] for row in rows]
 
   def encode_queries(texts: Sequence[str]) -> list[np.ndarray]:
@@ -210,12 +210,13 @@ def tokenise_dataset(
   return TokenisedDataset(passages, queries, tokenizer.special)
 
 
-def _with_titles(
+def with_titles(
   tokenizer: Tokenizer,
   passages: Sequence[Passage],
   title_join: str,
   prompt: str,
 ) -> Iterator[np.ndarray]:
+  """Yields int32 ids of passages, each with its title and prompt in front."""
   if title_join != SEP:
     texts = [
       f"{prompt}{p.title}{title_join}{p.text}" if p.title else prompt + p.text

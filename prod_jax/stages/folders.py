@@ -6,15 +6,23 @@ folder is an error: two descriptions of one model, and one of them wrong.
 
 import dataclasses
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
-from prod_jax.models import hf, hub, sentence_transformers, weights
+from prod_jax.models import (
+  Encoder,
+  hf,
+  hub,
+  sentence_transformers,
+  weights,
+)
 from prod_jax.models.cross import Head
 from prod_jax.models.families.description import CONFIG
 from prod_jax.models.sentence_transformers import Described
 from prod_jax.models.transformer import TransformerConfig
 from prod_jax.models.weights import WeightsError
+
+PyTree = Any
 
 PACKAGED = "packaged"
 
@@ -102,6 +110,25 @@ def _settled(where: str, model: model_kinds.Model) -> Settled:
   if described is None:
     return Settled(_defaults(model), encoder)
   return Settled(_of_modules(where, model, described), encoder, described)
+
+
+def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
+  """The weights of a tower, and those of the parts behind it that are there.
+
+  Args:
+    settled: a model with a folder.
+    encoder: that it describes.
+  """
+  assert settled.encoder is not None
+  tower = hf.load(
+    settled.encoder, encoder.transformer, layers=settled.model.layers or None
+  )
+  loaded = {}
+  if settled.head:
+    loaded["head"] = hf.load_head(settled.encoder, settled.head)
+  if settled.described and settled.described.dense:
+    loaded["dense"] = sentence_transformers.load_dense(settled.described)
+  return tower, loaded
 
 
 def too_long(described: Described | None, data: config.Data) -> str:

@@ -21,7 +21,6 @@ from prod_jax.models import (
   Encoder,
   build,
   hf,
-  sentence_transformers,
 )
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
@@ -216,18 +215,12 @@ class Run:
     has not is drawn.
     """
     settled, encoder = self.settled(name), self.model(name)
-    key, layers = jax.random.key(seed), self.model_config(name).layers
     if settled.encoder is None:
-      return encoder.init(key)
-    tower = hf.load(settled.encoder, encoder.transformer, layers=layers or None)
-    loaded = {}
-    if settled.head:
-      loaded["head"] = hf.load_head(settled.encoder, settled.head)
-    if settled.described and settled.described.dense:
-      loaded["dense"] = sentence_transformers.load_dense(settled.described)
+      return encoder.init(jax.random.key(seed))
     if long := folders.too_long(settled.described, self.config.data):
       logging.warning("model %s: %s", name, long)
-    params = build.init_around(encoder, tower, loaded, key)
+    tower, loaded = folders.load(settled, encoder)
+    params = build.init_around(encoder, tower, loaded, jax.random.key(seed))
     drawn = sorted(params.keys() - loaded.keys() - build.TOWERS)
     logging.info(
       "model %s: weights of %s%s%s",

@@ -75,7 +75,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from prod_jax.models.bert import first_layers
+from prod_jax.models.transformer import first_layers
 
 GPUS = 8  # README; W below
 QUERIES = 502_939  # training queries with a label, by the official qrels

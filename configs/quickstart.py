@@ -25,7 +25,7 @@ everything runs, in less than a minute, and learns nothing.
 
 from ml_collections import ConfigDict
 
-from prod_jax.models.bert import spread_layers
+from prod_jax.models.transformer import spread_layers
 
 # Faster than 8,192 in a microbenchmark, no different over a whole stage.
 BATCH_TOKENS = 1024

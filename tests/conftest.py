@@ -15,6 +15,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 REPO = pathlib.Path(__file__).parents[1]
+# What one test compiles another one reads, and the next run all of it.
+jax.config.update(
+  "jax_compilation_cache_dir",
+  str(REPO / ".pytest_cache" / "prod_jax" / "compiled_by_tests"),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -229,12 +229,14 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
     assert (tmp_path / "killed" / name).read_bytes() == whole, name
 
 
-def test_a_folder_runs_by_path(tmp_path):
+@pytest.mark.parametrize(
+  "name", ["medquad", pytest.param("boolq", marks=pytest.mark.long)]
+)
+def test_a_folder_runs_by_path(tmp_path, name):
   """The configs for a folder, on one of our own making."""
   path = write_folder(tmp_path / "small")
-  for name in ("medquad", "boolq"):
-    config = f"configs/{name}.py:runlocal,data.path={path}"
-    done = run(tmp_path / name, config=config, fast=True)
-    assert "student_final" in done.stdout
-    rows = json.loads((tmp_path / name / "results.json").read_text())
-    assert {row["dataset"] for row in rows} == {"small"}
+  config = f"configs/{name}.py:runlocal,data.path={path}"
+  done = run(tmp_path / name, config=config, fast=True)
+  assert "student_final" in done.stdout
+  rows = json.loads((tmp_path / name / "results.json").read_text())
+  assert {row["dataset"] for row in rows} == {"small"}

@@ -46,7 +46,7 @@ METHODS = {
 
 
 # Of methods that have a test of their steps; each trains seven or eight times.
-LONG = ("baselines", "prod_options")
+LONG = ("baselines", "prod_options", "lead")
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,7 @@ def _leaves(tree, path=""):
       yield f"{path}/{key}", value
 
 
+@pytest.mark.long
 def test_losses_and_parameters_are_those_of_one_process(runs):
   one, two = runs
   stages = [p.parent.name for p in sorted(one.glob("*/metrics.jsonl"))]
@@ -171,6 +172,7 @@ def test_losses_and_parameters_are_those_of_one_process(runs):
     assert_close(trained(one, stage), trained(two, stage))
 
 
+@pytest.mark.long
 def test_lists_scores_and_figures_are_those_of_one_process(runs):
   for stage in ("06-mine_1", "11-mine_2_wide", "14-mine_2"):
     one, two = (
@@ -192,6 +194,7 @@ def test_lists_scores_and_figures_are_those_of_one_process(runs):
       assert a == b
 
 
+@pytest.mark.long
 def test_a_stage_of_the_first_process_alone_needs_no_other(runs, data):
   """The others help it to what it reads, also where nothing else runs."""
   _, two = runs
@@ -207,6 +210,7 @@ def test_a_wrong_argument_ends_both_with_its_code(tmp_path, data):
   assert "there is no stage 'nope'" in said(work, 0)
 
 
+@pytest.mark.long
 def test_one_process_keeps_the_log_and_both_do_the_work(runs):
   _, two = runs
   first, second = said(two, 0), said(two, 1)
@@ -215,6 +219,7 @@ def test_one_process_keeps_the_log_and_both_do_the_work(runs):
   assert len(re.findall(r"encode_teacher_de: \d+ of 120", first)) == 3
 
 
+@pytest.mark.long
 def test_a_killed_peer_ends_the_other_and_the_run_goes_on(tmp_path, data, long):
   work = tmp_path / "work"
   running = start(work, 2, *LONG, *data)

@@ -163,7 +163,17 @@ def one_device(name):
   return step_on(mesh, CASES[name])
 
 
-@pytest.mark.parametrize("name", list(CASES))
+# One of each kind of teacher and of student; --long takes all.
+OVER_DEVICES = ("contrastive_late", "prod", "lead_late", "adam")
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if name in OVER_DEVICES else pytest.mark.long)
+    for name in CASES
+  ],
+)
 def test_eight_devices_give_the_numbers_of_one(name):
   mesh = sharding.make_mesh(config.Mesh(data=2, fsdp=2, tensor=2))
   jax.tree.map(

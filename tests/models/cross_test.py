@@ -12,7 +12,7 @@ from prod_jax.models.cross import CrossEncoder
 
 @pytest.fixture
 def config(variant):
-  """One layer: that there are more is the business of bert_test.py."""
+  """One layer: that there are more is the business of transformer_test.py."""
   return variant(depth=1)
 
 

@@ -16,7 +16,7 @@ from prod_jax.models.dual import DualEncoder
 
 @pytest.fixture
 def config(variant):
-  """One layer: that there are more is the business of bert_test.py."""
+  """One layer: that there are more is the business of transformer_test.py."""
   return variant(depth=1)
 
 

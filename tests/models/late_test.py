@@ -18,7 +18,7 @@ def model_of(config, **changes):
 
 @pytest.fixture
 def config(variant):
-  """One layer: that there are more is the business of bert_test.py."""
+  """One layer: that there are more is the business of transformer_test.py."""
   return variant(depth=1)
 
 

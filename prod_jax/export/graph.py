@@ -6,7 +6,7 @@ all int64 [batch, length] with both free. Its outputs are `last_hidden_state`,
 and of a dual encoder `sentence_embedding`, of a cross-encoder `logits`. Of all
 operators, only the choices that the model makes are in it.
 
-The letters are those of transformer.py; R is the batch.
+The letters are those of that file; R is the batch.
 """
 
 from collections.abc import Mapping

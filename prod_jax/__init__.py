@@ -2,6 +2,7 @@
 
 main          the command: the stages of a config, run or shown
 cli           the other commands
+export        a trained model out of its run, for other software
 curriculum    order of stages, artefacts, hashes, DONE files, resume
 stages        what a stage does: one module a kind
 plan          what a config would take of a TPU slice

@@ -6,7 +6,7 @@ all int64 [batch, length] with both free. Its outputs are `last_hidden_state`,
 and of a dual encoder `sentence_embedding`, of a cross-encoder `logits`. Of all
 operators, only the choices that the model makes are in it.
 
-The letters are those of transformer.py; R is the batch.
+The letters are those of that file; R is the batch.
 """
 
 from collections.abc import Mapping
@@ -237,8 +237,8 @@ class _Graph:
   def _bias(self, apart_LM: str) -> str:
     """By distance, [1, H, L, M]; from a table of all distances there are."""
     most = self.config.max_positions
-    distance = np.arange(-most, most + 1)
-    bucket = positions.bucket(distance, self.config.relative_buckets)
+    distance_1M = np.arange(-most, most + 1)[None]
+    (bucket,) = positions.bucket(distance_1M, self.config.relative_buckets)
     table = self.constant("buckets", bucket.astype(np.int64))
     shifted = self.node("Add", apart_LM, self.constant("most", np.int64(most)))
     bias_LMH = self._rows("relative_bias", self.node("Gather", table, shifted))

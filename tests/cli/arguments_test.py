@@ -56,7 +56,7 @@ def helps() -> list[tuple[str, str, str]]:
   for path in sorted((REPO / "prod_jax").rglob("*.py")):
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Call) and ".DEFINE_" in ast.unparse(node.func):
-        name, _, text = map(ast.literal_eval, node.args)
+        name, text = (ast.literal_eval(node.args[i]) for i in (0, -1))
         found.append((path.name, name, text))
   return found
 

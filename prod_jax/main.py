@@ -110,6 +110,8 @@ def _record_of(job: Job) -> dict[str, Any]:
     return {"model": None, "taught_by": None}
   source = job.source("scores") if stage.scores else None
   taught_by = stage.teacher or getattr(source, "params", "labels")
+  if isinstance(source, kinds.Imported):
+    taught_by = stage.scores
   return {"model": stage.model, "taught_by": taught_by}
 
 
@@ -160,6 +162,7 @@ def look(run: Run) -> list[curriculum.Plan]:
       "%s: all stages count as pending, and splits are not checked", error
     )
     return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
+  splits.check_negatives(run.config, located)
   if located.prepared:
     splits.check(run.config, located.open())
   else:
@@ -171,6 +174,7 @@ def look(run: Run) -> list[curriculum.Plan]:
 
 def _run(run: Run) -> None:
   """Does what is pending."""
+  splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
   compilation.keep(run.workdir / "compiled")

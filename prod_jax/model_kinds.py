@@ -131,12 +131,17 @@ class Dual(_Base):
     _check_prompts(self.prompts)
     if not 0 < self.scale < math.inf:
       raise FieldError("scale", f"is {self.scale}; it is finite and above 0")
-    if self.similarity == "dot" and self.scale != 1:
+    if self._is_dot and self.scale != 1:
       raise FieldError(
         "scale",
         f"is {self.scale}, and similarity='dot' is not scaled; leave it out, "
         "or set similarity='cosine'",
       )
+
+  @property
+  def _is_dot(self) -> bool:
+    """Whether it is one for certain, whatever a folder says."""
+    return self.similarity == "dot" or not (self.similarity or self.weights)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

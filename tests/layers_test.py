@@ -22,6 +22,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "packaged": 1,
+  "parts": 1,
   "compilation": 1,
   "coordination": 1,
   "progress": 1,
@@ -39,8 +40,9 @@ LEVELS = {
   "plan": 5,
   "report": 5,
   "curriculum": 6,
-  "main": 7,
-  "cli": 7,
+  "export": 7,
+  "main": 8,
+  "cli": 8,
 }
 # Rooms of one level that do know each other.
 NEIGHBOURS = {
@@ -48,6 +50,7 @@ NEIGHBOURS = {
   ("config", "model_kinds"),
   ("model_kinds", "strict"),
   ("main", "cli"),
+  ("packaged", "parts"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),
@@ -86,6 +89,9 @@ ONLY_IN = {
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],
   r"\blibtpu\b|\btopologies\b": ["plan/"],
+  r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
+  r"\bhuggingface_hub\b": ["export/hub.py"],
+  r"\bpyarrow\b": ["export/vectors.py"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

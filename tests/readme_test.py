@@ -27,7 +27,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_its_commands():
   assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 7
+  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 9
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,17 @@ def test_python_commands_run(line, tmp_path):
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   line = line.replace("runs/", f"{tmp_path}/runs/").split(">")[0]
+  if "imported" in line:
+    imported(line, tmp_path)
+    return
   if "/path/to/folder" in line:
     line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
     line = line.replace("medquad.py:", "medquad.py:runlocal,")
     line += " --stages=student_warm"
-  if "cli.report" in line:
+  if any(f"cli.{name}" in line for name in ("report", "export", "embed")):
+    line = line.replace("student_final", "student_warm")
+    (tmp_path / "texts.tsv").write_text("p1\ta title\ta text\n")
+    line = line.replace("texts.tsv", str(tmp_path / "texts.tsv"))
     made = [
       sys.executable,
       "-m",
@@ -93,9 +99,31 @@ def test_python_commands_run(line, tmp_path):
     line = line.replace("launch/mine.toml", str(mine)) + " --dry_run"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
   done = run([sys.executable, *shlex.split(line)[1:]])
-  said = {"cli.prepare": "passages\t", "launch.tpu": "queued-resources create"}
+  said = {
+    "cli.prepare": "passages\t",
+    "cli.export": "runs/student\n",
+    "cli.embed": "vectors.npy\t1\n",
+    "launch.tpu": "queued-resources create",
+  }
   wanted = next((v for k, v in said.items() if k in line), "student_warm")
   assert wanted in done.stdout
+
+
+def imported(line: str, tmp_path: pathlib.Path) -> None:
+  """Scores come in; lists go out of the run that has them."""
+  folder, scores = write_folder(tmp_path / "set"), tmp_path / "scores.tsv"
+  scores.write_text(
+    "".join(f"q{i} p{i} 0.9\nq{i} p{i + 20} 0.2\n" for i in range(64))
+  )
+  taught = next(line for line in commands() if "configs/imported.py" in line)
+  taught = taught.replace("runs/", f"{tmp_path}/runs/")
+  taught = taught.replace("imported.py:", "imported.py:runlocal,")
+  taught = taught.replace("/path/to/folder", str(folder))
+  taught = taught.replace("scores.jsonl", str(scores)) + " --stages=teacher"
+  run([sys.executable, *shlex.split(taught)[1:]])
+  if "cli.lists" in line:
+    done = run([sys.executable, *shlex.split(line)[1:]])
+    assert done.stdout.endswith("lists.jsonl\t64\n")
 
 
 def as_two(line: str, tmp_path: pathlib.Path) -> str:

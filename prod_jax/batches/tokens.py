@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from prod_jax import packaged
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
@@ -37,7 +36,7 @@ class Tokenizer:
   Attributes:
     special: ids of the special tokens.
     vocab_size: ids are below it.
-    fingerprint: of all that decides ids.
+    fingerprint: of all that decides ids, whichever files say it.
   """
 
   def __init__(
@@ -55,8 +54,7 @@ class Tokenizer:
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1
-    decides = (packaged.sha256(path), str(inner.normalizer), self.special)
-    text = json.dumps(decides)
+    text = json.dumps([_content(inner), self.special])
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -124,6 +122,15 @@ def _is_berts(settings: Mapping[str, Any]) -> bool:
   return settings.get("model_type") in _BERTS
 
 
+def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
+  """All of a tokenizer that decides what the ids of a text are."""
+  whole = json.loads(inner.to_str())
+  parts = {key: whole[key] for key in ("normalizer", "pre_tokenizer", "model")}
+  # Special ones are text where they stand in a text.
+  added = [token for token in whole["added_tokens"] if not token["special"]]
+  return {**parts, "added_tokens": added}
+
+
 def _normalizer(
   settings: Mapping[str, Any],
 ) -> tokenizers.normalizers.Normalizer:
@@ -168,7 +175,7 @@ def tokenise_dataset(
   of_query, of_passage = (prompts.get(k, "") for k in ("query", "passage"))
 
   def encode_passages(passages: Sequence[Passage]) -> list[np.ndarray]:
-    rows = _with_titles(tokenizer, passages, title_join, of_passage)
+    rows = with_titles(tokenizer, passages, title_join, of_passage)
     return [row[:max_tokens] for row in rows]
 
   def encode_queries(texts: Sequence[str]) -> list[np.ndarray]:
@@ -203,12 +210,13 @@ def tokenise_dataset(
   return TokenisedDataset(passages, queries, tokenizer.special)
 
 
-def _with_titles(
+def with_titles(
   tokenizer: Tokenizer,
   passages: Sequence[Passage],
   title_join: str,
   prompt: str,
 ) -> Iterator[np.ndarray]:
+  """Yields int32 ids of passages, each with its title and prompt in front."""
   if title_join != SEP:
     texts = [
       f"{prompt}{p.title}{title_join}{p.text}" if p.title else prompt + p.text

@@ -9,7 +9,7 @@ import functools
 import logging as stdlib_logging
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -52,27 +52,48 @@ def overrides(argv: list[str]) -> list[str]:
 
 def start(command: Callable[[Config], None]) -> None:
   """Runs a command with the config that its command line describes."""
+  _start(
+    lambda argv: command(config_file.load(flags.FLAGS.config, overrides(argv)))
+  )
+
+
+def start_alone(command: Callable[..., None], *names: str) -> None:
+  """Runs a command that takes no config.
+
+  Args:
+    command: takes as many strings as there are names.
+    names: of what its line has besides flags, such as TEXTS.
+  """
+  _start(lambda argv: command(*argv[1 : 1 + len(names)]), *names)
+
+
+def _start(command: Callable[[list[str]], None], *names: str) -> None:
   _set_up_logging()
-  app.run(functools.partial(_run, command), flags_parser=_parse)
+  app.run(
+    functools.partial(_run, command),
+    flags_parser=functools.partial(_parse, names),
+  )
 
 
-def _run(command: Callable[[Config], None], argv: list[str]) -> None:
+def _run(command: Callable[[list[str]], None], argv: list[str]) -> None:
   try:
-    command(config_file.load(flags.FLAGS.config, overrides(argv)))
+    command(argv)
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     sys.exit(2)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(names: Sequence[str], argv: list[str]) -> list[str]:
   """absl's parser, with `--config.section.key=value` left for `_run`."""
   try:
     rest = flags.FLAGS([a for a in argv if not a.startswith(_OVERRIDE)])
   except flags.Error as error:
     _refuse(str(error))
-  if rest[1:]:
-    _refuse(f"unknown arguments: {' '.join(rest[1:])}")
-  return argv
+  if len(rest) < 1 + len(names):
+    _refuse(f"{' '.join(names)} is missing")
+  if more := rest[1 + len(names) :]:
+    _refuse(f"unknown arguments: {' '.join(more)}")
+  return argv if not names else rest
 
 
 def _refuse(what: str) -> None:

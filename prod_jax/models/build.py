@@ -53,9 +53,8 @@ def encoder_of(
         mask_id=mask_id() if model.mask_queries else None,
       )
     case model_kinds.Cross() | model_kinds.Pairwise():
-      return CrossEncoder(
-        transformer, model.pooling, head or Head(model.pooling)
-      )
+      pooling = model.pooling or "cls"
+      return CrossEncoder(transformer, pooling, head or Head(pooling))
 
 
 def shapes_of(encoder: Encoder) -> PyTree:

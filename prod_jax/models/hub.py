@@ -48,7 +48,7 @@ def fetch(name: str) -> pathlib.Path:
   try:
     return cached(name)
   except NotCached:
-    logging.info("%s: fetched from the hub", name)
+    logging.info("%s: asks the hub for it", name)
   try:
     return _snapshot(name, may_fetch=True)
   except (errors.HfHubHTTPError, OSError, ValueError) as error:

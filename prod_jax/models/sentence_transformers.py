@@ -8,10 +8,11 @@ so is a module of one's own code, because it would have to be run.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from prod_jax.models import weights
 from prod_jax.models.dual import Dense
+from prod_jax.models.texts import Pooling
 from prod_jax.models.weights import Path, WeightsError
 
 PyTree = Any
@@ -22,7 +23,7 @@ SETTINGS = "config_sentence_transformers.json"
 LENGTH = "sentence_bert_config.json"
 
 # Their name of a pooling -> ours; the older files have a key for each.
-_POOLINGS = {
+_POOLINGS: dict[str, Pooling] = {
   "cls": "cls",
   "mean": "mean",
   "max": "max",
@@ -43,7 +44,11 @@ _ACTIVATIONS = {
 }
 # What they call a text -> what we do.
 _TEXTS = {"query": "query", "document": "passage", "passage": "passage"}
-_SIMILARITIES = {"cosine": "cosine", "dot": "dot", "dot_product": "dot"}
+_SIMILARITIES: dict[str, Literal["cosine", "dot"]] = {
+  "cosine": "cosine",
+  "dot": "dot",
+  "dot_product": "dot",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +67,10 @@ class Described:
   """
 
   encoder: pathlib.Path
-  pooling: str
+  pooling: Pooling
   dense: tuple[tuple[Dense, pathlib.Path], ...]
   normalize: bool
-  similarity: str
+  similarity: Literal["", "cosine", "dot"]
   prompts: Mapping[str, str]
   max_length: int
   lower_case: bool
@@ -194,7 +199,7 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
   return dict(weights.read_json(path)) if path.is_file() else {}
 
 
-def _pooling(folder: pathlib.Path) -> str:
+def _pooling(folder: pathlib.Path) -> Pooling:
   path = folder / CONFIG
   found = weights.read_json(path)
   modes = found.get("pooling_mode")
@@ -235,7 +240,9 @@ def _dense(folder: pathlib.Path) -> tuple[Dense, pathlib.Path]:
   return layer, folder
 
 
-def _similarity(path: pathlib.Path, settings: Mapping[str, Any]) -> str:
+def _similarity(
+  path: pathlib.Path, settings: Mapping[str, Any]
+) -> Literal["", "cosine", "dot"]:
   name = settings.get("similarity_fn_name")
   if not name:
     return ""

@@ -6,7 +6,7 @@ those of batch.py.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,8 @@ from prod_jax.batch import Packed, Texts, Tokens
 PyTree = Any
 T = TypeVar("T", bound=Texts)
 
-POOLINGS = ("cls", "mean", "max", "mean_sqrt_len", "last")
+Pooling = Literal["cls", "mean", "max", "mean_sqrt_len", "last"]
+POOLINGS = get_args(Pooling)
 
 
 def tokens_of(texts: Texts) -> Tokens:

@@ -9,12 +9,20 @@ import pathlib
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
-from prod_jax.models import hf, hub, sentence_transformers, weights
+from prod_jax.models import (
+  Encoder,
+  hf,
+  hub,
+  sentence_transformers,
+  weights,
+)
 from prod_jax.models.cross import Head
 from prod_jax.models.families.description import CONFIG
 from prod_jax.models.sentence_transformers import Described
 from prod_jax.models.transformer import TransformerConfig
 from prod_jax.models.weights import WeightsError
+
+PyTree = Any
 
 PACKAGED = "packaged"
 
@@ -29,7 +37,7 @@ class Settled(NamedTuple):
     head: of the sequence classifier in the folder, where it is one.
   """
 
-  model: Any
+  model: model_kinds.Model
   encoder: pathlib.Path | None = None
   described: Described | None = None
   head: Head | None = None
@@ -77,6 +85,13 @@ def settled(where: str, model: model_kinds.Model) -> Settled:
     ConfigError: the folder cannot be read, says something that we do not
       compute, or contradicts the config.
   """
+  try:
+    return _settled(where, model)
+  except strict.FieldError as error:
+    raise strict.ConfigError(f"{where}.{error}") from error
+
+
+def _settled(where: str, model: model_kinds.Model) -> Settled:
   if not model.weights:
     return Settled(_defaults(model))
   folder = weights_folder(model, f"{where}.weights")
@@ -85,34 +100,52 @@ def settled(where: str, model: model_kinds.Model) -> Settled:
     if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
       head = hf.read_head(encoder, difference=model.difference)
       return Settled(_of_head(where, model, head), encoder, head=head)
-    described = None
-    if isinstance(model, model_kinds.Dual):
-      described = sentence_transformers.read(folder)
+    if not isinstance(model, model_kinds.Dual):
+      return Settled(model, encoder)
+    described = sentence_transformers.read(folder)
   except WeightsError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, which cannot be read as a model "
-      f"of kind {model.kind}: {error}"
+      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
     ) from error
   if described is None:
     return Settled(_defaults(model), encoder)
   return Settled(_of_modules(where, model, described), encoder, described)
 
 
-def check_lengths(
-  where: str, described: Described | None, data: config.Data
-) -> None:
-  """Raises ConfigError for texts longer than the folder says it takes."""
+def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
+  """The weights of a tower, and those of the parts behind it that are there.
+
+  Args:
+    settled: a model with a folder.
+    encoder: that it describes.
+  """
+  assert settled.encoder is not None
+  tower = hf.load(
+    settled.encoder, encoder.transformer, layers=settled.model.layers or None
+  )
+  loaded = {}
+  if settled.head:
+    loaded["head"] = hf.load_head(settled.encoder, settled.head)
+  if settled.described and settled.described.dense:
+    loaded["dense"] = sentence_transformers.load_dense(settled.described)
+  return tower, loaded
+
+
+def too_long(described: Described | None, data: config.Data) -> str:
+  """What is said of texts longer than those that a model was made for."""
   longest = max(data.query_length, data.passage_length)
-  if described and 0 < described.max_length < longest:
-    raise strict.ConfigError(
-      f"{where} reads texts of {longest} tokens, and "
-      f"{described.encoder / sentence_transformers.LENGTH} says "
-      f"max_seq_length={described.max_length}; lower config.data.query_length "
-      "and passage_length, or raise it there"
-    )
+  if not described or not 0 < described.max_length < longest:
+    return ""
+  return (
+    f"texts have {longest} tokens, and "
+    f"{described.encoder / sentence_transformers.LENGTH} says "
+    f"max_seq_length={described.max_length}"
+  )
 
 
-def check_tensors(where: str, model: Any, shape: TransformerConfig) -> None:
+def check_tensors(
+  where: str, model: model_kinds.Model, shape: TransformerConfig
+) -> None:
   """Raises ConfigError where the weights are not those of the shape.
 
   Only the headers of files are read.
@@ -177,15 +210,12 @@ def _of_modules(
   similarity = model.similarity or (
     "cosine" if described.normalize else described.similarity or "dot"
   )
-  try:
-    return dataclasses.replace(
-      model,
-      pooling=described.pooling,
-      similarity=similarity,
-      prompts=model.prompts or described.prompts,
-    )
-  except strict.FieldError as error:
-    raise strict.ConfigError(f"{where}.{error}") from error
+  return dataclasses.replace(
+    model,
+    pooling=described.pooling,
+    similarity=similarity,
+    prompts=model.prompts or described.prompts,
+  )
 
 
 def _contradiction(

@@ -17,7 +17,11 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf, sentence_transformers
+from prod_jax.models import (
+  Encoder,
+  build,
+  hf,
+)
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -125,20 +129,8 @@ class Run:
     return self._tokens[key]
 
   def mask_id(self, model: str) -> int:
-    """The id of [MASK].
-
-    Raises:
-      ConfigError: the model's tokenizer has none.
-    """
-    mask = self.tokenizer_of(model).special.mask
-    if mask is None:
-      key, source = tokenizers.source_of(self.config, model)
-      raise strict.ConfigError(
-        f"{key}: the tokenizer of {source} has no mask token, and model "
-        f"{model} or what is made with it needs one; name its mask_token in "
-        "tokenizer_config.json"
-      )
-    return mask
+    """The id of [MASK]; ConfigError where the model's tokenizer has none."""
+    return tokenizers.mask_id(self.config, model, self.tokenizer_of(model))
 
   def reads_alike(
     self, model: str, other: str, texts: Sequence[str] = ("query", "passage")
@@ -203,7 +195,6 @@ class Run:
       self.config.data,
       lambda: self.tokenizer_of(name).vocab_size,
     )
-    folders.check_lengths(where, settled.described, self.config.data)
     dense = settled.described.dense if settled.described else ()
     return build.encoder_of(
       settled.model,
@@ -224,16 +215,12 @@ class Run:
     has not is drawn.
     """
     settled, encoder = self.settled(name), self.model(name)
-    key, layers = jax.random.key(seed), self.model_config(name).layers
     if settled.encoder is None:
-      return encoder.init(key)
-    tower = hf.load(settled.encoder, encoder.transformer, layers=layers or None)
-    loaded = {}
-    if settled.head:
-      loaded["head"] = hf.load_head(settled.encoder, settled.head)
-    if settled.described and settled.described.dense:
-      loaded["dense"] = sentence_transformers.load_dense(settled.described)
-    params = build.init_around(encoder, tower, loaded, key)
+      return encoder.init(jax.random.key(seed))
+    if long := folders.too_long(settled.described, self.config.data):
+      logging.warning("model %s: %s", name, long)
+    tower, loaded = folders.load(settled, encoder)
+    params = build.init_around(encoder, tower, loaded, jax.random.key(seed))
     drawn = sorted(params.keys() - loaded.keys() - build.TOWERS)
     logging.info(
       "model %s: weights of %s%s%s",
@@ -400,10 +387,14 @@ class Job(Generic[S]):
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""
-    stage = self.stage
-    scored, candidates = self.source(role).candidates, stage.candidates
-    if scored != candidates:
+    stage, source = self.stage, self.source(role)
+    name, candidates = getattr(stage, role), stage.candidates
+    scored = [source.candidates] if source.candidates else []
+    if isinstance(source, kinds.Imported):
+      # Its lists are those that it has scored, less what has no score.
+      scored = [name] if source.missing == "drop" else [name, *scored]
+    if candidates not in scored:
       raise strict.ConfigError(
-        f"{self.where}.candidates is {candidates!r}, but "
-        f"{getattr(stage, role)} scored the lists of {scored!r}"
+        f"{self.where}.candidates is {candidates!r}, but {name} scored the "
+        f"lists of {' or '.join(map(repr, scored))}"
       )

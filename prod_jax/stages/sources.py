@@ -16,6 +16,7 @@ from prod_jax.batch import Batch
 from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.retrieval import encode
+from prod_jax.stages import folders
 from prod_jax.stages.run import Job
 
 START = "start"  # the anchor that is a frozen copy of the first parameters
@@ -125,6 +126,8 @@ def _read(path: Any) -> np.ndarray:
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
+_ANY_LISTS = {"mine": None, "provided": None, "imported": None}
+_ANY_SCORES = {"score": None, "imported": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
 # where that is nothing, or parameters or rows that the stage reads by itself.
@@ -132,14 +135,15 @@ _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
 ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "train": {
     "init": {"train": None},
-    "candidates": {"mine": _LISTS, "provided": _LISTS},
+    "candidates": {"mine": _LISTS, "provided": _LISTS, "imported": _LISTS},
     "queries": {"divide": None},
     "teacher": {"train": None, MODEL: None},
     "scores": {
       "score": _SCORES,
+      "imported": _SCORES,
       "encode": Source("embeddings", _load_embeddings, _shape_embeddings),
     },
-    "second": {"score": _SCORES},
+    "second": {"score": _SCORES, "imported": _SCORES},
     "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},
     "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
     "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
@@ -148,19 +152,23 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "encode": {"params": {"train": None, MODEL: None}},
   "mine": {"encoded": {"encode": None}},
   "provided": {},
+  "imported": {"candidates": _ANY_LISTS},
   "score": {
     "params": {"train": None, MODEL: None},
-    "candidates": {"mine": None, "provided": None},
+    "candidates": _ANY_LISTS,
   },
-  "divide": {"scores": {"score": None}, "candidates": {"mine": None}},
+  "divide": {
+    "scores": _ANY_SCORES,
+    "candidates": {"mine": None, "imported": None},
+  },
   "compare": {
     "params": {"train": None, MODEL: None},
-    "candidates": {"mine": None, "provided": None},
-    "scores": {"score": None},
+    "candidates": _ANY_LISTS,
+    "scores": _ANY_SCORES,
   },
   "darken": {
     "params": {"train": None, MODEL: None},
-    "candidates": {"mine": None, "provided": None},
+    "candidates": _ANY_LISTS,
   },
   "cluster": {"encoded": {"encode": None}},
   "evaluate": {
@@ -215,6 +223,11 @@ def check_own(job: Job[kinds.Stage]) -> None:
       raise strict.ConfigError(
         f"{where}, a model without weights; name a train stage, or set "
         f"config.models.{name}.weights"
+      )
+    if long := folders.too_long(settled.described, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
       )
     if model.kind in ("cross", "pairwise") and settled.head is None:
       raise strict.ConfigError(

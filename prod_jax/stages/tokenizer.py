@@ -75,3 +75,19 @@ def check_rows(
     f"({key}) has {tokenizer.vocab_size:,} tokens; set {where}.tokenizer to "
     "the one that goes with them"
   )
+
+
+def mask_id(config: Config, name: str, tokenizer: tokens.Tokenizer) -> int:
+  """The id of [MASK] in a model's tokenizer.
+
+  Raises:
+    ConfigError: it has none.
+  """
+  if tokenizer.special.mask is None:
+    key, source = source_of(config, name)
+    raise strict.ConfigError(
+      f"{key}: the tokenizer of {source} has no mask token, and model {name} "
+      "or what is made with it needs one; name its mask_token in "
+      "tokenizer_config.json"
+    )
+  return tokenizer.special.mask

@@ -1,0 +1,136 @@
+"""A train stage that has run, found in its working folder with its model.
+
+The folder's curriculum.json has the whole config, so that nobody needs to name
+it again.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Any
+
+from prod_jax import (
+  kinds,
+  model_kinds,
+  packaged,
+  sharding,
+  storage,
+  strict,
+)
+from prod_jax.batches import rows, tokens
+from prod_jax.config import Config
+from prod_jax.curriculum import DONE
+from prod_jax.models import Encoder
+from prod_jax.processes import Processes
+from prod_jax.report import record
+from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.stages import tokenizer as tokenizers
+from prod_jax.stages.run import PARAMS, Run
+
+BATCH_TOKENS = 8192  # as of an encode stage
+CURRICULUM, RESULTS = "curriculum.json", "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A finished train stage.
+
+  Attributes:
+    run: that it is a stage of.
+    name: of the stage.
+    left: what the run left, for figures and their order.
+  """
+
+  run: Run
+  name: str
+  left: record.Run
+
+  @property
+  def stage(self) -> kinds.Train:
+    return self.run.stage(self.name)
+
+  @property
+  def model(self) -> model_kinds.Model:
+    """The model, with what its first weights' folder says filled in."""
+    return self.run.settled(self.stage.model).model
+
+  @functools.cached_property
+  def encoder(self) -> Encoder:
+    return self.run.model(self.stage.model)
+
+  @property
+  def tokenizer(self) -> tokens.Tokenizer:
+    return self.run.tokenizer_of(self.stage.model)
+
+  @property
+  def tokenizer_folder(self) -> pathlib.Path:
+    """Where the model's tokenizer came from."""
+    _, source = tokenizers.source_of(self.run.config, self.stage.model)
+    packed = source == tokenizers.PACKAGED
+    return packaged.model_folder() if packed else pathlib.Path(source)
+
+  @property
+  def prompts(self) -> dict[str, str]:
+    """What stands in front of a "query" and of a "passage"."""
+    said = getattr(self.model, "prompts", {})  # a cross-encoder has none
+    return {tower: said.get(tower, "") for tower in model_kinds.PROMPTS}
+
+  @functools.cached_property
+  def params(self) -> Any:
+    return self.run.trained_params(self.run.folder(self.name))
+
+  def frozen(self, batch_tokens: int = BATCH_TOKENS) -> FrozenModel:
+    """The model with its weights, on each device."""
+    return FrozenModel(
+      model=self.encoder,
+      copies=sharding.copies(self.params),
+      special=self.tokenizer.special,
+      data=self.run.config.data,
+      batch_tokens=batch_tokens,
+    )
+
+  @property
+  def longest(self) -> int:
+    """Tokens of the longest text that the model was trained to read."""
+    data = self.run.config.data
+    if self.model.kind == "cross":
+      return rows.pair_length(data)
+    return max(data.query_length, data.passage_length)
+
+
+def open_stage(workdir: storage.Path, name: str) -> Trained:
+  """Opens a train stage by what its run left.
+
+  Raises:
+    ConfigError: there is no run, no such train stage, or it has not ended.
+  """
+  processes = Processes(workdir)
+  for file in (CURRICULUM, RESULTS):
+    processes.fetch(processes.local_folder / file)
+  path = processes.local_folder / CURRICULUM
+  if not path.is_file():
+    raise strict.ConfigError(
+      f"--workdir: there is no {path}; it takes the working folder of a run"
+    )
+  said = json.loads(path.read_text(encoding="utf-8"))["config"]
+  config = strict.section(Config, said, f"{path}: config")
+  stages = config.stages
+  trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
+  if name not in trained:
+    what = (
+      f"is of kind {stages[name].kind}" if name in stages else "is no stage"
+    )
+    raise strict.ConfigError(
+      f"--stage: {name!r} {what}; train stages are: {', '.join(trained)}"
+    )
+  run = Run(config, processes, may_fetch=False)
+  folder = run.folder(name)
+  processes.fetch(folder, but=("checkpoints",))
+  missing = [n for n in (DONE, PARAMS) if not (folder / n).is_file()]
+  if missing:
+    raise strict.ConfigError(
+      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
+      "run it first"
+    )
+  return Trained(run, name, record.load(processes.local_folder))

@@ -1,0 +1,135 @@
+"""How an exported model is used, as Python for its card.
+
+Each snippet gives the numbers that the model was trained to give: with its
+pooling, its lengths, its prompts, and a vector of length 1 for a cosine.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from typing import NamedTuple
+
+_POOLINGS = {
+  "cls": "  vectors = hidden[:, 0]",
+  "mean": """\
+  mask = batch["attention_mask"].unsqueeze(-1)
+  vectors = (hidden * mask).sum(1) / mask.sum(1)""",
+}
+_NORMALIZE = "  vectors = torch.nn.functional.normalize(vectors)\n"
+
+
+class Use(NamedTuple):
+  """What the snippets of a model say.
+
+  Attributes:
+    query, passage: where the towers are, a folder or an id of a hub; the same
+      where they are one.
+    query_length, passage_length: tokens that texts are cut to.
+    prompts: "query" and "passage", what stands in front of a text.
+    pooling: of the model.
+    cosine: whether vectors have length 1.
+    width: of a vector.
+  """
+
+  query: str
+  passage: str
+  query_length: int
+  passage_length: int
+  prompts: Mapping[str, str]
+  pooling: str
+  cosine: bool
+  width: int
+
+
+def of_dual(use: Use) -> dict[str, str]:
+  """Title to code, for a dual encoder."""
+  return {
+    "sentence-transformers": _sentence_transformers(use),
+    "transformers": _transformers(use),
+    "LangChain": _langchain(use),
+    "faiss": _faiss(use),
+  }
+
+
+def of_cross(name: str) -> dict[str, str]:
+  """The same for a cross-encoder."""
+  return {
+    "sentence-transformers": textwrap.dedent(f"""\
+      from sentence_transformers import CrossEncoder
+
+      model = CrossEncoder({name!r})
+      scores = model.predict([("a question", "a passage")])
+      """)
+  }
+
+
+def _sentence_transformers(use: Use) -> str:
+  """Two objects, because a length belongs to one."""
+  return textwrap.dedent(f"""\
+    from sentence_transformers import SentenceTransformer
+
+    of_queries = SentenceTransformer({use.query!r})
+    of_queries.max_seq_length = {use.query_length}
+    of_passages = SentenceTransformer({use.passage!r})
+    of_passages.max_seq_length = {use.passage_length}
+
+    queries = of_queries.encode_query(["a question"])
+    passages = of_passages.encode_document(["a passage", "another one"])
+    scores = queries @ passages.T
+    """)
+
+
+def _transformers(use: Use) -> str:
+  pool = _POOLINGS[use.pooling]
+  normalize = _NORMALIZE if use.cosine else ""
+  query, passage = (use.prompts.get(k, "") for k in ("query", "passage"))
+  return f"""\
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+
+def embed(name, texts, length):
+  tokenizer = AutoTokenizer.from_pretrained(name)
+  model = AutoModel.from_pretrained(name).eval()
+  batch = tokenizer(
+    texts, padding=True, truncation=True, max_length=length, return_tensors="pt"
+  )
+  with torch.no_grad():
+    hidden = model(**batch).last_hidden_state
+{pool}
+{normalize}  return vectors
+
+
+queries = embed({use.query!r}, [{query + "a question"!r}], {use.query_length})
+passages = embed(
+  {use.passage!r}, [{passage + "a passage"!r}], {use.passage_length}
+)
+scores = queries @ passages.T
+"""
+
+
+def _langchain(use: Use) -> str:
+  return textwrap.dedent(f"""\
+    from langchain_huggingface import HuggingFaceEmbeddings
+
+    passages = HuggingFaceEmbeddings(
+      model_name={use.passage!r},
+      encode_kwargs={{"prompt_name": "document"}},
+    )
+    queries = HuggingFaceEmbeddings(
+      model_name={use.query!r},
+      query_encode_kwargs={{"prompt_name": "query"}},
+    )
+    vectors = passages.embed_documents(["a passage", "another one"])
+    vector = queries.embed_query("a question")
+    """)
+
+
+def _faiss(use: Use) -> str:
+  """Behind the first snippet."""
+  return textwrap.dedent(f"""\
+    import faiss
+
+    index = faiss.IndexFlatIP({use.width})
+    index.add(passages)
+    scores, rows = index.search(queries, 2)
+    """)

@@ -1,0 +1,136 @@
+"""The whole export, in order: folders, graphs, card, hashes."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+
+from prod_jax import storage, strict
+from prod_jax.export import card, folder, lineage
+from prod_jax.export.finished import Trained
+from prod_jax.export.folder import Part
+
+PROVENANCE, QUALITY = "provenance.json", "export.json"
+# A graph computes what we do, but in another order.
+_MOST_DIFFERENCE = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What is written, and where.
+
+  Attributes:
+    to: the folder.
+    name: under which a user finds it, for the card.
+    dtype: that the weights are stored in; graphs are always float32.
+    onnx: write the graph for onnxruntime.
+    int8: write it with weights of 8 bits, too.
+    most_loss: of nDCG@10 that this may cost.
+    overwrite: replace an export that is there.
+  """
+
+  to: pathlib.Path
+  name: str
+  dtype: str = "float32"
+  onnx: bool = False
+  int8: bool = False
+  most_loss: float = 0.01
+  overwrite: bool = False
+
+
+def export(trained: Trained, options: Options) -> None:
+  """Writes an export, whole or not at all.
+
+  Raises:
+    ConfigError: the folder is taken, the model is of a kind that no folder can
+      say, or a form of it loses too much.
+  """
+  _check_free(options)
+  graphs = options.onnx or options.int8
+  if graphs:
+    _check_packages()
+  parts = folder.parts(trained)
+  with storage.whole_folder(options.to) as to:
+    for part in parts:
+      folder.write(to / part.name, trained, part, options.dtype)
+    quality = _write_graphs(to, trained, parts, options) if graphs else {}
+    if quality:
+      storage.write_text(to / QUALITY, json.dumps(quality, indent=2))
+    card.write(to / "README.md", trained, options.name, quality)
+    # The last file: its hashes are of all others.
+    found = lineage.provenance(trained, to)
+    storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))
+  logging.info("%s is in %s", trained.name, options.to)
+
+
+def _check_free(options: Options) -> None:
+  """Raises ConfigError where something stands that is not ours to delete."""
+  to = options.to
+  if to.is_file():
+    raise strict.ConfigError(f"--to: {to} is a file; it takes a folder")
+  if not to.is_dir() or not any(to.iterdir()):
+    return
+  if not options.overwrite:
+    raise strict.ConfigError(
+      f"--to: {to} is there and not empty; --overwrite replaces an export"
+    )
+  if not (to / PROVENANCE).is_file():
+    raise strict.ConfigError(
+      f"--to: {to} is no export, it has no {PROVENANCE}, and is not replaced; "
+      "name another folder"
+    )
+
+
+def _check_packages() -> None:
+  """Raises ConfigError where a graph cannot be written or run."""
+  for package in ("onnx", "onnxruntime"):
+    if importlib.util.find_spec(package) is None:
+      raise strict.ConfigError(
+        f"--onnx: {package} is not installed; it comes with the extra: pip "
+        "install '.[onnx]'"
+      )
+
+
+def _write_graphs(
+  to: pathlib.Path, trained: Trained, parts: Sequence[Part], options: Options
+) -> dict[str, Any]:
+  """Writes the graphs; returns what each form of the model is worth.
+
+  Raises:
+    ConfigError: the data to measure it on is not there, or it loses too much.
+    RuntimeError: the graph does not compute what the model does.
+  """
+  from prod_jax.export import quality, runtime
+
+  sample = quality.sample_of(trained)
+  ours = quality.ours(trained, sample)
+  forms: dict[str, dict[str, Any]] = {
+    "prod_jax": {"figures": quality.measure(trained, sample, ours)}
+  }
+  for form, file in (("onnx", runtime.FLOAT), ("int8", runtime.INT8)):
+    if form == "int8" and not options.int8:
+      continue
+    for part in parts:
+      if form == "onnx":
+        runtime.write(to / part.name, trained, part)
+      else:
+        runtime.quantise(to / part.name)
+    theirs = quality.of_graphs(trained, sample, parts, to, file)
+    forms[form] = {
+      "figures": quality.measure(trained, sample, theirs),
+      "difference": quality.difference(ours, theirs),
+      "bytes": sum(
+        (to / p.name / runtime.FOLDER / file).stat().st_size for p in parts
+      ),
+    }
+  off = forms["onnx"]["difference"]
+  if off > _MOST_DIFFERENCE:
+    raise RuntimeError(f"the graph is off by {off:.1e} from our own model")
+  if options.int8:
+    before, after = (forms[f]["figures"] for f in ("prod_jax", "int8"))
+    quality.check_loss(before, after, options.most_loss)
+  return {"sample": quality.described(sample), "forms": forms}

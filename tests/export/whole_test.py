@@ -1,0 +1,288 @@
+"""The commands: what they write, what they refuse, and where things go."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from prod_jax import packaged, strict
+from prod_jax.cli import command as console
+from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
+from tests.export.conftest import command
+
+
+def export(workdir, to, *more, stage="student"):
+  return command(
+    "prod_jax.cli.export",
+    f"--workdir={workdir}",
+    f"--stage={stage}",
+    f"--to={to}",
+    *more,
+  )
+
+
+def options(to, **more):
+  return whole.Options(to=to, name=to.name, **more)
+
+
+def read(path):
+  return json.loads(path.read_text())
+
+
+def test_an_export_has_a_card_and_hashes(finished_run, tmp_path):
+  to = tmp_path / "out" / "student"
+  done = export(finished_run, to)
+  assert done.returncode == 0, done.stderr[-3000:]
+  text = (to / "README.md").read_text()
+  _, front, body = text.split("---\n", 2)
+  said = dict(line.split(": ", 1) for line in front.splitlines())
+  assert json.loads(said["pipeline_tag"]) == "sentence-similarity"
+  assert json.loads(said["library_name"]) == "sentence-transformers"
+  for stage in ("warm", "ce", "student"):
+    assert f"| {stage} |" in body
+  assert "| towers |" not in body  # it had no part in this one
+  assert body.count("```python") == 4
+  assert card.UNKNOWN in body
+  assert "split dev, 8 queries" in body
+  found = read(to / "provenance.json")
+  assert found["seed"] == 7
+  assert [s["name"] for s in found["stages"]] == ["warm", "ce", "student"]
+  hashes = {s["name"]: s["hash"] for s in found["stages"]}
+  done_file = read(finished_run / "04-student" / "DONE.json")
+  assert hashes["student"] == done_file["hash"]
+  assert found["dataset"]["fingerprint"]
+  weights = packaged.sha256(to / "model.safetensors")
+  assert found["files"]["model.safetensors"] == weights
+  assert "README.md" not in found["files"]  # its licence is filled in
+
+
+def test_snippets_are_python_and_run(finished_run, tmp_path, monkeypatch):
+  trained = finished.open_stage(finished_run, "student")
+  whole.export(trained, options(tmp_path / "student"))
+  text = (tmp_path / "student" / "README.md").read_text()
+  codes = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+  for code in codes:
+    compile(code, "README.md", "exec")
+  pytest.importorskip(
+    "sentence_transformers", reason="needs torch, which is not in the lock"
+  )
+  monkeypatch.chdir(tmp_path)
+  scores = []
+  for code in codes[:2]:
+    names = {}
+    exec(code, names)
+    scores.append(np.asarray(names["scores"])[:, :1])
+  np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("stage", "message"),
+  [
+    ("stduent", "'stduent' is no stage; train stages are: warm, towers, ce"),
+    ("encode", "'encode' is of kind encode; train stages are: warm"),
+    ("colbert", "a model of kind late"),
+  ],
+)
+def test_what_cannot_be_exported_is_refused(
+  finished_run, tmp_path, stage, message
+):
+  with pytest.raises(strict.ConfigError, match=message):
+    trained = finished.open_stage(finished_run, stage)
+    whole.export(trained, options(tmp_path / "out"))
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_is_a_line_and_exit_code_2(finished_run, tmp_path):
+  done = export(finished_run, tmp_path / "out", stage="encode")
+  assert done.returncode == 2
+  assert "Traceback" not in done.stderr
+  assert "--stage: 'encode' is of kind encode" in done.stderr
+
+
+def test_an_unfinished_stage_is_refused(workdir):
+  (workdir / "04-student" / "DONE.json").unlink()
+  with pytest.raises(strict.ConfigError, match="has not ended"):
+    finished.open_stage(workdir, "student")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+  with pytest.raises(strict.ConfigError, match=r"there is no .*curriculum"):
+    finished.open_stage(tmp_path, "student")
+
+
+def test_only_an_export_is_replaced(finished_run, tmp_path):
+  trained = finished.open_stage(finished_run, "warm")
+  to = tmp_path / "out"
+  to.mkdir()
+  whole.export(trained, options(to))  # it was empty
+  with pytest.raises(strict.ConfigError, match="--overwrite replaces"):
+    whole.export(trained, options(to))
+  (to / "mine.txt").write_text("")
+  whole.export(trained, options(to, overwrite=True))
+  assert not (to / "mine.txt").exists()
+  (to / whole.PROVENANCE).unlink()
+  with pytest.raises(strict.ConfigError, match="is no export"):
+    whole.export(trained, options(to, overwrite=True))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_16_bits(finished_run, tmp_path, dtype):
+  trained = finished.open_stage(finished_run, "student")
+  (part,) = folder.parts(trained)
+  sizes = []
+  for name in ("float32", dtype):
+    folder.write(tmp_path / name, trained, part, name)
+    sizes.append((tmp_path / name / "model.safetensors").stat().st_size)
+  assert sizes[1] < 0.7 * sizes[0]
+  assert read(tmp_path / dtype / "config.json")["dtype"] == dtype
+  library = pytest.importorskip(
+    "sentence_transformers", reason="needs torch, which is not in the lock"
+  )
+  found = [
+    library.SentenceTransformer(str(tmp_path / name), device="cpu")
+    .encode(["bar kel pin"])
+    .astype(np.float32)
+    for name in ("float32", dtype)
+  ]
+  np.testing.assert_allclose(*found, atol=0.02)
+
+
+def test_graphs_are_measured(finished_run, tmp_path):
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  trained = finished.open_stage(finished_run, "student")
+  to = tmp_path / "student"
+  whole.export(trained, options(to, onnx=True, int8=True, most_loss=1.0))
+  said = read(to / whole.QUALITY)
+  assert said["sample"]["split"] == "dev"
+  assert said["sample"]["whole"]
+  forms = said["forms"]
+  assert forms["onnx"]["difference"] < 1e-5
+  assert forms["onnx"]["figures"] == pytest.approx(forms["prod_jax"]["figures"])
+  measured = trained.left.value("student", "ndcg@10")
+  assert forms["prod_jax"]["figures"]["ndcg@10"] == pytest.approx(measured)
+  assert (to / "onnx" / "model_int8.onnx").is_file()
+  assert "## As ONNX" in (to / "README.md").read_text()
+
+
+def test_a_cross_encoder_is_measured_by_lists(finished_run, tmp_path):
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  trained = finished.open_stage(finished_run, "ce")
+  whole.export(trained, options(tmp_path / "ce", onnx=True))
+  said = read(tmp_path / "ce" / whole.QUALITY)
+  assert said["sample"]["list"] == 16
+  assert said["forms"]["onnx"]["difference"] < 1e-5
+  assert "`logits`" in (tmp_path / "ce" / "README.md").read_text()
+
+
+def test_a_loss_is_refused():
+  from prod_jax.export import quality
+
+  before, after = {"ndcg@10": 0.5}, {"ndcg@10": 0.45}
+  quality.check_loss(before, after, 0.06)
+  with pytest.raises(strict.ConfigError, match=r"0\.5000 to 0\.4500"):
+    quality.check_loss(before, after, 0.04)
+
+
+def test_embedded_texts_are_those_of_the_encode_stage(finished_run, tmp_path):
+  rows = (finished_run.parent / "set" / "queries.dev.tsv").read_text()
+  source, to = tmp_path / "texts.tsv", tmp_path / "out" / "vectors.npy"
+  source.write_text(rows)
+  done = command(
+    "prod_jax.cli.embed",
+    f"--workdir={finished_run}",
+    "--stage=student",
+    "--tower=query",
+    str(source),
+    "-o",
+    str(to),
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  ids = (to.parent / "vectors.ids.txt").read_text().split()
+  assert ids == [line.split("\t")[0] for line in rows.splitlines()]
+  stored = np.load(finished_run / "05-encode" / "queries-dev.npy")
+  np.testing.assert_allclose(np.load(to), stored, atol=1e-5)
+
+
+def test_blocks_of_passages_come_in_order(finished_run, tmp_path, monkeypatch):
+  monkeypatch.setattr(vectors, "_BLOCK", 7)
+  trained = finished.open_stage(finished_run, "student")
+  passages = [
+    {"_id": p.id, "title": p.title, "text": p.text}
+    for p in (trained.run.dataset.passages[i] for i in range(20))
+  ]
+  source = tmp_path / "texts.jsonl"
+  source.write_text("".join(json.dumps(row) + "\n" for row in passages))
+  to = tmp_path / "vectors.parquet"
+  assert vectors.embed_file(trained, source, to, "passage") == 20
+  parquet = pytest.importorskip("pyarrow.parquet")
+  table = parquet.read_table(to)
+  assert table["id"].to_pylist() == [row["_id"] for row in passages]
+  from prod_jax.retrieval import encode
+
+  stored = np.asarray(encode.open_shards(finished_run / "05-encode/passages"))
+  np.testing.assert_allclose(
+    np.array(table["vector"].to_pylist()), stored[:20], atol=1e-5
+  )
+
+
+def test_a_hub_gets_the_folder_and_no_word_of_the_token(
+  tmp_path, monkeypatch, caplog
+):
+  import huggingface_hub
+
+  calls = []
+  monkeypatch.setenv("HF_TOKEN", "hf_secret")
+  monkeypatch.setattr(
+    huggingface_hub,
+    "create_repo",
+    lambda name, **how: calls.append((name, how)),
+  )
+  monkeypatch.setattr(
+    huggingface_hub, "upload_folder", lambda **how: calls.append(how)
+  )
+  hub.check("me/student")
+  hub.push(tmp_path, "me/student", private=True)
+  assert calls[0] == ("me/student", {"private": True, "exist_ok": True})
+  assert calls[1]["folder_path"] == tmp_path
+  assert "hf_secret" not in caplog.text + str(calls)
+  with pytest.raises(strict.ConfigError, match="ORG/NAME"):
+    hub.check("student")
+
+
+def test_a_hub_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
+  import huggingface_hub
+  from huggingface_hub.errors import HfHubHTTPError
+
+  def refuse(*args, **how):
+    del args, how
+    answer = types.SimpleNamespace(status_code=403, headers={}, request=None)
+    raise HfHubHTTPError("no: hf_secret", response=answer)
+
+  monkeypatch.setattr(huggingface_hub, "create_repo", refuse)
+  with pytest.raises(strict.ConfigError, match="answered 403") as told:
+    hub.push(tmp_path, "me/student", private=False)
+  assert "hf_secret" not in str(told.value)
+
+
+def test_teachers_are_the_other_models(finished_run):
+  trained = finished.open_stage(finished_run, "student")
+  assert [stage.name for stage in lineage.teachers(trained)] == ["ce"]
+
+
+def test_the_console_script_knows_its_commands(monkeypatch, capsys):
+  ran = []
+  monkeypatch.setattr(
+    console.runpy, "run_module", lambda name, **how: ran.append(name)
+  )
+  for argv in (["export", "--to=x"], ["--config=x"], []):
+    monkeypatch.setattr(console.sys, "argv", ["prod_jax", *argv])
+    console.entry()
+  assert ran == ["prod_jax.cli.export", "prod_jax.main", "prod_jax.main"]
+  assert console.sys.argv == ["prod_jax"]
+  monkeypatch.setattr(console.sys, "argv", ["prod_jax", "exprot"])
+  with pytest.raises(SystemExit):
+    console.entry()
+  assert "there is no command 'exprot'" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def convert(folder: pathlib.Path, to: pathlib.Path) -> list[pathlib.Path]:
   ]
   if not converted:
     raise WeightsError(
-      f"{folder} holds no pickled weights that {weights.WEIGHTS} is not beside: "
+      f"{folder} holds no pickled weights that {weights.WEIGHTS} is not by: "
       f"neither {NAME} nor {INDEX} is in it, nor one file alone of "
       f"{', '.join(_SUFFIXES)}"
     )

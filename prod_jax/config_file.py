@@ -44,7 +44,7 @@ def load(argument: str, overrides: Sequence[str] = ()) -> Config:
 def _split(text: str) -> list[str]:
   parts, depth = [""], 0
   for letter in text:
-    depth += (letter in "([") - (letter in ")]")
+    depth += (letter in "([{") - (letter in ")]}")
     if letter == "," and depth == 0:
       parts.append("")
     else:

@@ -98,6 +98,7 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
   if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     return section(hint, _mapping(value, path), path)
   if origin is Mapping:
+    value = _parse(value) if isinstance(value, Typed) else value
     items = _mapping(value, path).items()
     return {k: _coerce(v, args[1], f"{path}.{k}") for k, v in items}
   if isinstance(value, Typed):

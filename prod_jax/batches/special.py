@@ -5,9 +5,8 @@ pair of words. Where it has none, the files beside it name them, and a bare
 vocabulary has BERT's.
 """
 
-import itertools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import tokenizers
@@ -73,11 +72,7 @@ def _template(
   path: pathlib.Path, inner: tokenizers.Tokenizer
 ) -> _Around | None:
   """What the post-processor adds, None where that is nothing."""
-  for word in itertools.chain("a", inner.get_vocab()):
-    if inner.encode(word, add_special_tokens=False).ids:
-      break
-  else:
-    raise DataError(f"{path}: no word of its vocabulary gives a token")
+  word = _word(path, inner)
   prefix, none, suffix = _around(inner.encode(word))
   of_pair = _around(inner.encode(word, word))
   if (prefix, suffix) != of_pair[::2] or none:
@@ -87,6 +82,19 @@ def _template(
       "the same"
     )
   return of_pair if any(of_pair) else None
+
+
+def _word(path: pathlib.Path, inner: tokenizers.Tokenizer) -> str:
+  """A text that has a token."""
+
+  def words() -> Iterator[str]:
+    yield "a"
+    yield from inner.get_vocab()  # of a large one no quick answer
+
+  for word in words():
+    if inner.encode(word, add_special_tokens=False).ids:
+      return word
+  raise DataError(f"{path}: no word of its vocabulary gives a token")
 
 
 def _around(encoding: tokenizers.Encoding) -> _Around:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from prod_jax import packaged
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
@@ -37,7 +36,7 @@ class Tokenizer:
   Attributes:
     special: ids of the special tokens.
     vocab_size: ids are below it.
-    fingerprint: of all that decides ids.
+    fingerprint: of all that decides ids, whichever files say it.
   """
 
   def __init__(
@@ -55,8 +54,7 @@ class Tokenizer:
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1
-    decides = (packaged.sha256(path), str(inner.normalizer), self.special)
-    text = json.dumps(decides)
+    text = json.dumps([_content(inner), self.special])
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -122,6 +120,15 @@ def _is_berts(settings: Mapping[str, Any]) -> bool:
   if name:
     return name not in _ANY
   return settings.get("model_type") in _BERTS
+
+
+def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
+  """All of a tokenizer that decides what the ids of a text are."""
+  whole = json.loads(inner.to_str())
+  parts = {key: whole[key] for key in ("normalizer", "pre_tokenizer", "model")}
+  # Special ones are text where they stand in a text.
+  added = [token for token in whole["added_tokens"] if not token["special"]]
+  return {**parts, "added_tokens": added}
 
 
 def _normalizer(

@@ -168,7 +168,7 @@ def teacher_scores(
 ) -> jax.Array:
   """Scores of a frozen teacher by whichever of its sources the stage has.
 
-  One that runs in the step reads `batch.of_teacher()`, as any teacher does.
+  One that runs in the step reads `Batch.of_teacher`, as any teacher does.
   """
   cached = None
   if sources.teacher == "scores":

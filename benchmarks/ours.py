@@ -149,7 +149,7 @@ def prepare(cache: pathlib.Path) -> None:
     cross_folder(cache),
     params["encoder"],
     model.transformer,
-    head=(model.shape_of_head, params["head"]),
+    head=(model.head, params["head"]),
     tokenizer_files=[
       folder / name for name in ("tokenizer.json", "tokenizer_config.json")
     ],
@@ -208,7 +208,7 @@ def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
   """The cross-encoder of `cross_folder`."""
   folder = cross_folder(cache)
   encoder = hf.load(folder, run.model("cross").transformer)
-  head = run.model("cross").shape_of_head
+  head = run.model("cross").head
   params = {"encoder": encoder, "head": hf.load_head(folder, head)}
   return _frozen(run, "cross", params)
 

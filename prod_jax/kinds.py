@@ -34,6 +34,8 @@ class Train:
     anchor: what the student scored as this stage began: a mine stage made
       with the same parameters gives it cached, "start" runs a frozen copy in
       the step, "" is none.
+    widths: the loss is the sum of those over the first w coordinates of the
+      student's vectors, for each w; () is the whole vector. For kind dual.
     negatives: how many a query gets besides its positive; "groups" brings its
       own number.
     sampling: how they are drawn from the lists, see `batches.draws`: "random";
@@ -69,6 +71,7 @@ class Train:
   pairs: str = ""
   dark: str = ""
   clusters: str = ""
+  widths: tuple[int, ...] = ()
   negatives: int = 0
   sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
     "random"
@@ -126,11 +129,45 @@ class Provided:
 
   Nothing was retrieved: the lists have labels, and neither ranks nor scores.
   Where a set has more negatives, they are drawn by the stage's seed.
+
+  Attributes:
+    grade_0: passages that were judged for the query and have no grade above 0
+      are its negatives too.
   """
 
   kind: Literal["provided"]
   negatives: int
   split: str = "train"
+  grade_0: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+  """A teacher's scores, or lists, from a file of the user's.
+
+  Attributes:
+    path: of the file; with `.gz` at the end it is unpacked.
+    format: "run" (TREC's), "tsv" (query id, passage id, score), "json" (a JSON
+      object a line: such a triple, or a query with its positives and negatives)
+      or "parquet" (the same as columns); "" finds it out.
+    split: whose queries these are.
+    candidates: stage whose lists are scored by the file; "" makes lists of what
+      the file has.
+    missing: what becomes of a passage of a list without a score where scores
+      are learnt from: "error", or "drop" takes it out of its list.
+    positives: "add" labels what the file calls a positive and the set does not;
+      "" leaves it out of the lists.
+    transform: "logit" undoes a sigmoid, for scores that are probabilities.
+  """
+
+  kind: Literal["imported"]
+  path: str
+  format: Literal["", "run", "tsv", "json", "parquet"] = ""
+  split: str = "train"
+  candidates: str = ""
+  missing: Literal["error", "drop"] = "error"
+  positives: Literal["", "add"] = ""
+  transform: Literal["", "logit"] = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +285,8 @@ class Evaluate:
       the metrics hit and mrr only.
     relevant: lowest grade that counts as relevant in binary metrics.
     indexes: kinds of index to retrieve with; "exact" is always measured.
+    widths: measures the first w coordinates of all vectors too, for each w,
+      with exact search.
   """
 
   kind: Literal["evaluate"]
@@ -259,6 +298,7 @@ class Evaluate:
   relevance: Literal["labels", "answers"] = "labels"
   relevant: int = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
+  widths: tuple[int, ...] = ()
   metrics: tuple[str, ...] = (
     "mrr@10",
     "ndcg@10",
@@ -274,6 +314,7 @@ Stage = (
   | Encode
   | Mine
   | Provided
+  | Imported
   | Score
   | Divide
   | Compare

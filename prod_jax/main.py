@@ -72,7 +72,7 @@ def build(run: Run) -> list[curriculum.Stage]:
         name=name,
         kind=job.stage.kind,
         folder=job.folder,
-        inputs=sources.reads(job.stage),
+        inputs={role: getattr(job.stage, role) for role in job.inputs},
         fingerprint=functools.partial(_fingerprint, job),
         run=functools.partial(stages.kind_of(job).run, job),
         record=_record_of(job),
@@ -85,6 +85,7 @@ def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
   for name in run.config.stages:
     job = stages.job_of(run, name)
+    sources.check_own(job)
     stages.kind_of(job).check(job)
   for name in run.config.models:
     run.check_tokenizer(name)
@@ -94,9 +95,11 @@ def _fingerprint(job: Job) -> dict[str, Any]:
   # How often a stage logs or saves does not change what it makes.
   quiet = ("log_every", "checkpoint_every", "block_queries")
   settings = strict.plain(job.stage)
+  own = sources.own_models(job).items()
   return {
     "stage": {k: v for k, v in settings.items() if k not in quiet},
     **stages.kind_of(job).fingerprint(job),
+    **{role: job.run.model_fingerprint(model) for role, model in own},
   }
 
 
@@ -107,6 +110,8 @@ def _record_of(job: Job) -> dict[str, Any]:
     return {"model": None, "taught_by": None}
   source = job.source("scores") if stage.scores else None
   taught_by = stage.teacher or getattr(source, "params", "labels")
+  if isinstance(source, kinds.Imported):
+    taught_by = stage.scores
   return {"model": stage.model, "taught_by": taught_by}
 
 
@@ -134,7 +139,7 @@ def _go(run_config: config.Config) -> None:
     _PROCESS_ID.value,
   ) as processes:
     run = Run(run_config, processes, may_fetch=not _DRY_RUN.value)
-    files.check(run_config)
+    files.check(run)
     check(run)
     if not _DRY_RUN.value:
       _run(run)
@@ -157,6 +162,7 @@ def look(run: Run) -> list[curriculum.Plan]:
       "%s: all stages count as pending, and splits are not checked", error
     )
     return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
+  splits.check_negatives(run.config, located)
   if located.prepared:
     splits.check(run.config, located.open())
   else:
@@ -168,6 +174,7 @@ def look(run: Run) -> list[curriculum.Plan]:
 
 def _run(run: Run) -> None:
   """Does what is pending."""
+  splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
   compilation.keep(run.workdir / "compiled")

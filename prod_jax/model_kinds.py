@@ -19,6 +19,8 @@ NEEDED = ("width", "depth", "heads", "mlp_width")
 SHAPE = (*NEEDED, "vocab_size", "type_vocab", "max_positions")
 PROMPTS = ("query", "passage")  # the texts that may have one
 
+Pooling = Literal["", "cls", "mean", "max", "mean_sqrt_len", "last"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Base:
@@ -107,17 +109,20 @@ class Dual(_Base):
 
   Attributes:
     tied: one tower for queries and passages.
-    pooling: "cls" or "mean".
-    similarity: "dot" or "cosine".
+    pooling: how the states of a text become one vector, see `texts.pool`; ""
+      is as modules.json beside the weights says, and "cls" where it does not.
+    similarity: "dot" or "cosine"; "" is as the folder says, and "dot" where it
+      does not.
     scale: what a cosine is multiplied by.
     prompts: texts put in front of each `query` and each `passage` before it is
-      tokenised, such as E5's "query: " and "passage: ".
+      tokenised, such as E5's "query: " and "passage: "; where the config names
+      none, those of the folder.
   """
 
   kind: Literal["dual"]
   tied: bool = True
-  pooling: Literal["cls", "mean"] = "cls"
-  similarity: Literal["dot", "cosine"] = "dot"
+  pooling: Pooling = ""
+  similarity: Literal["", "dot", "cosine"] = ""
   scale: float = 1.0
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -126,12 +131,17 @@ class Dual(_Base):
     _check_prompts(self.prompts)
     if not 0 < self.scale < math.inf:
       raise FieldError("scale", f"is {self.scale}; it is finite and above 0")
-    if self.similarity == "dot" and self.scale != 1:
+    if self._is_dot and self.scale != 1:
       raise FieldError(
         "scale",
         f"is {self.scale}, and similarity='dot' is not scaled; leave it out, "
         "or set similarity='cosine'",
       )
+
+  @property
+  def _is_dot(self) -> bool:
+    """Whether it is one for certain, whatever a folder says."""
+    return self.similarity == "dot" or not (self.similarity or self.weights)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,11 +176,14 @@ class Cross(_Base):
   """Reads a query and a passage together.
 
   Attributes:
-    pooling: "cls" or "mean".
+    pooling: of the states that the head reads, see `texts.pool`; "" is that of
+      the head in the weights' folder, and "cls" where there is none.
+    difference: a head of two labels is taken, the score being their difference.
   """
 
   kind: Literal["cross"]
-  pooling: Literal["cls", "mean"] = "cls"
+  pooling: Pooling = ""
+  difference: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,11 +191,12 @@ class Pairwise(_Base):
   """Reads a query and two passages together.
 
   Attributes:
-    pooling: "cls" or "mean".
+    pooling, difference: as of kind "cross".
   """
 
   kind: Literal["pairwise"]
-  pooling: Literal["cls", "mean"] = "cls"
+  pooling: Pooling = ""
+  difference: bool = False
 
 
 def _check_prompts(prompts: Mapping[str, str]) -> None:

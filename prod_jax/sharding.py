@@ -48,6 +48,7 @@ RULES = {
     (r"norm/scale", (None,)),
   ),
   "projection": ((r"kernel", (None, None)),),
+  "dense": ((r"kernel", (None, None)), (r"bias", (None,))),
 }
 # What a part may be without.
 _IN_SOME = frozenset(

@@ -59,6 +59,9 @@ def test_python_commands_run(line, tmp_path):
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   line = line.replace("runs/", f"{tmp_path}/runs/").split(">")[0]
+  if "imported" in line:
+    imported(line, tmp_path)
+    return
   if "/path/to/folder" in line:
     line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
     line = line.replace("medquad.py:", "medquad.py:runlocal,")
@@ -104,6 +107,23 @@ def test_python_commands_run(line, tmp_path):
   }
   wanted = next((v for k, v in said.items() if k in line), "student_warm")
   assert wanted in done.stdout
+
+
+def imported(line: str, tmp_path: pathlib.Path) -> None:
+  """Scores come in; lists go out of the run that has them."""
+  folder, scores = write_folder(tmp_path / "set"), tmp_path / "scores.tsv"
+  scores.write_text(
+    "".join(f"q{i} p{i} 0.9\nq{i} p{i + 20} 0.2\n" for i in range(64))
+  )
+  taught = next(line for line in commands() if "configs/imported.py" in line)
+  taught = taught.replace("runs/", f"{tmp_path}/runs/")
+  taught = taught.replace("imported.py:", "imported.py:runlocal,")
+  taught = taught.replace("/path/to/folder", str(folder))
+  taught = taught.replace("scores.jsonl", str(scores)) + " --stages=teacher"
+  run([sys.executable, *shlex.split(taught)[1:]])
+  if "cli.lists" in line:
+    done = run([sys.executable, *shlex.split(line)[1:]])
+    assert done.stdout.endswith("lists.jsonl\t64\n")
 
 
 def as_two(line: str, tmp_path: pathlib.Path) -> str:

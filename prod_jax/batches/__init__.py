@@ -4,6 +4,7 @@ special   what a tokenizer puts around a text and between its parts
 tokens    the tokenizer, and a data set tokenised once
 store     rows of token ids of unequal length, on disk
 lists     candidate lists, and what other stages know of them, on disk
+foreign   lists and scores of a file of another tool's
 draws     which columns of a list a query gets
 choose    which texts a batch is made of
 assemble  these texts, read and joined to a batch

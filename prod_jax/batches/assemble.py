@@ -61,6 +61,8 @@ class Examples(Reader):
     data: how long texts are, and whether they share rows.
     negatives: of a query, N - 1; `RankingGroups` brings its own number.
     sampling: which columns of a list are taken.
+    copies: by query row, passages that say what a positive says, which are not
+      drawn from the whole collection; empty where nobody draws from it.
     cluster_Q: int [Q], the cluster of each row to train on, or None; with it
       the queries of a batch are all of one.
     candidates: lists for the rows, or None to draw negatives from the whole
@@ -79,6 +81,7 @@ class Examples(Reader):
   data: config.Data
   negatives: int
   sampling: draws.Sampling
+  copies: Sequence[Sequence[int]] = ()
   cluster_Q: np.ndarray | None = None
   candidates: Candidates | None = None
   by_list: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -97,7 +100,8 @@ def choose(examples: Examples) -> Anywhere | FromLists:
   """What says which texts the batch of some query rows is made of."""
   x = examples
   if x.candidates is None:
-    return Anywhere(x.positives, len(x.passages), x.negatives)
+    copies = x.copies or [()] * len(x.positives)
+    return Anywhere(x.positives, copies, len(x.passages), x.negatives)
   return FromLists(
     x.candidates, x.list_scores, x.compared, x.sampling, x.negatives
   )

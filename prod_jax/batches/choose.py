@@ -36,20 +36,32 @@ class Chosen(NamedTuple):
 
 
 class Anywhere:
-  """The first positive and negatives from anywhere in the collection."""
+  """The first positive and negatives from anywhere in the collection.
+
+  Args:
+    positives: rows by query.
+    copies: rows by query that are no negatives either.
+    passages: of the collection.
+    negatives: of a query.
+  """
 
   def __init__(
-    self, positives: Sequence[Sequence[int]], passages: int, negatives: int
+    self,
+    positives: Sequence[Sequence[int]],
+    copies: Sequence[Sequence[int]],
+    passages: int,
+    negatives: int,
   ):
-    self._positives, self._passages = positives, passages
-    self._negatives = negatives
+    self._positives, self._copies = positives, copies
+    self._passages, self._negatives = passages, negatives
 
   def __call__(self, row_B: np.ndarray, rng: np.random.Generator) -> Chosen:
     first = np.array([self._positives[row][0] for row in row_B])
     shape = (len(row_B), self._negatives)
     other = rng.integers(self._passages, size=shape)
     for row, drawn in zip(row_B, other, strict=True):
-      drawn[np.isin(drawn, self._positives[row])] = -1
+      none = (*self._positives[row], *self._copies[row])
+      drawn[np.isin(drawn, none)] = -1
     return Chosen(row_B, np.c_[first, other])
 
 

@@ -4,6 +4,7 @@ Which of their columns a step takes is draws.py.
 """
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -74,6 +75,36 @@ def load_lists(cls: type[T], folder: pathlib.Path) -> T:
       np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
       for name in cls._fields
     )
+  )
+
+
+def without(
+  lists: Candidates, rows: Sequence[Sequence[int]]
+) -> tuple[Candidates, np.ndarray]:
+  """The lists with empty places where they had certain passages.
+
+  Args:
+    lists: as they are.
+    rows: of the passages to take out of each; the ranks of the others stay.
+
+  Returns:
+    The lists, and how many passages each has lost.
+  """
+  out_QC = np.zeros(lists.ids.shape, bool)
+  for line, ids, gone in zip(out_QC, lists.ids, rows, strict=True):
+    if len(gone):
+      line[:] = np.isin(ids, gone)
+  return emptied(lists, out_QC), out_QC.sum(axis=1)
+
+
+def emptied(lists: Candidates, out_QC: np.ndarray) -> Candidates:
+  """The lists without the passages in some places, bool [Q, C]."""
+  return Candidates(
+    query=lists.query,
+    ids=np.where(out_QC, np.int32(-1), lists.ids),
+    label=lists.label & ~out_QC,
+    rank=np.where(out_QC, np.int32(-1), lists.rank),
+    score=np.where(out_QC, np.float32(np.nan), lists.score),
   )
 
 

@@ -52,8 +52,8 @@ class Trained:
 
   @property
   def model(self) -> model_kinds.Model:
-    """What the config says of the model."""
-    return self.run.model_config(self.stage.model)
+    """The model, with what its first weights' folder says filled in."""
+    return self.run.settled(self.stage.model).model
 
   @functools.cached_property
   def encoder(self) -> Encoder:

@@ -17,20 +17,19 @@ from prod_jax.export import tokenizer
 from prod_jax.export.finished import Trained
 from prod_jax.models import hf
 from prod_jax.models.cross import CrossEncoder, Head
+from prod_jax.models.dual import DualEncoder
 
 _IDENTITY = "torch.nn.modules.linear.Identity"
+_TANH = "torch.nn.modules.activation.Tanh"
 _MODULES = "sentence_transformers.models"
 # Of a Pooling, by our names.
 _POOLINGS = {
   "cls": "pooling_mode_cls_token",
   "mean": "pooling_mode_mean_tokens",
+  "max": "pooling_mode_max_tokens",
+  "mean_sqrt_len": "pooling_mode_mean_sqrt_len_tokens",
+  "last": "pooling_mode_lasttoken",
 }
-_ALL_POOLINGS = (
-  "pooling_mode_cls_token",
-  "pooling_mode_mean_tokens",
-  "pooling_mode_max_tokens",
-  "pooling_mode_mean_sqrt_len_tokens",
-)
 
 
 class Part(NamedTuple):
@@ -100,14 +99,19 @@ def write(
   _write(folder / "1_Pooling" / "config.json", _pooling(trained))
   if isinstance(model, model_kinds.Cross):
     modules.append(_module(2, "2_Dense", "Dense"))
-    _write_head(folder / "2_Dense", trained.params["head"])
+    _write_layer(
+      folder / "2_Dense", trained.params["head"], _IDENTITY, "scores"
+    )
     # There is one label, so that scores are numbers.
     _add_to_config(
       folder, {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     )
-  elif model.similarity == "cosine":
-    modules.append(_module(2, "2_Normalize", "Normalize"))
-    _write(folder / "2_Normalize" / "config.json", {})
+  else:
+    modules += _write_dense(folder, trained)
+    if model.similarity == "cosine":
+      number = len(modules)
+      modules.append(_module(number, f"{number}_Normalize", "Normalize"))
+      _write(folder / modules[-1]["path"] / "config.json", {})
   _write(folder / "modules.json", modules)
   _write(folder / "config_sentence_transformers.json", _settings(trained))
   _write(
@@ -120,9 +124,9 @@ def write(
 def _family_head(trained: Trained) -> tuple[Head, Any] | None:
   """The head of a sequence classifier, where a model has one."""
   encoder = trained.encoder
-  if not isinstance(encoder, CrossEncoder) or encoder.shape_of_head.is_linear:
+  if not isinstance(encoder, CrossEncoder) or encoder.head.is_linear:
     return None
-  return encoder.shape_of_head, trained.params["head"]
+  return encoder.head, trained.params["head"]
 
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:
@@ -138,7 +142,7 @@ def _pooling(trained: Trained) -> dict[str, Any]:
   chosen = _POOLINGS[model_of(trained).pooling]
   return {
     "word_embedding_dimension": trained.encoder.transformer.width,
-    **{mode: mode == chosen for mode in _ALL_POOLINGS},
+    **{mode: mode == chosen for mode in _POOLINGS.values()},
     "include_prompt": True,
   }
 
@@ -165,24 +169,41 @@ def _settings(trained: Trained) -> dict[str, Any]:
   }
 
 
-def _write_head(folder: pathlib.Path, head: Any) -> None:
-  """A Dense module with the logit as its output."""
-  kernel = np.asarray(head["kernel"], np.float32)
+def _write_dense(folder: pathlib.Path, trained: Trained) -> list[Any]:
+  """The dense layers behind a dual encoder's pooling, and their modules."""
+  modules: list[Any] = []
+  encoder = trained.encoder
+  assert isinstance(encoder, DualEncoder)
+  for i, layer in enumerate(encoder.dense):
+    modules.append(_module(2 + i, f"{2 + i}_Dense", "Dense"))
+    activation = _TANH if layer.activation else _IDENTITY
+    params = trained.params["dense"][str(i)]
+    _write_layer(folder / modules[-1]["path"], params, activation)
+  return modules
+
+
+def _write_layer(
+  folder: pathlib.Path,
+  params: Any,
+  activation: str,
+  output: str = "sentence_embedding",
+) -> None:
+  """A Dense module, of whose output a pipeline has the name."""
+  kernel = np.asarray(params["kernel"], np.float32)
   _write(
     folder / "config.json",
     {
       "in_features": kernel.shape[0],
-      "out_features": 1,
-      "bias": True,
-      "activation_function": _IDENTITY,
+      "out_features": kernel.shape[1],
+      "bias": "bias" in params,
+      "activation_function": activation,
       "module_input_name": "sentence_embedding",
-      "module_output_name": "scores",
+      "module_output_name": output,
     },
   )
-  tensors = {
-    "linear.weight": np.ascontiguousarray(kernel.T),
-    "linear.bias": np.asarray(head["bias"], np.float32),
-  }
+  tensors = {"linear.weight": np.ascontiguousarray(kernel.T)}
+  if "bias" in params:
+    tensors["linear.bias"] = np.asarray(params["bias"], np.float32)
   hf.save_params(folder / hf.WEIGHTS, tensors)
 
 

@@ -69,7 +69,7 @@ def of_cross(model: CrossEncoder, params: Any) -> onnx.ModelProto:
   graph = _Graph(model.transformer, tree)
   hidden = graph.body()
   pooled = graph.pooled(hidden, model.pooling)
-  logits = graph.head(model.shape_of_head, pooled)
+  logits = graph.head(model.head, pooled)
   return graph.model(
     {
       "last_hidden_state": (hidden, ["batch", "length", graph.config.width]),

@@ -12,9 +12,8 @@ from typing import Any
 from prod_jax import packaged, strict
 from prod_jax.curriculum import DONE
 from prod_jax.export.finished import Trained
-from prod_jax.models import hf
 from prod_jax.report import record
-from prod_jax.stages import encoders
+from prod_jax.stages import folders
 from prod_jax.stages.run import PARAMS
 
 _PACKAGES = ("prod_jax", "jax", "flax", "optax", "numpy", "tokenizers")
@@ -83,11 +82,11 @@ def _dataset(trained: Trained) -> str | None:
 
 
 def _first_weights(trained: Trained, name: str) -> str:
-  """The digest of what a model began with, "" for random numbers."""
+  """Digests of what a model began with, "" for random numbers."""
   model = trained.run.model_config(name)
   if not model.weights:
     return ""
-  return packaged.sha256(encoders.weights_folder(model) / hf.WEIGHTS)
+  return " ".join(map(packaged.sha256, folders.files(model)))
 
 
 def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def embedding_mse(
 
   Args:
     student_query_BD, student_passage_BND: embeddings of the model that learns.
-    teacher_query_BD, teacher_passage_BND: embeddings of the same width.
+    teacher_query_BD, teacher_passage_BND: embeddings of the same width, to
+      which a method may have projected the student's.
     where: False on passages that do not count.
 
   Returns:

@@ -2,6 +2,7 @@
 
 scoring           how a batch becomes a matrix of scores
 layers            scores of inner layers
+matryoshka        any method's loss at several widths of a vector
 contrastive       labels alone, for encoders of queries and passages
 ranking           labels alone, for cross-encoders
 pairwise_ranking  labels alone, for cross-encoders that read two passages
@@ -30,6 +31,11 @@ class Method(Protocol):
     TRAINS: the kinds of model that it can train.
     READS: the names of `Sources` that it has a use for.
     Settings: the frozen dataclass of its settings, checked as it is made.
+
+  A method whose loss has parameters of its own has `beside`, too, as of PROD:
+  (settings, student, sources, key) to trees by name. They are trained with the
+  student, `params` is then {"student", …their names}, and none is kept behind
+  the stage.
   """
 
   TRAINS: Sequence[str]

@@ -6,6 +6,13 @@ forgetting, LwF). The progression itself is a list of stages in a config.
 
   loss = hard * CE + soft * KD + lwf * T^2 KL(anchor || student)
 
+Where "bi_logit" compares embeddings of two widths, or of a student whose loss
+is taken at several, the student's go through a learnt matrix first, one for
+queries and passages, which is trained with the stage and no part of the
+student.
+The official code has students of their teachers' width alone; a matrix without
+a bias is what TinyBERT has for this (arXiv 1909.10351, equation 9).
+
 With in_batch=False and lwf=0 it is plain listwise distillation, the baseline
 that PROD is compared with.
 """
@@ -15,6 +22,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from prod_jax import strict
 from prod_jax.batch import Batch
@@ -23,6 +31,7 @@ from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Embedding, Sources
 from prod_jax.models import Embedder, Encoder
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.matryoshka import CutEncoder
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -40,8 +49,8 @@ class Settings:
     hard, soft, lwf: weights of the three terms; they need not sum to 1.
     kd: what matches the teacher. "softmax" is T^2 KL; "logit" half the squared
       difference of scores; "dkd" the decoupled KL; "bi_logit" half the squared
-      difference of embeddings, for a dual-encoder teacher of the student's
-      width; "prob" the cross-entropy that divides only the teacher by T.
+      difference of embeddings, for a dual-encoder teacher of any width; "prob"
+      the cross-entropy that divides only the teacher by T.
     alpha, beta: target and non-target weight of "dkd".
     squared: T^2 is in, as in the official code. Without it, a T above 1 makes
       KD and LwF weaker by T^2.
@@ -93,9 +102,11 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     ConfigError: when a weighted term has nothing to read.
   """
   _check(settings, student, sources)
+  projects = _projects(settings, student, sources)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
-    query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
+    tree = params["student"] if projects else params
+    query, passage, _ = scoring.embed(student, tree, batch, rng.dropout)
     s_BX = scoring.compare(query, passage, in_batch=settings.in_batch)
     columns = scoring.columns(batch, in_batch=settings.in_batch)
     ce_B = contrastive.cross_entropy(
@@ -105,8 +116,13 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     metrics = {"ce": ce_B.mean()}
     if settings.soft:
       if settings.kd == "bi_logit":
+        own_query, own_passage = (
+          project(params, x) if projects else x for x in (query, passage)
+        )
         to = _teacher_embeddings(sources, frozen, batch)
-        kd_B = hidden.embedding_mse(query, passage, *to, where=batch.where_BN)
+        kd_B = hidden.embedding_mse(
+          own_query, own_passage, *to, where=batch.where_BN
+        )
       else:
         z_BX = scoring.teacher_scores(
           sources, frozen, batch, in_batch=settings.in_batch
@@ -129,6 +145,23 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     return larger, {**metrics, "first": loss_B.mean(), "second": second}
 
   return loss_fn
+
+
+def beside(
+  settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
+) -> dict[str, Any]:
+  """The matrix to the teacher's width where there is one: {"projection"}."""
+  if not _projects(settings, student, sources):
+    return {}
+  assert isinstance(student, DualEncoder)  # as `_projects` has seen
+  shape = (student.width, _teacher_width(sources))
+  kernel = jax.nn.initializers.lecun_normal()(key, shape, jnp.float32)
+  return {"projection": {"kernel": kernel}}
+
+
+def project(params: Any, vector: jax.Array) -> jax.Array:
+  """Embeddings [..., D] of the student at the teacher's width."""
+  return vector @ params["projection"]["kernel"]
 
 
 def distance(
@@ -189,6 +222,21 @@ def _teacher_embeddings(
     teacher, frozen["teacher"], batch.of_teacher()
   )
   return jax.lax.stop_gradient((query_BD, passage_BND))
+
+
+def _projects(settings: Settings, student: Encoder, sources: Sources) -> bool:
+  """Whether embeddings that are compared are not of one width."""
+  if not (settings.soft and settings.kd == "bi_logit"):
+    return False
+  assert isinstance(student, DualEncoder)  # as `_check` has seen
+  width = _teacher_width(sources)
+  return isinstance(student, CutEncoder) or student.width != width
+
+
+def _teacher_width(sources: Sources) -> int:
+  if isinstance(sources.model, DualEncoder):
+    return sources.model.width
+  return sources.width
 
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:

@@ -29,6 +29,7 @@ class Sources(NamedTuple):
     teacher: "" for none, "step" for one that runs in the step, "scores" or
       "embeddings" for what is cached of one.
     model: the teacher that runs in the step, with `frozen["teacher"]`.
+    width: of the vectors of a teacher whose embeddings are cached.
     joint: the teacher is trained too; `params` is then {"student", "teacher"}.
     beside: the roles of the stage that bring more, such as "anchor" (scores of
       the student as the stage began), "second" (cached scores of a second
@@ -39,6 +40,7 @@ class Sources(NamedTuple):
 
   teacher: Literal["", "step", "scores", "embeddings"] = ""
   model: Encoder | None = None
+  width: int = 0
   joint: bool = False
   beside: frozenset[str] = frozenset()
   ranking_groups: int = 0

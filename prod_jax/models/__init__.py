@@ -1,17 +1,20 @@
 """Encoders in Flax Linen, as pure functions of their parameters.
 
-transformer         the layers of every encoder
-transformer_config  their shape, and the choices of a family
-positions           masks, rotary positions and biases by distance
-attention           a kernel for TPU cores
-texts               from texts to tokens, and from token states to vectors
-dual                a text as one vector
-late                a text as a vector for each token
-cross               a query and a passage, or two, read together
-families            what each family calls its fields and its weights
-weights             the files that weights lie in
-hf                  weights in and out, as Hugging Face folders
-build               from a config to an encoder and its first parameters
+transformer            the layers of every encoder
+transformer_config     their shape, and the choices of a family
+positions              masks, rotary positions and biases by distance
+attention              a kernel for TPU cores
+texts                  from texts to tokens, and from token states to vectors
+dual                   a text as one vector
+matryoshka             the same, of which the first coordinates count
+late                   a text as a vector for each token
+cross                  a query and a passage, or two, read together
+families               what each family calls its fields and its weights
+weights                the files that weights lie in
+hf                     weights in and out, as Hugging Face folders
+sentence_transformers  what a folder of theirs says beside the encoder
+hub                    models of a hub, kept on this machine
+build                  from a config to an encoder and its first parameters
 """
 
 from prod_jax.models.cross import CrossEncoder

@@ -8,28 +8,32 @@ from jaxtyping import PRNGKeyArray
 
 from prod_jax import model_kinds
 from prod_jax.models import Encoder
-from prod_jax.models.cross import CrossEncoder
-from prod_jax.models.dual import DualEncoder
+from prod_jax.models.cross import CrossEncoder, Head
+from prod_jax.models.dual import Dense, DualEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.models.transformer import TransformerConfig
 
 PyTree = Any
 
-# Parts of an encoder's parameters that are no tower.
-_HEADS = frozenset(("head", "projection"))
+# Parts of an encoder's parameters that a whole transformer goes into.
+TOWERS = frozenset(("encoder", "query", "passage"))
 
 
 def encoder_of(
   model: model_kinds.Model,
   transformer: TransformerConfig,
   mask_id: Callable[[], int],
+  dense: tuple[Dense, ...] = (),
+  head: Head | None = None,
 ) -> Encoder:
   """The encoder that a config describes.
 
   Args:
-    model: its section of the config.
+    model: its section of the config, nothing of it left to a folder.
     transformer: the shape of its towers.
     mask_id: the vocabulary's [MASK]; only asked where the model pads with it.
+    dense: layers behind the pooling of a dual encoder.
+    head: of a cross-encoder; None is a linear one.
   """
   match model:
     case model_kinds.Dual():
@@ -39,6 +43,7 @@ def encoder_of(
         pooling=model.pooling,
         similarity=model.similarity,
         scale=model.scale,
+        dense=dense,
       )
     case model_kinds.Late():
       return LateInteraction(
@@ -48,7 +53,8 @@ def encoder_of(
         mask_id=mask_id() if model.mask_queries else None,
       )
     case model_kinds.Cross() | model_kinds.Pairwise():
-      return CrossEncoder(transformer=transformer, pooling=model.pooling)
+      pooling = model.pooling or "cls"
+      return CrossEncoder(transformer, pooling, head or Head(pooling))
 
 
 def shapes_of(encoder: Encoder) -> PyTree:
@@ -56,24 +62,27 @@ def shapes_of(encoder: Encoder) -> PyTree:
   return jax.eval_shape(encoder.init, jax.random.key(0))
 
 
-def init_around(encoder: Encoder, tower: PyTree, key: PRNGKeyArray) -> PyTree:
+def init_around(
+  encoder: Encoder, tower: PyTree, loaded: PyTree, key: PRNGKeyArray
+) -> PyTree:
   """First parameters with loaded weights: what was not loaded is drawn.
 
   Args:
     encoder: whose parameters they are.
     tower: parameters of `transformer.Transformer`; each tower gets these same
       arrays.
-    key: of the heads, which are those of `encoder.init(key)`.
+    loaded: other parts that were loaded, such as {"head"}.
+    key: of the parts that were not, which are those of `encoder.init(key)`.
   """
   # Shapes say which parts there are without drawing any.
   parts = shapes_of(encoder).keys()
-  heads = parts & _HEADS
-  towers = {k: tower for k in parts - heads}
-  if not heads:
-    return towers
+  params = {k: tower for k in parts & TOWERS} | loaded
+  missing = parts - params.keys()
+  if not missing:
+    return params
 
   @jax.jit  # what is not returned is not drawn
   def drawn(key: PRNGKeyArray) -> PyTree:
-    return {k: v for k, v in encoder.init(key).items() if k in heads}
+    return {k: v for k, v in encoder.init(key).items() if k in missing}
 
-  return towers | drawn(key)
+  return params | drawn(key)

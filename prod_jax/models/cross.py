@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
 from prod_jax.models import transformer
-from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
+from prod_jax.models.texts import POOLINGS, Pooling, in_chunks, pool, tokens_of
 from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
@@ -36,7 +36,7 @@ class Head:
     ValueError: for an unknown pooling or activation, or other labels.
   """
 
-  pooling: str
+  pooling: Pooling
   hidden: str = ""
   hidden_bias: bool = True
   norm: bool = False
@@ -60,7 +60,7 @@ class Head:
     """Random parameters for states of such an encoder; biases are 0."""
     D = shape.width
     kernel = 0.02 * jax.random.normal(key, (D, self.labels))
-    params = {"kernel": kernel, "bias": jnp.zeros(self.labels)}
+    params: PyTree = {"kernel": kernel, "bias": jnp.zeros(self.labels)}
     if self.hidden:
       hidden_key = jax.random.fold_in(key, 1)
       dense = {"kernel": 0.02 * jax.random.normal(hidden_key, (D, D))}
@@ -78,17 +78,18 @@ class Head:
   ) -> Float[Array, "..."]:
     """Scores of pooled states, in float32."""
     if self.hidden:
-      x = x @ params["dense"]["kernel"] + params["dense"].get("bias", 0.0)
+      dense = nn.Dense(shape.width, use_bias=self.hidden_bias)
+      x = jnp.asarray(dense.apply({"params": params["dense"]}, x))
       x = transformer.activate(self.hidden, x)
     if self.norm:
       norm = nn.LayerNorm(
         epsilon=shape.layer_norm_eps, use_bias=shape.norm_bias
       )
-      x = norm.apply({"params": params["norm"]}, x)
+      x = jnp.asarray(norm.apply({"params": params["norm"]}, x))
+    logits, bias = x @ params["kernel"], params["bias"]
     if self.labels == 1:
-      return jnp.squeeze(x @ params["kernel"], -1) + params["bias"][0]
-    logits = x @ params["kernel"] + params["bias"]
-    return logits[..., 1] - logits[..., 0]
+      return jnp.squeeze(logits, -1) + bias[0]
+    return logits[..., 1] - logits[..., 0] + (bias[1] - bias[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,36 +99,35 @@ class CrossEncoder:
   Attributes:
     transformer: shape of the encoder.
     pooling: "cls" or "mean", see `texts.pool`.
-    head: with the same pooling; None is a linear one.
+    head: with the same pooling; a linear one where none is given.
 
   Raises:
     ValueError: for an unknown pooling, or another one than the head's.
   """
 
   transformer: TransformerConfig
-  pooling: str
-  head: Head | None = None
+  pooling: Pooling
+  head: Head = None  # type: ignore[assignment]  # made below
 
   def __post_init__(self) -> None:
     if self.head is None:
       object.__setattr__(self, "head", Head(self.pooling))
-    if self.shape_of_head.pooling != self.pooling:
+    if self.head.pooling != self.pooling:
       raise ValueError(
         f"pooling is {self.pooling!r}, and that of the head {self.head}"
       )
 
   @property
-  def shape_of_head(self) -> Head:
-    """The head, which is never None once the encoder is made."""
-    assert self.head is not None
-    return self.head
+  def width(self) -> int:
+    """Of what its head reads."""
+    return self.transformer.width
 
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters {"encoder", "head"}; the head's bias is 0."""
     encoder_key, head_key = jax.random.split(key)
     return {
       "encoder": transformer.init(self.transformer, encoder_key),
-      "head": self.shape_of_head.init(self.transformer, head_key),
+      "head": self.head.init(self.transformer, head_key),
     }
 
   def score(
@@ -149,7 +149,7 @@ class CrossEncoder:
       float32 logits, and those that the head makes of every layer in
       `out["layers"]`.
     """
-    head, shape = self.shape_of_head, self.transformer
+    head, shape = self.head, self.transformer
 
     def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       tokens = tokens_of(pair)

@@ -20,6 +20,40 @@ from prod_jax.models.transformer import Out, TransformerConfig
 PyTree = Any
 
 SIMILARITIES = ("dot", "cosine")
+DENSE_ACTIVATIONS = ("", "tanh")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+  """A dense layer behind the pooling, such as sentence-transformers adds.
+
+  Attributes:
+    width: of what comes out.
+    bias: whether it has one.
+    activation: "" or "tanh".
+
+  Raises:
+    ValueError: for another activation.
+  """
+
+  width: int
+  bias: bool = True
+  activation: str = ""
+
+  def __post_init__(self) -> None:
+    transformer.check_known("activation", self.activation, DENSE_ACTIVATIONS)
+
+  def init(self, width: int, key: PRNGKeyArray) -> PyTree:
+    """Random parameters for vectors of a width; a bias is 0."""
+    params = {"kernel": 0.02 * jax.random.normal(key, (width, self.width))}
+    return params | ({"bias": jnp.zeros(self.width)} if self.bias else {})
+
+  def apply(
+    self, params: PyTree, x: Float[Array, "... D"]
+  ) -> Float[Array, "... E"]:
+    """Vectors of the layer's width."""
+    x = x @ params["kernel"] + params.get("bias", 0.0)
+    return jnp.tanh(x) if self.activation else x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +68,7 @@ class DualEncoder:
       vectors.
     scale: a cosine is multiplied by it (the inverse of a temperature); 1 with
       "dot".
+    dense: layers between pooling and similarity, the same for both towers.
 
   Raises:
     ValueError: for an unknown pooling or similarity, or a scaled dot.
@@ -44,6 +79,7 @@ class DualEncoder:
   pooling: str
   similarity: str
   scale: float = 1.0
+  dense: tuple[Dense, ...] = ()
 
   def __post_init__(self) -> None:
     transformer.check_known("pooling", self.pooling, POOLINGS)
@@ -54,14 +90,35 @@ class DualEncoder:
         "similarity='cosine'"
       )
 
+  @property
+  def width(self) -> int:
+    """Of an embedding."""
+    return self.dense[-1].width if self.dense else self.transformer.width
+
   def init(self, key: PRNGKeyArray) -> PyTree:
-    """Random parameters: {"encoder"} when tied, else {"query", "passage"}."""
+    """Random parameters: {"encoder"} when tied, else {"query", "passage"}.
+
+    Dense layers stand beside these, as {"dense": {"0", "1", …}}.
+    """
+    params = self._init_dense(jax.random.fold_in(key, 1))
     if self.tied:
-      return {"encoder": transformer.init(self.transformer, key)}
+      return params | {"encoder": transformer.init(self.transformer, key)}
     query_key, passage_key = jax.random.split(key)
-    return {
+    return params | {
       "query": transformer.init(self.transformer, query_key),
       "passage": transformer.init(self.transformer, passage_key),
+    }
+
+  def _init_dense(self, key: PRNGKeyArray) -> PyTree:
+    if not self.dense:
+      return {}
+    widths = [self.transformer.width, *(layer.width for layer in self.dense)]
+    keys = jax.random.split(key, len(self.dense))
+    return {
+      "dense": {
+        str(i): layer.init(widths[i], keys[i])
+        for i, layer in enumerate(self.dense)
+      }
     }
 
   def embed(
@@ -91,16 +148,22 @@ class DualEncoder:
       _, out = transformer.encode(
         self.transformer, weights, tokens_of(texts), key
       )
-      return tuple(self._vector(x, texts, tower) for x in out["layers"])
+      return tuple(self._vector(params, x, texts, tower) for x in out["layers"])
 
     layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
   def _vector(
-    self, hidden: Float[Array, "... L D"], texts: Texts, tower: str
-  ) -> Float[Array, "... D"]:
+    self,
+    params: PyTree,
+    hidden: Float[Array, "... L D"],
+    texts: Texts,
+    tower: str,
+  ) -> Float[Array, "... E"]:
     """The embedding that hidden states of a layer make."""
     vector = pool(hidden, texts, self.pooling)
+    for i, layer in enumerate(self.dense):
+      vector = layer.apply(params["dense"][str(i)], vector)
     if self.similarity == "dot":
       return vector
     # On one side only: a score is the product of both.

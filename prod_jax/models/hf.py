@@ -75,20 +75,12 @@ def load(
       or of another shape (the first of them are named).
     ValueError: `layers` are not `depth` many, or make no encoder.
   """
-  kept = tuple(range(config.depth) if layers is None else layers)
-  if len(kept) != config.depth:
-    raise ValueError(f"layers {kept} are not the config's {config.depth}")
-  config.check_cut(kept)
-  names = FAMILIES[config.family].names
-  shapes = tensors.shapes_of(config)
-  wanted = tensors.stored(names, shapes, kept)
+  names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
+  wanted = tensors.stored(names, shapes, _kept(config, layers))
   with weights.opened(path) as file:
     # Before any tensor is read: what does not fit is named at once.
-    found = matching.found_in(file, wanted, config.family)
-    matching.check_shapes(file, wanted, found, shapes)
-    cut = names.layer.split("{}")[0] if layers is not None else None
-    matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
-    flat = {}
+    found = _matched(file, config, layers)
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
       flat |= tensors.split(file.read(found[name])[:rows], keys)
@@ -96,6 +88,40 @@ def load(
       if name in found:
         flat[key] = flat[key] + file.read(found[name])[:1]
   return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def check(
+  path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
+) -> None:
+  """Raises what `load` would; only headers are read."""
+  with weights.opened(path) as file:
+    _matched(file, config, layers)
+
+
+def _kept(
+  config: TransformerConfig, layers: Sequence[int] | None
+) -> tuple[int, ...]:
+  """The layers that are read, in the order in which they are stacked."""
+  kept = tuple(range(config.depth) if layers is None else layers)
+  if len(kept) != config.depth:
+    raise ValueError(f"layers {kept} are not the config's {config.depth}")
+  config.check_cut(kept)
+  return kept
+
+
+def _matched(
+  file: weights.Tensors,
+  config: TransformerConfig,
+  layers: Sequence[int] | None,
+) -> Mapping[str, str]:
+  """The stored name of each tensor of an encoder that fits."""
+  names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
+  wanted = tensors.stored(names, shapes, _kept(config, layers))
+  found = matching.found_in(file, wanted, config.family)
+  matching.check_shapes(file, wanted, found, shapes)
+  cut = names.layer.split("{}")[0] if layers is not None else None
+  matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
+  return found
 
 
 def read_head(folder: Path, *, difference: bool = False) -> Head | None:
@@ -117,19 +143,22 @@ def read_head(folder: Path, *, difference: bool = False) -> Head | None:
   family = description.family_of(path, described)
   with weights.opened(folder) as file:
     if file.metadata.get("head") == _LINEAR:
-      head = Head(file.metadata.get("pooling", "cls"))
+      pooling: Any = file.metadata.get("pooling", "cls")
+      head = Head(pooling)  # which refuses another one
     else:
-      head = family.head.shape(described)
+      head = description.head_of(path, described)
     last = matching.ending(file, f"{_head_modules(family, head)['']}.weight")
     if last is None:
       return None
-    labels = file.shape(last)[0]
+    labels = (*file.shape(last), 0)[0]
     if labels not in ((1, 2) if difference else (1,)):
       raise WeightsError(
         f"{file.source}: the head has {labels} labels; a score takes one, or "
         "two by their difference where that is asked for"
       )
-    return dataclasses.replace(head, labels=labels)
+    head = dataclasses.replace(head, labels=labels)
+    _head_found(file, head, path, described)
+    return head
 
 
 def load_head(folder: Path, head: Head) -> PyTree:
@@ -144,21 +173,27 @@ def load_head(folder: Path, head: Head) -> PyTree:
   """
   path = pathlib.Path(folder) / CONFIG
   described = description.described(path)
-  family, config = (
-    description.family_of(path, described),
-    description.config_of(path, described),
-  )
-  shapes = _head_shapes(head, config)
-  wanted = _head_stored(family, head, shapes)
   with weights.opened(folder) as file:
-    found = {
-      n: s for n in wanted if (s := matching.ending(file, n)) is not None
-    }
-    matching.check_shapes(file, wanted, found, shapes)
-    flat = {}
+    wanted, found = _head_found(file, head, path, described)
+    flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       flat |= tensors.split(file.read(found[name]), keys)
   return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _head_found(
+  file: weights.Tensors,
+  head: Head,
+  path: pathlib.Path,
+  described: Mapping[str, Any],
+) -> tuple[Stored, Mapping[str, str]]:
+  """Which tensors hold a head, and how each is called in the file."""
+  shapes = _head_shapes(head, description.config_of(path, described))
+  family = description.family_of(path, described)
+  wanted = _head_stored(family, head, shapes)
+  found = {n: s for n in wanted if (s := matching.ending(file, n)) is not None}
+  matching.check_shapes(file, wanted, found, shapes)
+  return wanted, found
 
 
 def save(

@@ -52,6 +52,11 @@ class LateInteraction:
   projection: int = 0
   mask_id: int | None = None
 
+  @property
+  def width(self) -> int:
+    """Of a token's vector."""
+    return self.projection or self.transformer.width
+
   def init(self, key: PRNGKeyArray) -> PyTree:
     """Random parameters: those of the towers, as a dual encoder's, and
     {"projection"} where there is one.

@@ -27,8 +27,9 @@ def masks(
   if not config.local_layers:
     return mask_R1LM, mask_R1LM
   column_L = jnp.arange(s_RL.shape[1])
-  apart_LM = jnp.abs(column_L[:, None] - column_L)
-  return mask_R1LM, mask_R1LM & (apart_LM <= config.local_window // 2)
+  apart_LM = jnp.abs(column_L[:, None] - column_L[None])
+  near_LM = apart_LM <= config.local_window // 2
+  return mask_R1LM, mask_R1LM & near_LM[None, None]
 
 
 def turns(
@@ -39,8 +40,9 @@ def turns(
     return None
   E = config.width // config.heads
   rates = theta ** -(jnp.arange(0, E, 2, dtype=jnp.float32) / E)
-  angle_RL = jnp.asarray(tokens.position, jnp.float32)[..., None] * rates
-  angle_R1LE = jnp.concatenate([angle_RL, angle_RL], axis=-1)[:, None]
+  position_RL1 = jnp.asarray(tokens.position, jnp.float32)[..., None]
+  angle_RLE = jnp.tile(position_RL1 * rates[None, None], 2)
+  angle_R1LE = angle_RLE[:, None]
   return jnp.cos(angle_R1LE), jnp.sin(angle_R1LE)
 
 

@@ -6,7 +6,7 @@ those of batch.py.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,8 @@ from prod_jax.batch import Packed, Texts, Tokens
 PyTree = Any
 T = TypeVar("T", bound=Texts)
 
-POOLINGS = ("cls", "mean")
+Pooling = Literal["cls", "mean", "max", "mean_sqrt_len", "last"]
+POOLINGS = get_args(Pooling)
 
 
 def tokens_of(texts: Texts) -> Tokens:
@@ -64,9 +65,11 @@ def pool(
     hidden: of any layer, for `tokens_of(texts)`.
     texts: Tokens [..., L], of whose rows the text in segment 1 is taken, or
       Packed.
-    pooling: "cls" takes the text's first token; "mean" averages all its
-      tokens, [CLS] and [SEP] among them as in sentence-transformers, and is 0
-      for a row of padding.
+    pooling: "cls" takes the text's first token, "last" its last one; "mean"
+      averages all its tokens, [CLS] and [SEP] among them as in
+      sentence-transformers, and is 0 for a row of padding; "mean_sqrt_len" is
+      their sum over the root of their number; "max" is the largest number of
+      each coordinate.
   """
   if isinstance(texts, Packed):
     pooled_GRSD = _pool_packed(hidden, texts, pooling)
@@ -74,20 +77,53 @@ def pool(
   if pooling == "cls":
     return hidden[..., 0, :].astype(jnp.float32)
   where = (jnp.asarray(texts.segment) == 1)[..., None]
+  count = where.sum(axis=-2)
+  if pooling == "last":
+    last = jnp.maximum(count - 1, 0)[..., None]
+    return jnp.take_along_axis(hidden, last, axis=-2)[..., 0, :].astype(
+      jnp.float32
+    )
+  if pooling == "max":
+    return _largest(hidden, where)
   # Summed in float32: bfloat16 loses the later tokens of a long text.
   total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
-  return total / jnp.maximum(where.sum(axis=-2), 1)
+  return total / _divisor(count, pooling)
+
+
+def _largest(
+  hidden: Float[Array, "... L D"], where: Bool[Array, "... L 1"]
+) -> Float[Array, "... D"]:
+  """Of each coordinate the largest number of a text, 0 where it is padding."""
+  lowest = jnp.finfo(jnp.float32).min
+  masked = jnp.where(where, hidden.astype(jnp.float32), lowest)
+  return jnp.where(where.any(axis=-2), masked.max(axis=-2), 0.0)
+
+
+def _divisor(count: Int[Array, "... 1"], pooling: str) -> Array:
+  """What the sum over so many tokens is divided by."""
+  count = jnp.maximum(count, 1)
+  return jnp.sqrt(count) if pooling == "mean_sqrt_len" else count
 
 
 def _pool_packed(
   hidden_GRLD: Float[Array, "G R L D"], texts: Packed, pooling: str
 ) -> Float[Array, "G R S D"]:
   """One float32 vector for each place of each row."""
-  if pooling == "cls":
-    start_GRS = jnp.asarray(texts.start_GRS)
-    first = jnp.take_along_axis(hidden_GRLD, start_GRS[..., None], axis=2)
-    return first.astype(jnp.float32)
+  start_GRS, length_GRS = map(jnp.asarray, (texts.start_GRS, texts.length_GRS))
+  if pooling in ("cls", "last"):
+    # A place without a text, of length 0, takes any token.
+    last_GRS = jnp.maximum(start_GRS + length_GRS - 1, 0)
+    at_GRS = start_GRS if pooling == "cls" else last_GRS
+    taken = jnp.take_along_axis(hidden_GRLD, at_GRS[..., None], axis=2)
+    return taken.astype(jnp.float32)
   is_of_GRSL = _membership(texts)
+  if pooling == "max":
+    # One place of all rows after the other: memory is that of the states.
+    by_place = jax.lax.map(
+      lambda is_of_GRL: _largest(hidden_GRLD, is_of_GRL[..., None]),
+      jnp.moveaxis(is_of_GRSL, 2, 0),
+    )
+    return jnp.moveaxis(by_place, 0, 2)
   # A sum over chosen tokens is a product with zeros and ones: a matmul, where
   # a TPU would take the numbers of a segment sum one after the other.
   total_GRSD = jnp.einsum(
@@ -97,8 +133,7 @@ def _pool_packed(
     preferred_element_type=jnp.float32,
     precision="highest",
   )
-  count_GRS1 = jnp.asarray(texts.length_GRS)[..., None]
-  return total_GRSD / jnp.maximum(count_GRS1, 1)
+  return total_GRSD / _divisor(length_GRS[..., None], pooling)
 
 
 def _in_place(

@@ -76,7 +76,7 @@ class Attention(nn.Module):
     dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
     logits_RHLM = dot("RHLE,RHME->RHLM", q_RHLE, k_RHME)
     if bias_HLM is not None:
-      logits_RHLM = logits_RHLM + bias_HLM
+      logits_RHLM = logits_RHLM + bias_HLM[None]
     lowest = jnp.finfo(jnp.float32).min
     logits_RHLM = jnp.where(mask_R1LM, logits_RHLM, lowest)
     highest_RHL1 = logits_RHLM.max(axis=-1, keepdims=True)

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -40,7 +41,9 @@ class Tensors:
   """
 
   def __init__(
-    self, source: pathlib.Path, shards: Mapping[pathlib.Path, object]
+    self,
+    source: pathlib.Path,
+    shards: Mapping[pathlib.Path, safetensors.safe_open],
   ) -> None:
     self.source = source
     self.metadata: dict[str, str] = {}
@@ -119,36 +122,54 @@ def opened(path: Path) -> Iterator[Tensors]:
     yield Tensors(source, shards)
 
 
-def read_json(path: pathlib.Path) -> dict[str, object]:
+def read_json(path: pathlib.Path) -> dict[str, Any]:
   """A JSON object.
 
   Raises:
     WeightsError: it is something else.
   """
+  found = _json(path)
+  if not isinstance(found, dict):
+    raise WeightsError(f"{path} is no JSON object; fetch it again")
+  return found
+
+
+def read_json_list(path: pathlib.Path) -> list[dict[str, Any]]:
+  """A JSON list of objects.
+
+  Raises:
+    WeightsError: it is something else.
+  """
+  found = _json(path)
+  if not isinstance(found, list) or not all(isinstance(x, dict) for x in found):
+    raise WeightsError(f"{path} is no JSON list of objects; fetch it again")
+  return found
+
+
+def _json(path: pathlib.Path) -> Any:
+  if not path.is_file():
+    raise WeightsError(f"{path} is not there; fetch it again")
   _refuse_pointer(path)
   try:
-    found = json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"))
   except (ValueError, OSError) as error:
     raise WeightsError(
       f"{path} is no JSON ({error}); fetch it again"
     ) from error
-  if not isinstance(found, dict):
-    raise WeightsError(f"{path} is no JSON object; fetch it again")
-  return found
 
 
 def _shards(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
   placed = read_json(index).get("weight_map")
   if not isinstance(placed, dict) or not placed:
     raise WeightsError(f"{index} has no weight_map; fetch it again")
-  names = sorted(set(placed.values()))
+  names = {str(name) for name in placed.values()}
   for name in names:
     # A name could point anywhere: a folder is read, and nothing outside of it.
-    if not isinstance(name, str) or pathlib.PurePath(name).name != name:
+    if pathlib.PurePath(name).name != name:
       raise WeightsError(
         f"{index} names a shard {name!r}, not a file beside it; fetch it again"
       )
-  return tuple(_checked(index.parent / name) for name in names)
+  return tuple(_checked(index.parent / name) for name in sorted(names))
 
 
 def _checked(file: pathlib.Path) -> pathlib.Path:

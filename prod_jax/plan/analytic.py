@@ -49,7 +49,7 @@ def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
     rows = math.prod(leading)
     total += encoder(model.transformer, rows, length)
     if isinstance(model, CrossEncoder):
-      D, head = model.transformer.width, model.shape_of_head
+      D, head = model.transformer.width, model.head
       total += 2 * rows * D * (head.labels + (D if head.hidden else 0))
     if isinstance(model, LateInteraction):
       total += 2 * rows * length * model.transformer.width * model.projection
@@ -63,7 +63,7 @@ def scores(model: Encoder, queries: Any, passages: Any, in_batch: bool) -> int:
   (B, Lq), (_, N, Lp) = queries, passages
   pairs = B * N * (B if in_batch else 1)
   if isinstance(model, LateInteraction):
-    width = model.projection or model.transformer.width
+    width = model.width
     return 2 * pairs * Lq * Lp * width
   return 2 * pairs * model.transformer.width
 

@@ -24,7 +24,13 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
   anchors = [student] if stage.anchor == START else []
   teachers = [job.model_of("teacher")] if stage.teacher else []
   teacher = shapes_of(teachers[0]) if teachers else None
-  params, frozen = train.trees(stage, shapes_of(student), teacher, lambda x: x)
+  params, frozen = train.trees(
+    stage,
+    shapes_of(student),
+    teacher,
+    jax.eval_shape(lambda: train.beside(job)),
+    lambda x: x,
+  )
   step, first_state = train.step_of(job)
   state = jax.eval_shape(first_state, params)
   batch = batches.training(job)

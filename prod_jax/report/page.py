@@ -134,9 +134,13 @@ def _all_results(run: record.Run) -> Iterator[Tag]:
 
 def _result(row: Mapping[str, Any]) -> list[str | Tag]:
   recall = row.get("index_recall")
-  words = ("stage", "model_stage", "split", "index", "metric")
+  index = row["index"]
+  if row.get("width"):
+    index = f"{index}, {row['width']} coordinates"
   return [
-    *(str(row[key]) for key in words),
+    *(str(row[key]) for key in ("stage", "model_stage", "split")),
+    index,
+    row["metric"],
     f"{row['value']:.4f}" if record.is_number(row["value"]) else tables.ABSENT,
     f"{row['queries']:,}",
     tables.ABSENT if recall is None else f"{recall:.4f}",

@@ -45,7 +45,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """What one evaluate stage found out about one train stage.
+  """What one evaluate stage found out about a train stage or a model as it is.
 
   Attributes:
     stage: the evaluate stage.
@@ -66,7 +66,7 @@ class Run:
 
   Attributes:
     stages: by name, in the order in which they run.
-    measured: by train stage, all of the split in `split`.
+    measured: by train stage, or model as it is, all of the split in `split`.
     split: "test" where that was measured, else the first that was, else "".
     results: every row of results.json.
   """
@@ -85,10 +85,36 @@ class Run:
       if stage.kind == "train" and model in (None, stage.model):
         yield stage
 
+  @property
+  def as_they_are(self) -> list[str]:
+    """The models that were measured with their own weights."""
+    models = self.config.get("models") or {}
+    return [n for n in self.measured if n in models and n not in self.stages]
+
+  def measured_name(self, encode_stage: str) -> str:
+    """What an encode stage embeds with: a train stage, or a model as it is."""
+    trainer, stage = self.trainer(encode_stage), self.stages.get(encode_stage)
+    if trainer:
+      return trainer.name
+    return str(stage.settings.get("params", "")) if stage else ""
+
   def value(self, train_stage: str, metric: str) -> float | None:
     """A metric of a train stage; None where it was not measured."""
     found = self.measured.get(train_stage)
     return found.values.get(metric) if found else None
+
+  def cut(self, train_stage: str, metric: str) -> dict[int, float]:
+    """A metric of the first coordinates alone, by how many they are."""
+    found = self.measured.get(train_stage)
+    return {
+      row["width"]: row["value"]
+      for row in self.results
+      if found
+      and row["stage"] == found.stage
+      and row["metric"] == metric
+      and row.get("width")
+      and is_number(row["value"])
+    }
 
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
@@ -181,6 +207,8 @@ def _measured(
   found: dict[str, Measured] = {}
   for row in results:
     if row["index"] not in _QUOTED or row["split"] != split:
+      continue
+    if row.get("width"):
       continue
     if not is_number(row["value"]):
       continue

@@ -9,6 +9,7 @@ from prod_jax.report import record
 METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
 ABSENT = "-"
 NOT_RUN = "not run"
+AS_IT_IS = "as it is"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Row:
   """A train stage and what came of it.
 
   Attributes:
-    taught_by: "labels", or the train stage of its teacher.
+    taught_by: "labels", the train stage of its teacher, or `AS_IT_IS`.
     ran: False while the stage is pending.
     values: by metric name; those that were not measured are None.
     seconds: that training took; None while it is pending.
@@ -89,8 +90,19 @@ def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
 
 
 def rows_of(run: record.Run) -> list[Row]:
-  """A row for each train stage of a run that was read."""
-  return [
+  """A row for each model that was measured as it is, and each train stage."""
+  as_they_are = [
+    Row(
+      stage=name,
+      model=name,
+      taught_by=AS_IT_IS,
+      ran=True,
+      values={metric: run.value(name, metric) for metric in METRICS},
+      seconds=0.0,
+    )
+    for name in run.as_they_are
+  ]
+  return as_they_are + [
     Row(
       stage=stage.name,
       model=stage.model,
@@ -113,9 +125,10 @@ def scope(run: record.Run) -> str:
 
 
 def notes(run: record.Run) -> list[str]:
-  """The lines under a table: what was reranked, and the gap closed."""
+  """The lines under a table: reranked, cut vectors, and the gap closed."""
   reranked = [n for n, found in run.measured.items() if found.index == "rerank"]
-  return [_reranked(run, reranked)] * bool(reranked) + [gap_text(gap(run))]
+  said = [_reranked(run, reranked)] * bool(reranked)
+  return [*said, *_cut(run), gap_text(gap(run))]
 
 
 def gap(run: record.Run) -> Gap | None:
@@ -127,6 +140,10 @@ def gap(run: record.Run) -> Gap | None:
     if value is not None:
       own = stage.model == record.STUDENT
       (students if own else teachers).append((value, stage.name))
+  for name in run.as_they_are:
+    value = run.value(name, record.HEADLINE)
+    if value is not None:
+      (students if name == record.STUDENT else teachers).append((value, name))
   if not students or not teachers:
     return None
   return Gap(students[0], max(students, key=_first), max(teachers, key=_first))
@@ -162,15 +179,28 @@ def _reranked(run: record.Run, names: Sequence[str]) -> str:
   sources = set()
   for name in names:
     stage = run.stages.get(run.measured[name].stage)
-    source = run.trainer(stage.inputs.get("encoded", "")) if stage else None
-    if stage and source:
+    if stage and (source := run.measured_name(stage.inputs.get("encoded", ""))):
       depth = stage.settings.get("rerank_depth", "few")
-      sources.add(f"the first {depth} of {source.name}")
+      sources.add(f"the first {depth} of {source}")
   lists = " or ".join(sorted(sources)) or "another model's first"
   return (
     f"reranked: {', '.join(names)} ordered {lists}; their recall is that of "
     "these lists"
   )
+
+
+def _cut(run: record.Run) -> list[str]:
+  """A line for each train stage that was measured at several widths."""
+  lines = []
+  for name in run.measured:
+    values = run.cut(name, record.HEADLINE).items()
+    at = ", ".join(f"{number(value)} at {width}" for width, value in values)
+    whole = number(run.value(name, record.HEADLINE))
+    if at:
+      lines.append(
+        f"vectors cut: {name} has MRR@10 {whole} with all coordinates, {at}"
+      )
+  return lines
 
 
 def _markdown(run: record.Run) -> str:

@@ -76,6 +76,42 @@ class Shards:
     return slices[0] if len(slices) == 1 else np.concatenate(slices)
 
 
+class Cut:
+  """The first coordinates of the rows of a matrix, as a matrix.
+
+  Args:
+    vectors: [rows, D], as they are stored: an array or Shards.
+    width: how many coordinates are left.
+    keeps_length: what is left of a row is as long as all of it, so that a
+      cosine is one again, and a scale in the queries stays.
+  """
+
+  def __init__(
+    self, vectors: np.ndarray | Shards, width: int, *, keeps_length: bool
+  ):
+    self._vectors, self._keeps_length = vectors, keeps_length
+    self.shape = (len(vectors), width)
+    self.dtype = vectors.dtype
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    """Rows of a slice, or of an integer array of any shape."""
+    whole = self._vectors[rows]
+    left = np.ascontiguousarray(whole[..., : self.shape[1]])
+    if not self._keeps_length:
+      return left
+    had, has = (
+      np.linalg.norm(x, axis=-1, keepdims=True) for x in (whole, left)
+    )
+    return left * (had / np.maximum(has, np.finfo(had.dtype).tiny))
+
+  def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    del copy
+    return self[:].astype(dtype or self.dtype, copy=False)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def embed_texts(model: DualEncoder, params: Any, texts: Texts, tower: Tower):
   """Embeddings [n, D] of texts [n, L], or [1, n, D] of Packed ones."""
@@ -100,7 +136,7 @@ def embedder(
       lambda params, texts: embed_texts(model, params, texts, tower),
       layout.single(texts, longest, frozen.special),
       longest,
-      model.transformer.width,
+      model.width,
     )
 
   return embed

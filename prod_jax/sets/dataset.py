@@ -10,14 +10,14 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from prod_jax import config
-from prod_jax.sets import download, sizes
+from prod_jax import config, progress, storage
+from prod_jax.sets import copies, download, sizes
 from prod_jax.sets.datasets import (
   beir,
   folder,
@@ -25,6 +25,7 @@ from prod_jax.sets.datasets import (
   msmarco_document,
   msmarco_passage,
   nq,
+  own,
   published,
   pydocs,
 )
@@ -54,6 +55,8 @@ class Dataset:
     negatives: by split, opens the negatives that came with the set, in rows of
       the whole collection, and gives the rows that the queries have in the
       whole split.
+    judged: the same of passages that were judged and found irrelevant.
+    folder: where keys of the texts are kept, for the next run; None keeps none.
   """
 
   name: str
@@ -64,6 +67,32 @@ class Dataset:
   negatives: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
     dataclasses.field(default_factory=dict)
   )
+  judged: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
+    dataclasses.field(default_factory=dict)
+  )
+  folder: pathlib.Path | None = None
+
+  @functools.cached_property
+  def keys(self) -> copies.Keys:
+    """Keys of the passages' texts, for which all are read once."""
+    path = self.folder and self.folder / f"keys-{self.passages.fingerprint}.npy"
+    if path and path.exists():
+      return copies.Keys(*np.load(path, mmap_mode="r", allow_pickle=False))
+    shown = progress.shown(
+      self.passages, "keys of texts", "passages", len(self.passages)
+    )
+    keys = copies.keys_of(shown, len(self.passages))
+    if path:
+      with (
+        storage.whole_file(path, concurrent=True) as part,
+        open(part, "wb") as file,
+      ):
+        np.save(file, np.stack(keys), allow_pickle=False)
+    return keys
+
+  def copies_of(self, split: str) -> copies.Copies:
+    """Passages with the text of a labelled one, which are no negatives."""
+    return copies.copies_of(self.keys.text, self.positive_rows(split))
 
   def positive_rows(self, split: str) -> list[tuple[int, ...]]:
     """Rows of the labelled positives of each query of a split."""
@@ -91,7 +120,13 @@ class Dataset:
     return answers
 
   def negative_rows(
-    self, split: str, most: int = 0, seed: int = 0
+    self,
+    split: str,
+    most: int = 0,
+    seed: int = 0,
+    *,
+    judged: bool = False,
+    copies: Sequence[Sequence[int]] | None = None,
   ) -> np.ndarray:
     """Rows of the negatives that came with the set; written at first use.
 
@@ -99,6 +134,8 @@ class Dataset:
       split: of the queries.
       most: above 0, a random choice of so many a query, by seed and query.
       seed: of that choice.
+      judged: takes passages that were judged and found irrelevant, too.
+      copies: rows of each query that are no negatives either.
 
     Returns:
       int32 [Q, C], no labelled positives among them, -1 padded.
@@ -106,27 +143,37 @@ class Dataset:
     Raises:
       DataError: there are none.
     """
-    if split not in self.negatives:
-      known = ", ".join(self.negatives) or "none of its splits"
-      raise DataError(
-        f"{self.name} comes without negatives for split {split!r}; it has some "
-        f"for {known}. Mine them instead"
-      )
-    found, numbers = self.negatives[split]()
+    of, numbers = self.own_negatives(split, judged=judged)
+    none = self.positive_rows(split)
+    if copies is not None:
+      none = [(*a, *b) for a, b in zip(none, copies, strict=True)]
+    lists = map(of, range(len(numbers)))
+    return choose(lists, none, numbers, most=most, seed=seed)
+
+  def own_negatives(
+    self, split: str, *, judged: bool = False
+  ) -> tuple[Callable[[int], np.ndarray], Sequence[int]]:
+    """What came with a split: the rows of a query, and the queries' numbers.
+
+    Raises:
+      DataError: there are none.
+    """
+    tables = [self.negatives, self.judged] if judged else [self.negatives]
+    if not any(split in table for table in tables):
+      raise DataError(no_negatives(self.name, split, self.negatives))
+    opened = [table[split]() for table in tables if split in table]
+    numbers = opened[0][1]
     whole = self.passages.rows
 
-    def lists() -> Iterator[np.ndarray]:
-      for number in numbers:
-        rows = found.of(number)
-        if isinstance(whole, np.ndarray):  # in a smaller haystack
-          at = np.searchsorted(whole, rows)
-          at = at[whole[np.minimum(at, len(whole) - 1)] == rows]
-          rows = at
-        yield rows
+    def of(query: int) -> np.ndarray:
+      number = numbers[query]
+      rows = np.concatenate([found.of(number) for found, _ in opened])
+      if isinstance(whole, np.ndarray):  # in a smaller haystack
+        at = np.searchsorted(whole, rows)
+        rows = at[whole[np.minimum(at, len(whole) - 1)] == rows]
+      return rows[np.sort(np.unique(rows, return_index=True)[1])]
 
-    return choose(
-      lists(), self.positive_rows(split), numbers, most=most, seed=seed
-    )
+    return of, numbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -182,13 +229,9 @@ class Located:
       passages=passages,
       queries=queries,
       row_of=row_of,
-      negatives={
-        split: functools.partial(
-          _open_negatives, reader, builders, split, numbers[split]
-        )
-        for split, reader in source.negatives.items()
-        if split in numbers
-      },
+      negatives=_readers(source.negatives, builders, numbers),
+      judged=_readers(source.judged, builders, numbers),
+      folder=pathlib.Path(builders["passages"].data_dir),
     )
     size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
     if not limits and not self.data.max_passages:
@@ -217,6 +260,17 @@ def locate(
   return Located(data, data_dir, _source(data, downloads))
 
 
+def no_negatives(name: str, split: str, known: Collection[str]) -> str:
+  """Says that a split has no negatives of its own, and what can be done."""
+  some = ", ".join(known) or "none of its splits"
+  return (
+    f"{name} comes without negatives for split {split!r}; it has some for "
+    f"{some}. Put a file {own.name_of(split)} into data.path, a query id and a "
+    "passage id on a line, take lists from a file by a stage of kind imported, "
+    "or mine them"
+  )
+
+
 def _log(name: str, size: sizes.Size, took: float) -> None:
   queries = ", ".join(f"{split} {n}" for split, n in size.queries.items())
   logging.info(
@@ -229,6 +283,13 @@ def _log(name: str, size: sizes.Size, took: float) -> None:
 
 
 def _source(
+  data: config.Data, downloads: download.Downloads
+) -> published.Source:
+  found = _published(data, downloads)
+  return own.with_negatives(found, data, SPLITS)
+
+
+def _published(
   data: config.Data, downloads: download.Downloads
 ) -> published.Source:
   name, path, on_error = data.name, data.path, data.on_error
@@ -273,6 +334,18 @@ def _read_queries(
     queries[split] = [_query(record) for record in stream(source, rows)]
     numbers[split] = rows
   return queries, numbers
+
+
+def _readers(
+  found: Mapping[str, Callable[[], Found]],
+  builders: Mapping[Any, Any],
+  numbers: Mapping[str, Sequence[int]],
+) -> dict[str, Callable[[], tuple[Negatives, Sequence[int]]]]:
+  return {
+    split: functools.partial(_open_negatives, reader, builders, split, rows)
+    for split, rows in numbers.items()
+    if (reader := found.get(split)) is not None
+  }
 
 
 def _open_negatives(

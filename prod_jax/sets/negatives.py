@@ -68,6 +68,9 @@ class PairFile:
     source: of the file.
     width: columns, divided by white space.
     query, passage: number of the column of each, from 0.
+    more: there may be other columns behind these.
+    grade: number of the column of a grade, of which only 0 and below are
+      taken; what has no number there is a header. None takes all.
     on_error: what to do with another line, or with an unknown passage. Lines
       of unknown queries are passed over: the set may hold unlabelled ones.
   """
@@ -77,6 +80,8 @@ class PairFile:
   query: int
   passage: int
   on_error: lines.OnError = "raise"
+  more: bool = False
+  grade: int | None = None
 
   def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
     """Reads them in parallel."""
@@ -172,13 +177,23 @@ def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:
   unsorted.unlink()
 
 
+def _is_irrelevant(grade: str) -> bool:
+  number = grade.removeprefix("-")
+  return number.isdecimal() and (int(number) == 0 or number != grade)
+
+
 def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:
   faults = lines.Faults(file.source, file.on_error)
   numbers, fields = [], []
   for number, line in lines.read_block(block, faults):
     columns = line.split()
-    if len(columns) != file.width:
-      faults.columns(number, len(columns), f"{file.width}")
+    if not (
+      len(columns) == file.width or (file.more and columns[file.width :])
+    ):
+      wanted = f"{file.width} or more" if file.more else f"{file.width}"
+      faults.columns(number, len(columns), wanted)
+      continue
+    if file.grade is not None and not _is_irrelevant(columns[file.grade]):
       continue
     numbers.append(number)
     fields.append((columns[file.query], columns[file.passage]))

@@ -4,13 +4,16 @@ run        what all stages share, and the job of one
 sources    what a stage reads of earlier ones: one row a role
 examples   what the batches of a train stage are made of
 encoders   the shape of a model: of its weights, or as the config says
+folders    where the weights of a model are, and what is said beside them
 tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
+widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
 train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings
 mine       candidate lists, retrieved
 provided   candidate lists that came with the data set
+imported   lists and scores from a file of the user's
 score      a teacher's scores of lists
 divide     the queries that a teacher gets right and a student wrong
 compare    a pairwise teacher's preferences within lists
@@ -50,6 +53,7 @@ KINDS = {
   "encode": "prod_jax.stages.encode",
   "mine": "prod_jax.stages.mine",
   "provided": "prod_jax.stages.provided",
+  "imported": "prod_jax.stages.imported",
   "score": "prod_jax.stages.score",
   "divide": "prod_jax.stages.divide",
   "compare": "prod_jax.stages.compare",
@@ -75,14 +79,22 @@ def job_of(run: Run, name: str) -> Job[Any]:
   stages = run.config.stages
   # The order of the config is that of the run: no cycle can be written.
   before = list(stages)[: list(stages).index(name)]
-  read = sources.reads(stages[name])
+  read = sources.reads(stages[name], stages, run.config.models)
   for role, source in read.items():
     if source not in before:
       raise strict.ConfigError(
         f"config.stages.{name}.{role} is {source!r}, which is no stage before "
         f"it; those are: {', '.join(before) or 'none'}"
+        f"{_or_models(run, name, role)}"
       )
   inputs = {role: run.folder(source) for role, source in read.items()}
   job = Job(run, name, stages[name], inputs, run.folder(name))
   sources.check_kinds(job)
   return job
+
+
+def _or_models(run: Run, name: str, role: str) -> str:
+  """The models that a role may name too."""
+  if sources.MODEL not in sources.ROLES[run.stage(name).kind][role]:
+    return ""
+  return f"; or a model with weights: {', '.join(run.config.models)}"

@@ -26,7 +26,8 @@ def check(job: Job[kinds.Divide]) -> None:
   only some of it.
   """
   job.check_scored("scores")
-  if job.source("candidates").negatives:
+  lists = job.source("candidates")
+  if isinstance(lists, kinds.Mine) and lists.negatives:
     raise strict.ConfigError(
       f"{job.where}.candidates is {job.stage.candidates!r}; it takes the "
       "whole lists of a mine stage, with negatives=0"

@@ -44,7 +44,7 @@ def run(job: Job[kinds.Encode]) -> dict[str, Any]:
     _encode_queries(job, split, embed, len(store))
   return {
     "passages": len(tokens.passages),
-    "width": frozen.model.transformer.width,
+    "width": frozen.model.width,
     **{f"{split}_queries": len(tokens.queries[split]) for split in splits},
   }
 

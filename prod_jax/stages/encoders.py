@@ -4,11 +4,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from prod_jax import config, model_kinds, packaged, strict
+from prod_jax import config, model_kinds, strict
 from prod_jax.batches import rows
-from prod_jax.models import hf, weights
+from prod_jax.models import hf
 from prod_jax.models.families import FAMILIES
 from prod_jax.models.transformer import TransformerConfig
+from prod_jax.stages import folders
 
 
 def shape_of(
@@ -30,8 +31,8 @@ def shape_of(
       are too short for what the model reads.
   """
   longest = _longest(model, data)
-  if model.weights:
-    folder = weights_folder(model, f"{where}.weights")
+  folder = folders.settled(where, model).encoder
+  if folder:
     source, transformer = str(folder), _agreed(where, model, folder)
   else:
     source = where
@@ -82,30 +83,6 @@ def _check_row_length(
       f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
       "0 to have it chosen"
     )
-
-
-def weights_folder(
-  model: model_kinds.Model, where: str = "weights"
-) -> pathlib.Path:
-  """Where the weights of a model with weights are.
-
-  Raises:
-    ConfigError: they are not there; `where` is the key.
-  """
-  if model.weights == "packaged":
-    return packaged.model_folder()
-  folder = pathlib.Path(model.weights)
-  if not (folder / hf.CONFIG).is_file():
-    raise strict.ConfigError(
-      f"{where} is {model.weights!r}, and there is no {hf.CONFIG} in it; it "
-      f"takes a folder with {hf.CONFIG} and {hf.WEIGHTS}, and the docstring of "
-      "a config that names one says how to make it"
-    )
-  try:
-    weights.files(folder)
-  except weights.WeightsError as error:
-    raise strict.ConfigError(f"{where}: {error}") from error
-  return folder
 
 
 def _longest(model: model_kinds.Model, data: config.Data) -> int:

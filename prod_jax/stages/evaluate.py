@@ -1,7 +1,7 @@
 """Stage kind `evaluate`: retrieve for held-out queries and measure.
 
-Leaves a TREC run for each kind of index, `run.trec` being the exact one (or
-the reranked one), and rows for `results.json` in its summary.
+Leaves a TREC run for each kind of index and each width, `run.trec` being the
+exact one (or the reranked one), and rows for `results.json` in its summary.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from prod_jax import kinds, metrics, strict
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.sets import answers
+from prod_jax.stages import widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -32,6 +33,13 @@ def check(job: Job[kinds.Evaluate]) -> None:
   job.check_encoded(stage.split)
   if stage.rerank:
     job.check_trains("rerank", ("cross", "late"))
+    if stage.widths:
+      raise strict.ConfigError(
+        f"{job.where}.widths cuts the vectors of `encoded`, and rerank "
+        "measures another model; leave one of them out"
+      )
+  if stage.widths:
+    widths.check(job, widths.encoder_of(job, "encoded"))
   try:
     if stage.relevance == "answers":
       answers.check_metrics(stage.metrics)
@@ -65,7 +73,22 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
       ids_QK, scores_QK = index.search(query_QD, stage.depth)
       recall = search.recall_against(exact_QK, ids_QK)
       report.add(index.kind, ids_QK, scores_QK, recall)
+  for width in stage.widths:
+    cut_QW, cut = _cut(job, query_QD, width), _cut(job, vectors, width)
+    ids_QK, scores_QK = search.open_index(EXACT, cut).search(
+      cut_QW[:], stage.depth
+    )
+    recall = search.recall_against(exact_QK, ids_QK)
+    report.add(EXACT, ids_QK, scores_QK, recall, width=width)
   return report.summary()
+
+
+def _cut(
+  job: Job[kinds.Evaluate], vectors: np.ndarray | encode.Shards, width: int
+) -> encode.Cut:
+  """The first coordinates of the vectors of `encoded`."""
+  cosine = widths.encoder_of(job, "encoded").similarity == "cosine"
+  return encode.Cut(vectors, width, keeps_length=cosine)
 
 
 def _rerank(
@@ -103,9 +126,11 @@ class _Reporter:
     ids_QK: np.ndarray,
     scores_QK: np.ndarray,
     index_recall: float | None,
+    width: int | None = None,
   ) -> None:
-    """Writes the run of one index and measures it."""
-    file = "run.trec" if index in (EXACT, RERANK) else f"run.{index}.trec"
+    """Writes the run of one index, or of cut vectors, and measures it."""
+    of = f"width-{width}" if width else index
+    file = "run.trec" if of in (EXACT, RERANK) else f"run.{of}.trec"
     passages = self._job.run.dataset.passages
     runs.write_run(
       self._job.folder / file,
@@ -137,19 +162,22 @@ class _Reporter:
           "queries": len(by_query),
           "index": index,
           "index_recall": index_recall,
+          "width": width,
         }
       )
     logging.info(
       "%s: %s, %s",
       self._job.name,
-      index,
+      of,
       ", ".join(f"{m} {metrics.mean(v):.4f}" for m, v in values.items()),
     )
 
   def summary(self) -> dict[str, Any]:
     """The rows, and the figures of the first index as plain entries."""
     first = self._rows[0]["index"]
-    figures: Sequence[dict] = [r for r in self._rows if r["index"] == first]
+    figures: Sequence[dict] = [
+      r for r in self._rows if r["index"] == first and not r["width"]
+    ]
     return {
       **{row["metric"]: round(row["value"], 4) for row in figures},
       "results": self._rows,

@@ -16,10 +16,12 @@ from prod_jax.batches.packing import Grouping
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
-from prod_jax.stages import sources
+from prod_jax.stages import sources, widths
 from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
+
+_OF_LISTS = kinds.Score | kinds.Imported  # whose scores are of lists
 
 
 def check(job: TrainJob) -> None:
@@ -34,7 +36,7 @@ def check(job: TrainJob) -> None:
     )
   if stage.joint and not stage.teacher:
     raise strict.ConfigError(f"{where}.joint needs a teacher in the step")
-  scored = isinstance(stages.get(stage.scores), kinds.Score)
+  scored = isinstance(stages.get(stage.scores), _OF_LISTS)
   if stage.second and scored:
     raise strict.ConfigError(
       f"{where}.second goes with a dual-encoder teacher; set scores to an "
@@ -45,7 +47,7 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
     )
   if stage.sampling == "simans" and isinstance(
-    stages.get(stage.candidates), kinds.Provided
+    _made(job, stage.candidates), kinds.Provided
   ):
     raise strict.ConfigError(
       f"{where}.sampling='simans' draws by the retriever's scores, and lists "
@@ -62,6 +64,14 @@ def check(job: TrainJob) -> None:
     )
 
 
+def _made(job: TrainJob, name: str) -> kinds.Stage | None:
+  """The stage that made some lists, where another one has scored them."""
+  found = job.run.config.stages.get(name)
+  if isinstance(found, kinds.Imported) and found.candidates:
+    return _made(job, found.candidates)
+  return found
+
+
 def offered(job: TrainJob) -> Sources:
   """What the stage offers its method."""
   stage, sampling = job.stage, sampling_of(job)
@@ -76,8 +86,10 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    scored = isinstance(job.source("scores"), kinds.Score)
-    return offered._replace(teacher="scores" if scored else "embeddings")
+    if isinstance(job.source("scores"), _OF_LISTS):
+      return offered._replace(teacher="scores")
+    width = widths.encoder_of(job, "scores").width
+    return offered._replace(teacher="embeddings", width=width)
   return offered
 
 
@@ -115,6 +127,7 @@ def examples(job: TrainJob) -> Examples:
     data=run.config.data,
     negatives=job.stage.negatives,
     sampling=sampling_of(job),
+    copies=_copies(job, len(positives)),
     cluster_Q=_clusters(job, rows),
     teacher=teacher,
     **of_model,
@@ -156,7 +169,7 @@ def _model_kinds(job: TrainJob) -> set[str]:
   """Of the models that read the batch."""
   names = [job.stage.model]
   if job.stage.teacher:
-    names.append(job.source("teacher").model)
+    names.append(job.model_name("teacher"))
   return {job.run.config.models[name].kind for name in names}
 
 
@@ -190,13 +203,24 @@ def _read_by(model_kinds: set[str]) -> dict[str, Any]:
 
 def _check_dark(job: TrainJob) -> None:
   """Raises ConfigError where dark examples are of other tokens."""
-  made_by = job.run.stage(job.source("dark").params).model
+  made_by = job.run.model_name(job.source("dark").params)
   if not job.run.reads_alike(job.stage.model, made_by, ("passage",)):
     raise strict.ConfigError(
       f"{job.where}.dark: {job.stage.dark} makes token ids of model {made_by}, "
       f"and {job.stage.model} has another tokenizer, or another prompt for "
       "passages; set dark to a stage whose model reads as it does"
     )
+
+
+def _copies(job: TrainJob, queries: int) -> list[tuple[int, ...]]:
+  """What is not to be drawn from the whole collection, where it is drawn."""
+  if job.stage.candidates or not job.stage.negatives:
+    return []
+  run = job.run
+  found = run.processes.first_then_others(
+    lambda: run.dataset.copies_of("train")
+  )
+  return found.by_query(queries)
 
 
 def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:

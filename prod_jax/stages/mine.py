@@ -1,11 +1,13 @@
 """Stage kind `mine`: candidate lists for the labelled queries of a split.
 
-Leaves `candidates/` as `batches.lists.Candidates` describes it.
+Leaves `candidates/` as `batches.lists.Candidates` describes it. A passage that
+says what a labelled one says is no candidate: its place stays empty.
 """
 
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from prod_jax import kinds
 from prod_jax.batches.lists import (
@@ -14,6 +16,7 @@ from prod_jax.batches.lists import (
   keep_negatives,
   relabel,
   save_lists,
+  without,
 )
 from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
@@ -45,6 +48,9 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   rows = rows[: stage.limit or None]
   # Of all queries: lists of every block are to have the same width.
   most = max(len(positives[row]) for row in rows)
+  copies = job.run.processes.first_then_others(
+    lambda: job.run.dataset.copies_of(stage.split)
+  ).by_query(len(positives))
   index = search.open_index(stage.index, vectors)
 
   def work(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -57,14 +63,22 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     missed_QM = _missed(labelled_QM, ids_QK)
     missed = missed_QM, _scores(q_QD, vectors, missed_QM)
     lists = _lists(query, labelled_QM, (ids_QK, scores_QK), missed)
+    lists, copied_Q = without(lists, [copies[row] for row in query])
     if stage.relevance == "answers":
       lists = _with_answers(job, lists, labelled_QM)
-    return _trimmed(stage, lists, most)._asdict()
+    return {**_trimmed(stage, lists, most)._asdict(), "copies": copied_Q}
 
-  made = job.in_blocks(len(rows), Candidates._fields, work)
+  made = job.in_blocks(len(rows), (*Candidates._fields, "copies"), work)
   if made is None:
     return {}
-  mined = Candidates(*made)
+  *fields, copied_Q = made
+  mined, copied = Candidates(*fields), int(copied_Q.sum())
+  if copied:
+    logging.info(
+      "%s: left out %d passages with the text of a labelled one",
+      job.name,
+      copied,
+    )
   save_lists(mined, job.folder / "candidates")
   ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
@@ -75,6 +89,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     "found": round(float((ranks >= 0).mean()), 4),
     "first": round(float((ranks == 0).mean()), 4),
     "negatives_a_query": round(float(negatives.mean()), 2),
+    "copies": copied,
   }
 
 

@@ -2,9 +2,11 @@
 
 Leaves `candidates/` as `batches.lists.Candidates` describes it: the set's own
 negatives in its order, then the labelled positives. Nothing was retrieved, so
-none of them has a rank or a score.
+none of them has a rank or a score. A passage that says what a labelled one says
+is no negative.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,18 @@ from absl import logging
 from prod_jax import kinds, strict
 from prod_jax.batches.lists import Candidates, save_lists
 from prod_jax.ragged import padded_rows
+from prod_jax.sets.datasets import own
 from prod_jax.stages.run import Job
 
 
 def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
-  return {"dataset": job.run.located.fingerprint, "seed": job.seed}
+  located = job.run.located
+  return {
+    "dataset": located.fingerprint,
+    "seed": job.seed,
+    "negatives": own.fingerprint(located.data.path, job.stage.split),
+  }
 
 
 def check(job: Job[kinds.Provided]) -> None:
@@ -40,10 +48,15 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
   # all processes make together, the data set, they have opened before.
   if not job.run.processes.first:
     return {}
-  stage = job.stage
-  positives = job.run.dataset.positive_rows(stage.split)
-  negatives_QC = job.run.dataset.negative_rows(
-    stage.split, most=stage.negatives, seed=job.seed
+  stage, dataset = job.stage, job.run.dataset
+  positives = dataset.positive_rows(stage.split)
+  copies = dataset.copies_of(stage.split).by_query(len(positives))
+  negatives_QC = dataset.negative_rows(
+    stage.split,
+    most=stage.negatives,
+    seed=job.seed,
+    judged=stage.grade_0,
+    copies=copies,
   )
   labelled = np.array([bool(rows) for rows in positives])
   queries = np.flatnonzero(labelled & (negatives_QC >= 0).any(axis=1))
@@ -59,12 +72,33 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
   left_out = int(labelled.sum()) - len(queries)
   if left_out:
     logging.info("%s: %d queries have no negatives", job.name, left_out)
+  copied = _count_copies(job, copies)
+  if copied:
+    logging.info(
+      "%s: left out %d negatives with the text of a labelled passage",
+      job.name,
+      copied,
+    )
   count_Q = (~lists.label & (lists.ids >= 0)).sum(axis=1)
   return {
     "queries": len(queries),
     "left_out": left_out,
+    "copies": copied,
     "negatives_a_query": round(float(count_Q.mean()), 2),
   }
+
+
+def _count_copies(
+  job: Job[kinds.Provided], copies: Sequence[Sequence[int]]
+) -> int:
+  """How many of the set's negatives say what a labelled passage says."""
+  stage = job.stage
+  of, _ = job.run.dataset.own_negatives(stage.split, judged=stage.grade_0)
+  return sum(
+    int(np.isin(rows, of(query)).sum())
+    for query, rows in enumerate(copies)
+    if rows
+  )
 
 
 def _lists(

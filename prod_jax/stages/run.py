@@ -17,12 +17,16 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf, weights
+from prod_jax.models import (
+  Encoder,
+  build,
+  hf,
+)
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.sets import dataset as datasets
-from prod_jax.stages import encoders
+from prod_jax.stages import encoders, folders
 from prod_jax.stages import tokenizer as tokenizers
 
 PARAMS = "params.safetensors"
@@ -125,20 +129,8 @@ class Run:
     return self._tokens[key]
 
   def mask_id(self, model: str) -> int:
-    """The id of [MASK].
-
-    Raises:
-      ConfigError: the model's tokenizer has none.
-    """
-    mask = self.tokenizer_of(model).special.mask
-    if mask is None:
-      key, source = tokenizers.source_of(self.config, model)
-      raise strict.ConfigError(
-        f"{key}: the tokenizer of {source} has no mask token, and model "
-        f"{model} or what is made with it needs one; name its mask_token in "
-        "tokenizer_config.json"
-      )
-    return mask
+    """The id of [MASK]; ConfigError where the model's tokenizer has none."""
+    return tokenizers.mask_id(self.config, model, self.tokenizer_of(model))
 
   def reads_alike(
     self, model: str, other: str, texts: Sequence[str] = ("query", "passage")
@@ -174,7 +166,7 @@ class Run:
 
   def _prompts(self, model: str) -> dict[str, str]:
     """What stands in front of the texts of a model, where anything does."""
-    section = self.model_config(model) if model else None
+    section = self.settled(model).model if model else None
     if not isinstance(section, model_kinds.Dual | model_kinds.Late):
       return {}
     return {text: prompt for text, prompt in section.prompts.items() if prompt}
@@ -196,28 +188,48 @@ class Run:
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
-    model = self.model_config(name)
+    where, settled = f"config.models.{name}", self.settled(name)
     transformer = encoders.shape_of(
-      f"config.models.{name}",
-      model,
+      where,
+      self.model_config(name),
       self.config.data,
       lambda: self.tokenizer_of(name).vocab_size,
     )
-    return build.encoder_of(model, transformer, lambda: self.mask_id(name))
+    dense = settled.described.dense if settled.described else ()
+    return build.encoder_of(
+      settled.model,
+      transformer,
+      lambda: self.mask_id(name),
+      tuple(layer for layer, _ in dense),
+      settled.head,
+    )
+
+  def settled(self, name: str) -> folders.Settled:
+    """A model, with what its folder of weights says of it filled in."""
+    return folders.settled(f"config.models.{name}", self.model_config(name))
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
-    A loaded encoder fills every tower; heads and projections are drawn.
+    A loaded encoder fills every tower; a head or projection that the folder
+    has not is drawn.
     """
-    model, encoder = self.model_config(name), self.model(name)
-    key = jax.random.key(seed)
-    if not model.weights:
-      return encoder.init(key)
-    folder = encoders.weights_folder(model)
-    tower = hf.load(folder, encoder.transformer, layers=model.layers or None)
-    logging.info("model %s: weights of %s", name, folder)
-    return build.init_around(encoder, tower, key)
+    settled, encoder = self.settled(name), self.model(name)
+    if settled.encoder is None:
+      return encoder.init(jax.random.key(seed))
+    if long := folders.too_long(settled.described, self.config.data):
+      logging.warning("model %s: %s", name, long)
+    tower, loaded = folders.load(settled, encoder)
+    params = build.init_around(encoder, tower, loaded, jax.random.key(seed))
+    drawn = sorted(params.keys() - loaded.keys() - build.TOWERS)
+    logging.info(
+      "model %s: weights of %s%s%s",
+      name,
+      settled.encoder,
+      f" with its {' and '.join(loaded)}" if loaded else "",
+      f"; it has no {' and '.join(drawn)}, which is drawn" if drawn else "",
+    )
+    return params
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
@@ -226,9 +238,7 @@ class Run:
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
     model = self.model_config(name)
-    files: tuple[pathlib.Path, ...] = ()
-    if model.weights:
-      files = weights.files(encoders.weights_folder(model))
+    files = folders.files(model) if model.weights else ()
     return {
       "model": strict.plain(model),
       "weights": " ".join(map(packaged.sha256, files)),
@@ -246,6 +256,11 @@ class Run:
         if k not in _IN_FINGERPRINTS
       },
     }
+
+  def model_name(self, name: str) -> str:
+    """The model of a name: a train stage's, or the one so called."""
+    stages = self.config.stages
+    return self.stage(name).model if name in stages else name
 
   def model_config(self, name: str) -> model_kinds.Model:
     """What the config says of a model.
@@ -293,22 +308,29 @@ class Job(Generic[S]):
     return self.run.stage(getattr(self.stage, role))
 
   def model_name(self, role: str) -> str:
-    """The name of the model that the train stage in a role trains."""
-    return self.source(role).model
+    """The model in a role: the one that a stage trains, or itself."""
+    return self.run.model_name(getattr(self.stage, role))
 
   def model_of(self, role: str) -> Encoder:
-    """The encoder that the train stage in a role trains."""
+    """The encoder of that model."""
     return self.run.model(self.model_name(role))
+
+  def params_of(self, role: str) -> Any:
+    """Its weights: those that the stage left, or its own."""
+    if role in self.inputs:
+      return self.run.trained_params(self.inputs[role])
+    # Nothing is drawn: `sources.check_own` has seen that all is there.
+    return self.run.first_params(self.model_name(role), seed=0)
 
   def tokens_of(self, role: str) -> tokens.TokenisedDataset:
     """Passages and queries as that model reads them."""
     return self.run.tokens_of(self.model_name(role))
 
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
-    """The same with its trained weights, on each device of this process."""
+    """The same with its weights, on each device of this process."""
     return FrozenModel(
       model=self.model_of(role),
-      copies=sharding.copies(self.run.trained_params(self.inputs[role])),
+      copies=sharding.copies(self.params_of(role)),
       special=self.run.tokenizer_of(self.model_name(role)).special,
       data=self.run.config.data,
       batch_tokens=self.stage.batch_tokens,
@@ -343,11 +365,12 @@ class Job(Generic[S]):
     return blocks.gather(paths, names, processes) if processes.first else None
 
   def check_trains(self, role: str, allowed: Sequence[str]) -> None:
-    """Raises ConfigError unless the model trained there is of these kinds."""
-    kind = self.run.model_config(self.source(role).model).kind
+    """Raises ConfigError unless the model in a role is of these kinds."""
+    kind = self.run.model_config(self.model_name(role)).kind
     if kind not in allowed:
+      means = "which trains" if role in self.inputs else "which is"
       raise strict.ConfigError(
-        f"{self.where}.{role} is {getattr(self.stage, role)!r}, which trains a "
+        f"{self.where}.{role} is {getattr(self.stage, role)!r}, {means} a "
         f"model of kind {kind}; it takes one of kind {' or '.join(allowed)}"
       )
 
@@ -364,10 +387,14 @@ class Job(Generic[S]):
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""
-    stage = self.stage
-    scored, candidates = self.source(role).candidates, stage.candidates
-    if scored != candidates:
+    stage, source = self.stage, self.source(role)
+    name, candidates = getattr(stage, role), stage.candidates
+    scored = [source.candidates] if source.candidates else []
+    if isinstance(source, kinds.Imported):
+      # Its lists are those that it has scored, less what has no score.
+      scored = [name] if source.missing == "drop" else [name, *scored]
+    if candidates not in scored:
       raise strict.ConfigError(
-        f"{self.where}.candidates is {candidates!r}, but "
-        f"{getattr(stage, role)} scored the lists of {scored!r}"
+        f"{self.where}.candidates is {candidates!r}, but {name} scored the "
+        f"lists of {' or '.join(map(repr, scored))}"
       )

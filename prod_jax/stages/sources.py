@@ -6,7 +6,7 @@ what that stage has made, how a batch comes to hold it: `load` reads it in a
 run, and `shape` stands in for it in a plan, which has no data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ from prod_jax.batch import Batch
 from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.retrieval import encode
+from prod_jax.stages import folders
 from prod_jax.stages.run import Job
 
 START = "start"  # the anchor that is a frozen copy of the first parameters
+MODEL = "model"  # in place of a kind of stage: a model with its own weights
 
 
 class Extent(NamedTuple):
@@ -89,8 +91,7 @@ def _shape_embeddings(
   job: Job[kinds.Train], role: str, extent: Extent
 ) -> Embeddings:
   encoded = job.source(role)
-  model = job.run.model(job.run.stage(encoded.params).model)
-  width = model.transformer.width
+  width = job.run.model(job.run.model_name(encoded.params)).width
   return Embeddings(
     query=np.zeros((extent.queries, width), np.float32),
     passage=np.zeros((extent.passages, width), np.float32),
@@ -125,58 +126,122 @@ def _read(path: Any) -> np.ndarray:
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
+_ANY_LISTS = {"mine": None, "provided": None, "imported": None}
+_ANY_SCORES = {"score": None, "imported": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
 # where that is nothing, or parameters or rows that the stage reads by itself.
+# Where MODEL is a kind, the role may name a model of the config instead.
 ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "train": {
     "init": {"train": None},
-    "candidates": {"mine": _LISTS, "provided": _LISTS},
+    "candidates": {"mine": _LISTS, "provided": _LISTS, "imported": _LISTS},
     "queries": {"divide": None},
-    "teacher": {"train": None},
+    "teacher": {"train": None, MODEL: None},
     "scores": {
       "score": _SCORES,
+      "imported": _SCORES,
       "encode": Source("embeddings", _load_embeddings, _shape_embeddings),
     },
-    "second": {"score": _SCORES},
+    "second": {"score": _SCORES, "imported": _SCORES},
     "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},
     "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
     "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
     "clusters": {"cluster": None},
   },
-  "encode": {"params": {"train": None}},
+  "encode": {"params": {"train": None, MODEL: None}},
   "mine": {"encoded": {"encode": None}},
   "provided": {},
+  "imported": {"candidates": _ANY_LISTS},
   "score": {
-    "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
+    "params": {"train": None, MODEL: None},
+    "candidates": _ANY_LISTS,
   },
-  "divide": {"scores": {"score": None}, "candidates": {"mine": None}},
+  "divide": {
+    "scores": _ANY_SCORES,
+    "candidates": {"mine": None, "imported": None},
+  },
   "compare": {
-    "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
-    "scores": {"score": None},
+    "params": {"train": None, MODEL: None},
+    "candidates": _ANY_LISTS,
+    "scores": _ANY_SCORES,
   },
   "darken": {
-    "params": {"train": None},
-    "candidates": {"mine": None, "provided": None},
+    "params": {"train": None, MODEL: None},
+    "candidates": _ANY_LISTS,
   },
   "cluster": {"encoded": {"encode": None}},
-  "evaluate": {"encoded": {"encode": None}, "rerank": {"train": None}},
+  "evaluate": {
+    "encoded": {"encode": None},
+    "rerank": {"train": None, MODEL: None},
+  },
 }
 
 
-def reads(stage: kinds.Stage) -> dict[str, str]:
-  """The names of the stages that a stage reads, by role."""
+def reads(
+  stage: kinds.Stage, stages: Collection[str], models: Collection[str]
+) -> dict[str, str]:
+  """The names of the stages that a stage reads, by role.
+
+  Args:
+    stage: whose roles they are.
+    stages: names of those of the run; one that is a model too is the stage.
+    models: names of the models of the run.
+  """
   named = {role: getattr(stage, role) for role in ROLES[stage.kind]}
+  own = _own(stage, stages, models)
   # START is no stage: what is read of it is the stage's own beginning.
-  return {k: v for k, v in named.items() if v and (k, v) != ("anchor", START)}
+  return {
+    k: v
+    for k, v in named.items()
+    if v and (k, v) != ("anchor", START) and k not in own
+  }
+
+
+def own_models(job: Job[kinds.Stage]) -> dict[str, str]:
+  """The models that a stage takes with their own weights, by role."""
+  return _own(job.stage, job.run.config.stages, job.run.config.models)
+
+
+def _own(
+  stage: kinds.Stage, stages: Collection[str], models: Collection[str]
+) -> dict[str, str]:
+  named = {
+    role: getattr(stage, role)
+    for role, rows in ROLES[stage.kind].items()
+    if MODEL in rows
+  }
+  return {k: v for k, v in named.items() if v in models and v not in stages}
+
+
+def check_own(job: Job[kinds.Stage]) -> None:
+  """Raises ConfigError where a model has no weights of its own to be taken."""
+  for role, name in own_models(job).items():
+    where = f"{job.where}.{role} is {name!r}"
+    settled, model = job.run.settled(name), job.run.model_config(name)
+    if settled.encoder is None:
+      raise strict.ConfigError(
+        f"{where}, a model without weights; name a train stage, or set "
+        f"config.models.{name}.weights"
+      )
+    if long := folders.too_long(settled.described, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
+      )
+    if model.kind in ("cross", "pairwise") and settled.head is None:
+      raise strict.ConfigError(
+        f"{where}, and {settled.encoder} has an encoder without the head of a "
+        f"model of kind {model.kind}; train it first, or name a folder that "
+        "AutoModelForSequenceClassification reads"
+      )
 
 
 def check_kinds(job: Job[kinds.Stage]) -> None:
   """Raises ConfigError where a role has a stage of a kind that is not its."""
-  for role, name in reads(job.stage).items():
-    kind, allowed = job.source(role).kind, ROLES[job.stage.kind][role]
+  for role in job.inputs:
+    name, allowed = getattr(job.stage, role), ROLES[job.stage.kind][role]
+    kind = job.source(role).kind
     if kind not in allowed:
       raise strict.ConfigError(
         f"{job.where}.{role} is {name!r}, a stage of kind {kind}; it takes one "

@@ -1,11 +1,13 @@
 """Whether the data set has what the stages of a config read of it.
 
-Looked at before the first stage runs; the set has to be prepared for that.
+Looked at before the first stage runs; the set has to be prepared for that, but
+not for its negatives.
 """
 
 from prod_jax import kinds, strict
 from prod_jax.config import Config
-from prod_jax.sets.dataset import Dataset
+from prod_jax.sets.dataset import Dataset, Located, no_negatives
+from prod_jax.sets.records import DataError
 
 
 def check(config: Config, dataset: Dataset) -> None:
@@ -23,6 +25,20 @@ def check(config: Config, dataset: Dataset) -> None:
       and stage.relevance == "answers"
     ):
       dataset.answers(stage.split)
+
+
+def check_negatives(config: Config, located: Located) -> None:
+  """Raises DataError where a provided stage has no negatives to take.
+
+  Its files say so; the set need not be prepared.
+  """
+  source = located.source
+  for stage in config.stages.values():
+    if not isinstance(stage, kinds.Provided):
+      continue
+    known = {*source.negatives, *(source.judged if stage.grade_0 else ())}
+    if stage.split not in known:
+      raise DataError(no_negatives(source.name, stage.split, source.negatives))
 
 
 def _check_splits(where: str, stage: kinds.Encode, dataset: Dataset) -> None:

@@ -5,10 +5,10 @@ import pathlib
 from prod_jax import packaged, strict
 from prod_jax.batches import tokens
 from prod_jax.config import Config
+from prod_jax.models import sentence_transformers
 from prod_jax.sets.records import DataError
-from prod_jax.stages import encoders
-
-PACKAGED = "packaged"
+from prod_jax.stages import folders
+from prod_jax.stages.folders import PACKAGED
 
 
 def source_of(config: Config, name: str) -> tuple[str, str]:
@@ -24,7 +24,8 @@ def source_of(config: Config, name: str) -> tuple[str, str]:
     key = f"config.models.{name}.weights"
     if model.weights == PACKAGED:
       return key, PACKAGED
-    folder = encoders.weights_folder(model, key)
+    folder = folders.weights_folder(model, key)
+    folder = sentence_transformers.encoder_folder(folder)
     if tokens.holds_tokenizer(folder):
       return key, str(folder)
   return "config.data.tokenizer", config.data.tokenizer
@@ -74,3 +75,19 @@ def check_rows(
     f"({key}) has {tokenizer.vocab_size:,} tokens; set {where}.tokenizer to "
     "the one that goes with them"
   )
+
+
+def mask_id(config: Config, name: str, tokenizer: tokens.Tokenizer) -> int:
+  """The id of [MASK] in a model's tokenizer.
+
+  Raises:
+    ConfigError: it has none.
+  """
+  if tokenizer.special.mask is None:
+    key, source = source_of(config, name)
+    raise strict.ConfigError(
+      f"{key}: the tokenizer of {source} has no mask token, and model {name} "
+      "or what is made with it needs one; name its mask_token in "
+      "tokenizer_config.json"
+    )
+  return tokenizer.special.mask

@@ -5,7 +5,7 @@ import functools
 import importlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,9 +15,10 @@ from prod_jax import kinds, sharding, strict
 from prod_jax.batch import Batch
 from prod_jax.batches import loader
 from prod_jax.batches.assemble import Examples
-from prod_jax.methods import Method
-from prod_jax.models import hf
-from prod_jax.stages import examples, sources
+from prod_jax.methods import Method, matryoshka
+from prod_jax.methods.scoring import Sources
+from prod_jax.models import DualEncoder, Encoder, hf
+from prod_jax.stages import examples, sources, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -27,6 +28,7 @@ from prod_jax.train.step import LossFn, Step, compile_step, make_step
 from prod_jax.train.writer import MetricsWriter
 
 TEACHER = "teacher.safetensors"  # what a joint stage made of its teacher
+_BESIDE = 1  # makes another key of the stage's seed than the model's
 
 
 def fingerprint(job: Job[kinds.Train]) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def check(job: Job[kinds.Train]) -> None:
   if "anchor" in job.inputs:
     _check_anchor(job)
   examples.check(job)
+  widths.check(job, job.run.model(stage.model))
   job.run.check_mesh(job.where, stage.model)
   for key in ("accumulation", "chunks"):
     if getattr(stage, key) < 1:
@@ -132,8 +135,21 @@ def step_of(
   return step, functools.partial(init_state, optimizer=optimizer)
 
 
+def beside(job: Job[kinds.Train]) -> dict[str, Any]:
+  """Parameters of the method's own, by name, as they begin; most have none."""
+  made, method = _made(job), _method(job)
+  if not hasattr(method, "beside"):
+    return {}
+  key = jax.random.fold_in(jax.random.key(job.seed), _BESIDE)
+  return method.beside(made.settings, made.student, made.offered, key)
+
+
 def trees(
-  stage: kinds.Train, params: Any, teacher: Any, copy: Callable[[Any], Any]
+  stage: kinds.Train,
+  params: Any,
+  teacher: Any,
+  beside: dict[str, Any],
+  copy: Callable[[Any], Any],
 ) -> tuple[Any, dict[str, Any]]:
   """What is trained, as it begins, and what the step only reads.
 
@@ -141,16 +157,17 @@ def trees(
     stage: says which of these there are.
     params: of the model.
     teacher: parameters of a teacher in the step, else None.
+    beside: what the method trains beside the model.
     copy: of a leaf, for an anchor, because the step donates the state.
   """
   frozen = {}
   if stage.anchor == sources.START:
     frozen["anchor"] = jax.tree.map(copy, params)
   if stage.joint:
-    return {"student": params, "teacher": teacher}, frozen
+    return {"student": params, "teacher": teacher, **beside}, frozen
   if stage.teacher:
     frozen["teacher"] = teacher
-  return params, frozen
+  return {"student": params, **beside} if beside else params, frozen
 
 
 def _check_anchor(job: Job[kinds.Train]) -> None:
@@ -190,20 +207,39 @@ def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
     if stage.init
     else run.first_params(stage.model, job.seed)
   )
-  teacher = run.trained_params(job.inputs["teacher"]) if stage.teacher else None
+  teacher = job.params_of("teacher") if stage.teacher else None
   # Copied: an anchor that shared arrays with the state would be donated too.
-  return trees(stage, params, teacher, np.array)
+  return trees(stage, params, teacher, beside(job), np.array)
 
 
 def _save(job: Job[kinds.Train], params: Any) -> None:
   """Writes what was trained; later stages read the student."""
   if job.stage.joint:
     hf.save_params(job.folder / TEACHER, params["teacher"])
+  if job.stage.joint or beside(job):
     params = params["student"]
   hf.save_params(job.folder / PARAMS, params)
 
 
+class _Made(NamedTuple):
+  """What a method makes its loss of."""
+
+  settings: Any
+  student: Encoder
+  offered: Sources
+
+
 def _loss_fn(job: Job[kinds.Train]) -> LossFn:
+  stage, method = job.stage, _method(job)
+  settings, student, offered = _made(job)
+  if stage.widths:
+    assert isinstance(student, DualEncoder)  # as `widths.check` has seen
+    return matryoshka.make(method, settings, student, offered, stage.widths)
+  return method.make(settings, student, offered)
+
+
+def _made(job: Job[kinds.Train]) -> _Made:
+  """The same, checked against what the method reads and trains."""
   stage, method = job.stage, _method(job)
   kind = job.run.config.models[stage.model].kind
   if kind not in method.TRAINS:
@@ -220,7 +256,7 @@ def _loss_fn(job: Job[kinds.Train]) -> LossFn:
       f"{job.where}: method {stage.method} has no use for the stage's {name}; "
       f"it reads {', '.join(method.READS) or 'labels'}"
     )
-  return method.make(settings, examples.model(job), offered)
+  return _Made(settings, examples.model(job), offered)
 
 
 def _method(job: Job[kinds.Train]) -> Method:

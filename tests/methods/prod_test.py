@@ -22,7 +22,7 @@ from tests.methods.batches import (
 from tests.methods.batches import scores as random_scores
 
 IN_STEP = Sources(teacher="step", beside=frozenset({"anchor"}))
-EMBEDDED = Sources(teacher="embeddings")
+EMBEDDED = Sources(teacher="embeddings", width=16)
 CACHED = Sources(teacher="scores", beside=frozenset({"anchor"}))
 
 

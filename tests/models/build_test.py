@@ -63,7 +63,7 @@ def test_towers_are_loaded_and_heads_are_those_of_init(
   config, params, cls, own, towers, heads
 ):
   encoder = made(config, cls, **own)
-  found = build.init_around(encoder, params, KEY)
+  found = build.init_around(encoder, params, {}, KEY)
   assert found.keys() == towers | heads
   assert jax.tree.map(np.shape, found) == jax.tree.map(
     lambda x: x.shape, build.shapes_of(encoder)

@@ -81,13 +81,31 @@ def test_pool_by_hand():
   hidden = jnp.arange(12, dtype=jnp.bfloat16).reshape(2, 3, 2)
   segment = jnp.array([[1, 1, 0], [1, 2, 2]])
   tokens = Tokens(segment, segment, segment, segment)
-  cls, mean = (texts.pool(hidden, tokens, how) for how in texts.POOLINGS)
-  np.testing.assert_array_equal(cls, [[0, 1], [6, 7]])
-  np.testing.assert_array_equal(mean, [[1, 2], [6, 7]])
-  assert cls.dtype == mean.dtype == jnp.float32
+  root = 2**0.5
+  by_hand = {
+    "cls": [[0, 1], [6, 7]],
+    "mean": [[1, 2], [6, 7]],
+    "max": [[2, 3], [6, 7]],
+    "mean_sqrt_len": [[2 / root, 4 / root], [6, 7]],
+    "last": [[2, 3], [6, 7]],
+  }
+  assert by_hand.keys() == set(texts.POOLINGS)
   nothing = Tokens(*(0 * x for x in tokens))
-  nothing = texts.pool(hidden, nothing, "mean")
-  np.testing.assert_array_equal(nothing, np.zeros((2, 2)))
+  for how, expected in by_hand.items():
+    pooled = texts.pool(hidden, tokens, how)
+    np.testing.assert_allclose(pooled, expected, rtol=1e-6)
+    assert pooled.dtype == jnp.float32
+    if how not in ("cls", "last"):
+      np.testing.assert_array_equal(texts.pool(hidden, nothing, how), 0)
+
+
+@pytest.mark.parametrize("pooling", texts.POOLINGS)
+def test_packed_texts_are_pooled_as_padded_ones(
+  config, joined, padded, pooling
+):
+  model = DualEncoder(config, tied=True, pooling=pooling, similarity="dot")
+  wanted = loss_and_gradient(model, padded)
+  assert_close(loss_and_gradient(model, packed_of(joined, devices=2)), wanted)
 
 
 @pytest.mark.parametrize("which", range(3))

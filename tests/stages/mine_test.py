@@ -10,11 +10,13 @@ from prod_jax import config_file, kinds
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
+from prod_jax.sets.copies import Copies
 from prod_jax.sets.records import Passage
 from prod_jax.stages import mine
 from prod_jax.stages.run import Job, Run
 
 REPO = pathlib.Path(__file__).parents[2]
+NO_COPIES = Copies(*np.empty((3, 0), int))
 
 
 @pytest.fixture
@@ -37,14 +39,17 @@ def mined(tmp_path):
   np.save(encoded / "queries-train.npy", np.ones((1, 1), np.float32))
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, processes)
+  copies: list = []
   texts = ["yes" if row in (8, 2) else "no" for row in range(10)]
   run.__dict__["dataset"] = types.SimpleNamespace(
     positive_rows=lambda split: [(6, 1)],
+    copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
     answers=lambda split: [("Yes",)],
     passages=[Passage(str(i), "", text) for i, text in enumerate(texts)],
   )
 
-  def made(**settings):
+  def made(copied=(), **settings):
+    copies[:] = copied
     stage = kinds.Mine(kind="mine", encoded="encoded", depth=6, **settings)
     folder = tmp_path / "mined"
     mine.run(Job(run, "mined", stage, {"encoded": encoded}, folder))
@@ -95,6 +100,22 @@ def test_a_passage_with_an_answer_is_no_negative(mined):
   ]
 
 
+def test_a_copy_of_a_positive_is_no_candidate(mined, caplog):
+  """Its rank stays empty."""
+  with caplog.at_level("INFO", logger="absl"):
+    assert [row for row, _, _ in mined([(0, 8, 6)])] == [9, 7, 6, 5, 4, 1]
+  assert "mined: left out 1 passages with the text of a labelled" in caplog.text
+
+
+def test_another_negative_comes_in_the_place_of_a_copy(mined):
+  assert mined([(0, 8, 6)], negatives=2) == [
+    (9, 0, False),
+    (7, 2, False),
+    (6, 3, True),
+    (1, -1, True),
+  ]
+
+
 def test_lists_are_those_of_a_loop_over_queries(tmp_path):
   """Of unlike numbers of positives, in blocks, deeper than the collection."""
   rng = np.random.default_rng(0)
@@ -114,7 +135,7 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
     config_file.load(str(REPO / "configs" / "quickstart.py")), processes
   )
   run.__dict__["dataset"] = types.SimpleNamespace(
-    positive_rows=lambda split: positives
+    positive_rows=lambda split: positives, copies_of=lambda split: NO_COPIES
   )
   for depth in (3, 15):
     stage = kinds.Mine(

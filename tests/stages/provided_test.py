@@ -11,6 +11,7 @@ from prod_jax import config_file, kinds, strict
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
+from prod_jax.sets.copies import Copies
 from prod_jax.stages import provided
 from prod_jax.stages.run import Job, Run
 
@@ -21,20 +22,30 @@ POSITIVES = [(7,), (), (4, 2), (1,)]
 NEGATIVES = [[5, 6, -1], [8, 9, 3], [9, 2, 8], [-1, -1, -1]]
 
 
-def job(folder, positives=POSITIVES, negatives=NEGATIVES):
+def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
   """Of a run whose data set holds these rows, and what it was asked for."""
   asked = []
 
-  def negative_rows(split, *, most, seed):
-    asked.append((split, most, seed))
-    return np.array(negatives, np.int32)
+  def negative_rows(split, *, most, seed, judged, copies):
+    asked.append((split, most, seed, judged))
+    made = np.array(negatives, np.int32)
+    for line, rows in zip(made, copies, strict=True):
+      line[np.isin(line, rows)] = -1
+    return made
+
+  def own_negatives(split, *, judged):
+    return (lambda query: np.array(negatives[query])), range(len(negatives))
 
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, Processes(folder))
-  run.__dict__["located"] = types.SimpleNamespace(fingerprint="f")
+  run.__dict__["located"] = types.SimpleNamespace(
+    fingerprint="f", data=run.config.data
+  )
   run.__dict__["dataset"] = types.SimpleNamespace(
     positive_rows=lambda split: positives,
     negative_rows=negative_rows,
+    own_negatives=own_negatives,
+    copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
   )
   return Job(run, "own", STAGE, {}, folder), asked
 
@@ -42,7 +53,7 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES):
 def run(folder, **rows):
   own, asked = job(folder, **rows)
   summary = provided.run(own)
-  assert asked == [("train", 3, own.seed)]
+  assert asked == [("train", 3, own.seed, False)]
   return summary, load_lists(Candidates, folder / "candidates")
 
 
@@ -53,7 +64,20 @@ def test_negatives_come_in_order_and_positives_behind_them(tmp_path):
   assert lists.label.tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
   assert (lists.rank == -1).all() and np.isnan(lists.score).all()
   assert lists.ids.dtype == lists.rank.dtype == lists.query.dtype == np.int32
-  assert summary == {"queries": 2, "left_out": 1, "negatives_a_query": 2.0}
+  assert summary == {
+    "queries": 2,
+    "left_out": 1,
+    "copies": 0,
+    "negatives_a_query": 2.0,
+  }
+
+
+def test_a_copy_of_a_positive_is_no_negative_and_counted(tmp_path, caplog):
+  with caplog.at_level("INFO", logger="absl"):
+    summary, lists = run(tmp_path, copies=[(2, 8, 4), (0, 3, 7)])
+  assert lists.ids.tolist() == [[5, 6, -1, 7, -1], [9, -1, -1, 4, 2]]
+  assert summary["copies"] == 1
+  assert "left out 1 negatives with the text of a labelled" in caplog.text
 
 
 def test_training_draws_from_them(tmp_path):
@@ -77,7 +101,7 @@ def test_a_set_with_no_such_query_is_an_error(tmp_path):
 def test_another_seed_or_set_makes_other_lists(tmp_path):
   own, _ = job(tmp_path)
   first = provided.fingerprint(own)
-  assert first == {"dataset": "f", "seed": own.seed}
+  assert first == {"dataset": "f", "seed": own.seed, "negatives": ""}
   other = dataclasses.replace(own, name="other")
   assert first != provided.fingerprint(other)
 

@@ -14,11 +14,9 @@ from prod_jax.models.weights import WEIGHTS, WeightsError
 
 CONFIG = "config.json"
 
-# Fields of a config that say how a model is run, not what its weights are.
-_RUN = dict(remat="", chunks=1, dtype="float32")
-
 
 def described(path: pathlib.Path) -> dict[str, Any]:
+  """What a config.json says; WeightsError where it is not one."""
   if not path.is_file():
     raise WeightsError(
       f"{path} is not there; expected a folder with {CONFIG} and {WEIGHTS}"
@@ -27,11 +25,12 @@ def described(path: pathlib.Path) -> dict[str, Any]:
 
 
 def family_of(path: pathlib.Path, found: Mapping[str, Any]) -> Family:
+  """Whose config.json it is; WeightsError where we know no such family."""
   return FAMILIES[_family_name(path, found)]
 
 
 def _family_name(path: pathlib.Path, found: Mapping[str, Any]) -> str:
-  kind = found.get("model_type", "bert")
+  kind = str(found.get("model_type", "bert"))
   name = ALIASES.get(kind, kind)
   if name not in FAMILIES:
     known = ", ".join(sorted({*FAMILIES, *ALIASES}))
@@ -42,23 +41,41 @@ def _family_name(path: pathlib.Path, found: Mapping[str, Any]) -> str:
 def config_of(
   path: pathlib.Path, found: Mapping[str, Any]
 ) -> TransformerConfig:
+  """The shape in a config.json; WeightsError where we do not compute it."""
   name = _family_name(path, found)
   family = FAMILIES[name]
   for key, known in family.supported.items():
     value = found.get(key, known[0])
     if value not in known:
       raise WeightsError(f"{path}: {key} is {value!r}; supported: {known}")
-  fields = {}
-  for our, (their, default) in family.fields.items():
-    fields[our] = found.get(their, default)
-    if type(default) is not type(fields[our]) and not (
-      isinstance(default, float) and isinstance(fields[our], int)
-    ):
-      raise WeightsError(
-        f"{path}: {their} is {fields[our]!r}, not a {type(default).__name__}"
-      )
+  fields = {
+    our: _value(path, found, their, default)
+    for our, (their, default) in family.fields.items()
+  }
   try:
     return TransformerConfig(**fields | {"family": name} | family.read(found))
+  except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+    raise WeightsError(f"{path}: {error}") from error
+
+
+def _value(
+  path: pathlib.Path, found: Mapping[str, Any], key: str, default: Any
+) -> Any:
+  """A field; WeightsError where it is of another type than its default."""
+  value = found.get(key, default)
+  whole_number = isinstance(default, float) and type(value) is int
+  if type(value) is not type(default) and not whole_number:
+    kind = type(default).__name__
+    raise WeightsError(f"{path}: {key} is {value!r}, not of type {kind}")
+  if type(value) is int and value < 0:
+    raise WeightsError(f"{path}: {key} is {value}, below 0")
+  return value
+
+
+def head_of(path: pathlib.Path, found: Mapping[str, Any]) -> Head:
+  """The head of the family, for one label."""
+  try:
+    return family_of(path, found).head.shape(found)
   except (ValueError, TypeError) as error:
     raise WeightsError(f"{path}: {error}") from error
 
@@ -87,7 +104,9 @@ def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
     if said != head:
       raise ValueError(f"a head of {config.family} is {said}, not {head}")
   found["architectures"] = [f"{family.architecture}{kind}"]
-  said = config_of(pathlib.Path(CONFIG), found)
-  if said != (asked := dataclasses.replace(config, **_RUN)):
-    raise ValueError(f"an encoder of {config.family} is {said}, not {asked}")
+  read = config_of(pathlib.Path(CONFIG), found)
+  # How a model is run is no business of a folder.
+  asked = dataclasses.replace(config, remat="", chunks=1, dtype="float32")
+  if read != asked:
+    raise ValueError(f"an encoder of {config.family} is {read}, not {asked}")
   return found

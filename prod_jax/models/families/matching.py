@@ -28,7 +28,7 @@ def found_in(file: Tensors, wanted: Stored, family: str) -> dict[str, str]:
   prefixes = collections.Counter(
     name[: -len(end)]
     for name in today
-    for end in _endings(name)
+    for end in endings(name)
     if end in wanted
   )
   ranked = prefixes.most_common(2)
@@ -57,7 +57,7 @@ def _today(name: str) -> str:
   return name.replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _endings(name: str) -> Iterable[str]:
+def endings(name: str) -> Iterable[str]:
   """A name, and what follows each of its dots."""
   yield name
   for dot in re.finditer(r"\.", name):
@@ -67,7 +67,7 @@ def _endings(name: str) -> Iterable[str]:
 def ending(file: Tensors, end: str) -> str | None:
   """The stored name that is `end` behind a prefix, perhaps an empty one."""
   for name in sorted(file.names, key=len):
-    if end in _endings(name):
+    if end in endings(name):
       return name
   return None
 

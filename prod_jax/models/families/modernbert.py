@@ -13,6 +13,7 @@ from prod_jax.models.families.family import Family, HeadNames, Names
 from prod_jax.models.transformer_config import TransformerConfig
 
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+_SPECIAL = ("pad", "bos", "eos", "cls", "sep")
 _DEPTH = ("num_hidden_layers", 22)
 
 
@@ -65,8 +66,8 @@ def _written(config: TransformerConfig) -> dict[str, Any]:
       kind: {"rope_type": "default", "rope_theta": base}
       for kind, base in theta.items()
     },
-    # Its default lies behind the end of a small vocabulary.
-    "pad_token_id": None,
+    # Where they are left out they lie behind the end of a small vocabulary.
+    **dict.fromkeys(f"{kind}_token_id" for kind in _SPECIAL),
   }
 
 

@@ -30,7 +30,8 @@ def _written(config: TransformerConfig) -> dict[str, Any]:
 MPNET = Family(
   architecture="MPNet",
   prefix="mpnet.",
-  fields={k: v for k, v in bert.FIELDS.items() if k != "type_vocab"},
+  fields={k: v for k, v in bert.FIELDS.items() if k != "type_vocab"}
+  | {"vocab_size": ("vocab_size", 30527)},
   supported={"relative_attention_num_buckets": (_BUCKETS,)},
   names=Names(
     outer={

@@ -29,7 +29,7 @@ def _written(config: TransformerConfig) -> dict[str, Any]:
 ROBERTA = Family(
   architecture="Roberta",
   prefix="roberta.",
-  fields=bert.FIELDS,
+  fields=bert.FIELDS | {"vocab_size": ("vocab_size", 50265)},
   supported=bert.SUPPORTED,
   names=Names(bert.EMBEDDINGS, bert.NAMES.layer, bert.LAYER),
   head=HeadNames(
@@ -39,5 +39,7 @@ ROBERTA = Family(
   read=_read,
   written=_written,
 )
-XLM_ROBERTA = dataclasses.replace(ROBERTA, architecture="XLMRoberta")
-CAMEMBERT = dataclasses.replace(ROBERTA, architecture="Camembert")
+XLM_ROBERTA = dataclasses.replace(
+  ROBERTA, architecture="XLMRoberta", fields=bert.FIELDS
+)
+CAMEMBERT = dataclasses.replace(XLM_ROBERTA, architecture="Camembert")

@@ -1,6 +1,7 @@
 """TFDS builders, one a published set, and what they share.
 
 published         where a set's texts are, and how they are read
+own               negatives of a user's, beside a set's files
 layout            how passages and queries then lie on disk
 folder            any set in the MS MARCO layout
 beir              any set in BEIR's form

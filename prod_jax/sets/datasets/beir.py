@@ -65,6 +65,7 @@ def source(path: str, on_error: OnError) -> published.Source:
     ),
     passages=functools.partial(Collection, texts, _parse, on_error),
     queries=functools.partial(_queries, queries, labels, on_error),
+    labels=labels,
   )
 
 

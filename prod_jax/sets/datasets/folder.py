@@ -40,11 +40,12 @@ def source(path: str, on_error: OnError) -> published.Source:
       "queries.SPLIT.tsv and qrels.SPLIT.tsv"
     )
   collection = [formats.find_file(folder, "collection")]
-  labels = [
-    formats.find_file(folder, f"{stem}.{split}")
-    for split in formats.find_splits(folder)
+  found = formats.find_splits(folder)
+  queries, judged = (
+    {split: formats.find_file(folder, f"{stem}.{split}") for split in found}
     for stem in ("queries", "qrels")
-  ]
+  )
+  labels = [file for split in found for file in (queries[split], judged[split])]
   slug = re.sub(r"[^\w.-]", "_", folder.name)
   return published.Source(
     name=folder.name,
@@ -52,6 +53,7 @@ def source(path: str, on_error: OnError) -> published.Source:
     configs=published.configs(collection, labels, on_error, slug),
     passages=functools.partial(_passages, collection[0], on_error),
     queries=functools.partial(_all_queries, folder, on_error),
+    labels=judged,
   )
 
 

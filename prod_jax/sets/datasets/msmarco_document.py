@@ -125,6 +125,7 @@ def source(
         _negatives, folder, None if path else _TOP_100, on_error
       )
     },
+    labels={split: judgements for split, (_, judgements) in labels.items()},
   )
 
 

@@ -117,6 +117,7 @@ def source(
         _negatives, folder, None if path else _TRIPLES, on_error
       )
     },
+    labels={split: judgements for split, (_, judgements) in labels.items()},
   )
 
 

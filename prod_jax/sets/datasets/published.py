@@ -32,6 +32,8 @@ class Source:
     passages: reads the passages.
     queries: reads the queries of each split, given the known passages.
     negatives: by split, finds the negatives that came with the set.
+    judged: by split, finds the passages that were judged to be irrelevant.
+    labels: by split, the file of judgements, where that has grades.
     answers: queries carry answers.
   """
 
@@ -43,6 +45,10 @@ class Source:
   negatives: Mapping[str, Callable[[], Found]] = dataclasses.field(
     default_factory=dict
   )
+  judged: Mapping[str, Callable[[], Found]] = dataclasses.field(
+    default_factory=dict
+  )
+  labels: Mapping[str, lines.Source] = dataclasses.field(default_factory=dict)
   answers: bool = False
 
 

@@ -1,0 +1,177 @@
+"""From the pairs of a foreign file to lists, or to scores of other lists."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from prod_jax.batches.lists import Candidates, emptied
+from prod_jax.sets.copies import Copies
+from prod_jax.sets.foreign import records
+from prod_jax.sets.foreign.read import Pairs
+
+
+class Labels(NamedTuple):
+  """What a set says of its passages.
+
+  Attributes:
+    positives: rows of the labelled passages of each query.
+    copies: of these.
+    passages: of the collection.
+  """
+
+  positives: Sequence[Sequence[int]]
+  copies: Copies
+  passages: int
+
+  def codes(self) -> np.ndarray:
+    """int64: each query with each labelled passage, in order."""
+    count = [len(rows) for rows in self.positives]
+    query = np.repeat(np.arange(len(count)), count)
+    rows = np.array([r for rows in self.positives for r in rows], np.int64)
+    return np.sort(self.code(query, rows))
+
+  def code(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+    """One number for a query and a passage."""
+    return query.astype(np.int64) * self.passages + passage
+
+
+class Tidy(NamedTuple):
+  """The pairs of a file, each once, with what has been done to them.
+
+  Attributes:
+    pairs: in the order of the file.
+    label: bool [N].
+    copies: pairs of a passage with the text of a labelled one, which stand for
+      that one now.
+    repeated: pairs that had come before; the first score counts.
+    unlabelled: pairs that the file calls positive and the set does not.
+  """
+
+  pairs: Pairs
+  label: np.ndarray
+  copies: int
+  repeated: int
+  unlabelled: int
+
+
+def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
+  """Takes each pair once, and labels it.
+
+  Args:
+    pairs: of the file.
+    labels: of the set.
+    add: what the file calls positive is labelled; it is left out otherwise,
+      since it is no negative.
+  """
+  passage, copied = _originals(pairs, labels)
+  pairs = pairs._replace(passage=passage)
+  codes = labels.code(pairs.query, pairs.passage)
+  first = np.sort(np.unique(codes, return_index=True)[1])
+  repeated = len(codes) - len(first)
+  # A line may call a pair positive that an earlier one only names.
+  called = np.unique(codes[pairs.role == records.POSITIVE])
+  pairs, codes = Pairs(*(x[first] for x in pairs)), codes[first]
+  label = np.isin(codes, labels.codes())
+  only_called = np.isin(codes, called) & ~label
+  if add:
+    label |= only_called
+  else:
+    keep = ~only_called
+    pairs, label = Pairs(*(x[keep] for x in pairs)), label[keep]
+  return Tidy(pairs, label, copied, repeated, int(only_called.sum()))
+
+
+def lists_of(tidy: Tidy, labels: Labels) -> Candidates:
+  """The passages of a file by score, then the labelled ones that it lacks.
+
+  Without a score they stand in the order of the file, labelled ones last, and
+  have no rank. Queries without any pair, or without a label, have no list.
+  """
+  query, passage, score, label = _with_missed(tidy, labels)
+  ranked = ~np.isnan(score)
+  order = np.lexsort((label & ~ranked, np.where(ranked, -score, np.inf), query))
+  query, passage, score, label, ranked = (
+    x[order] for x in (query, passage, score, label, ranked)
+  )
+  lists, line, count = np.unique(query, return_inverse=True, return_counts=True)
+  column = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)
+  shape = len(lists), int(count.max(initial=0))
+  made = Candidates(
+    query=lists.astype(np.int32),
+    ids=np.full(shape, -1, np.int32),
+    label=np.zeros(shape, bool),
+    rank=np.full(shape, -1, np.int32),
+    score=np.full(shape, np.nan, np.float32),
+  )
+  made.ids[line, column] = passage
+  made.label[line, column] = label
+  made.rank[line, column] = np.where(ranked, column, -1)
+  made.score[line, column] = score
+  return _labelled(made)
+
+
+def scores_of(lists: Candidates, pairs: Pairs, labels: Labels) -> np.ndarray:
+  """The file's scores of lists, float32 [Q, C]; NaN where it has none."""
+  known = ~np.isnan(pairs.score)
+  codes = labels.code(pairs.query, pairs.passage)[known]
+  order = np.argsort(codes)
+  codes, values = codes[order], pairs.score[known][order]
+  if not len(codes):
+    return np.full(lists.ids.shape, np.nan, np.float32)
+  wanted_QC = labels.code(lists.query[:, None], lists.ids)
+  at = np.minimum(np.searchsorted(codes, wanted_QC), len(codes) - 1)
+  there = (codes[at] == wanted_QC) & (lists.ids >= 0)
+  return np.where(there, values[at], np.float32(np.nan))
+
+
+def missing(lists: Candidates, scores_QC: np.ndarray) -> np.ndarray:
+  """bool [Q, C]: passages of lists without a score."""
+  return (lists.ids >= 0) & np.isnan(scores_QC)
+
+
+def dropped(
+  lists: Candidates, scores_QC: np.ndarray
+) -> tuple[Candidates, np.ndarray]:
+  """Lists and scores without the passages that have none.
+
+  A list without a labelled passage left is left out.
+  """
+  lists = emptied(lists, missing(lists, scores_QC))
+  keep_Q = lists.label.any(axis=1)
+  return Candidates(*(x[keep_Q] for x in lists)), scores_QC[keep_Q]
+
+
+def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, int]:
+  """Passages [N], the labelled one in the place of its copy; how many were."""
+  copies = labels.copies
+  if not len(copies.query):
+    return pairs.passage, 0
+  codes = labels.code(copies.query, copies.row)  # in order
+  wanted = labels.code(pairs.query, pairs.passage)
+  at = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+  is_copy = codes[at] == wanted
+  passage = np.where(is_copy, copies.positive[at], pairs.passage)
+  return passage.astype(np.int32), int(is_copy.sum())
+
+
+def _with_missed(tidy: Tidy, labels: Labels) -> tuple[np.ndarray, ...]:
+  """Queries, passages, scores and labels, with labels that the file lacks."""
+  pairs = tidy.pairs
+  codes = labels.codes()
+  there = labels.code(pairs.query, pairs.passage)
+  missed = codes[~np.isin(codes, there)]
+  missed = missed[np.isin(missed // labels.passages, pairs.query)]
+  nothing = np.full(len(missed), np.nan, np.float32)
+  return (
+    np.concatenate([pairs.query, missed // labels.passages]),
+    np.concatenate([pairs.passage, missed % labels.passages]),
+    np.concatenate([pairs.score, nothing]),
+    np.concatenate([tidy.label, np.ones(len(missed), bool)]),
+  )
+
+
+def _labelled(lists: Candidates) -> Candidates:
+  """The lists that have a label."""
+  keep_Q = lists.label.any(axis=1)
+  return Candidates(*(x[keep_Q] for x in lists))

@@ -1,0 +1,172 @@
+"""python -m prod_jax.cli.lists --workdir=DIR --stage=NAME --to=FILE
+
+The lists of a mine, provided, imported or score stage, for another trainer.
+What FILE ends with says the form:
+
+  .jsonl         a line a query: query, pos, neg, their ids, and pos_scores and
+                 neg_scores where there are scores
+  .parquet       a row a pair: query_id, passage_id, score, rank, label
+  .trec, .run    a TREC run
+
+A score stage brings the lists that it has scored. Data and config are those
+that the run has left in its working folder.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from absl import app, flags, logging
+
+from prod_jax import storage, strict
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.cli import arguments
+from prod_jax.config import Config
+from prod_jax.processes import Processes
+from prod_jax.retrieval import runs
+from prod_jax.sets.foreign import write
+from prod_jax.sets.records import DataError
+from prod_jax.stages.run import Run
+
+_WORKDIR = arguments.workdir_flag()
+_STAGE = flags.DEFINE_string(
+  "stage", None, "The stage whose lists these are.", required=True
+)
+_TO = flags.DEFINE_string(
+  "to", None, "File to write, .jsonl, .parquet, .trec or .run.", required=True
+)
+_RUNS = (".trec", ".run")
+_FORMS = {".jsonl": write.json_lines, ".parquet": write.parquet}
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  try:
+    count = export(_WORKDIR.value, _STAGE.value, pathlib.Path(_TO.value))
+  except (strict.ConfigError, DataError) as error:
+    logging.error("%s", error)
+    sys.exit(2)
+  sys.stdout.write(f"{_TO.value}\t{count}\n")
+
+
+def export(workdir: str, name: str, to: pathlib.Path) -> int:
+  """Writes the lists of a stage; returns how many lines or rows.
+
+  Raises:
+    ConfigError: there is no such stage, or it has no lists, or no such form.
+    DataError: there are no scores, and the form needs them.
+  """
+  if to.suffix not in (*_FORMS, *_RUNS):
+    raise strict.ConfigError(
+      f"--to is {str(to)!r}; it ends with {', '.join((*_FORMS, *_RUNS))}"
+    )
+  run = _run(workdir)
+  lists, split = _lists(run, name)
+  scores_QC = _scores(run, name, lists)
+  if to.suffix in _RUNS:
+    return _write_run(to, run, split, lists, scores_QC)
+  return _FORMS[to.suffix](to, _listed(run, split, lists, scores_QC))
+
+
+def _run(workdir: str) -> Run:
+  """The run that a working folder is of."""
+  processes = Processes(storage.open_path(workdir))
+  path = processes.shared_folder / "curriculum.json"
+  if not path.exists():
+    raise strict.ConfigError(f"{path}: not there; a run leaves it")
+  config = json.loads(path.read_text())["config"]
+  made: Config = strict.section(Config, config, "config")
+  return Run(made, processes, may_fetch=False)
+
+
+def _folder(run: Run, name: str) -> pathlib.Path:
+  """What a stage has left, on this machine."""
+  if name not in run.config.stages:
+    raise strict.ConfigError(
+      f"--stage: there is no stage {name!r}; known: "
+      f"{', '.join(run.config.stages)}"
+    )
+  folder = run.folder(name)
+  run.processes.fetch(folder, but=("checkpoints", "blocks"))
+  if not (folder / "DONE.json").exists():
+    raise strict.ConfigError(f"--stage: {name} is not done in {run.workdir}")
+  return folder
+
+
+def _lists(run: Run, name: str) -> tuple[Candidates, str]:
+  """Lists, and the split that they are for."""
+  folder = _folder(run, name) / "candidates"
+  if folder.exists():
+    return load_lists(Candidates, folder), run.stage(name).split
+  candidates = getattr(run.stage(name), "candidates", "")
+  if not (_folder(run, name) / "scores.npy").exists() or not candidates:
+    raise strict.ConfigError(
+      f"--stage: {name} is of kind {run.stage(name).kind}, which leaves no "
+      "lists; it takes a mine, provided, imported or score stage"
+    )
+  return _lists(run, candidates)
+
+
+def _scores(run: Run, name: str, lists: Candidates) -> np.ndarray:
+  path = _folder(run, name) / "scores.npy"
+  return np.load(path, allow_pickle=False) if path.exists() else lists.score
+
+
+def _listed(
+  run: Run, split: str, lists: Candidates, scores_QC: np.ndarray
+) -> Iterator[write.List]:
+  dataset = run.dataset
+  queries = dataset.queries[split]
+  for line, query in enumerate(lists.query.tolist()):
+    items = [
+      write.Item(
+        dataset.passages[row],
+        bool(lists.label[line, column]),
+        _there(scores_QC[line, column]),
+        _there(lists.rank[line, column]),
+      )
+      for column, row in enumerate(lists.ids[line].tolist())
+      if row >= 0
+    ]
+    yield write.List(queries[query], items)
+
+
+def _there(value: np.generic) -> Any:
+  """The score or rank, None where there is none."""
+  number = value.item()
+  missing = number < 0 if isinstance(number, int) else np.isnan(number)
+  return None if missing else number
+
+
+def _write_run(
+  to: pathlib.Path,
+  run: Run,
+  split: str,
+  lists: Candidates,
+  scores_QC: np.ndarray,
+) -> int:
+  there_QC = (lists.ids >= 0) & ~np.isnan(scores_QC)
+  if not there_QC.any():
+    raise DataError(
+      f"{to}: the lists have no scores, by which a run is ordered"
+    )
+  key_QC = np.where(there_QC, -scores_QC, np.inf)
+  order_QC = np.argsort(key_QC, axis=1, kind="stable")
+  ids_QC = np.where(there_QC, lists.ids, -1)
+  queries = run.dataset.queries[split]
+  runs.write_run(
+    to,
+    [queries[row].id for row in lists.query],
+    np.take_along_axis(ids_QC, order_QC, axis=1),
+    np.take_along_axis(np.array(scores_QC), order_QC, axis=1),
+    tag=run.dataset.name,
+    name_of=run.dataset.passages.id,
+  )
+  return int(there_QC.sum())
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,263 @@
+"""What a folder of sentence-transformers says beside the encoder's own files.
+
+modules.json names the modules that a text goes through: the encoder, pooling,
+dense layers, normalisation. Whatever of them we do not compute is refused, and
+so is a module of one's own code, because it would have to be run.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from prod_jax.models import weights
+from prod_jax.models.dual import Dense
+from prod_jax.models.texts import Pooling
+from prod_jax.models.weights import Path, WeightsError
+
+PyTree = Any
+
+MODULES = "modules.json"
+CONFIG = "config.json"
+SETTINGS = "config_sentence_transformers.json"
+LENGTH = "sentence_bert_config.json"
+
+# Their name of a pooling -> ours; the older files have a key for each.
+_POOLINGS: dict[str, Pooling] = {
+  "cls": "cls",
+  "mean": "mean",
+  "max": "max",
+  "mean_sqrt_len_tokens": "mean_sqrt_len",
+  "lasttoken": "last",
+}
+_OLD_KEYS = {
+  "pooling_mode_cls_token": "cls",
+  "pooling_mode_mean_tokens": "mean",
+  "pooling_mode_max_tokens": "max",
+  "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+  "pooling_mode_weightedmean_tokens": "weightedmean",
+  "pooling_mode_lasttoken": "lasttoken",
+}
+_ACTIVATIONS = {
+  "torch.nn.modules.linear.Identity": "",
+  "torch.nn.modules.activation.Tanh": "tanh",
+}
+# What they call a text -> what we do.
+_TEXTS = {"query": "query", "document": "passage", "passage": "passage"}
+_SIMILARITIES: dict[str, Literal["cosine", "dot"]] = {
+  "cosine": "cosine",
+  "dot": "dot",
+  "dot_product": "dot",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+  """The modules behind an encoder, and how their vectors are meant.
+
+  Attributes:
+    encoder: folder of the encoder's own files.
+    pooling: one of `texts.POOLINGS`.
+    dense: layers behind it, and the folder of each.
+    normalize: vectors of length 1.
+    similarity: "cosine" or "dot", "" where it is not said.
+    prompts: in front of each "query" and each "passage", where there are any.
+    max_length: tokens of the longest text, special ones too; 0 is not said.
+    lower_case: texts are lower-cased before they are tokenised.
+  """
+
+  encoder: pathlib.Path
+  pooling: Pooling
+  dense: tuple[tuple[Dense, pathlib.Path], ...]
+  normalize: bool
+  similarity: Literal["", "cosine", "dot"]
+  prompts: Mapping[str, str]
+  max_length: int
+  lower_case: bool
+
+
+def encoder_folder(folder: Path) -> pathlib.Path:
+  """Where the encoder's files are: the folder, or one in it.
+
+  Raises:
+    WeightsError: modules.json is damaged or names a folder elsewhere.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / MODULES).is_file():
+    return folder
+  return _module_folder(folder, _modules(folder)[0])
+
+
+def read(folder: Path) -> Described | None:
+  """What the folder says; None where it is no folder of theirs.
+
+  Raises:
+    WeightsError: it names a module that we do not compute, or a file of it is
+      damaged.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / MODULES).is_file():
+    return None
+  modules = _modules(folder)
+  encoder = _module_folder(folder, modules[0])
+  kinds = [_kind(module) for module in modules]
+  dense = [m for m, kind in zip(modules, kinds, strict=True) if kind == "Dense"]
+  expected = ["Transformer", "Pooling", *["Dense"] * len(dense)]
+  if kinds not in (expected, [*expected, "Normalize"]):
+    raise WeightsError(
+      f"{folder / MODULES} names the modules {', '.join(kinds)}; it takes "
+      "Transformer, Pooling, then any number of Dense, then Normalize or not"
+    )
+  settings = _json(folder / SETTINGS)
+  limits = _json(encoder / LENGTH)
+  return Described(
+    encoder=encoder,
+    pooling=_pooling(_module_folder(folder, modules[1])),
+    dense=tuple(_dense(_module_folder(folder, module)) for module in dense),
+    normalize=kinds[-1] == "Normalize",
+    similarity=_similarity(folder / SETTINGS, settings),
+    prompts=_prompts(settings),
+    max_length=limits.get("max_seq_length") or 0,
+    lower_case=bool(limits.get("do_lower_case")),
+  )
+
+
+def load_dense(described: Described) -> PyTree:
+  """Parameters of the dense layers, {"0", "1", …}, as numpy float32.
+
+  Raises:
+    WeightsError: the weights are not there, or of another shape.
+  """
+  return {
+    str(i): _load(layer, folder)
+    for i, (layer, folder) in enumerate(described.dense)
+  }
+
+
+def files(folder: Path) -> list[pathlib.Path]:
+  """The files that `read` and `load_dense` read."""
+  described = read(folder)
+  if described is None:
+    return []
+  folder = pathlib.Path(folder)
+  named = [folder / MODULES, folder / SETTINGS, described.encoder / LENGTH]
+  named += [
+    path for _, layer in described.dense for path in weights.files(layer)
+  ]
+  named += [m / CONFIG for m in _folders(folder)[1:] if (m / CONFIG).is_file()]
+  return [path for path in named if path.is_file()]
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+  return [_module_folder(folder, module) for module in _modules(folder)]
+
+
+def _load(layer: Dense, folder: pathlib.Path) -> PyTree:
+  with weights.opened(folder) as file:
+    expected = {"linear.weight", *(["linear.bias"] if layer.bias else [])}
+    if file.names != expected or file.shape("linear.weight")[0] != layer.width:
+      raise WeightsError(
+        f"{file.source} does not fit its config.json: it holds "
+        f"{', '.join(sorted(file.names))}; fetch both again"
+      )
+    params = {"kernel": file.read("linear.weight").T.copy()}
+    if layer.bias:
+      params["bias"] = file.read("linear.bias")
+    return params
+
+
+def _modules(folder: pathlib.Path) -> list[dict[str, Any]]:
+  path = folder / MODULES
+  found = weights.read_json_list(path)
+  if not found or _kind(found[0]) != "Transformer":
+    raise WeightsError(
+      f"{path} does not begin with a Transformer; it takes text encoders"
+    )
+  return found
+
+
+def _kind(module: Mapping[str, Any]) -> str:
+  """The class of a module; one of another package by its whole name."""
+  name = str(module.get("type", ""))
+  own = name.startswith("sentence_transformers.")
+  return name.rsplit(".", 1)[-1] if own else name or "?"
+
+
+def _module_folder(
+  folder: pathlib.Path, module: Mapping[str, Any]
+) -> pathlib.Path:
+  """Its own folder, which is within that of all."""
+  name = str(module.get("path", ""))
+  if name and (pathlib.PurePath(name).name != name or name == ".."):
+    raise WeightsError(
+      f"{folder / MODULES} names a path {name!r}, not a folder beside it"
+    )
+  return folder / name
+
+
+def _json(path: pathlib.Path) -> dict[str, Any]:
+  return dict(weights.read_json(path)) if path.is_file() else {}
+
+
+def _pooling(folder: pathlib.Path) -> Pooling:
+  path = folder / CONFIG
+  found = weights.read_json(path)
+  modes = found.get("pooling_mode")
+  if modes is None:
+    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
+  modes = [modes] if isinstance(modes, str) else list(modes) or ["mean"]
+  if len(modes) > 1 or modes[0] not in _POOLINGS:
+    raise WeightsError(
+      f"{path}: the pooling is {' and '.join(modes)}; it takes one of "
+      f"{', '.join(_POOLINGS)}"
+    )
+  if found.get("include_prompt") is False:
+    raise WeightsError(
+      f"{path}: include_prompt is false, and prompts are pooled here"
+    )
+  return _POOLINGS[modes[0]]
+
+
+def _dense(folder: pathlib.Path) -> tuple[Dense, pathlib.Path]:
+  path = folder / CONFIG
+  found = weights.read_json(path)
+  activation = str(found.get("activation_function", "Tanh"))
+  if activation not in _ACTIVATIONS:
+    raise WeightsError(
+      f"{path}: activation_function is {activation!r}; it takes "
+      f"{', '.join(_ACTIVATIONS)}"
+    )
+  for key in ("module_input_name", "module_output_name"):
+    if found.get(key, "sentence_embedding") != "sentence_embedding":
+      raise WeightsError(
+        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
+        "sentence_embedding"
+      )
+  width = found.get("out_features")
+  if not isinstance(width, int):
+    raise WeightsError(f"{path} does not say out_features")
+  layer = Dense(width, bool(found.get("bias", True)), _ACTIVATIONS[activation])
+  return layer, folder
+
+
+def _similarity(
+  path: pathlib.Path, settings: Mapping[str, Any]
+) -> Literal["", "cosine", "dot"]:
+  name = settings.get("similarity_fn_name")
+  if not name:
+    return ""
+  if name not in _SIMILARITIES:
+    raise WeightsError(
+      f"{path}: similarity_fn_name is {name!r}; it takes "
+      f"{', '.join(_SIMILARITIES)}"
+    )
+  return _SIMILARITIES[name]
+
+
+def _prompts(settings: Mapping[str, Any]) -> dict[str, str]:
+  prompts = settings.get("prompts") or {}
+  return {
+    ours: str(prompts[theirs])
+    for theirs, ours in _TEXTS.items()
+    if prompts.get(theirs)
+  }

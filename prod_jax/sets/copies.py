@@ -1,0 +1,85 @@
+"""Which texts are the same: keys of texts, and copies of labelled passages.
+
+A key is 64 bits of a digest of a text in which any run of white space is one
+space. Two different texts of ten million share one with a chance of 3 in a
+million.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from prod_jax.sets.records import Passage
+
+
+class Keys(NamedTuple):
+  """Keys of passages by row, uint64 [P] each: 16 bytes a passage.
+
+  Attributes:
+    text: of the text alone.
+    whole: of title and text with a space between.
+  """
+
+  text: np.ndarray
+  whole: np.ndarray
+
+
+class Copies(NamedTuple):
+  """Passages that say what a labelled one says, int64 [N] each.
+
+  Attributes:
+    query: number of the query.
+    row: of the copy, which is not labelled for that query.
+    positive: row of the passage that is.
+  """
+
+  query: np.ndarray
+  row: np.ndarray
+  positive: np.ndarray
+
+  def by_query(self, queries: int) -> list[tuple[int, ...]]:
+    """Rows of the copies of each of so many queries."""
+    found: list[tuple[int, ...]] = [()] * queries
+    for query, row in zip(self.query.tolist(), self.row.tolist(), strict=True):
+      found[query] += (row,)
+    return found
+
+
+def key(text: str) -> int:
+  """The key of a text."""
+  same = " ".join(text.split()).encode("utf-8", "surrogatepass")
+  return int.from_bytes(hashlib.blake2b(same, digest_size=8).digest(), "big")
+
+
+def keys_of(passages: Iterable[Passage], count: int) -> Keys:
+  """The keys of so many passages."""
+  keys = Keys(np.zeros(count, np.uint64), np.zeros(count, np.uint64))
+  for row, (_, title, text) in enumerate(passages):
+    keys.text[row] = own = key(text)
+    keys.whole[row] = key(f"{title} {text}") if title else own
+  return keys
+
+
+def copies_of(text_P: np.ndarray, positives: Sequence[Sequence[int]]) -> Copies:
+  """The passages that have the text of a labelled one under another id.
+
+  Args:
+    text_P: keys of the texts of all passages.
+    positives: rows of the labelled passages of each query.
+  """
+  labelled = np.unique(np.array([r for rows in positives for r in rows], int))
+  rows = np.flatnonzero(np.isin(text_P, text_P[labelled]))
+  found: dict[int, list[int]] = {}  # rows by key, of those that are shared
+  for row, shared in zip(rows.tolist(), text_P[rows].tolist(), strict=True):
+    found.setdefault(shared, []).append(row)
+  out = []
+  for query, own in enumerate(positives):
+    for positive in own:
+      same = found[int(text_P[positive])]
+      out += [(query, row, positive) for row in same if row not in own]
+  # A copy of two positives is one copy.
+  once = {(query, row): positive for query, row, positive in reversed(out)}
+  table = [(query, row, p) for (query, row), p in sorted(once.items())]
+  return Copies(*np.array(table, np.int64).reshape(-1, 3).T)

@@ -1,0 +1,227 @@
+"""A model's folder of weights: where it is, and what it says of the model.
+
+What the config leaves open is taken from the folder, and what contradicts the
+folder is an error: two descriptions of one model, and one of them wrong.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, NamedTuple
+
+from prod_jax import config, model_kinds, packaged, strict
+from prod_jax.models import (
+  Encoder,
+  hf,
+  hub,
+  sentence_transformers,
+  weights,
+)
+from prod_jax.models.cross import Head
+from prod_jax.models.families.description import CONFIG
+from prod_jax.models.sentence_transformers import Described
+from prod_jax.models.transformer import TransformerConfig
+from prod_jax.models.weights import WeightsError
+
+PyTree = Any
+
+PACKAGED = "packaged"
+
+
+class Settled(NamedTuple):
+  """A model, with nothing left open.
+
+  Attributes:
+    model: its section of the config, filled in.
+    encoder: folder of the encoder's own files, None without weights.
+    described: what sentence-transformers' files say, where there are any.
+    head: of the sequence classifier in the folder, where it is one.
+  """
+
+  model: model_kinds.Model
+  encoder: pathlib.Path | None = None
+  described: Described | None = None
+  head: Head | None = None
+
+
+def weights_folder(
+  model: model_kinds.Model, where: str = "weights"
+) -> pathlib.Path:
+  """Where the weights of a model with weights are.
+
+  Raises:
+    ConfigError: they are not there; `where` is the key.
+  """
+  if model.weights == PACKAGED:
+    return packaged.model_folder()
+  folder = pathlib.Path(model.weights)
+  if not folder.is_dir() and hub.is_name(model.weights):
+    try:
+      return hub.cached(model.weights)
+    except hub.NotCached as error:
+      raise strict.ConfigError(f"{where}: {error}") from error
+  try:
+    encoder = sentence_transformers.encoder_folder(folder)
+    if not (encoder / CONFIG).is_file():
+      raise strict.ConfigError(
+        f"{where} is {model.weights!r}, and there is no {CONFIG} in it; it "
+        f"takes a folder with {CONFIG} and {weights.WEIGHTS}, or a hub's "
+        "NAME/MODEL, and the docstring of a config that names one says how to "
+        "make it"
+      )
+    weights.files(encoder)
+  except WeightsError as error:
+    raise strict.ConfigError(f"{where}: {error}") from error
+  return folder
+
+
+def settled(where: str, model: model_kinds.Model) -> Settled:
+  """A model with what its folder says filled in.
+
+  Args:
+    where: its section, for errors.
+    model: its content.
+
+  Raises:
+    ConfigError: the folder cannot be read, says something that we do not
+      compute, or contradicts the config.
+  """
+  try:
+    return _settled(where, model)
+  except strict.FieldError as error:
+    raise strict.ConfigError(f"{where}.{error}") from error
+
+
+def _settled(where: str, model: model_kinds.Model) -> Settled:
+  if not model.weights:
+    return Settled(_defaults(model))
+  folder = weights_folder(model, f"{where}.weights")
+  try:
+    encoder = sentence_transformers.encoder_folder(folder)
+    if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
+      head = hf.read_head(encoder, difference=model.difference)
+      return Settled(_of_head(where, model, head), encoder, head=head)
+    if not isinstance(model, model_kinds.Dual):
+      return Settled(model, encoder)
+    described = sentence_transformers.read(folder)
+  except WeightsError as error:
+    raise strict.ConfigError(
+      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
+    ) from error
+  if described is None:
+    return Settled(_defaults(model), encoder)
+  return Settled(_of_modules(where, model, described), encoder, described)
+
+
+def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
+  """The weights of a tower, and those of the parts behind it that are there.
+
+  Args:
+    settled: a model with a folder.
+    encoder: that it describes.
+  """
+  assert settled.encoder is not None
+  tower = hf.load(
+    settled.encoder, encoder.transformer, layers=settled.model.layers or None
+  )
+  loaded = {}
+  if settled.head:
+    loaded["head"] = hf.load_head(settled.encoder, settled.head)
+  if settled.described and settled.described.dense:
+    loaded["dense"] = sentence_transformers.load_dense(settled.described)
+  return tower, loaded
+
+
+def too_long(described: Described | None, data: config.Data) -> str:
+  """What is said of texts longer than those that a model was made for."""
+  longest = max(data.query_length, data.passage_length)
+  if not described or not 0 < described.max_length < longest:
+    return ""
+  return (
+    f"texts have {longest} tokens, and "
+    f"{described.encoder / sentence_transformers.LENGTH} says "
+    f"max_seq_length={described.max_length}"
+  )
+
+
+def check_tensors(
+  where: str, model: model_kinds.Model, shape: TransformerConfig
+) -> None:
+  """Raises ConfigError where the weights are not those of the shape.
+
+  Only the headers of files are read.
+  """
+  here = settled(where, model)
+  if here.encoder is None:
+    return
+  try:
+    hf.check(here.encoder, shape, layers=model.layers or None)
+    for _, folder in here.described.dense if here.described else ():
+      weights.files(folder)
+  except (WeightsError, ValueError) as error:
+    raise strict.ConfigError(f"{where}.weights: {error}") from error
+
+
+def files(model: model_kinds.Model) -> tuple[pathlib.Path, ...]:
+  """All files that decide a model with weights."""
+  folder = weights_folder(model)
+  encoder = sentence_transformers.encoder_folder(folder)
+  found = [encoder / CONFIG, *weights.files(encoder)]
+  if isinstance(model, model_kinds.Dual):
+    found += sentence_transformers.files(folder)
+  return tuple(found)
+
+
+def _defaults(model: model_kinds.Model) -> model_kinds.Model:
+  """Without a folder that says otherwise."""
+  match model:
+    case model_kinds.Dual():
+      return dataclasses.replace(
+        model,
+        pooling=model.pooling or "cls",
+        similarity=model.similarity or "dot",
+      )
+    case model_kinds.Late():
+      return model
+    case _:
+      return dataclasses.replace(model, pooling=model.pooling or "cls")
+
+
+def _of_head(
+  where: str,
+  model: model_kinds.Cross | model_kinds.Pairwise,
+  head: Head | None,
+) -> model_kinds.Model:
+  """With the pooling of its head."""
+  if head is None:
+    return _defaults(model)
+  if model.pooling not in ("", head.pooling):
+    raise _contradiction(where, "pooling", model.pooling, head.pooling)
+  return dataclasses.replace(model, pooling=head.pooling)
+
+
+def _of_modules(
+  where: str, model: model_kinds.Dual, described: Described
+) -> model_kinds.Model:
+  """With pooling, similarity and prompts of sentence-transformers' files."""
+  if model.pooling not in ("", described.pooling):
+    raise _contradiction(where, "pooling", model.pooling, described.pooling)
+  if described.normalize and model.similarity == "dot":
+    raise _contradiction(where, "similarity", "dot", "cosine")
+  similarity = model.similarity or (
+    "cosine" if described.normalize else described.similarity or "dot"
+  )
+  return dataclasses.replace(
+    model,
+    pooling=described.pooling,
+    similarity=similarity,
+    prompts=model.prompts or described.prompts,
+  )
+
+
+def _contradiction(
+  where: str, key: str, given: str, theirs: str
+) -> strict.ConfigError:
+  return strict.ConfigError(
+    f"{where}.{key} is {given!r}, and the folder of its weights says "
+    f"{theirs!r}; leave it out, or take the encoder's files alone"
+  )

@@ -1,0 +1,287 @@
+"""Stage kind `imported`: scores and lists from a file of the user's.
+
+Leaves `candidates/` as `batches.lists.Candidates` describes it: the lists of
+the stage in `candidates`, or those that the file has. Where the file has
+scores, also `scores.npy`, as a score stage does: float32 [Q, C], aligned with
+the lists, NaN on padding.
+
+A score that is missing becomes no number that anyone learns from: where scores
+are learnt from, it is an error, or its passage leaves the list. Lists that are
+only drawn from may lack some, such as that of a labelled passage that a run did
+not find.
+"""
+
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from prod_jax import kinds, strict
+from prod_jax.batches import foreign
+from prod_jax.batches.lists import Candidates, load_lists, save_lists
+from prod_jax.sets import copies, ids
+from prod_jax.sets.datasets import published
+from prod_jax.sets.foreign import layout, names, read, scale
+from prod_jax.sets.records import DataError
+from prod_jax.stages.run import Job
+
+ImportedJob = Job[kinds.Imported]
+
+_EXAMPLES = 3
+
+
+def fingerprint(job: ImportedJob) -> dict[str, Any]:
+  """What the result depends on besides this stage's config and inputs."""
+  return {
+    "dataset": job.run.located.fingerprint,
+    "file": published.fingerprint([pathlib.Path(job.stage.path)], ""),
+    "learnt_from": _is_learnt_from(job),
+  }
+
+
+def check(job: ImportedJob) -> None:
+  """Finds a file that is not there or says nothing, and keys that clash.
+
+  Raises:
+    DataError: for the file.
+    ConfigError: for a key.
+  """
+  stage = job.stage
+  if not stage.path:
+    raise strict.ConfigError(f"{job.where}.path is not set: the file to read")
+  layout.find(pathlib.Path(stage.path), stage.format)
+  if not stage.candidates:
+    return
+  if stage.positives:
+    raise strict.ConfigError(
+      f"{job.where}.positives is {stage.positives!r}, and the lists of "
+      f"{stage.candidates} have their labels; leave one of the two out"
+    )
+  split = job.source("candidates").split
+  if split != stage.split:
+    raise strict.ConfigError(
+      f"{job.where}.split is {stage.split!r}, but {stage.candidates} has lists "
+      f"for {split!r}"
+    )
+
+
+def run(job: ImportedJob) -> dict[str, Any]:
+  """Reads the file, and says what of it is known and what is missing.
+
+  Raises:
+    DataError: a line is at fault, nothing of the file is known, or scores are
+      missing that are learnt from.
+  """
+  # The file is read in processes. The others wait where the stage ends; the
+  # data set they have opened before.
+  if not job.run.processes.first:
+    return {}
+  stage, dataset = job.stage, job.run.dataset
+  found = _read(job)
+  labels = foreign.Labels(
+    dataset.positive_rows(stage.split),
+    dataset.copies_of(stage.split),
+    len(dataset.passages),
+  )
+  tidy = foreign.tidied(found.pairs, labels, add=stage.positives == "add")
+  if not len(tidy.pairs.query):
+    raise DataError(
+      f"{stage.path}: nothing in it is of split {stage.split!r} of "
+      f"{dataset.name}; {_unknown(found) or 'it is empty'}"
+    )
+  scored = ~np.isnan(tidy.pairs.score)
+  report = _report(job, found, tidy, int(scored.sum()))
+  if scored.any():
+    report |= _scale(job, tidy.pairs.score[scored])
+  if stage.transform == "logit":
+    score = scale.logit(tidy.pairs.score)
+    tidy = tidy._replace(pairs=tidy.pairs._replace(score=score))
+  lists, scores_QC = _lists(job, tidy, labels)
+  lists, scores_QC, lost = _complete(job, lists, scores_QC)
+  if scored.any():
+    np.save(job.folder / "scores.npy", scores_QC)
+  save_lists(lists, job.folder / "candidates")
+  negatives_Q = (~lists.label & (lists.ids >= 0)).sum(axis=1)
+  return {
+    "queries": len(lists.query),
+    "of_queries": len(labels.positives),
+    "negatives_a_query": round(float(negatives_Q.mean()), 2),
+    "missing": lost,
+    **report,
+  }
+
+
+def _is_learnt_from(job: ImportedJob) -> bool:
+  """Whether a stage reads the scores, and not only the lists."""
+  stages = job.run.config.stages.values()
+  return any(
+    getattr(stage, role, "") == job.name
+    for stage in stages
+    for role in ("scores", "second")
+  ) or any(
+    isinstance(stage, kinds.Train)
+    and stage.sampling == "simans"
+    and stage.candidates == job.name
+    for stage in stages
+  )
+
+
+def _read(job: ImportedJob) -> read.Found:
+  stage, dataset = job.stage, job.run.dataset
+  queries = dataset.queries[stage.split]
+  shape = layout.find(pathlib.Path(stage.path), stage.format)
+  own: Any = ids.table([query.id for query in queries])
+  keys: tuple = ()
+  texts: tuple = ()
+  if shape.texts:
+    texts = (np.array([copies.key(q.text) for q in queries], np.uint64),)
+    keys = (dataset.keys.whole, dataset.keys.text)
+  with tempfile.TemporaryDirectory(dir=job.folder, prefix="names-") as made:
+    folder = pathlib.Path(made)
+    row_of: Any = dataset.row_of
+    names.save(folder, read.QUERIES, own, texts)
+    names.save(folder, read.PASSAGES, row_of, keys)
+    return read.read(shape, folder, job.run.config.data.on_error)
+
+
+def _lists(
+  job: ImportedJob, tidy: foreign.Tidy, labels: foreign.Labels
+) -> tuple[Candidates, np.ndarray]:
+  """Lists, and the file's scores of them."""
+  if not job.stage.candidates:
+    lists = foreign.lists_of(tidy, labels)
+    if not len(lists.query):
+      raise DataError(
+        f"{job.stage.path}: no query in it has a labelled passage in split "
+        f"{job.stage.split!r}"
+      )
+    return lists, lists.score
+  if np.isnan(tidy.pairs.score).all():
+    raise DataError(
+      f"{job.stage.path}: has no scores for the lists of "
+      f"{job.stage.candidates}; leave {job.where}.candidates out to make lists"
+    )
+  lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  return lists, foreign.scores_of(lists, tidy.pairs, labels)
+
+
+def _complete(
+  job: ImportedJob, lists: Candidates, scores_QC: np.ndarray
+) -> tuple[Candidates, np.ndarray, int]:
+  """Lists and scores as they may be learnt from, and how many were missing.
+
+  Raises:
+    DataError: some are missing, and they may not be.
+  """
+  lost_QC = foreign.missing(lists, scores_QC)
+  lost = int(lost_QC.sum())
+  if not lost or not (job.stage.candidates or _is_learnt_from(job)):
+    return lists, scores_QC, lost
+  of = f"{lost} of {int((lists.ids >= 0).sum())} pairs"
+  some = ", ".join(_named(job, lists, lost_QC))
+  if job.stage.missing == "error":
+    raise DataError(
+      f"{job.stage.path}: {of} of the lists have no score, such as {some}; add "
+      f"them, or let such passages leave the lists with {job.where}.missing="
+      "'drop'"
+    )
+  kept, scores_QC = foreign.dropped(lists, scores_QC)
+  logging.info(
+    "%s: %s have no score and leave the lists, such as %s; %d lists have no "
+    "labelled passage left",
+    job.name,
+    of,
+    some,
+    len(lists.query) - len(kept.query),
+  )
+  if not len(kept.query):
+    raise DataError(
+      f"{job.stage.path}: no list has a labelled passage with a score"
+    )
+  return kept, scores_QC, lost
+
+
+def _named(
+  job: ImportedJob, lists: Candidates, where_QC: np.ndarray
+) -> list[str]:
+  dataset = job.run.dataset
+  queries = dataset.queries[job.stage.split]
+  return [
+    f"{queries[lists.query[line]].id} {dataset.passages.id(lists.ids[line, c])}"
+    for line, c in np.argwhere(where_QC)[:_EXAMPLES]
+  ]
+
+
+def _unknown(found: read.Found) -> str:
+  return "; ".join(
+    f"{found.unknown[kind]} pairs name unknown {kind}, such as "
+    f"{', '.join(found.examples[kind])}"
+    for kind in (read.QUERIES, read.PASSAGES)
+    if found.unknown[kind]
+  )
+
+
+def _report(
+  job: ImportedJob, found: read.Found, tidy: foreign.Tidy, scored: int
+) -> dict[str, Any]:
+  """What the file has, as a log line and as figures."""
+  if unknown := _unknown(found):
+    logging.warning("%s: %s", job.name, unknown)
+  figures = {
+    "pairs": len(tidy.pairs.query),
+    "scored": scored,
+    "unknown_queries": found.unknown[read.QUERIES],
+    "unknown_passages": found.unknown[read.PASSAGES],
+    "repeated": tidy.repeated,
+    "copies": tidy.copies,
+    "unlabelled_positives": tidy.unlabelled,
+  }
+  logging.info(
+    "%s: %s",
+    job.name,
+    ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in figures.items()),
+  )
+  return figures
+
+
+def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
+  """How the scores are spread, as a log line and as figures.
+
+  Raises:
+    DataError: they are to be probabilities, and are none.
+  """
+  found, stage = scale.scale(scores), job.stage
+  logging.info(
+    "%s: scores probably of kind %s: mean %.4g, spread %.4g, from %.4g to "
+    "%.4g, %.1f%% saturated",
+    job.name,
+    found.kind,
+    found.mean,
+    found.spread,
+    found.least,
+    found.most,
+    100 * found.saturated,
+  )
+  if stage.transform == "logit":
+    if found.least < 0 or found.most > 1:
+      raise DataError(
+        f"{stage.path}: scores go from {found.least:.4g} to {found.most:.4g}, "
+        f"so that they are no probabilities; leave {job.where}.transform out"
+      )
+  elif found.kind == "probability":
+    logging.warning(
+      "%s: a softmax over probabilities is nearly flat; %s.transform='logit' "
+      "undoes a sigmoid",
+      job.name,
+      job.where,
+    )
+  return {
+    "score_mean": round(found.mean, 4),
+    "score_spread": round(found.spread, 4),
+    "score_min": round(found.least, 4),
+    "score_max": round(found.most, 4),
+    "saturated": round(found.saturated, 4),
+    "probably": found.kind,
+  }

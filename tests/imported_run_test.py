@@ -1,0 +1,190 @@
+"""The command with what a user brings, and lists for other trainers."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prod_jax.batches.lists import Candidates, load_lists
+from tests.main_test import REPO, environment, run, write_folder
+
+IMPORTED = "configs/imported.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A set with a copy of p0, negatives of the user's, and a judged zero."""
+  folder = write_folder(tmp_path_factory.mktemp("imported") / "set")
+  collection = (folder / "collection.tsv").read_text()
+  first = collection.splitlines()[0].split("\t")
+  (folder / "collection.tsv").write_text(
+    f"{collection}copy\t{first[1]}\t{first[2]}\n"
+  )
+  (folder / "negatives.train.tsv").write_text(
+    "q0 copy\nq0\tp9\tand more\nq1\tp8\nq2 p2\nq77 p1\n"
+  )
+  with open(folder / "qrels.train.tsv", "a") as file:
+    file.write("q1\t0\tp7\t0\nq3\t0\tp6\t0\n")
+  return folder
+
+
+@pytest.fixture(scope="module")
+def scores(folder):
+  """A teacher's probabilities, as a sentence-transformers user has them."""
+  path = folder / "scores.jsonl"
+  rng = np.random.default_rng(1)
+  with open(path, "w") as file:
+    for i in range(64):
+      others = [f"p{j}" for j in rng.choice(100, 5, False) if j not in (0, i)]
+      line = {
+        "query_id": f"q{i}",
+        "pos_id": [f"p{i}"],
+        "pos": ["cut"],
+        "pos_scores": [0.98],
+        "neg": others,
+        "neg_scores": (rng.random(len(others)) / 2).tolist(),
+      }
+      file.write(json.dumps(line) + "\n")
+  return path
+
+
+def config(folder, variant="runlocal", **changes):
+  overrides = ",".join(f"{k}={v}" for k, v in changes.items())
+  return f"{IMPORTED}:{variant},data.path={folder},{overrides}"
+
+
+@pytest.fixture(scope="module")
+def done(folder, scores, tmp_path_factory):
+  """A run of the config, and where it is."""
+  workdir = tmp_path_factory.mktemp("imported-work")
+  taught = config(folder, **{"stages.teacher.path": scores})
+  return run(workdir, config=taught, fast=True), workdir
+
+
+def lists(workdir, stage):
+  (found,) = workdir.glob(f"*-{stage}")
+  return load_lists(Candidates, found / "candidates"), found
+
+
+def test_a_student_learns_from_scores_of_another_tool(done):
+  result, workdir = done
+  assert "scores probably of kind probability" in result.stderr
+  (metrics,) = workdir.glob("*-student/metrics.jsonl")
+  row = json.loads(metrics.read_text().splitlines()[-1])
+  assert np.isfinite(row["loss"]) and row["kd"] > 0
+  record = json.loads((workdir / "curriculum.json").read_text())
+  by_name = {stage["name"]: stage for stage in record["stages"]}
+  assert by_name["student"]["taught_by"] == "teacher"
+  summary = by_name["teacher"]["summary"]
+  assert summary["queries"] == 64 and summary["missing"] == 0
+  assert summary["score_max"] == 0.98
+  made, found = lists(workdir, "teacher")
+  written = np.load(found / "scores.npy")
+  assert (np.isnan(written) == (made.ids < 0)).all()
+  assert written[0, 0] == pytest.approx(np.log(0.98 / 0.02), abs=1e-4)
+
+
+def export(workdir, stage, to, code=0):
+  made = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "prod_jax.cli.lists",
+      f"--workdir={workdir}",
+      f"--stage={stage}",
+      f"--to={to}",
+    ],
+    cwd=REPO,
+    env=environment(),
+    capture_output=True,
+    text=True,
+  )
+  assert made.returncode == code, made.stderr
+  return made
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "trec"])
+def test_lists_go_out_and_come_in_again(done, folder, tmp_path, ending):
+  _, workdir = done
+  to = tmp_path / f"lists.{ending}"
+  assert str(to) in export(workdir, "teacher", to).stdout
+  changes = {"stages.teacher.path": to, "stages.teacher.transform": ""}
+  again = tmp_path / "work"
+  run(again, "--stages=teacher", config=config(folder, **changes), fast=True)
+  first, where = lists(workdir, "teacher")
+  second, there = lists(again, "teacher")
+  for name in ("query", "ids", "label", "rank"):
+    a, b = getattr(first, name), getattr(second, name)
+    np.testing.assert_array_equal(a, b, name)
+  np.testing.assert_array_equal(
+    np.load(where / "scores.npy"), np.load(there / "scores.npy")
+  )
+
+
+@pytest.mark.parametrize(
+  ("stage", "ending", "message"),
+  [
+    ("teacher", "csv", "it ends with .jsonl, .parquet, .trec, .run"),
+    ("techer", "jsonl", "there is no stage 'techer'; known: teacher, student"),
+    ("student", "jsonl", "is of kind train, which leaves no lists"),
+  ],
+)
+def test_what_cannot_go_out(done, tmp_path, stage, ending, message):
+  made = export(done[1], stage, tmp_path / f"lists.{ending}", code=2)
+  assert message in made.stderr and "Traceback" not in made.stderr
+  assert not os.listdir(tmp_path)
+
+
+def test_a_users_own_negatives(folder, tmp_path):
+  provided = tmp_path / "own.py"
+  provided.write_text(PROVIDED)
+  own = f"{provided}:data.path={folder}"
+  result = run(tmp_path / "a", "--stages=lists", config=own, fast=True)
+  made, _ = lists(tmp_path / "a", "lists")
+  # q0 has the copy of its positive, and q2 its positive itself.
+  assert made.query.tolist() == [0, 1]
+  assert made.ids[:, :-1].max(axis=1).tolist() == [9, 8]
+  assert "left out 1 negatives with the text" in result.stderr
+  judged = "--config.stages.lists.grade_0=True"
+  run(tmp_path / "b", "--stages=lists", judged, config=own, fast=True)
+  made, _ = lists(tmp_path / "b", "lists")
+  assert made.query.tolist() == [0, 1, 3]
+  assert [sorted(x[x >= 0]) for x in made.ids] == [[0, 9], [1, 7, 8], [3, 6]]
+
+
+def test_a_split_without_negatives_is_found_before_anything(folder, tmp_path):
+  provided = tmp_path / "own.py"
+  provided.write_text(PROVIDED)
+  own = f"{provided}:data.path={folder},stages.lists.split=test"
+  for more in ([], ["--dry_run"]):
+    result = run(tmp_path / "work", *more, config=own, code=2)
+    assert "Put a file negatives.test.tsv into data.path" in result.stderr
+    assert "it has some for train" in result.stderr
+  assert not [*tmp_path.glob("work/*-*")]
+
+
+def test_a_file_that_is_not_there_is_found_before_anything(folder, tmp_path):
+  gone = config(folder, **{"stages.teacher.path": tmp_path / "gone"})
+  for more in ([], ["--dry_run"]):
+    result = run(tmp_path / "work", *more, config=gone, code=2)
+    assert "gone: there is no such file" in result.stderr
+  assert not [*tmp_path.glob("work/*-*")]
+
+
+PROVIDED = '''"""Lists of the set's own negatives alone."""
+
+from ml_collections import ConfigDict
+
+
+def get_config():
+  c = ConfigDict(sort_keys=False)
+  c.seed = 1
+  c.data = dict(name="folder", path="")
+  c.mesh = dict(data=-1)
+  c.models = dict()
+  c.stages = dict(lists=dict(kind="provided", negatives=3))
+  return c
+'''

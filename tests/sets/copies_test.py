@@ -1,0 +1,36 @@
+"""Which passages say the same."""
+
+import numpy as np
+
+from prod_jax.sets import copies
+from prod_jax.sets.records import Passage
+
+PASSAGES = [
+  Passage("a", "One", "the same  text"),
+  Passage("b", "", "another"),
+  Passage("c", "Two", "the same\ttext "),
+  Passage("d", "", "The same text"),
+  Passage("e", "", "One the same text"),
+]
+
+
+def test_white_space_alone_makes_no_other_text():
+  keys = copies.keys_of(PASSAGES, len(PASSAGES))
+  assert keys.text[0] == keys.text[2] == copies.key("the same text")
+  assert len({*keys.text.tolist()}) == 4
+  assert keys.whole[0] == keys.text[4]
+  assert keys.whole[1] == keys.text[1]
+  assert keys.text.nbytes + keys.whole.nbytes == 16 * len(PASSAGES)
+
+
+def test_copies_are_those_of_positives_that_are_not_labelled_too():
+  text_P = copies.keys_of(PASSAGES, len(PASSAGES)).text
+  found = copies.copies_of(text_P, [(0,), (0, 2), (), (1,), (2, 1)])
+  assert [x.tolist() for x in found] == [[0, 4], [2, 0], [0, 2]]
+  assert found.by_query(5) == [(2,), (), (), (), (0,)]
+
+
+def test_a_copy_of_two_positives_is_one():
+  text_P = np.array([7, 7, 7], np.uint64)
+  found = copies.copies_of(text_P, [(0, 1)])
+  assert [x.tolist() for x in found] == [[0], [2], [0]]

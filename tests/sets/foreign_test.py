@@ -1,0 +1,359 @@
+"""Files of scores and lists, in the forms in which other tools write them."""
+
+import gzip
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from prod_jax.sets import copies, ids
+from prod_jax.sets.foreign import layout, names, read, records, scale, write
+from prod_jax.sets.records import DataError, Passage, Query
+
+QUERIES = [Query("q1", "how is tea made", ()), Query("2", "when", ())]
+PASSAGES = [
+  Passage("10", "Kettle", "boil water"),
+  Passage("p2", "", "pour it"),
+  Passage("p3", "Ferry", "it goes at nine"),
+]
+# Forms that say the same: of q1, passage 10 scores 2.5 and p2 0.5; p3, -1.
+SAME = {
+  "run": "q1 Q0 10 1 2.5 x\nq1 Q0 p2 2 0.5 x\n2 Q0 p3 1 -1 x\n",
+  "tsv": "q1\t10\t2.5\r\n\r\nq1\tp2\t0.5\r\n2\tp3\t-1\r\n",
+  "header": (
+    "corpus-id\tquery-id\tscore\n10\tq1\t2.5\np2\tq1\t0.5\np3\t2\t-1\n"
+  ),
+  "qid_pid": [
+    {"qid": "q1", "pid": 10, "score": 2.5},
+    {"qid": "q1", "pid": "p2", "score": 0.5},
+    {"qid": 2, "pid": "p3", "score": -1},
+  ],
+  "beir_names": [
+    {"query-id": "q1", "corpus-id": "10", "score": 2.5},
+    {"query-id": "q1", "corpus-id": "p2", "score": 0.5},
+    {"query-id": "2", "corpus-id": "p3", "score": -1},
+  ],
+  "flag": [
+    {
+      "query": "how is  tea made",
+      "pos": ["Kettle boil water"],
+      "neg": ["pour it"],
+      "pos_scores": [2.5],
+      "neg_scores": [0.5],
+      "prompt": "Represent this",
+      "type": "normal",
+    },
+    {
+      "query": "when",
+      "pos": [],
+      "neg": ["it goes at\nnine"],
+      "neg_scores": [-1],
+    },
+  ],
+  "flag_ids": [
+    {
+      "query": "other words",
+      "query_id": "q1",
+      "pos": ["cut"],
+      "neg": ["pour"],
+      "pos_id": ["10"],
+      "neg_id": ["p2"],
+      "pos_scores": [2.5],
+      "neg_scores": [0.5],
+    },
+    {"qid": 2, "neg": ["p3"], "neg.score": [-1.0]},
+  ],
+  "tevatron": [
+    {
+      "query_id": "q1",
+      "query": "how is tea made",
+      "positive_passages": [
+        {"docid": "10", "title": "Kettle", "text": "boil water", "score": 2.5}
+      ],
+      "negative_passages": [{"title": "", "text": "pour it", "score": 0.5}],
+    },
+    {
+      "query_id": "2",
+      "negative_passages": [
+        {
+          "docid": "nobody's",
+          "title": "Ferry",
+          "text": "it goes at nine",
+          "score": -1,
+        }
+      ],
+    },
+  ],
+  "st_tuples": [
+    {
+      "anchor": "how is tea made",
+      "positive": "boil water",
+      "negative_1": "pour it",
+      "scores": [2.5, 0.5],
+    },
+    {"query": "when", "negative": "it goes at nine", "score": [-1]},
+  ],
+  "st_scores": [
+    {"query": "how is tea made", "answer": ["10", "p2"], "scores": [2.5, 0.5]},
+    {"query": "when", "answer": ["it goes at nine"], "scores": [-1]},
+  ],
+  "st_mixed": [
+    {
+      "query": "how is tea made",
+      "positive": ["10", "p2"],
+      "scores": [2.5, 0.5],
+    },
+    {"query": "when", "docs": "it goes at nine", "score": -1},
+  ],
+  "st_labels": [
+    {"query": "how is tea made", "answer": ["10", "p2"], "labels": [1, 0]},
+    {"query": "when", "docs": ["it goes at nine"], "labels": [0]},
+  ],
+  "st_marco": [
+    {
+      "qid": "q1",
+      "pos": [{"pid": 10, "ce-score": 2.5}],
+      "neg": {"bm25": [{"pid": "p2", "ce-score": 0.5}], "tas-b": []},
+    },
+    {"qid": 2, "pos": [], "neg": {"bm25": [{"pid": "p3", "ce-score": -1}]}},
+  ],
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+  """A function that writes a file, of text or of objects."""
+
+  def written(content, name="scores"):
+    if not isinstance(content, str):
+      content = "".join(json.dumps(record) + "\n" for record in content)
+    path = tmp_path / name
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(path, "wt", encoding="utf-8", newline="") as out:
+      out.write(content)
+    return path
+
+  return written
+
+
+@pytest.fixture
+def found(tmp_path):
+  """A function that reads a file beside the set above."""
+
+  def of(path: pathlib.Path, on_error="raise") -> read.Found:
+    folder = tmp_path / f"tables-{len([*tmp_path.iterdir()])}"
+    folder.mkdir()
+    keys = copies.keys_of(PASSAGES, len(PASSAGES))
+    own = np.array([copies.key(query.text) for query in QUERIES], np.uint64)
+    texts = layout.find(path, "").texts
+    names.save(
+      folder,
+      read.QUERIES,
+      ids.table([query.id for query in QUERIES]),
+      [own] if texts else [],
+    )
+    names.save(
+      folder,
+      read.PASSAGES,
+      ids.table([passage.id for passage in PASSAGES]),
+      [keys.whole, keys.text] if texts else [],
+    )
+    return read.read(layout.find(path, ""), folder, on_error)
+
+  return of
+
+
+def plain(pairs: read.Pairs) -> list[tuple]:
+  return [
+    (q, p, None if math.isnan(s) else s)
+    for q, p, s in zip(
+      pairs.query.tolist(),
+      pairs.passage.tolist(),
+      pairs.score.tolist(),
+      strict=True,
+    )
+  ]
+
+
+SAID = [(0, 0, 2.5), (0, 1, 0.5), (1, 2, -1.0)]
+
+
+@pytest.mark.parametrize("form", SAME)
+@pytest.mark.parametrize("name", ["scores", "scores.gz"])
+def test_forms_that_say_the_same(file, found, form, name):
+  got = found(file(SAME[form], name))
+  without = [(q, p, None) for q, p, _ in SAID]
+  assert plain(got.pairs) == (without if form == "st_labels" else SAID)
+  assert not got.unknown.total() and got.examples["queries"] == []
+  neither = ("run", "tsv", "header", "qid_pid", "beir_names")
+  neither += ("st_scores", "st_mixed")
+  roles = [0, 0, 0] if form in neither else [1, -1, -1]
+  assert got.pairs.role.tolist() == roles
+
+
+@pytest.mark.parametrize("form", ["qid_pid", "tevatron", "flag"])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_parquet_of_the_same_columns(tmp_path, found, form, rows):
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  records_ = [
+    {k: str(v) if k in ("qid", "pid") else v for k, v in record.items()}
+    for record in SAME[form]
+  ]
+  path = tmp_path / "scores.parquet"
+  table = pyarrow.Table.from_pylist(records_)
+  parquet.write_table(table, path, row_group_size=rows)
+  assert plain(found(path).pairs) == SAID
+
+
+def test_blocks_of_lines_are_read_in_their_order(file, found, monkeypatch):
+  monkeypatch.setitem(read._BLOCK_LINES, "tsv", 1)
+  assert plain(found(file(SAME["tsv"])).pairs) == SAID
+
+
+def test_what_is_unknown_is_counted_and_named(file, found):
+  lines = (
+    "q1 10 1\nq9 10 1\nq8 10 1\nq9 p2 1\nq1 p9 1\nq1 1" + "0" * 50 + " 1\n"
+  )
+  got = found(file(lines))
+  assert plain(got.pairs) == [(0, 0, 1.0)]
+  assert got.unknown == {"queries": 3, "passages": 2}
+  assert got.examples == {
+    "queries": ["q9", "q8"],
+    "passages": ["p9", "1" + "0" * 50],
+  }
+  texts = [{"query": "how is tea made", "pos": ["10", "nobody said this"]}]
+  got = found(file(texts))
+  assert plain(got.pairs) == [(0, 0, None)]
+  assert got.examples["passages"] == ["“nobody said this”"]
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    ("q1 10 1\nq1 10\n", "scores:2: 2 columns, expected 3"),
+    ("q1 10 1\nq1 10 high\n", "scores:2: score 'high' is not a number"),
+    ("q1 10 1\nq1 10 nan\n", "scores:2: score 'nan' is not a number"),
+    ('{"qid": "q1", "pid": "10"}\n{"qid"\n', "scores:2: no JSON"),
+    ('{"qid": "q1", "pid": "10"}\n[1]\n', "scores:2: no JSON object"),
+    ('{"qid": "q1", "pid": "10"}\n{"pid": "1"}\n', "scores:2: no query"),
+    ('{"qid": "q1", "pid": "10"}\n{"qid": "1"}\n', "scores:2: no passage"),
+    ('{"qid": "q1", "pid": "10", "score": "high"}', "scores:1: score 'high'"),
+    ('{"qid": "q1", "pid": "10", "score": Infinity}', "scores:1: score inf"),
+    (
+      '{"query": "a", "pos": ["x"], "neg": ["y"], "neg_scores": [1, 2]}',
+      "scores:1: 2 scores for 1 passages",
+    ),
+    (
+      '{"query": "a", "positive": "x", "negative": "y", "score": 0.3}',
+      "scores:1: 1 scores for 2 passages",
+    ),
+  ],
+)
+def test_a_fault_has_file_and_line_or_is_skipped(
+  file, found, content, message, caplog
+):
+  path = file(content)
+  with pytest.raises(DataError, match=message):
+    found(path)
+  with caplog.at_level("WARNING", logger="absl"):
+    assert len(found(path, "skip").pairs.query) <= 1
+  assert "skipped 1 lines" in caplog.text
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    ("", "is empty; expected a TREC run"),
+    ("only\n", "1 columns; expected a TREC run"),
+    ('[{"question": "a"}]\n', "a JSON list; expected"),
+  ],
+)
+def test_no_known_format(file, content, message):
+  with pytest.raises(DataError, match=message):
+    layout.find(file(content), "")
+
+
+def test_a_format_that_is_not_there(file):
+  path = file(SAME["tsv"])
+  assert layout.find(path, "tsv") == layout.find(path, "")
+  with pytest.raises(DataError, match="looks like format 'tsv', not 'run'"):
+    layout.find(path, "run")
+  with pytest.raises(DataError, match="there is no such file"):
+    layout.find(path.with_name("gone"), "")
+
+
+def test_a_broken_parquet_file(tmp_path, found):
+  pytest.importorskip("pyarrow")
+  path = tmp_path / "cut.parquet"
+  path.write_bytes(b"PAR1 and no more")
+  with pytest.raises(DataError, match="cannot be read as parquet"):
+    found(path)
+
+
+def test_null_is_no_score():
+  said = records.said({"qid": 1, "pid": 2, "score": None})
+  assert math.isnan(said[0].score) and said[0].role == records.NEITHER
+
+
+@pytest.mark.parametrize(
+  ("scores", "kind", "saturated"),
+  [
+    ([0.0, 1.0, 0.5, 0.9995], "probability", 0.75),
+    ([0.2, 0.3, 0.4], "cosine", 0.0),
+    ([-0.2, 0.3, 0.4], "cosine", 2 / 3),
+    ([-9.0, 3.0, 11.0, 11.0], "logit", 0.75),
+  ],
+)
+def test_scale(scores, kind, saturated):
+  found = scale.scale(np.array(scores, np.float32))
+  assert found.kind == kind
+  assert found.saturated == pytest.approx(saturated)
+  assert found.mean == pytest.approx(np.mean(scores))
+  assert (found.least, found.most) == pytest.approx((min(scores), max(scores)))
+
+
+def test_a_logit_undoes_a_sigmoid():
+  logits = np.array([-8, 0, 0.3, 5, np.nan], np.float32)
+  back = scale.logit(1 / (1 + np.exp(-logits.astype(np.float64))))
+  np.testing.assert_allclose(back, logits, atol=1e-4)
+  assert np.abs(scale.logit(np.array([0.0, 1.0]))).max() < 13.9
+
+
+def test_written_lines_are_read_again(tmp_path, found):
+  lists = [
+    write.List(
+      QUERIES[0],
+      [
+        write.Item(PASSAGES[1], False, 0.5, 0),
+        write.Item(PASSAGES[0], True, None, None),
+      ],
+    ),
+    write.List(QUERIES[1], [write.Item(PASSAGES[2], True, None, None)]),
+  ]
+  path = tmp_path / "lists.jsonl"
+  assert write.json_lines(path, lists) == 2
+  first, second = map(json.loads, path.read_text().splitlines())
+  assert first == {
+    "query_id": "q1",
+    "query": "how is tea made",
+    "pos": ["Kettle boil water"],
+    "pos_id": ["10"],
+    "pos_scores": [None],
+    "neg": ["pour it"],
+    "neg_id": ["p2"],
+    "neg_scores": [0.5],
+  }
+  assert "pos_scores" not in second
+  assert sorted(plain(found(path).pairs)) == [
+    (0, 0, None),
+    (0, 1, 0.5),
+    (1, 2, None),
+  ]
+  pytest.importorskip("pyarrow")
+  path = tmp_path / "lists.parquet"
+  assert write.parquet(path, lists) == 3
+  assert plain(found(path).pairs) == [(0, 1, 0.5), (0, 0, None), (1, 2, None)]

@@ -27,7 +27,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_its_commands():
   assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 9
+  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 11
 
 
 @pytest.mark.parametrize(

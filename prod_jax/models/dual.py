@@ -8,6 +8,7 @@ business of losses/ (in a step) and retrieval/ (in an index).
 import dataclasses
 from typing import Any, Literal
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -52,7 +53,7 @@ class Dense:
     self, params: PyTree, x: Float[Array, "... D"]
   ) -> Float[Array, "... E"]:
     """Vectors of the layer's width."""
-    x = x @ params["kernel"] + params.get("bias", 0.0)
+    x = nn.Dense(self.width, self.bias).apply({"params": params}, x)
     return jnp.tanh(x) if self.activation else x
 
 

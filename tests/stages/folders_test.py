@@ -1,0 +1,221 @@
+"""Models that come as folders: what is taken from them, and used as it is."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from prod_jax import config_file, curriculum, main, strict
+from prod_jax.models import hf, hub, transformer
+from prod_jax.models.cross import CrossEncoder, Head
+from prod_jax.models.transformer_config import TransformerConfig
+from prod_jax.processes import Processes
+from prod_jax.retrieval import encode
+from prod_jax.stages import files, folders
+from prod_jax.stages.run import Run
+from tests.batches.special_test import bert, save
+from tests.main_test import write_folder
+from tests.models.sentence_transformers_test import TANH, modules, write
+
+CONFIG = """
+import ml_collections
+
+SHAPE = dict(width=8, depth=1, heads=2, mlp_width=16, dropout=0.0)
+
+def get_config(variant=""):
+  return ml_collections.ConfigDict(dict(
+    seed=0,
+    data=dict(
+      name="folder", path="set", tokenizer="dense", query_length=12,
+      passage_length=16,
+    ),
+    mesh=dict(),
+    models=dict(
+      de=dict(kind="dual", weights="dense"),
+      ce=dict(kind="cross", weights="classifier"),
+      student=dict(kind="dual", **SHAPE),
+    ),
+    stages=ml_collections.ConfigDict(dict(
+      encode=dict(kind="encode", params="de", splits=("train", "test")),
+      mine=dict(kind="mine", encoded="encode", depth=6),
+      evaluate=dict(kind="evaluate", encoded="encode", depth=10,
+        indexes=("exact",)),
+      score=dict(kind="score", params="ce", candidates="mine"),
+      rerank=dict(kind="evaluate", encoded="encode", rerank="ce", depth=10),
+      distil=dict(
+        kind="train", model="student", method="prod", steps=1, batch_size=8,
+        learning_rate=1e-3, candidates="mine", negatives=2, teacher="ce",
+        settings=dict(in_batch=False, temperature=1.0, hard=0.5, soft=0.5),
+      ),
+    ), sort_keys=False),
+  ))
+"""
+HEAD = Head("cls", hidden="tanh")
+
+
+def encoder_of(vocab_size: int) -> TransformerConfig:
+  return TransformerConfig(
+    vocab_size=vocab_size,
+    width=8,
+    depth=2,
+    heads=2,
+    mlp_width=16,
+    max_positions=40,
+  )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> pathlib.Path:
+  """A set, and beside it an embedder with a dense layer and a classifier."""
+  monkeypatch.chdir(tmp_path)
+  write_folder(tmp_path / "set")
+  for name in ("dense", "classifier"):
+    save(tmp_path / name, bert())
+  shape = encoder_of(bert().get_vocab_size())
+  params = transformer.init(shape, jax.random.key(0))
+  hf.save("dense", params, shape)
+  model = CrossEncoder(shape, "cls", HEAD)
+  params = model.init(jax.random.key(1))
+  hf.save("classifier", params["encoder"], shape, head=(HEAD, params["head"]))
+  write(
+    tmp_path / "dense",
+    modules("Pooling", "Dense", "Normalize"),
+    **{
+      "1_Pooling__config": {"pooling_mode": "mean"},
+      "2_Dense__config": {"out_features": 4, "activation_function": TANH},
+      "config_sentence_transformers": {"prompts": {"query": "tea "}},
+      "sentence_bert_config": {"max_seq_length": 20},
+    },
+  )
+  kernel = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+  hf.save_params(
+    tmp_path / "dense" / "2_Dense" / "model.safetensors",
+    {"linear.weight": kernel, "linear.bias": np.ones(4, np.float32)},
+  )
+  (tmp_path / "config.py").write_text(CONFIG)
+  return tmp_path
+
+
+def run_of(folder, *overrides: str) -> Run:
+  config = config_file.load(str(folder / "config.py"), overrides)
+  return Run(config, Processes(folder / "work"), may_fetch=False)
+
+
+def check(folder, *overrides: str) -> None:
+  """All that is looked at before the first stage."""
+  run = run_of(folder, *overrides)
+  files.check(run)
+  main.check(run)
+
+
+def test_what_the_folder_says_is_the_model(folder):
+  run = run_of(folder)
+  model, classifier = run.model("de"), run.model("ce")
+  assert (model.pooling, model.similarity, model.width) == ("mean", "cosine", 4)
+  assert run.settled("de").model.prompts == {"query": "tea "}
+  assert classifier.head == HEAD
+  params = run.first_params("de", 0)
+  assert params.keys() == {"encoder", "dense"}
+  assert params["dense"]["0"]["kernel"].shape == (8, 4)
+  head = run.first_params("ce", 0)["head"]
+  assert head["dense"]["kernel"].any() and head.keys() >= {"kernel", "bias"}
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("models.de.pooling=cls", "de.pooling is 'cls', and the folder .* 'mean'"),
+    ("models.de.similarity=dot", "de.similarity is 'dot', and the .* 'cosine'"),
+    ("models.ce.pooling=mean", "ce.pooling is 'mean', and the folder .* 'cls'"),
+    ("data.passage_length=24", "encode.params is 'de' as it is: texts have 24"),
+    ("stages.encode.params=student", "'student', a model without weights"),
+    ("stages.encode.params=ce", "which is a model of kind cross"),
+    ("stages.encode.params=nobody", "no stage before it; .* a model with wei"),
+    ("stages.mine.encoded=de", "no stage before it; those are: encode$"),
+    ("models.ce.weights=dense", "an encoder without the head of a model"),
+    ("models.de.weights=nowhere", "no config.json in it; it takes a folder"),
+    ("models.de.weights=no-such/model", "no model that was fetched from a hub"),
+  ],
+)
+def test_a_contradiction_or_a_lack_is_named_before_the_first_stage(
+  folder, override, message
+):
+  check(folder)
+  with pytest.raises(strict.ConfigError, match=message):
+    check(folder, override)
+
+
+def test_weights_that_do_not_fit_are_named_before_the_first_stage(folder):
+  described = json.loads((folder / "classifier" / "config.json").read_text())
+  described["num_hidden_layers"] = 3
+  (folder / "classifier" / "config.json").write_text(json.dumps(described))
+  with pytest.raises(
+    strict.ConfigError, match=r"models.ce.weights: .*layer.2.* is missing"
+  ):
+    check(folder)
+
+
+def test_models_as_they_are_embed_score_rerank_and_teach(folder):
+  run = run_of(folder)
+  curriculum.run(curriculum.plan(main.build(run), run.processes), run.processes)
+  stage = folder / "work" / "00-encode"
+  vectors = np.asarray(encode.open_shards(stage / "passages"))
+  assert vectors.shape == (120, 4)
+  np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+  rows = json.loads((folder / "work" / "results.json").read_text())
+  assert {row["model_stage"] for row in rows} == {"de", "ce"}
+  loss = (folder / "work" / "05-distil" / "metrics.jsonl").read_text()
+  assert np.isfinite(json.loads(loss.splitlines()[-1])["loss"])
+
+
+def test_a_stage_is_made_anew_where_the_model_has_changed(folder):
+  hashes = [p.hash for p in main.look(run_of(folder))]
+  described = json.loads((folder / "dense" / "modules.json").read_text())
+  write(
+    folder / "dense",
+    [(d["type"], d["path"]) for d in described[:-1]],
+  )
+  again = [p.hash for p in main.look(run_of(folder))]
+  changed = [a != b for a, b in zip(hashes, again, strict=True)]
+  # Whatever reads vectors or lists of it: all.
+  assert changed == [True] * 6
+
+
+def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
+  monkeypatch, tmp_path
+):
+  asked = []
+
+  def snapshot(name, *, local_files_only, **rest):
+    asked.append((name, rest["revision"], local_files_only))
+    if local_files_only and len(asked) == 1:
+      raise OSError("not cached")
+    return str(tmp_path)
+
+  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
+  assert hub.fetch("org/model@v1") == tmp_path
+  assert hub.fetch("org/model@v1") == tmp_path
+  once = ("org/model", "v1")
+  assert asked == [(*once, True), (*once, False), (*once, True)]
+
+  def offline(name, **_):
+    raise OSError("no route to host\nand more")
+
+  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", offline)
+  with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
+    hub.fetch("org/model")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a/b@main", "a.b/c-d@refs/pr/1"])
+def test_names_of_a_hub(name):
+  assert hub.is_name(name)
+  assert not any(map(hub.is_name, (f"./{name}", f"/{name}", "a", "a/b/c")))
+
+
+def test_the_kinds_of_model_have_a_default_each():
+  config = {"kind": "dual", "width": 8, "depth": 1, "heads": 2, "mlp_width": 8}
+  model = strict.section(folders.model_kinds.Dual, config, "m")
+  settled = folders.settled("m", model).model
+  assert (settled.pooling, settled.similarity) == ("cls", "dot")

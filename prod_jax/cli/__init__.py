@@ -3,6 +3,7 @@
 arguments  a config and its overrides, as every command takes them
 prepare    data and tokens, made ahead of a run
 mpnet      all-mpnet-base-v2 out of its packages
+convert    a model's pickled weights to safetensors, with torch
 lists      lists and scores for another trainer
 plan       what a run would take of a TPU slice
 report     figures of runs as Markdown

@@ -23,7 +23,7 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _POINTER = b"version https://git-lfs"
 _REMEDY = (
   "convert pickled weights (.bin, .pt), which may run code when they are "
-  "read, to safetensors, say with save_pretrained of transformers"
+  "read, to safetensors: prod_jax convert FOLDER --to=DIR"
 )
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
@@ -91,7 +91,7 @@ def files(path: Path) -> tuple[pathlib.Path, ...]:
   if (path / WEIGHTS).is_file():
     return (_checked(path / WEIGHTS),)
   if (path / INDEX).is_file():
-    return _shards(path / INDEX)
+    return tuple(_checked(shard) for shard in shards_of(path / INDEX))
   pickled = sorted(f.name for kind in _PICKLED for f in path.glob(kind))
   found = f"only {', '.join(pickled)}" if pickled else "no weights"
   raise WeightsError(
@@ -122,6 +122,25 @@ def opened(path: Path) -> Iterator[Tensors]:
     yield Tensors(source, shards)
 
 
+def shards_of(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  """The files that an index names, there or not.
+
+  Raises:
+    WeightsError: it is damaged, or names one elsewhere.
+  """
+  placed = read_json(index).get("weight_map")
+  if not isinstance(placed, dict) or not placed:
+    raise WeightsError(f"{index} has no weight_map; fetch it again")
+  names = {str(name) for name in placed.values()}
+  for name in names:
+    # A name could point anywhere: a folder is read, and nothing outside of it.
+    if pathlib.PurePath(name).name != name:
+      raise WeightsError(
+        f"{index} names a shard {name!r}, not a file beside it; fetch it again"
+      )
+  return tuple(index.parent / name for name in sorted(names))
+
+
 def read_json(path: pathlib.Path) -> dict[str, Any]:
   """A JSON object.
 
@@ -149,7 +168,7 @@ def read_json_list(path: pathlib.Path) -> list[dict[str, Any]]:
 def _json(path: pathlib.Path) -> Any:
   if not path.is_file():
     raise WeightsError(f"{path} is not there; fetch it again")
-  _refuse_pointer(path)
+  refuse_pointer(path)
   try:
     return json.loads(path.read_text(encoding="utf-8"))
   except (ValueError, OSError) as error:
@@ -158,30 +177,17 @@ def _json(path: pathlib.Path) -> Any:
     ) from error
 
 
-def _shards(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
-  placed = read_json(index).get("weight_map")
-  if not isinstance(placed, dict) or not placed:
-    raise WeightsError(f"{index} has no weight_map; fetch it again")
-  names = {str(name) for name in placed.values()}
-  for name in names:
-    # A name could point anywhere: a folder is read, and nothing outside of it.
-    if pathlib.PurePath(name).name != name:
-      raise WeightsError(
-        f"{index} names a shard {name!r}, not a file beside it; fetch it again"
-      )
-  return tuple(_checked(index.parent / name) for name in sorted(names))
-
-
 def _checked(file: pathlib.Path) -> pathlib.Path:
   if not file.is_file():
     raise WeightsError(f"{file} is not there; fetch it, or {_REMEDY}")
   if file.suffix != ".safetensors":
     raise WeightsError(f"{file} is no .safetensors file; {_REMEDY}")
-  _refuse_pointer(file)
+  refuse_pointer(file)
   return file
 
 
-def _refuse_pointer(file: pathlib.Path) -> None:
+def refuse_pointer(file: pathlib.Path) -> None:
+  """Raises WeightsError where Git-LFS has left a name instead of a file."""
   with file.open("rb") as f:
     if f.read(len(_POINTER)) == _POINTER:
       raise WeightsError(

@@ -97,8 +97,8 @@ ONLY_IN = {
   r"\bpallas\b": ["models/attention.py"],
   r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
-  r"\bhuggingface_hub\b": ["export/hub.py"],
-  r"\bpyarrow\b": ["export/vectors.py"],
+  r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],
+  r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -9,9 +9,13 @@ import socket
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from prod_jax import packaged
+from prod_jax.models import hf
+from prod_jax.models.cross import CrossEncoder, Head
+from prod_jax.models.transformer_config import TransformerConfig
 from tests.main_test import write_folder
 
 REPO = pathlib.Path(__file__).parents[1]
@@ -27,7 +31,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_its_commands():
   assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 9
+  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 12
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,9 @@ def test_python_commands_run(line, tmp_path):
   if "imported" in line:
     imported(line, tmp_path)
     return
-  if "/path/to/folder" in line:
+  if "own_models" in line:
+    line = own_models(line, tmp_path)
+  elif "/path/to/folder" in line:
     line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
     line = line.replace("medquad.py:", "medquad.py:runlocal,")
     line += " --stages=student_warm"
@@ -101,12 +107,36 @@ def test_python_commands_run(line, tmp_path):
   done = run([sys.executable, *shlex.split(line)[1:]])
   said = {
     "cli.prepare": "passages\t",
+    "own_models": "learnt",
     "cli.export": "runs/student\n",
     "cli.embed": "vectors.npy\t1\n",
     "launch.tpu": "queued-resources create",
   }
   wanted = next((v for k, v in said.items() if k in line), "student_warm")
   assert wanted in done.stdout
+
+
+def own_models(line: str, tmp_path: pathlib.Path) -> str:
+  """The command with two folders of our own making for the hub's models."""
+  shape = TransformerConfig(
+    vocab_size=30_522,
+    width=16,
+    depth=1,
+    heads=2,
+    mlp_width=16,
+    max_positions=200,
+  )
+  head = Head("cls", hidden="tanh")
+  params = CrossEncoder(shape, "cls", head).init(jax.random.key(0))
+  tokenizer = packaged.model_folder() / "tokenizer.json"
+  for name, own in (("student", None), ("teacher", (head, params["head"]))):
+    folder = tmp_path / name
+    hf.save(
+      folder, params["encoder"], shape, head=own, tokenizer_files=[tokenizer]
+    )
+    line = re.sub(rf"(models.{name}.weights)=\S+", rf"\1={folder}", line)
+  line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
+  return line + " --config.stages.learnt.steps=20"
 
 
 def imported(line: str, tmp_path: pathlib.Path) -> None:

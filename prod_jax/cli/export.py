@@ -28,7 +28,7 @@ _ONNX = flags.DEFINE_bool(
   "onnx", False, "Write a graph for onnxruntime, too, and measure it."
 )
 _INT8 = flags.DEFINE_bool(
-  "int8", False, "The same with weights of 8 bits beside it."
+  "int8", False, "Write that graph with weights of 8 bits beside it."
 )
 _MOST_LOSS = flags.DEFINE_float(
   "most_loss", 0.01, "Of nDCG@10 on held-out queries, that --int8 may cost."

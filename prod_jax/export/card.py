@@ -11,6 +11,7 @@ from typing import Any
 from prod_jax import model_kinds
 from prod_jax.export import folder, lineage, snippets
 from prod_jax.export.finished import Trained
+from prod_jax.models.dual import DualEncoder
 from prod_jax.report import tables
 
 UNKNOWN = "unknown: fill in"
@@ -94,6 +95,8 @@ def _use(trained: Trained, name: str) -> str:
   if not isinstance(model, model_kinds.Dual):
     found = snippets.of_cross(name)
   else:
+    encoder = trained.encoder
+    assert isinstance(encoder, DualEncoder)
     found = snippets.of_dual(
       snippets.Use(
         query=name if model.tied else f"{name}/query",
@@ -103,9 +106,11 @@ def _use(trained: Trained, name: str) -> str:
         prompts=trained.prompts,
         pooling=model.pooling,
         cosine=model.similarity == "cosine",
-        width=trained.encoder.transformer.width,
+        width=encoder.width,
       )
     )
+    if encoder.dense:
+      del found["transformers"]  # where the dense layers are not
   lines = ["## Use", ""]
   for title, code in found.items():
     lines += [f"With {title}:", "", f"```python\n{code}```", ""]

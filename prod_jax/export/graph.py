@@ -32,6 +32,7 @@ _ACTIVATIONS = {
   "relu": ("Relu", ""),
   "tanh": ("Tanh", ""),
 }
+_ONE = np.int64(1)
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -48,17 +49,29 @@ class _Places(NamedTuple):
   turns: tuple[tuple[str, str] | None, tuple[str, str] | None]
 
 
-def of_dual(model: DualEncoder, encoder: Any) -> onnx.ModelProto:
-  """A tower: hidden states, and the vector of each text."""
-  graph = _Graph(model.transformer, encoder)
+def of_dual(
+  model: DualEncoder, encoder: Any, dense: Any = None
+) -> onnx.ModelProto:
+  """A tower: hidden states, and the vector of each text.
+
+  Args:
+    model: whose tower it is.
+    encoder: parameters of the tower.
+    dense: those of the layers behind the pooling, where there are any.
+  """
+  graph = _Graph(model.transformer, encoder | {"dense": dense or {}})
   hidden = graph.body()
   vector = graph.pooled(hidden, model.pooling)
+  for number, layer in enumerate(model.dense):
+    vector = graph.dense(f"dense/{number}", vector)
+    if layer.activation:
+      vector = graph.node("Tanh", vector)
   if model.similarity == "cosine":
     vector = graph.unit(vector)
   return graph.model(
     {
       "last_hidden_state": (hidden, ["batch", "length", graph.config.width]),
-      "sentence_embedding": (vector, ["batch", graph.config.width]),
+      "sentence_embedding": (vector, ["batch", model.width]),
     }
   )
 
@@ -153,11 +166,32 @@ class _Graph:
     if pooling == "cls":
       return self.node("Gather", hidden, self.constant("first", 0), axis=1)
     there = self.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    if pooling == "last":
+      return self._last(hidden, there)
     there_RL1 = self.node("Unsqueeze", there, self.ints(2))
+    if pooling == "max":
+      is_there = self.node("Cast", there_RL1, to=TensorProto.BOOL)
+      lowest = self.constant("lowest", _LOWEST)
+      kept = self.node("Where", is_there, hidden, lowest)
+      return self.node("ReduceMax", kept, self.ints(1), keepdims=0)
     kept = self.node("Mul", hidden, there_RL1)
     total = self.node("ReduceSum", kept, self.ints(1), keepdims=0)
     count = self.node("ReduceSum", there, self.ints(1), keepdims=1)
+    if pooling == "mean_sqrt_len":
+      count = self.node("Sqrt", count)
     return self.node("Div", total, count)
+
+  def _last(self, hidden: str, there_RL: str) -> str:
+    """The last token of each text, behind which there is padding alone."""
+    count_R1 = self.node("ReduceSum", there_RL, self.ints(1), keepdims=1)
+    number_RL = self.node("CumSum", there_RL, self.constant("int_1", _ONE))
+    is_last = self.node(
+      "Equal", self.node("Mul", number_RL, there_RL), count_R1
+    )
+    kept_RL = self.node("Cast", is_last, to=TensorProto.FLOAT)
+    kept_RL1 = self.node("Unsqueeze", kept_RL, self.ints(2))
+    kept = self.node("Mul", hidden, kept_RL1)
+    return self.node("ReduceSum", kept, self.ints(1), keepdims=0)
 
   def unit(self, x: str) -> str:
     """Vectors [R, D] of length 1; see `dual.unit`."""
@@ -169,10 +203,10 @@ class _Graph:
   def head(self, head: Head, x: str) -> str:
     """The score of each pooled text, [R, 1]; see `cross.Head`."""
     if head.hidden:
-      x = self._activated(head.hidden, self._dense("head/dense", x))
+      x = self._activated(head.hidden, self.dense("head/dense", x))
     if head.norm:
       x = self._norm("head/norm", x)
-    x = self._dense("head", x)
+    x = self.dense("head", x)
     if head.labels == 1:
       return x
     both = np.array([[-1.0], [1.0]], np.float32)
@@ -196,7 +230,7 @@ class _Graph:
       x = self.node("Add", x, self._rows("type", zero))
     x = self._norm("embedding_norm", x)
     if c.embedding_width not in (0, c.width):
-      x = self._dense("embedding_projection", x)
+      x = self.dense("embedding_projection", x)
     return x, column_L
 
   def _places(self, column_L: str) -> _Places:
@@ -286,7 +320,7 @@ class _Graph:
     split = self.ints(0, 0, c.heads, c.width // c.heads)
 
     def heads(part: str) -> str:
-      y = self.node("Reshape", self._dense(f"{name}/{part}", x), split)
+      y = self.node("Reshape", self.dense(f"{name}/{part}", x), split)
       return self.node("Transpose", y, perm=[0, 2, 1, 3])
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
@@ -299,22 +333,23 @@ class _Graph:
     out = self.node("MatMul", weights, v_RHME)
     out = self.node("Transpose", out, perm=[0, 2, 1, 3])
     out = self.node("Reshape", out, self.ints(0, 0, c.width))
-    return self._dense(f"{name}/output", out)
+    return self.dense(f"{name}/output", out)
 
   def _mlp(self, name: str, x: str) -> str:
     hidden = self._activated(
-      self.config.activation, self._dense(f"{name}/up", x)
+      self.config.activation, self.dense(f"{name}/up", x)
     )
     if self.config.gated:
-      hidden = self.node("Mul", hidden, self._dense(f"{name}/gate", x))
-    return self._dense(f"{name}/down", hidden)
+      hidden = self.node("Mul", hidden, self.dense(f"{name}/gate", x))
+    return self.dense(f"{name}/down", hidden)
 
   def _activated(self, name: str, x: str) -> str:
     kind, approximate = _ACTIVATIONS[name]
     how = {"approximate": approximate} if approximate else {}
     return self.node(kind, x, outputs=1, **how)
 
-  def _dense(self, name: str, x: str) -> str:
+  def dense(self, name: str, x: str) -> str:
+    """A dense layer, by the name of its parameters."""
     x = self.node("MatMul", x, self._parameter(f"{name}/kernel"))
     if f"{name}/bias" not in self._params:
       return x

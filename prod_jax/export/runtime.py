@@ -43,7 +43,8 @@ def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
     made = graph.of_cross(encoder, trained.params)
   else:
     assert isinstance(encoder, DualEncoder)  # as `folder.parts` has checked
-    made = graph.of_dual(encoder, part.params)
+    dense = trained.params.get("dense")
+    made = graph.of_dual(encoder, part.params, dense)
   (folder / FOLDER).mkdir()
   onnx.save(made, folder / FOLDER / FLOAT)
 

@@ -13,6 +13,15 @@ _POOLINGS = {
   "mean": """\
   mask = batch["attention_mask"].unsqueeze(-1)
   vectors = (hidden * mask).sum(1) / mask.sum(1)""",
+  "max": """\
+  mask = batch["attention_mask"].unsqueeze(-1) == 1
+  vectors = hidden.masked_fill(~mask, -torch.inf).max(1).values""",
+  "mean_sqrt_len": """\
+  mask = batch["attention_mask"].unsqueeze(-1)
+  vectors = (hidden * mask).sum(1) / mask.sum(1).sqrt()""",
+  "last": """\
+  last = batch["attention_mask"].sum(1) - 1
+  vectors = hidden[torch.arange(len(hidden)), last]""",
 }
 _NORMALIZE = "  vectors = torch.nn.functional.normalize(vectors)\n"
 

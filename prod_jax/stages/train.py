@@ -72,6 +72,10 @@ def check(job: Job[kinds.Train]) -> None:
       f"{job.where}.batch_size is {stage.batch_size}; it must be a multiple of "
       f"{groups}: devices along data and fsdp times accumulation times chunks"
     )
+  try:
+    make_optimizer(stage)
+  except strict.ConfigError as error:
+    raise strict.ConfigError(f"{job.where}.{error}") from error
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
 

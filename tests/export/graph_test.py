@@ -6,7 +6,8 @@ import pytest
 
 from prod_jax.batch import Tokens
 from prod_jax.models.cross import CrossEncoder, Head
-from prod_jax.models.dual import DualEncoder
+from prod_jax.models.dual import Dense, DualEncoder
+from prod_jax.models.texts import POOLINGS
 from prod_jax.models.transformer_config import TransformerConfig
 
 onnx = pytest.importorskip("onnx", reason="it comes with the extra: onnx")
@@ -84,13 +85,14 @@ def random(model):
 @pytest.mark.parametrize(
   ("family", "pooling", "similarity"),
   [(family, "mean", "cosine") for family in FAMILIES]
-  + [("bert", "cls", "dot")],
+  + [("bert", pooling, "dot") for pooling in POOLINGS],
 )
 def test_a_tower_gives_our_vectors(family, pooling, similarity):
   config = TransformerConfig(**(SHAPE | FAMILIES[family]))
-  model = DualEncoder(config, True, pooling, similarity)
+  dense = (Dense(8, activation="tanh"), Dense(6, bias=False))
+  model = DualEncoder(config, True, pooling, similarity, dense=dense)
   params = random(model)
-  made = graph.of_dual(model, params["encoder"])
+  made = graph.of_dual(model, params["encoder"], params["dense"])
   own = model.embed(params, texts(), "passage")[0]
   np.testing.assert_allclose(
     run(made, "sentence_embedding"), own, atol=1e-5, rtol=1e-5

@@ -134,6 +134,7 @@ def test_what_the_folder_says_is_the_model(folder):
     ("stages.encode.params=ce", "which is a model of kind cross"),
     ("stages.encode.params=nobody", "no stage before it; .* a model with wei"),
     ("stages.mine.encoded=de", "no stage before it; those are: encode$"),
+    ("stages.distil.warmup_steps=2", "stages.distil.warmup_steps is 2 of 1"),
     ("models.ce.weights=dense", "an encoder without the head of a model"),
     ("models.de.weights=nowhere", "no config.json in it; it takes a folder"),
     ("models.de.weights=no-such/model", "no model that was fetched from a hub"),

@@ -211,10 +211,11 @@ def _expansion(
     found = limits.get("query_expansion", settings.get("query_expansion"))
     if found is None:
       return None
-    if found.get("strategy") != "fixed" or found.get("token") not in _MASKS:
+    fixed = found.get("strategy") == "fixed" and "length" in found
+    if not fixed or found.get("token") not in _MASKS:
       raise WeightsError(
         f"{folder}: query_expansion is {found}; it takes the strategy 'fixed' "
-        "with the mask token"
+        "with a length and the mask token"
       )
     return {"attend": bool(found.get("attend")), "length": found["length"]}
   if settings.get("model_type") != "ColBERT":

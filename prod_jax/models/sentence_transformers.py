@@ -85,7 +85,7 @@ def encoder_folder(folder: Path) -> pathlib.Path:
   folder = pathlib.Path(folder)
   if not (folder / MODULES).is_file():
     return folder
-  return _module_folder(folder, _modules(folder)[0])
+  return folder_of(folder, modules_of(folder)[0])
 
 
 def read(folder: Path) -> Described | None:
@@ -98,9 +98,9 @@ def read(folder: Path) -> Described | None:
   folder = pathlib.Path(folder)
   if not (folder / MODULES).is_file():
     return None
-  modules = _modules(folder)
-  encoder = _module_folder(folder, modules[0])
-  kinds = [_kind(module) for module in modules]
+  modules = modules_of(folder)
+  encoder = folder_of(folder, modules[0])
+  kinds = [kind_of(module) for module in modules]
   dense = [m for m, kind in zip(modules, kinds, strict=True) if kind == "Dense"]
   expected = ["Transformer", "Pooling", *["Dense"] * len(dense)]
   if kinds not in (expected, [*expected, "Normalize"]):
@@ -108,15 +108,15 @@ def read(folder: Path) -> Described | None:
       f"{folder / MODULES} names the modules {', '.join(kinds)}; it takes "
       "Transformer, Pooling, then any number of Dense, then Normalize or not"
     )
-  settings = _json(folder / SETTINGS)
-  limits = _json(encoder / LENGTH)
+  settings = optional_json(folder / SETTINGS)
+  limits = optional_json(encoder / LENGTH)
   return Described(
     encoder=encoder,
-    pooling=_pooling(_module_folder(folder, modules[1])),
-    dense=tuple(_dense(_module_folder(folder, module)) for module in dense),
+    pooling=_pooling(folder_of(folder, modules[1])),
+    dense=tuple(dense_of(folder_of(folder, module)) for module in dense),
     normalize=kinds[-1] == "Normalize",
     similarity=_similarity(folder / SETTINGS, settings),
-    prompts=_prompts(settings),
+    prompts=prompts_of(settings),
     max_length=limits.get("max_seq_length") or 0,
     lower_case=bool(limits.get("do_lower_case")),
   )
@@ -129,7 +129,7 @@ def load_dense(described: Described) -> PyTree:
     WeightsError: the weights are not there, or of another shape.
   """
   return {
-    str(i): _load(layer, folder)
+    str(i): load_layer(layer, folder)
     for i, (layer, folder) in enumerate(described.dense)
   }
 
@@ -148,11 +148,90 @@ def files(folder: Path) -> list[pathlib.Path]:
   return [path for path in named if path.is_file()]
 
 
-def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [_module_folder(folder, module) for module in _modules(folder)]
+def modules_of(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What modules.json lists; a text encoder is the first.
+
+  Raises:
+    WeightsError: it is damaged, or begins with something else.
+  """
+  path = folder / MODULES
+  found = weights.read_json_list(path)
+  if not found or kind_of(found[0]) != "Transformer":
+    raise WeightsError(
+      f"{path} does not begin with a Transformer; it takes text encoders"
+    )
+  return found
 
 
-def _load(layer: Dense, folder: pathlib.Path) -> PyTree:
+def kind_of(module: Mapping[str, Any]) -> str:
+  """The class of a module; one of another package by its whole name."""
+  name = str(module.get("type", ""))
+  own = name.startswith("sentence_transformers.")
+  return name.rsplit(".", 1)[-1] if own else name or "?"
+
+
+def folder_of(folder: pathlib.Path, module: Mapping[str, Any]) -> pathlib.Path:
+  """Its own folder, which is within that of all."""
+  name = str(module.get("path", ""))
+  if name and (pathlib.PurePath(name).name != name or name == ".."):
+    raise WeightsError(
+      f"{folder / MODULES} names a path {name!r}, not a folder beside it"
+    )
+  return folder / name
+
+
+def optional_json(path: pathlib.Path) -> dict[str, Any]:
+  """A JSON object, an empty one where there is no such file."""
+  return dict(weights.read_json(path)) if path.is_file() else {}
+
+
+def prompts_of(settings: Mapping[str, Any]) -> dict[str, str]:
+  """In front of each "query" and each "passage", where there are any."""
+  prompts = settings.get("prompts") or {}
+  return {
+    ours: str(prompts[theirs])
+    for theirs, ours in _TEXTS.items()
+    if prompts.get(theirs)
+  }
+
+
+def dense_of(
+  folder: pathlib.Path, reads: str = "sentence_embedding"
+) -> tuple[Dense, pathlib.Path]:
+  """A dense layer of what it `reads`, and its folder.
+
+  Raises:
+    WeightsError: we do not compute such a one.
+  """
+  path = folder / CONFIG
+  found = weights.read_json(path)
+  activation = str(found.get("activation_function", "Tanh"))
+  if activation not in _ACTIVATIONS:
+    raise WeightsError(
+      f"{path}: activation_function is {activation!r}; it takes "
+      f"{', '.join(_ACTIVATIONS)}"
+    )
+  for key in ("module_input_name", "module_output_name"):
+    if (found.get(key) or reads) != reads:
+      raise WeightsError(
+        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
+        f"{reads}"
+      )
+  if found.get("use_residual"):
+    raise WeightsError(f"{path}: use_residual is true, which is not computed")
+  width = found.get("out_features")
+  if not isinstance(width, int):
+    raise WeightsError(f"{path} does not say out_features")
+  layer = Dense(width, bool(found.get("bias", True)), _ACTIVATIONS[activation])
+  return layer, folder
+
+
+def load_layer(layer: Dense, folder: pathlib.Path) -> PyTree:
+  """Parameters of one dense layer as numpy float32.
+
+  Raises:
+    WeightsError: the weights are not there, or of another shape.
+  """
   with weights.opened(folder) as file:
     expected = {"linear.weight", *(["linear.bias"] if layer.bias else [])}
     if file.names != expected or file.shape("linear.weight")[0] != layer.width:
@@ -166,37 +245,8 @@ def _load(layer: Dense, folder: pathlib.Path) -> PyTree:
     return params
 
 
-def _modules(folder: pathlib.Path) -> list[dict[str, Any]]:
-  path = folder / MODULES
-  found = weights.read_json_list(path)
-  if not found or _kind(found[0]) != "Transformer":
-    raise WeightsError(
-      f"{path} does not begin with a Transformer; it takes text encoders"
-    )
-  return found
-
-
-def _kind(module: Mapping[str, Any]) -> str:
-  """The class of a module; one of another package by its whole name."""
-  name = str(module.get("type", ""))
-  own = name.startswith("sentence_transformers.")
-  return name.rsplit(".", 1)[-1] if own else name or "?"
-
-
-def _module_folder(
-  folder: pathlib.Path, module: Mapping[str, Any]
-) -> pathlib.Path:
-  """Its own folder, which is within that of all."""
-  name = str(module.get("path", ""))
-  if name and (pathlib.PurePath(name).name != name or name == ".."):
-    raise WeightsError(
-      f"{folder / MODULES} names a path {name!r}, not a folder beside it"
-    )
-  return folder / name
-
-
-def _json(path: pathlib.Path) -> dict[str, Any]:
-  return dict(weights.read_json(path)) if path.is_file() else {}
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+  return [folder_of(folder, module) for module in modules_of(folder)]
 
 
 def _pooling(folder: pathlib.Path) -> Pooling:
@@ -218,28 +268,6 @@ def _pooling(folder: pathlib.Path) -> Pooling:
   return _POOLINGS[modes[0]]
 
 
-def _dense(folder: pathlib.Path) -> tuple[Dense, pathlib.Path]:
-  path = folder / CONFIG
-  found = weights.read_json(path)
-  activation = str(found.get("activation_function", "Tanh"))
-  if activation not in _ACTIVATIONS:
-    raise WeightsError(
-      f"{path}: activation_function is {activation!r}; it takes "
-      f"{', '.join(_ACTIVATIONS)}"
-    )
-  for key in ("module_input_name", "module_output_name"):
-    if found.get(key, "sentence_embedding") != "sentence_embedding":
-      raise WeightsError(
-        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
-        "sentence_embedding"
-      )
-  width = found.get("out_features")
-  if not isinstance(width, int):
-    raise WeightsError(f"{path} does not say out_features")
-  layer = Dense(width, bool(found.get("bias", True)), _ACTIVATIONS[activation])
-  return layer, folder
-
-
 def _similarity(
   path: pathlib.Path, settings: Mapping[str, Any]
 ) -> Literal["", "cosine", "dot"]:
@@ -252,12 +280,3 @@ def _similarity(
       f"{', '.join(_SIMILARITIES)}"
     )
   return _SIMILARITIES[name]
-
-
-def _prompts(settings: Mapping[str, Any]) -> dict[str, str]:
-  prompts = settings.get("prompts") or {}
-  return {
-    ours: str(prompts[theirs])
-    for theirs, ours in _TEXTS.items()
-    if prompts.get(theirs)
-  }

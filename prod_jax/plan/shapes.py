@@ -32,9 +32,10 @@ def check_vocabulary(run: Run) -> None:
   """Raises ConfigError where only an absent tokenizer would know a shape."""
   for name, model in run.config.models.items():
     asked = not model.weights and not model.vocab_size
-    masks = model.kind == "late" and model.mask_queries
-    if asked or masks:
-      key = "vocab_size" if asked else "mask_queries"
+    late = model if isinstance(model, model_kinds.Late) else None
+    masks = late is not None and late.mask_queries
+    if asked or masks or (late and late.skip):
+      key = "vocab_size" if asked else "mask_queries" if masks else "skip"
       try:
         run.tokenizer_of(name)
       except (strict.ConfigError, ModuleNotFoundError) as error:

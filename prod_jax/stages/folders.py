@@ -6,17 +6,21 @@ folder is an error: two descriptions of one model, and one of them wrong.
 
 import dataclasses
 import pathlib
+import string
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.models import (
   Encoder,
+  colbert,
   hf,
   hub,
   sentence_transformers,
   weights,
 )
 from prod_jax.models.cross import Head
+from prod_jax.models.dual import Dense
 from prod_jax.models.families.description import CONFIG
 from prod_jax.models.sentence_transformers import Described
 from prod_jax.models.transformer import TransformerConfig
@@ -35,12 +39,20 @@ class Settled(NamedTuple):
     encoder: folder of the encoder's own files, None without weights.
     described: what sentence-transformers' files say, where there are any.
     head: of the sequence classifier in the folder, where it is one.
+    late: what a ColBERT folder says, where it is one.
   """
 
   model: model_kinds.Model
   encoder: pathlib.Path | None = None
   described: Described | None = None
   head: Head | None = None
+  late: colbert.Described | None = None
+
+  @property
+  def dense(self) -> tuple[Dense, ...]:
+    """The layers behind the pooling."""
+    described = self.described.dense if self.described else ()
+    return tuple(layer for layer, _ in described)
 
 
 def weights_folder(
@@ -100,8 +112,9 @@ def _settled(where: str, model: model_kinds.Model) -> Settled:
     if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
       head = hf.read_head(encoder, difference=model.difference)
       return Settled(_of_head(where, model, head), encoder, head=head)
-    if not isinstance(model, model_kinds.Dual):
-      return Settled(model, encoder)
+    if isinstance(model, model_kinds.Late):
+      late = colbert.read(folder)
+      return Settled(_of_colbert(where, model, late), encoder, late=late)
     described = sentence_transformers.read(folder)
   except WeightsError as error:
     raise strict.ConfigError(
@@ -128,19 +141,54 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
     loaded["head"] = hf.load_head(settled.encoder, settled.head)
   if settled.described and settled.described.dense:
     loaded["dense"] = sentence_transformers.load_dense(settled.described)
+  if settled.late and settled.late.projection:
+    loaded["projection"] = colbert.load_projection(settled.late)
   return tower, loaded
 
 
-def too_long(described: Described | None, data: config.Data) -> str:
+def too_long(settled: Settled, data: config.Data) -> str:
   """What is said of texts longer than those that a model was made for."""
   longest = max(data.query_length, data.passage_length)
+  described = settled.described or settled.late
   if not described or not 0 < described.max_length < longest:
     return ""
   return (
-    f"texts have {longest} tokens, and "
-    f"{described.encoder / sentence_transformers.LENGTH} says "
-    f"max_seq_length={described.max_length}"
+    f"texts have {longest} tokens, and the folder {described.encoder} says "
+    f"{described.max_length} at most"
   )
+
+
+def check_texts(
+  where: str,
+  settled: Settled,
+  data: config.Data,
+  encode: Callable[[str], list[int]],
+) -> None:
+  """Raises ConfigError where texts are not read as the folder says.
+
+  Args:
+    where: the model's section, for errors.
+    settled: the model.
+    data: the lengths of texts.
+    encode: its tokenizer.
+  """
+  described = settled.described or settled.late
+  if not described:
+    return
+  letters = " ".join(string.ascii_uppercase)
+  if described.lower_case and encode(letters) != encode(letters.lower()):
+    raise strict.ConfigError(
+      f"{where}.weights: {described.encoder / sentence_transformers.LENGTH} "
+      "says do_lower_case, and the model's tokenizer tells A from a; give "
+      f"{where}.tokenizer a folder of one that does not"
+    )
+  late = settled.late
+  if late and late.query_length not in (0, data.query_length):
+    raise strict.ConfigError(
+      f"config.data.query_length is {data.query_length}, and {where}.weights "
+      f"fill queries up to {late.query_length} tokens, which take part; set "
+      f"query_length={late.query_length}"
+    )
 
 
 def check_tensors(
@@ -157,6 +205,8 @@ def check_tensors(
     hf.check(here.encoder, shape, layers=model.layers or None)
     for _, folder in here.described.dense if here.described else ():
       weights.files(folder)
+    if here.late and here.late.projection:
+      colbert.load_projection(here.late)  # which is small
   except (WeightsError, ValueError) as error:
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 
@@ -168,6 +218,8 @@ def files(model: model_kinds.Model) -> tuple[pathlib.Path, ...]:
   found = [encoder / CONFIG, *weights.files(encoder)]
   if isinstance(model, model_kinds.Dual):
     found += sentence_transformers.files(folder)
+  if isinstance(model, model_kinds.Late):
+    found += colbert.files(folder)
   return tuple(found)
 
 
@@ -219,8 +271,28 @@ def _of_modules(
   )
 
 
+def _of_colbert(
+  where: str, model: model_kinds.Late, described: colbert.Described | None
+) -> model_kinds.Late:
+  """With projection, masks, skipped words and prompts of its folder."""
+  if described is None:
+    return model
+  theirs = {
+    "projection": described.projection,
+    "mask_queries": described.mask_queries,
+    "hide_masks": described.hide_masks,
+    "skip": described.skip,
+  }
+  for key, value in theirs.items():
+    given = getattr(model, key)
+    if given and given != value:
+      raise _contradiction(where, key, given, value)
+  prompts = model.prompts or described.prompts
+  return dataclasses.replace(model, **theirs, prompts=prompts)
+
+
 def _contradiction(
-  where: str, key: str, given: str, theirs: str
+  where: str, key: str, given: Any, theirs: Any
 ) -> strict.ConfigError:
   return strict.ConfigError(
     f"{where}.{key} is {given!r}, and the folder of its weights says "

@@ -195,13 +195,13 @@ class Run:
       self.config.data,
       lambda: self.tokenizer_of(name).vocab_size,
     )
-    dense = settled.described.dense if settled.described else ()
     return build.encoder_of(
       settled.model,
       transformer,
       lambda: self.mask_id(name),
-      tuple(layer for layer, _ in dense),
+      settled.dense,
       settled.head,
+      tokenizers.skipped(where, settled.model, lambda: self.tokenizer_of(name)),
     )
 
   def settled(self, name: str) -> folders.Settled:
@@ -217,7 +217,7 @@ class Run:
     settled, encoder = self.settled(name), self.model(name)
     if settled.encoder is None:
       return encoder.init(jax.random.key(seed))
-    if long := folders.too_long(settled.described, self.config.data):
+    if long := folders.too_long(settled, self.config.data):
       logging.warning("model %s: %s", name, long)
     tower, loaded = folders.load(settled, encoder)
     params = build.init_around(encoder, tower, loaded, jax.random.key(seed))

@@ -30,4 +30,5 @@ progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
 compilation   compiled programs, kept on disk
 packaged      files that came with an installed package
+parts         a zip that came in several files, unpacked
 """

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
 from prod_jax.models import transformer
-from prod_jax.models.texts import POOLINGS, Pooling, in_chunks, pool, tokens_of
+from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
 from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
@@ -36,7 +36,7 @@ class Head:
     ValueError: for an unknown pooling or activation, or other labels.
   """
 
-  pooling: Pooling
+  pooling: str
   hidden: str = ""
   hidden_bias: bool = True
   norm: bool = False
@@ -106,7 +106,7 @@ class CrossEncoder:
   """
 
   transformer: TransformerConfig
-  pooling: Pooling
+  pooling: str
   head: Head = None  # type: ignore[assignment]  # made below
 
   def __post_init__(self) -> None:

@@ -53,8 +53,8 @@ class Dense:
     self, params: PyTree, x: Float[Array, "... D"]
   ) -> Float[Array, "... E"]:
     """Vectors of the layer's width."""
-    x = nn.Dense(self.width, self.bias).apply({"params": params}, x)
-    return jnp.tanh(x) if self.activation else x
+    y: Any = nn.Dense(self.width, self.bias).apply({"params": params}, x)
+    return jnp.tanh(y) if self.activation else y
 
 
 @dataclasses.dataclass(frozen=True)

@@ -143,8 +143,7 @@ def read_head(folder: Path, *, difference: bool = False) -> Head | None:
   family = description.family_of(path, described)
   with weights.opened(folder) as file:
     if file.metadata.get("head") == _LINEAR:
-      pooling: Any = file.metadata.get("pooling", "cls")
-      head = Head(pooling)  # which refuses another one
+      head = Head(file.metadata.get("pooling", "cls"))
     else:
       head = description.head_of(path, described)
     last = matching.ending(file, f"{_head_modules(family, head)['']}.weight")

@@ -57,11 +57,10 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
     )
     # A method that does not say is in-batch.
     in_batch = stage.settings.get("in_batch", True)
-    trained, frozen = (teachers, []) if stage.joint else ([], teachers)
-    of_student = analytic.step(micro, [student], anchors, in_batch=in_batch)
+    both = (teachers, []) if stage.joint else ([], teachers)
     return parts * (
-      of_student
-      + analytic.step(micro.of_teacher(), trained, frozen, in_batch=in_batch)
+      analytic.step(micro, [student], anchors, in_batch=in_batch)
+      + analytic.step(micro.of_teacher(), *both, in_batch=in_batch)
     )
 
   return Program(

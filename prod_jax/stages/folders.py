@@ -248,7 +248,8 @@ def _of_head(
     return _defaults(model)
   if model.pooling not in ("", head.pooling):
     raise _contradiction(where, "pooling", model.pooling, head.pooling)
-  return dataclasses.replace(model, pooling=head.pooling)
+  pooling: Any = head.pooling
+  return dataclasses.replace(model, pooling=pooling)
 
 
 def _of_modules(

@@ -18,6 +18,8 @@ KEY = jax.random.key(7)
 
 def made(config, cls, mask_id=lambda: 3, **own):
   kind = cls.__name__.lower()
+  if cls is model_kinds.Dual:  # which a folder or a default has filled in
+    own = dict(pooling="cls", similarity="dot") | own
   return build.encoder_of(cls(kind=kind, **SHAPE, **own), config, mask_id)
 
 

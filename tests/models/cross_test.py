@@ -87,6 +87,6 @@ def test_a_row_of_padding_has_finite_gradients(variant, trees, rows):
 
 
 def test_unknown_pooling(config):
-  with pytest.raises(ValueError, match="pooling is 'max'; known: cls, mean"):
-    CrossEncoder(config, "max")
+  with pytest.raises(ValueError, match="pooling is 'sum'; known: cls, mean"):
+    CrossEncoder(config, "sum")
   assert hash(CrossEncoder(config, "cls")) == hash(CrossEncoder(config, "cls"))

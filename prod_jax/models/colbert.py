@@ -259,7 +259,7 @@ def _check_scores(
       f"{folder / SETTINGS}: similarity_fn_name is {similarity!r}; it takes "
       "'maxsim'"
     )
-  fixed = {
+  fixed: dict[str, dict[str, Any]] = {
     "MultiVectorMask": {
       "skiplist_tasks": ["document"],
       "keep_only_token_ids": None,

@@ -31,13 +31,8 @@ def check(run: Run) -> None:
       _fetch(f"{where}.weights", model.weights)
     folders.check_tensors(where, model, run.model(name).transformer)
     run.check_tokenizer(name)
-    tokenizer = run.tokenizer_of(name)
-    folders.check_texts(
-      where,
-      run.settled(name),
-      config.data,
-      lambda text, own=tokenizer: own.encode([text])[0].tolist(),
-    )
+    encode = run.tokenizer_of(name).encode
+    folders.check_texts(where, run.settled(name), config.data, encode)
 
 
 def _fetch(key: str, name: str) -> None:

@@ -7,8 +7,10 @@ folder is an error: two descriptions of one model, and one of them wrong.
 import dataclasses
 import pathlib
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.models import (
@@ -162,7 +164,7 @@ def check_texts(
   where: str,
   settled: Settled,
   data: config.Data,
-  encode: Callable[[str], list[int]],
+  encode: Callable[[Sequence[str]], list[np.ndarray]],
 ) -> None:
   """Raises ConfigError where texts are not read as the folder says.
 
@@ -176,7 +178,8 @@ def check_texts(
   if not described:
     return
   letters = " ".join(string.ascii_uppercase)
-  if described.lower_case and encode(letters) != encode(letters.lower()):
+  large, small = encode([letters, letters.lower()])
+  if described.lower_case and not np.array_equal(large, small):
     raise strict.ConfigError(
       f"{where}.weights: {described.encoder / sentence_transformers.LENGTH} "
       "says do_lower_case, and the model's tokenizer tells A from a; give "
@@ -277,7 +280,7 @@ def _of_colbert(
   """With projection, masks, skipped words and prompts of its folder."""
   if described is None:
     return model
-  theirs = {
+  theirs: dict[str, Any] = {
     "projection": described.projection,
     "mask_queries": described.mask_queries,
     "hide_masks": described.hide_masks,

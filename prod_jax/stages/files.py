@@ -31,8 +31,9 @@ def check(run: Run) -> None:
       _fetch(f"{where}.weights", model.weights)
     folders.check_tensors(where, model, run.model(name).transformer)
     run.check_tokenizer(name)
-    encode = run.tokenizer_of(name).encode
-    folders.check_texts(where, run.settled(name), config.data, encode)
+    folders.check_texts(
+      where, run.settled(name), config.data, run.tokenizer_of(name)
+    )
 
 
 def _fetch(key: str, name: str) -> None:

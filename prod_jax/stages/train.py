@@ -146,7 +146,8 @@ def beside(job: Job[kinds.Train]) -> dict[str, Any]:
   if not hasattr(method, "beside"):
     return {}
   key = jax.random.fold_in(jax.random.key(job.seed), _BESIDE)
-  return method.beside(made.settings, made.student, made.offered, key)
+  student = matryoshka.student_of(made.student, job.stage.widths)
+  return method.beside(made.settings, student, made.offered, key)
 
 
 def trees(

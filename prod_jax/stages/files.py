@@ -31,6 +31,9 @@ def check(run: Run) -> None:
       _fetch(f"{where}.weights", model.weights)
     folders.check_tensors(where, model, run.model(name).transformer)
     run.check_tokenizer(name)
+    folders.check_texts(
+      where, run.settled(name), config.data, run.tokenizer_of(name)
+    )
 
 
 def _fetch(key: str, name: str) -> None:

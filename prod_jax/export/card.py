@@ -12,7 +12,7 @@ from prod_jax import model_kinds
 from prod_jax.export import folder, lineage, snippets
 from prod_jax.export.finished import Trained
 from prod_jax.models.dual import DualEncoder
-from prod_jax.report import tables
+from prod_jax.report import record, tables
 
 UNKNOWN = "unknown: fill in"
 # The hub's name of the weights that the extra `quickstart` brings.
@@ -77,6 +77,8 @@ def _head(trained: Trained) -> str:
     else "A dual encoder for dense retrieval"
   )
   taught = [s.name for s in lineage.teachers(trained)]
+  taught += lineage.as_they_are(trained)
+  taught += [f"scores of {_file(s)}" for s in lineage.imported(trained)]
   by = f"taught by {', '.join(taught)}" if taught else "trained on labels"
   return "\n".join(
     [
@@ -221,6 +223,7 @@ def _graphs(quality: Mapping[str, Any]) -> str:
 def _data(trained: Trained) -> str:
   config = trained.run.config
   models = [trained.stage.model, *(s.model for s in lineage.teachers(trained))]
+  models += lineage.as_they_are(trained)
   rows: list[tuple[str, str, str]] = [
     (f"data set {trained.left.dataset}", config.data.name, UNKNOWN)
   ]
@@ -231,6 +234,10 @@ def _data(trained: Trained) -> str:
       _licence(trained, name),
     )
     for name in models
+  ]
+  rows += [
+    (f"scores of {stage.name}", _file(stage), UNKNOWN)
+    for stage in lineage.imported(trained)
   ]
   rows.append(("this model", trained.name, UNKNOWN))
   return "\n".join(
@@ -244,6 +251,11 @@ def _data(trained: Trained) -> str:
       "",
     ]
   )
+
+
+def _file(imported: record.Stage) -> str:
+  """The name of a file of scores; where it lay is the user's own matter."""
+  return pathlib.Path(imported.settings["path"]).name
 
 
 def _weights(trained: Trained, name: str) -> str:

@@ -44,6 +44,20 @@ def teachers(trained: Trained) -> list[record.Stage]:
   return list(last.values())
 
 
+def as_they_are(trained: Trained) -> list[str]:
+  """The models that taught with their own weights."""
+  taught_by = dict.fromkeys(stage.taught_by for stage in upstream(trained))
+  stages, models = trained.left.stages, trained.run.config.models
+  return [name for name in taught_by if name in models and name not in stages]
+
+
+def imported(trained: Trained) -> list[record.Stage]:
+  """The stages with scores of the user's that had a part in it."""
+  stages = upstream(trained)
+  taught_by = {stage.taught_by for stage in stages}
+  return [s for s in stages if s.kind == "imported" and s.name in taught_by]
+
+
 def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
   """Hashes from data over teachers to weights.
 
@@ -53,6 +67,7 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
   """
   run = trained.run
   models = {s.model for s in upstream(trained) if s.kind == "train"}
+  models.update(as_they_are(trained))
   return {
     "stage": trained.name,
     "seed": run.config.seed,

@@ -24,6 +24,7 @@ from prod_jax.sets.records import DataError, Passage
 
 SEP = "[SEP]"
 FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
+_OTHERS = ("*.model", "vocab.json", "merges.txt")
 
 
 class Tokenizer:
@@ -64,6 +65,11 @@ class Tokenizer:
 def holds_tokenizer(folder: pathlib.Path) -> bool:
   """Whether a tokenizer can be read from a folder."""
   return any((folder / name).is_file() for name in FILES)
+
+
+def other_tokenizer(folder: pathlib.Path) -> list[str]:
+  """Names of files in a folder that tokenizers of other kinds are read from."""
+  return sorted(f.name for kind in _OTHERS for f in folder.glob(kind))
 
 
 def load_tokenizer(folder: pathlib.Path) -> Tokenizer:

@@ -6,9 +6,11 @@ headers are read, and a data set may have to be downloaded first.
 
 import pathlib
 
+from absl import logging
+
 from prod_jax import strict
 from prod_jax.models import hub
-from prod_jax.stages import folders
+from prod_jax.stages import folders, tokenizer
 from prod_jax.stages.run import Run
 
 
@@ -31,6 +33,12 @@ def check(run: Run) -> None:
       _fetch(f"{where}.weights", model.weights)
     folders.check_tensors(where, model, run.model(name).transformer)
     run.check_tokenizer(name)
+    if tokenizer.has_none(config, name):
+      logging.info(
+        "%s.weights is %r, a folder without a tokenizer: that of "
+        "config.data.tokenizer is taken, %r",
+        *(where, model.weights, config.data.tokenizer),
+      )
 
 
 def _fetch(key: str, name: str) -> None:

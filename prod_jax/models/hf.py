@@ -42,6 +42,7 @@ DTYPES = {
   "bfloat16": ml_dtypes.bfloat16,
 }
 
+_TYPES = "type/embedding"
 _LINEAR = "classifier.* reads the pooled last layer, no pooler"
 
 
@@ -84,9 +85,9 @@ def load(
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
       flat |= tensors.split(file.read(found[name])[:rows], keys)
-    for name, key in names.added.items():
-      if name in found:
-        flat[key] = flat[key] + file.read(found[name])[:1]
+    if config.task_row:
+      row = file.read(found[names.task])[:1]
+      flat[_TYPES] = flat[_TYPES] + row
   return traverse_util.unflatten_dict(flat, sep="/")
 
 
@@ -122,7 +123,9 @@ def _matched(
   for name in wanted:
     file.check_dtype(found[name])
   cut = names.layer.split("{}")[0] if layers is not None else None
-  matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
+  task = [names.task] if config.task_row else []
+  matching.check_there(file, task, found)
+  matching.check_others(file, [*wanted, *task], found, cut)
   return found
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from prod_jax import storage
+
 Path = str | os.PathLike[str]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_POINTER = b"version https://git-lfs"
 _REMEDY = (
   "convert pickled weights (.bin, .pt), which may run code when they are "
   "read, to safetensors: prod_jax convert FOLDER --to=DIR"
@@ -188,9 +189,8 @@ def _checked(file: pathlib.Path) -> pathlib.Path:
 
 def refuse_pointer(file: pathlib.Path) -> None:
   """Raises WeightsError where Git-LFS has left a name instead of a file."""
-  with file.open("rb") as f:
-    if f.read(len(_POINTER)) == _POINTER:
-      raise WeightsError(
-        f"{file} is a Git-LFS pointer, not the file itself; run `git lfs pull` "
-        "in its repository, or download the file"
-      )
+  if storage.is_pointer(file):
+    raise WeightsError(
+      f"{file} is a Git-LFS pointer, not the file itself; run `git lfs pull` "
+      "in its repository, or download the file"
+    )

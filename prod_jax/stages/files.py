@@ -6,9 +6,11 @@ headers are read, and a data set may have to be downloaded first.
 
 import pathlib
 
+from absl import logging
+
 from prod_jax import model_kinds, strict
 from prod_jax.models import hub
-from prod_jax.stages import folders
+from prod_jax.stages import folders, tokenizer
 from prod_jax.stages.run import Run
 
 
@@ -48,6 +50,12 @@ def _read(run: Run, name: str) -> None:
   folders.check_texts(
     where, run.settled(name), run.config.data, run.tokenizer_of(name)
   )
+  if tokenizer.has_none(run.config, name):
+    logging.info(
+      "%s.weights is %r, a folder without a tokenizer: that of "
+      "config.data.tokenizer is taken, %r",
+      *(where, run.model_config(name).weights, run.config.data.tokenizer),
+    )
 
 
 def _fetch(key: str, name: str) -> None:

@@ -8,7 +8,9 @@ so is a module of one's own code, because it would have to be run.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from prod_jax.models import weights
 from prod_jax.models.dual import Dense
@@ -42,6 +44,7 @@ _ACTIVATIONS = {
   "torch.nn.modules.linear.Identity": "",
   "torch.nn.modules.activation.Tanh": "tanh",
 }
+_SCORES = "scores"  # their name of what a cross-encoder's last layer gives
 # What they call a text -> what we do.
 _TEXTS = {"query": "query", "document": "passage", "passage": "passage"}
 _SIMILARITIES: dict[str, Literal["cosine", "dot"]] = {
@@ -74,6 +77,20 @@ class Described:
   prompts: Mapping[str, str]
   max_length: int
   lower_case: bool
+
+
+class Scores(NamedTuple):
+  """The linear head of a cross-encoder, behind its pooling.
+
+  Attributes:
+    pooling: one of `texts.POOLINGS`.
+    layer: with one output.
+    folder: of it.
+  """
+
+  pooling: Pooling
+  layer: Dense
+  folder: pathlib.Path
 
 
 def encoder_folder(folder: Path) -> pathlib.Path:
@@ -122,6 +139,51 @@ def read(folder: Path) -> Described | None:
   )
 
 
+def read_scores(folder: Path) -> Scores | None:
+  """What a cross-encoder of theirs makes of its encoder's states.
+
+  Returns:
+    None where the folder is of none, or of one that is a Transformer alone: a
+    sequence classifier, whose head is with its weights.
+
+  Raises:
+    WeightsError: it names a module that we do not compute, or a file of it is
+      damaged.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / MODULES).is_file():
+    return None
+  modules = modules_of(folder)
+  kinds = [kind_of(module) for module in modules]
+  places = [folder_of(folder, module) for module in modules]
+  kind = optional_json(folder / SETTINGS).get("model_type")
+  last = optional_json(places[-1] / CONFIG).get("module_output_name")
+  if kinds == ["Transformer"] or (kind != "CrossEncoder" and last != _SCORES):
+    return None
+  if kinds != ["Transformer", "Pooling", "Dense"]:
+    raise WeightsError(
+      f"{folder / MODULES} names the modules {', '.join(kinds)}; of a "
+      "cross-encoder it takes Transformer, or Transformer, Pooling, Dense"
+    )
+  layer, place = dense_of(places[2], gives=_SCORES)
+  if layer.width != 1 or layer.activation:
+    raise WeightsError(
+      f"{place / CONFIG}: the layer gives {layer.width} scores, with the "
+      f"activation {layer.activation or 'none'!r}; it takes one score, as it is"
+    )
+  return Scores(_pooling(places[1]), layer, place)
+
+
+def load_scores(scores: Scores) -> PyTree:
+  """Parameters of a cross-encoder's linear head as numpy float32.
+
+  Raises:
+    WeightsError: the weights are not there, or of another shape.
+  """
+  params = load_layer(scores.layer, scores.folder)
+  return {"bias": np.zeros(1, np.float32)} | params
+
+
 def load_dense(described: Described) -> PyTree:
   """Parameters of the dense layers, {"0", "1", …}, as numpy float32.
 
@@ -141,11 +203,15 @@ def files(folder: Path) -> list[pathlib.Path]:
     return []
   folder = pathlib.Path(folder)
   named = [folder / MODULES, folder / SETTINGS, described.encoder / LENGTH]
-  named += [
-    path for _, layer in described.dense for path in weights.files(layer)
-  ]
-  named += [m / CONFIG for m in _folders(folder)[1:] if (m / CONFIG).is_file()]
-  return [path for path in named if path.is_file()]
+  return _there(folder, named, [layer for _, layer in described.dense])
+
+
+def files_of_scores(folder: Path) -> list[pathlib.Path]:
+  """The files that `read_scores` and `load_scores` read."""
+  scores, folder = read_scores(folder), pathlib.Path(folder)
+  if scores is None:
+    return []
+  return _there(folder, [folder / MODULES], [scores.folder])
 
 
 def modules_of(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -196,9 +262,14 @@ def prompts_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def dense_of(
-  folder: pathlib.Path, reads: str = "sentence_embedding"
+  folder: pathlib.Path, reads: str = "sentence_embedding", gives: str = ""
 ) -> tuple[Dense, pathlib.Path]:
   """A dense layer of what it `reads`, and its folder.
+
+  Args:
+    folder: of it.
+    reads: the name of its input.
+    gives: of its output; "" is the same.
 
   Raises:
     WeightsError: we do not compute such a one.
@@ -211,11 +282,14 @@ def dense_of(
       f"{path}: activation_function is {activation!r}; it takes "
       f"{', '.join(_ACTIVATIONS)}"
     )
-  for key in ("module_input_name", "module_output_name"):
-    if (found.get(key) or reads) != reads:
+  for key, name in (
+    ("module_input_name", reads),
+    ("module_output_name", gives or reads),
+  ):
+    if (found.get(key) or reads) != name:
       raise WeightsError(
-        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
-        f"{reads}"
+        f"{path}: {key} is {found.get(key)!r}; here a dense layer takes "
+        f"{reads} and gives {gives or reads}"
       )
   if found.get("use_residual"):
     raise WeightsError(f"{path}: use_residual is true, which is not computed")
@@ -245,8 +319,16 @@ def load_layer(layer: Dense, folder: pathlib.Path) -> PyTree:
     return params
 
 
-def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [folder_of(folder, module) for module in modules_of(folder)]
+def _there(
+  folder: pathlib.Path,
+  named: list[pathlib.Path],
+  layers: list[pathlib.Path],
+) -> list[pathlib.Path]:
+  """Those of the files, with weights of layers and settings of modules."""
+  named += [path for layer in layers for path in weights.files(layer)]
+  for module in modules_of(folder)[1:]:
+    named.append(folder_of(folder, module) / CONFIG)
+  return [path for path in named if path.is_file()]
 
 
 def _pooling(folder: pathlib.Path) -> Pooling:

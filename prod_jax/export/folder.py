@@ -93,8 +93,13 @@ def write(
     hf.save(folder, part.params, shape, head=head, dtype=dtype)
   except ValueError as error:
     raise strict.ConfigError(f"--dtype={dtype}: {error}") from error
-  special = trained.tokenizer.special
-  tokenizer.write(folder, trained.tokenizer_folder, trained.longest, special)
+  tokenizer.write(
+    folder,
+    trained.tokenizer_folder,
+    longest=trained.longest,
+    special=trained.tokenizer.special,
+    types=shape.type_vocab > 1,
+  )
   if head is not None:
     # A sequence classifier, which CrossEncoder takes as it is.
     _add_to_config(

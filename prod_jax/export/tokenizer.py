@@ -30,7 +30,12 @@ _SPECIAL = {
 
 
 def write(
-  folder: pathlib.Path, source: pathlib.Path, longest: int, special: Special
+  folder: pathlib.Path,
+  source: pathlib.Path,
+  *,
+  longest: int,
+  special: Special,
+  types: bool,
 ) -> None:
   """Writes the tokenizer of one folder into another.
 
@@ -39,6 +44,7 @@ def write(
     source: with tokenizer.json or vocab.txt.
     longest: tokens that a text is cut to.
     special: what it puts around a text and between two.
+    types: the model tells the two texts of a pair apart by types of tokens.
   """
   for name in _BESIDE:
     if (source / name).is_file():
@@ -60,6 +66,9 @@ def write(
   for key in ("max_length", "name_or_path", "stride", "pad_to_multiple_of"):
     settings.pop(key, None)
   settings["model_max_length"] = longest
+  # Classes differ in what they give where nobody says it.
+  of_types = ["token_type_ids"] if types else []
+  settings["model_input_names"] = ["input_ids", *of_types, "attention_mask"]
   _write(folder / WHOLE, whole)
   _write(folder / SETTINGS, settings)
 

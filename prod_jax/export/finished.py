@@ -175,6 +175,7 @@ def _check_same(trained: Trained) -> None:
     )
     return
   model = run.model_config(name)
+  run.settled(name)  # names the key where the folder is gone
   now = {
     f"the folder of config.models.{name}.weights={model.weights!r}": (
       before.get("weights"),

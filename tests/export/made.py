@@ -61,17 +61,17 @@ def classifier(folder: pathlib.Path, labels: int = 1) -> pathlib.Path:
 
 
 def run_of(workdir: pathlib.Path, models: dict, **more) -> Run:
-  """A run of these models, with a stage of its name for each but "teacher".
+  """A run with these models, where MODEL_learns trains each but "teacher".
 
   Args:
     workdir: its folder, and in the one above the set.
     models: sections of the config.
-    more: stages, which come first.
+    more: stages, which come first, and what MODEL_learns is besides.
   """
   if not (workdir.parent / "set").is_dir():
     write_folder(workdir.parent / "set")
   trained = {
-    name: TRAIN | {"model": name} | more.pop(f"{name}_learns", {})
+    f"{name}_learns": (TRAIN | {"model": name} | more.pop(f"{name}_learns", {}))
     for name in models
     if name != "teacher"
   }

@@ -20,7 +20,7 @@ def exported(tmp_path):
   def export(model, part=0, **again):
     run = made.run_of(tmp_path / "run", {"model": model})
     made.finish(run)
-    trained = finished.open_stage(tmp_path / "run", "model")
+    trained = finished.open_stage(tmp_path / "run", "model_learns")
     chosen = folder.parts(trained)[part]
     folder.write(tmp_path / "out", trained, chosen)
     section = {"kind": model["kind"], "weights": str(tmp_path / "out"), **again}
@@ -93,7 +93,7 @@ def test_a_cross_encoder_scores_as_before(tmp_path, exported, labels):
   own = scores_of(trained, trained.encoder, trained.params)
   np.testing.assert_array_equal(found, own)
   # As it was trained, with all its labels.
-  before = trained.run.trained_params(trained.run.folder("model"))
+  before = trained.run.trained_params(trained.run.folder("model_learns"))
   expected = scores_of(trained, trained.run.model("model"), before)
   np.testing.assert_allclose(found, expected, atol=1e-6)
   assert again.model("model").head.labels == 1

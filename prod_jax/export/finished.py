@@ -146,9 +146,9 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
       f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
       "run it first"
     )
-  trained = Trained(run, name, record.load(processes.local_folder))
-  _check_same(trained)
-  return trained
+  opened = Trained(run, name, record.load(processes.local_folder))
+  _check_same(opened)
+  return opened
 
 
 def recorded(run: Run, stage: str) -> dict[str, Any]:

@@ -90,12 +90,10 @@ def sample_of(trained: Trained) -> Sample:
 def ours(trained: Trained, sample: Sample) -> Made:
   """What our own model makes of a sample, in float32 as a graph does."""
   frozen = trained.frozen()
-  transformer = dataclasses.replace(
-    frozen.model.transformer, dtype="float32", remat=""
-  )
+  transformer = dataclasses.replace(frozen.model.transformer, dtype="float32")
   model = dataclasses.replace(frozen.model, transformer=transformer)
   frozen = dataclasses.replace(frozen, model=model)
-  before = jax.config.jax_default_matmul_precision
+  before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
   # Of the whole process: batches are run by threads.
   jax.config.update("jax_default_matmul_precision", "highest")
   try:

@@ -1,4 +1,4 @@
-"""A train stage that has run, found in its working folder with its model.
+"""A run found in its working folder, and a train stage of it with its model.
 
 The folder's curriculum.json has the whole config, so that nobody needs to name
 it again.
@@ -112,23 +112,55 @@ class Trained:
     return max(data.query_length, data.passage_length)
 
 
-def open_stage(workdir: storage.Path, name: str) -> Trained:
-  """Opens a train stage by what its run left.
+def open_run(workdir: storage.Path) -> Run:
+  """Opens the run that a working folder is of.
 
   Raises:
-    ConfigError: there is no run, no such train stage, or it has not ended.
+    ConfigError: there is none.
   """
   processes = Processes(workdir)
-  for file in (CURRICULUM, RESULTS):
-    processes.fetch(processes.local_folder / file)
   path = processes.local_folder / CURRICULUM
+  processes.fetch(path)
   if not path.is_file():
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
   said = json.loads(path.read_text(encoding="utf-8"))["config"]
   config = strict.section(Config, said, f"{path}: config")
-  stages = config.stages
+  return Run(config, processes, may_fetch=False)
+
+
+def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
+  """What a stage has left, on this machine.
+
+  Args:
+    run: of the stage.
+    name: of the stage, which there is.
+    files: that it has to hold.
+
+  Raises:
+    ConfigError: the stage has not ended.
+  """
+  folder = run.folder(name)
+  run.processes.fetch(folder, but=("checkpoints", "blocks"))
+  missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
+  if missing:
+    raise strict.ConfigError(
+      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
+      "run it first"
+    )
+  return folder
+
+
+def open_stage(workdir: storage.Path, name: str) -> Trained:
+  """Opens a train stage by what its run left.
+
+  Raises:
+    ConfigError: there is no run, no such train stage, or it has not ended.
+  """
+  run = open_run(workdir)
+  stages, local = run.config.stages, run.processes.local_folder
+  run.processes.fetch(local / RESULTS)
   trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
   if name not in trained:
     what = (
@@ -137,16 +169,8 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
     raise strict.ConfigError(
       f"--stage: {name!r} {what}; train stages are: {', '.join(trained)}"
     )
-  run = Run(config, processes, may_fetch=False)
-  folder = run.folder(name)
-  processes.fetch(folder, but=("checkpoints",))
-  missing = [n for n in (DONE, PARAMS) if not (folder / n).is_file()]
-  if missing:
-    raise strict.ConfigError(
-      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
-      "run it first"
-    )
-  opened = Trained(run, name, record.load(processes.local_folder))
+  folder_of(run, name, PARAMS)
+  opened = Trained(run, name, record.load(local))
   _check_same(opened)
   return opened
 

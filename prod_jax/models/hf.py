@@ -119,6 +119,8 @@ def _matched(
   wanted = tensors.stored(names, shapes, _kept(config, layers))
   found = matching.found_in(file, wanted, config.family)
   matching.check_shapes(file, wanted, found, shapes)
+  for name in wanted:
+    file.check_dtype(found[name])
   cut = names.layer.split("{}")[0] if layers is not None else None
   matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
   return found

@@ -31,12 +31,8 @@ def check(run: Run) -> None:
       _fetch(f"{where}.weights", model.weights)
     folders.check_tensors(where, model, run.model(name).transformer)
     run.check_tokenizer(name)
-    tokenizer = run.tokenizer_of(name)
     folders.check_texts(
-      where,
-      run.settled(name),
-      config.data,
-      lambda text, own=tokenizer: own.encode([text])[0].tolist(),
+      where, run.settled(name), config.data, run.tokenizer_of(name)
     )
 
 

@@ -224,11 +224,6 @@ def check_own(job: Job[kinds.Stage]) -> None:
         f"{where}, a model without weights; name a train stage, or set "
         f"config.models.{name}.weights"
       )
-    if long := folders.too_long(settled, job.run.config.data):
-      raise strict.ConfigError(
-        f"{where} as it is: {long}; lower config.data.query_length or "
-        "passage_length"
-      )
     if model.kind in ("cross", "pairwise") and settled.head is None:
       raise strict.ConfigError(
         f"{where}, and {settled.encoder} has an encoder without the head of a "
@@ -240,6 +235,11 @@ def check_own(job: Job[kinds.Stage]) -> None:
       raise strict.ConfigError(
         f"{where}, and {settled.encoder} has no projection to {projects}; "
         "train it first, or name a ColBERT folder"
+      )
+    if long := folders.too_long(settled, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
       )
 
 

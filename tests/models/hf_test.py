@@ -241,7 +241,7 @@ def test_files_that_are_not_there_or_not_safe(tmp_path, config):
   pickled = tmp_path / "pytorch_model.bin"
   pickled.write_bytes(b"")
   with pytest.raises(
-    WeightsError, match=r"only pytorch_model\.bin: .* say with"
+    WeightsError, match=r"only pytorch_model\.bin: .* convert FOL"
   ):
     hf.load(tmp_path, config)
   with pytest.raises(ValueError, match=r"model\.bin is no .* convert pickled"):

@@ -193,6 +193,8 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
     asked.append((name, rest["revision"], local_files_only))
     if local_files_only and len(asked) == 1:
       raise OSError("not cached")
+    if not local_files_only:
+      (tmp_path / "model.safetensors").touch()
     return str(tmp_path)
 
   monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
@@ -200,6 +202,10 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   assert hub.fetch("org/model@v1") == tmp_path
   once = ("org/model", "v1")
   assert asked == [(*once, True), (*once, False), (*once, True)]
+  # Another program may have left its config or its tokenizer alone.
+  (tmp_path / "model.safetensors").unlink()
+  assert hub.fetch("org/model@v1") == tmp_path
+  assert asked[3:] == [(*once, True), (*once, False)]
 
   def offline(name, **_):
     raise OSError("no route to host\nand more")

@@ -8,7 +8,7 @@ import pytest
 
 from prod_jax import config_file, packaged, strict
 from prod_jax.processes import Processes
-from prod_jax.stages import job_of
+from prod_jax.stages import job_of, train
 from prod_jax.stages.run import Run
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_without_weights_the_config_is_the_shape(quickstart):
 def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):
   run = quickstart(20, 32, "mesh.tensor=8")
   with pytest.raises(strict.ConfigError, match=r"12 attention heads.*tensor=8"):
-    run.check_mesh("config.stages.x", "student")
+    train.check(job_of(run, "student_warm"))
 
 
 def test_a_job_has_the_folders_that_it_reads_and_writes(quickstart, tmp_path):

@@ -12,7 +12,7 @@ from prod_jax import model_kinds
 from prod_jax.export import folder, lineage, snippets
 from prod_jax.export.finished import Trained
 from prod_jax.models.dual import DualEncoder
-from prod_jax.report import record, tables
+from prod_jax.report import tables
 
 UNKNOWN = "unknown: fill in"
 # The hub's name of the weights that the extra `quickstart` brings.
@@ -76,9 +76,7 @@ def _head(trained: Trained) -> str:
     if model.kind == "cross"
     else "A dual encoder for dense retrieval"
   )
-  taught = [s.name for s in lineage.teachers(trained)]
-  taught += lineage.as_they_are(trained)
-  taught += [f"scores of {_file(s)}" for s in lineage.imported(trained)]
+  taught = [teacher.name for teacher in lineage.teachers(trained)]
   by = f"taught by {', '.join(taught)}" if taught else "trained on labels"
   return "\n".join(
     [
@@ -222,8 +220,7 @@ def _graphs(quality: Mapping[str, Any]) -> str:
 
 def _data(trained: Trained) -> str:
   config = trained.run.config
-  models = [trained.stage.model, *(s.model for s in lineage.teachers(trained))]
-  models += lineage.as_they_are(trained)
+  taught = [t.model for t in lineage.teachers(trained) if t.model]
   rows: list[tuple[str, str, str]] = [
     (f"data set {trained.left.dataset}", config.data.name, UNKNOWN)
   ]
@@ -233,11 +230,11 @@ def _data(trained: Trained) -> str:
       _weights(trained, name),
       _licence(trained, name),
     )
-    for name in models
+    for name in (trained.stage.model, *taught)
   ]
   rows += [
-    (f"scores of {stage.name}", _file(stage), UNKNOWN)
-    for stage in lineage.imported(trained)
+    (f"imported by {name}", path.name, UNKNOWN)
+    for name, path in lineage.imported(trained).items()
   ]
   rows.append(("this model", trained.name, UNKNOWN))
   return "\n".join(
@@ -253,16 +250,11 @@ def _data(trained: Trained) -> str:
   )
 
 
-def _file(imported: record.Stage) -> str:
-  """The name of a file of scores; where it lay is the user's own matter."""
-  return pathlib.Path(imported.settings["path"]).name
-
-
 def _weights(trained: Trained, name: str) -> str:
   weights = trained.run.model_config(name).weights
   if weights == "packaged":
     return _PACKAGED
-  return pathlib.Path(weights).name if weights else "random"
+  return lineage.named(weights) if weights else "random"
 
 
 def _licence(trained: Trained, name: str) -> str:

@@ -10,6 +10,8 @@ import json
 import pathlib
 from typing import Any
 
+from absl import logging
+
 from prod_jax import (
   kinds,
   model_kinds,
@@ -21,7 +23,7 @@ from prod_jax import (
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE
-from prod_jax.models import Encoder
+from prod_jax.models import Encoder, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
@@ -55,9 +57,9 @@ class Trained:
     """The model, with what its first weights' folder says filled in."""
     return self.run.settled(self.stage.model).model
 
-  @functools.cached_property
+  @property
   def encoder(self) -> Encoder:
-    return self.run.model(self.stage.model)
+    return self._as_one_score[0]
 
   @property
   def tokenizer(self) -> tokens.Tokenizer:
@@ -76,9 +78,20 @@ class Trained:
     said = getattr(self.model, "prompts", {})  # a cross-encoder has none
     return {tower: said.get(tower, "") for tower in model_kinds.PROMPTS}
 
-  @functools.cached_property
+  @property
   def params(self) -> Any:
-    return self.run.trained_params(self.run.folder(self.name))
+    return self._as_one_score[1]
+
+  @functools.cached_property
+  def _as_one_score(self) -> tuple[Encoder, Any]:
+    """Encoder and parameters; two labels of a head become their difference."""
+    encoder = self.run.model(self.stage.model)
+    params = self.run.trained_params(self.run.folder(self.name))
+    if isinstance(encoder, cross.CrossEncoder):
+      head, of_head = cross.of_one_label(encoder.head, params["head"])
+      encoder = dataclasses.replace(encoder, head=head)
+      params = {**params, "head": of_head}
+    return encoder, params
 
   def frozen(self, batch_tokens: int = BATCH_TOKENS) -> FrozenModel:
     """The model with its weights, on each device."""
@@ -157,4 +170,49 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
       f"--stage: {name!r} {what}; train stages are: {', '.join(trained)}"
     )
   folder_of(run, name, PARAMS)
-  return Trained(run, name, record.load(local))
+  opened = Trained(run, name, record.load(local))
+  _check_same(opened)
+  return opened
+
+
+def recorded(run: Run, stage: str) -> dict[str, Any]:
+  """What a stage depended on as it ran, {} where that was not written down."""
+  done = run.processes.remote(run.folder(stage)) / DONE
+  found = json.loads(done.read_text()) if done.exists() else {}
+  return found.get("fingerprint") or {}
+
+
+def _check_same(trained: Trained) -> None:
+  """Raises ConfigError where what an export reads is not what the run read.
+
+  The folder of the first weights says pooling, prompts and layers of the
+  trained model too.
+  """
+  run, name = trained.run, trained.stage.model
+  before = recorded(run, trained.name)
+  if not before:
+    logging.warning(
+      "%s: its %s does not say what it depended on; whether weights and "
+      "tokenizer are those of then is not checked",
+      trained.name,
+      DONE,
+    )
+    return
+  model = run.model_config(name)
+  run.settled(name)  # names the key where the folder is gone
+  now = {
+    f"the folder of config.models.{name}.weights={model.weights!r}": (
+      before.get("weights"),
+      run.model_fingerprint(name)["weights"],
+    ),
+    f"the tokenizer of model {name}": (
+      before.get("tokenizers", [None])[0],
+      trained.tokenizer.fingerprint,
+    ),
+  }
+  for what, (then, found) in now.items():
+    if then != found:
+      raise strict.ConfigError(
+        f"--stage: {trained.name!r} was trained with {what}, which has changed "
+        "since; put it back, or run the stage again"
+      )

@@ -57,7 +57,7 @@ def fetch(name: str) -> pathlib.Path:
     logging.info("%s: asks the hub for it", name)
   try:
     return _snapshot(name, may_fetch=True)
-  except (errors.HfHubHTTPError, OSError, ValueError) as error:
+  except Exception as error:  # also those of its HTTP library
     reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
     raise NotCached(
       f"{name!r} is no folder here, and the hub cannot be asked for it "

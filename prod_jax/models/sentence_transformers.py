@@ -132,7 +132,7 @@ def read(folder: Path) -> Described | None:
   settings = optional_json(folder / SETTINGS)
   return Described(
     encoder=encoder,
-    pooling=_pooling(folder_of(folder, modules[1])),
+    pooling=pooling_of(folder_of(folder, modules[1])),
     dense=tuple(dense_of(folder_of(folder, module)) for module in dense),
     normalize=kinds[-1] == "Normalize",
     similarity=_similarity(folder / SETTINGS, settings),
@@ -247,10 +247,36 @@ def prompts_of(
   return {name: prompt for name, prompt in found.items() if prompt}
 
 
+def pooling_of(folder: pathlib.Path) -> Pooling:
+  """That of a Pooling; WeightsError where we do not compute it."""
+  path = folder / CONFIG
+  found = weights.read_json(path)
+  modes = found.get("pooling_mode")
+  if modes is None:
+    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
+  modes = modes if isinstance(modes, list) else [modes]
+  modes = modes or ["mean"]
+  if len(modes) > 1 or modes[0] not in tuple(_POOLINGS):
+    raise WeightsError(
+      f"{path}: the pooling is {' and '.join(map(str, modes))}; it takes one "
+      f"of {', '.join(_POOLINGS)}"
+    )
+  if found.get("include_prompt") is False:
+    raise WeightsError(
+      f"{path}: include_prompt is false, and prompts are pooled here"
+    )
+  return _POOLINGS[modes[0]]
+
+
 def dense_of(
-  folder: pathlib.Path, reads: str = "sentence_embedding"
+  folder: pathlib.Path, reads: str = "sentence_embedding", gives: str = ""
 ) -> tuple[Dense, pathlib.Path]:
   """A dense layer of what it `reads`, and its folder.
+
+  Args:
+    folder: of it.
+    reads: the name of its input.
+    gives: of its output; "" is the same.
 
   Raises:
     WeightsError: we do not compute such a one.
@@ -263,11 +289,14 @@ def dense_of(
       f"{path}: activation_function is {activation!r}; it takes "
       f"{', '.join(_ACTIVATIONS)}"
     )
-  for key in ("module_input_name", "module_output_name"):
-    if (found.get(key) or reads) != reads:
+  for key, name in (
+    ("module_input_name", reads),
+    ("module_output_name", gives or reads),
+  ):
+    if (found.get(key) or reads) != name:
       raise WeightsError(
-        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
-        f"{reads}"
+        f"{path}: {key} is {found.get(key)!r}; here a dense layer takes "
+        f"{reads} and gives {gives or reads}"
       )
   if found.get("use_residual"):
     raise WeightsError(f"{path}: use_residual is true, which is not computed")
@@ -328,26 +357,6 @@ def _said(
 
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
   return [folder_of(folder, module) for module in modules_of(folder)]
-
-
-def _pooling(folder: pathlib.Path) -> Pooling:
-  path = folder / CONFIG
-  found = weights.read_json(path)
-  modes = found.get("pooling_mode")
-  if modes is None:
-    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
-  modes = modes if isinstance(modes, list) else [modes]
-  modes = modes or ["mean"]
-  if len(modes) > 1 or modes[0] not in tuple(_POOLINGS):
-    raise WeightsError(
-      f"{path}: the pooling is {' and '.join(map(str, modes))}; it takes one "
-      f"of {', '.join(_POOLINGS)}"
-    )
-  if found.get("include_prompt") is False:
-    raise WeightsError(
-      f"{path}: include_prompt is false, and prompts are pooled here"
-    )
-  return _POOLINGS[modes[0]]
 
 
 def _similarity(

@@ -98,7 +98,7 @@ def _agreed(
     transformer = hf.read_config(folder)
   except ValueError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
+      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
     ) from error
   if model.layers:
     if max(model.layers) >= transformer.depth:

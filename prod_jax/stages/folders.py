@@ -15,6 +15,7 @@ from prod_jax.batches.tokens import Tokenizer
 from prod_jax.models import (
   Encoder,
   colbert,
+  cross_modules,
   hf,
   hub,
   sentence_transformers,
@@ -40,6 +41,7 @@ class Settled(NamedTuple):
     encoder: folder of the encoder's own files, None without weights.
     described: what sentence-transformers' files say, where there are any.
     head: of the sequence classifier in the folder, where it is one.
+    scores: a cross-encoder's linear head, where modules.json names one.
     late: what a ColBERT folder says, where it is one.
   """
 
@@ -47,6 +49,7 @@ class Settled(NamedTuple):
   encoder: pathlib.Path | None = None
   described: Described | None = None
   head: Head | None = None
+  scores: cross_modules.Scores | None = None
   late: colbert.Described | None = None
 
   @property
@@ -114,15 +117,18 @@ def _settled(where: str, model: model_kinds.Model) -> Settled:
   try:
     encoder = sentence_transformers.encoder_folder(folder)
     if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
-      head = hf.read_head(encoder, difference=model.difference)
-      return Settled(_of_head(where, model, head), encoder, head=head)
+      scores = cross_modules.read(folder)
+      head = Head(scores.pooling) if scores else hf.read_head(encoder)
+      return Settled(
+        _of_head(where, model, head), encoder, head=head, scores=scores
+      )
     if isinstance(model, model_kinds.Late):
       late = colbert.read(folder)
       return Settled(_of_colbert(where, model, late), encoder, late=late)
     described = sentence_transformers.read(folder)
   except WeightsError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
+      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
     ) from error
   if described is None:
     return Settled(_defaults(model), encoder)
@@ -146,7 +152,9 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
 def _load_behind(settled: Settled, width: int) -> PyTree:
   """The parts behind an encoder of a width that its folder holds."""
   loaded = {}
-  if settled.encoder and settled.head:
+  if settled.scores:
+    loaded["head"] = cross_modules.load(settled.scores, width)
+  elif settled.encoder and settled.head:
     loaded["head"] = hf.load_head(settled.encoder, settled.head)
   if settled.described and settled.described.dense:
     loaded["dense"] = sentence_transformers.load_dense(settled.described, width)
@@ -225,13 +233,37 @@ def check_tensors(
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 
 
+def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
+  """All that decides a model: its config and its first weights.
+
+  Of a hub's model also the commit that is here: a name alone says none.
+  """
+  found = {
+    "model": strict.plain(model),
+    "weights": " ".join(map(packaged.sha256, files(model))),
+  }
+  if not is_here(model.weights) and hub.is_name(model.weights):
+    found["commit"] = hub.cached(model.weights).name
+  return found
+
+
+def is_here(weights: str) -> bool:
+  """Whether weights are named by a folder, not by a name on a hub."""
+  return pathlib.Path(weights).is_dir()
+
+
 def files(model: model_kinds.Model) -> tuple[pathlib.Path, ...]:
-  """All files that decide a model with weights."""
+  """All files that decide a model; none where it has no weights."""
+  if not model.weights:
+    return ()
   folder = weights_folder(model)
   encoder = sentence_transformers.encoder_folder(folder)
   found = [encoder / CONFIG, *weights.files(encoder)]
   if isinstance(model, model_kinds.Dual):
     found += sentence_transformers.files(folder)
+  if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
+    scores = cross_modules.read(folder)
+    found += scores.files if scores else ()
   if isinstance(model, model_kinds.Late):
     found += colbert.files(folder)
   return tuple(found)
@@ -257,7 +289,18 @@ def _of_head(
   model: model_kinds.Cross | model_kinds.Pairwise,
   head: Head | None,
 ) -> model_kinds.Model:
-  """With the pooling of its head."""
+  """With the pooling of its head.
+
+  Raises:
+    ConfigError: pooling or labels are others than the config says.
+  """
+  labels = head.labels if head else 0
+  if (labels == 2) != model.difference:
+    raise strict.ConfigError(
+      f"{where}.weights is {model.weights!r}, whose head has {labels} labels; "
+      f"{'set' if labels == 2 else 'leave out'} {where}.difference=True, with "
+      "which the score is the second label less the first"
+    )
   if head is None:
     return _defaults(model)
   if model.pooling not in ("", head.pooling):

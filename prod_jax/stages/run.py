@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
+from prod_jax import config, kinds, model_kinds, sharding, strict
 from prod_jax.batches import tokens
 from prod_jax.models import (
   Encoder,
@@ -235,12 +235,7 @@ class Run:
 
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
-    model = self.model_config(name)
-    files = folders.files(model) if model.weights else ()
-    return {
-      "model": strict.plain(model),
-      "weights": " ".join(map(packaged.sha256, files)),
-    }
+    return folders.fingerprint(self.model_config(name))
 
   def data_fingerprint(self, *models: str) -> dict[str, Any]:
     """All that decides the tokens that a stage's models see."""

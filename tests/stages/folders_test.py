@@ -247,6 +247,18 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
     hub.fetch("org/model")
 
+  class ConnectError(Exception):
+    """Of the hub's HTTP library: no OSError."""
+
+  def cut(name, *, local_files_only, **_):
+    raise OSError("not cached") if local_files_only else ConnectError("no DNS")
+
+  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", cut)
+  with pytest.raises(
+    hub.NotCached, match=r"^[^\n]*ConnectError: no DNS[^\n]*$"
+  ):
+    hub.fetch("org/model")
+
 
 @pytest.mark.parametrize("name", ["a/b", "a/b@main", "a.b/c-d@refs/pr/1"])
 def test_names_of_a_hub(name):

@@ -212,7 +212,7 @@ def test_a_title_is_joined_by_what_stands_between_two_texts(family):
     Passage("1", "tea", "the sea"),
     Passage("2", "", "a"),
   ]
-  first, second = tokens._with_titles(ours, passages, "[SEP]", "")
+  first, second = tokens.with_titles(ours, passages, "[SEP]", "")
   title, text, alone = ours.encode(["tea", "the sea", "a"])
   assert first.tolist() == [*title, *special.between, *text]
   assert second.tolist() == alone.tolist()

@@ -2,30 +2,41 @@
 
 Runs in an environment of its own, that of requirements_onnx.txt, with nothing
 of prod_jax: optimum-onnx, which sentence-transformers exports with, does not go
-with the transformers of requirements.lock.
+with the transformers of requirements.lock. First of all it loads the graph of
+our folder, as the card of an export says.
 """
 
 import pathlib
 import platform
 import sys
 
+import numpy as np
 from sentence_transformers import (
   SentenceTransformer,
   export_dynamic_quantized_onnx_model,
 )
 
+SOME = ["a text", "another one, and longer than that"]
+
 
 def main() -> None:
   """The command."""
   folder, to = sys.argv[1:]
-  model = SentenceTransformer(
+  on_torch = SentenceTransformer(folder, device="cpu").encode(SOME)
+  ours = _on_onnx(folder, file_name="model.onnx").encode(SOME)
+  np.testing.assert_allclose(ours, on_torch, atol=1e-5)
+  model = _on_onnx(folder, export=True)
+  model.save_pretrained(to)
+  export_dynamic_quantized_onnx_model(model, _weights(), to, file_suffix="int8")
+
+
+def _on_onnx(folder: str, **how: object) -> SentenceTransformer:
+  return SentenceTransformer(
     folder,
     backend="onnx",
     device="cpu",
-    model_kwargs={"export": True, "provider": "CPUExecutionProvider"},
+    model_kwargs={"provider": "CPUExecutionProvider", **how},
   )
-  model.save_pretrained(to)
-  export_dynamic_quantized_onnx_model(model, _weights(), to, file_suffix="int8")
 
 
 def _weights() -> str:

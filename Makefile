@@ -58,6 +58,9 @@ bench: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-bench
 	$(VENV)-bench/bin/pip install --quiet --no-deps -r requirements.lock
 	$(VENV)-bench/bin/pip install --quiet -r benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)-bench-onnx
+	$(VENV)-bench-onnx/bin/pip install --quiet \
+	  -r benchmarks/requirements_onnx.txt
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
 	$(VENV)-bench/bin/python -m benchmarks.families

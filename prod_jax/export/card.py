@@ -37,7 +37,7 @@ def write(
   sections = [
     _front_matter(trained),
     _head(trained),
-    _use(trained, name),
+    _use(trained, name, bool(quality)),
     _texts(trained),
     _curriculum(trained),
     *([_graphs(quality)] if quality else []),
@@ -90,27 +90,28 @@ def _head(trained: Trained) -> str:
   )
 
 
-def _use(trained: Trained, name: str) -> str:
+def _use(trained: Trained, name: str, has_graphs: bool) -> str:
   data, model = trained.run.config.data, trained.model
   if not isinstance(model, model_kinds.Dual):
     found = snippets.of_cross(name)
   else:
     encoder = trained.encoder
     assert isinstance(encoder, DualEncoder)
-    found = snippets.of_dual(
-      snippets.Use(
-        query=name if model.tied else f"{name}/query",
-        passage=name if model.tied else f"{name}/passage",
-        query_length=data.query_length,
-        passage_length=data.passage_length,
-        prompts=trained.prompts,
-        pooling=model.pooling,
-        cosine=model.similarity == "cosine",
-        width=encoder.width,
-      )
+    use = snippets.Use(
+      query=name if model.tied else f"{name}/query",
+      passage=name if model.tied else f"{name}/passage",
+      query_length=data.query_length,
+      passage_length=data.passage_length,
+      prompts=trained.prompts,
+      pooling=model.pooling,
+      cosine=model.similarity == "cosine",
+      width=encoder.width,
     )
+    found = snippets.of_dual(use)
     if encoder.dense:
       del found["transformers"]  # where the dense layers are not
+    if has_graphs:
+      found |= snippets.of_graphs(use)
   lines = ["## Use", ""]
   for title, code in found.items():
     lines += [f"With {title}:", "", f"```python\n{code}```", ""]

@@ -10,6 +10,8 @@ from prod_jax import packaged, strict
 from prod_jax.cli import command as console
 from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
 from prod_jax.models import hf
+from prod_jax.retrieval import encode
+from prod_jax.sets.records import Passage
 from tests.export.conftest import command
 
 
@@ -167,6 +169,32 @@ def test_graphs_are_measured(finished_run, tmp_path):
   assert "## As ONNX" in (to / "README.md").read_text()
 
 
+def test_snippets_of_graphs(finished_run, tmp_path, monkeypatch):
+  """That of sentence-transformers runs in benchmarks/peer_export.py."""
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  trained = finished.open_stage(finished_run, "student")
+  whole.export(trained, options(tmp_path / "student", onnx=True))
+  text = (tmp_path / "student" / "README.md").read_text()
+  codes = {
+    title: behind.split("```")[0]
+    for title, behind in (
+      part.split(":\n\n```python\n") for part in text.split("\nWith ")[1:]
+    )
+  }
+  compile(codes["sentence-transformers on onnxruntime"], "README.md", "exec")
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(codes["onnxruntime alone"], names)
+  made = []
+  for tower, said in (("query", "a question"), ("passage", "a passage")):
+    store = vectors.store_of(trained, [Passage("1", "", said)], tower)
+    made.append(encode.embedder(trained.frozen(), tower, store)(0, 1)[0])
+  # A query of ours carries the scale of the cosine.
+  expected = made[0] @ made[1] / trained.encoder.scale
+  assert np.asarray(names["scores"])[0, 0] == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_cross_encoder_is_measured_by_lists(finished_run, tmp_path):
   pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
   pytest.importorskip("onnx", reason="it comes with the extra: onnx")
@@ -221,8 +249,6 @@ def test_blocks_of_passages_come_in_order(finished_run, tmp_path, monkeypatch):
   parquet = pytest.importorskip("pyarrow.parquet")
   table = parquet.read_table(to)
   assert table["id"].to_pylist() == [row["_id"] for row in passages]
-  from prod_jax.retrieval import encode
-
   stored = np.asarray(encode.open_shards(finished_run / "05-encode/passages"))
   np.testing.assert_allclose(
     np.array(table["vector"].to_pylist()), stored[:20], atol=1e-5

@@ -37,7 +37,9 @@ def get_config(variant: str = "") -> ConfigDict:
     student=dict(kind="dual", weights="packaged", scale=20.0)
   )
   if not variant:
-    config.models.teacher = dict(kind="cross", weights="")
+    config.models.teacher = dict(
+      kind="cross", weights="cross-encoder/ms-marco-MiniLM-L6-v2"
+    )
   config.stages = ConfigDict(_stages(variant), sort_keys=False)
   return config
 

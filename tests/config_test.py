@@ -54,7 +54,7 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     ("stages.mine_1.kind=mien", "known: train, encode, mine"),
     ("models.student.layers=3", "layers is 3, not a tuple"),
     ("models.student.layers=(0,'a')", "layers[1] is 'a' (str), not int"),
-    ("models.student.pooling=max", "it takes one of ['cls', 'mean']"),
+    ("models.student.pooling=sum", "it takes one of ['', 'cls', 'mean', 'max'"),
     ("models.student.tied=1", "tied is 1 (int), not bool"),
     ("stages.evaluate_teacher_de.indexes=('faiss',)", "one of ['exact', 'scan"),
     ("sed=1", "did you mean config.seed?"),

@@ -4,7 +4,8 @@
 # make lint         format, lint and types
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
-# make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers
+# make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
+#                   docs/FAMILIES.md: every family of encoders beside torch
 # Each makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
@@ -57,8 +58,12 @@ bench: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-bench
 	$(VENV)-bench/bin/pip install --quiet --no-deps -r requirements.lock
 	$(VENV)-bench/bin/pip install --quiet -r benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)-bench-onnx
+	$(VENV)-bench-onnx/bin/pip install --quiet \
+	  -r benchmarks/requirements_onnx.txt
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
+	$(VENV)-bench/bin/python -m benchmarks.families
 
 # A quarter of an hour on two cores; what was compiled is kept in
 # ~/.cache/prod_jax. One stage of each program; mean lengths like those of MS

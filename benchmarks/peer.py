@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from sentence_transformers import (
@@ -45,6 +46,14 @@ def dual() -> SentenceTransformer:
   return SentenceTransformer(
     modules=[encoder, pooling, Normalize()], device="cpu"
   )
+
+
+def vectors(
+  folder: pathlib.Path, found: Sequence[str], batch_size: int
+) -> np.ndarray:
+  """What an exported folder makes of texts, on torch."""
+  model = SentenceTransformer(str(folder), device="cpu")
+  return encoder(model)(found, batch_size)
 
 
 class FirstToken(torch.nn.Module):

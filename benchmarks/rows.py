@@ -71,6 +71,7 @@ class Piece:
     rehearsed: sides that run once before the first round, so that programs are
       compiled, files in the system's cache and batch sizes known.
     same: sides whose results must agree.
+    reads_corpus: whether it searches what corpus.py makes.
   """
 
   module: str
@@ -78,6 +79,7 @@ class Piece:
   most_rounds: int = 99
   rehearsed: tuple[str, ...] = ()
   same: tuple[Same, ...] = ()
+  reads_corpus: bool = False
 
 
 PIECES = (
@@ -104,16 +106,27 @@ PIECES = (
       Same("ours", "peer", "rows"),
       Same("ours_stored", "peer_stored", "rows"),
     ),
+    reads_corpus=True,
   ),
   Piece(
     "search",
     ("exact", "faiss", "scann"),
     most_rounds=3,
     same=(Same("exact", "faiss", "numbers"),),
+    reads_corpus=True,
   ),
   Piece("pipeline", ("ours",), most_rounds=3),
   Piece("start", ("cold", "warm", "imports"), most_rounds=3),
   Piece("scaling", ("step", "encode"), most_rounds=3),
+  Piece(
+    "export",
+    ("ours_float32", "peer_float32", "ours_int8", "peer_int8", "jax"),
+    rehearsed=("write",),
+    same=(
+      Same("ours_float32", "peer_float32", "numbers"),
+      Same("jax", "peer_float32", "numbers"),
+    ),
+  ),
 )
 
 ROWS = (
@@ -241,6 +254,24 @@ ROWS = (
       ("encode", "corpus", (10, 100)),
     )
     for times in sizes
+  ),
+  Row(
+    "export_float32",
+    "a student of two layers as an ONNX graph, from tokens",
+    "texts/s",
+    1.0,
+    "higher",
+    Value("export", "ours_float32", "rate"),
+    Value("export", "peer_float32", "rate"),
+  ),
+  Row(
+    "export_int8",
+    "the same with weights of 8 bits",
+    "texts/s",
+    1.0,
+    "higher",
+    Value("export", "ours_int8", "rate"),
+    Value("export", "peer_int8", "rate"),
   ),
 )
 

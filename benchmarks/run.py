@@ -38,6 +38,7 @@ PACKAGES = (
   "torch",
   "transformers",
   "faiss-cpu",
+  "onnxruntime",
 )
 # How far two sides may be apart: numbers relative to those above 1, and the
 # share of rows that are others.
@@ -62,14 +63,14 @@ def main() -> None:
   os.sched_setaffinity(0, bound)
   found = _before({"machine": machine(), "versions": versions()}, _name(data))
   about = {"day": datetime.date.today().isoformat(), "commit": commit()}
-  _prepare(cache, data)
-  for piece in rows.PIECES:
-    if piece.module in only:
-      runs, same = measure(piece, cache, args.rounds)
-      found["runs"][piece.module] = runs
-      found["same"][piece.module] = same
-      found["measured"][piece.module] = about
-      _write(found)
+  pieces = [piece for piece in rows.PIECES if piece.module in only]
+  _prepare(cache, data, any(piece.reads_corpus for piece in pieces))
+  for piece in pieces:
+    runs, same = measure(piece, cache, args.rounds)
+    found["runs"][piece.module] = runs
+    found["same"][piece.module] = same
+    found["measured"][piece.module] = about
+    _write(found)
   sys.stdout.write(table(found["rows"]) + "\n")
 
 
@@ -233,11 +234,12 @@ def _call(module: str, cache: pathlib.Path, *arguments: str) -> None:
     sys.exit(f"{end}\n{module} {' '.join(arguments)} has failed; see {log}")
 
 
-def _prepare(cache: pathlib.Path, data: str) -> None:
+def _prepare(cache: pathlib.Path, data: str, with_corpus: bool) -> None:
   cache.mkdir(parents=True, exist_ok=True)
   began = time.monotonic()
   sys.stderr.write("preparing texts and embeddings, minutes the first time\n")
-  _call("benchmarks.prepare", cache, f"--data={data}")
+  corpus = ["--corpus"] if with_corpus else []
+  _call("benchmarks.prepare", cache, f"--data={data}", *corpus)
   sys.stderr.write(f"prepared in {time.monotonic() - began:.0f} s\n")
 
 

@@ -203,6 +203,22 @@ def sizes(m: Measured) -> str:
   )
 
 
+def exports(m: Measured) -> str:
+  """How fast each form of an exported student is, how large, and how near."""
+  return markdown(
+    "form | texts/s: | MB: | furthest from torch:",
+    [
+      (
+        side,
+        number(m.of("export", side, "rate")),
+        f"{m.of('export', side, 'bytes') / 1e6:.1f}",
+        f"{m.of('export', side, 'difference'):.0e}",
+      )
+      for side in m.sides("export")
+    ],
+  )
+
+
 def further(m: Measured) -> str:
   """What is measured beside, of our side."""
   found = (
@@ -247,6 +263,7 @@ DETAILS: dict[str, Callable[[Measured], str]] = {
   "The peer's batch sizes": batch_sizes,
   "Search": indices,
   "Scaling": sizes,
+  "Exported students": exports,
   "Further figures": further,
 }
 

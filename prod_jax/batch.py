@@ -28,7 +28,8 @@ class Tokens(NamedTuple):
   Attributes:
     ids: vocabulary ids; the content of padding does not matter.
     segment: 0 on padding, 1, 2, … for the texts that share a row. Tokens
-      attend only within their own segment.
+      attend only within their own segment. A token of segment -s attends to
+      segment s, and nothing attends to it.
     position: index into the position table, restarting in each segment.
     type: BERT's token type, 0 for a single text or a query, 1 for the passage
       of a pair.

@@ -152,16 +152,23 @@ class Late(_Base):
 
   Attributes:
     tied: one tower for queries and passages.
-    projection: width of the vectors; 0 leaves them at the encoder's.
-    mask_queries: pads queries with [MASK] tokens that take part.
+    projection: width of the vectors; 0 is as a ColBERT folder of weights says,
+      and leaves them at the encoder's where it does not.
+    mask_queries: pads queries with [MASK] tokens that take part. False, too, is
+      as such a folder says, and so is what follows where it is left out.
+    hide_masks: no token attends to these, as in ColBERT.
+    skip: words that take no part in passages, each a token of the vocabulary,
+      such as "," and ".".
     prompts: texts put in front of each `query` and each `passage` before it is
-      tokenised.
+      tokenised. A marker such as [unused0] is one token.
   """
 
   kind: Literal["late"]
   tied: bool = True
   projection: int = 0
   mask_queries: bool = False
+  hide_masks: bool = False
+  skip: tuple[str, ...] = ()
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
@@ -170,6 +177,10 @@ class Late(_Base):
     if self.projection < 0:
       raise FieldError(
         "projection", f"is {self.projection}; it is a width, or 0 for none"
+      )
+    if self.hide_masks and not (self.mask_queries or self.weights):
+      raise FieldError(
+        "hide_masks", "is True, and there are no masks; set mask_queries=True"
       )
 
 

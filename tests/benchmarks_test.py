@@ -24,6 +24,7 @@ from benchmarks import (
   side,
   tables,
 )
+from prod_jax.models.families import FAMILIES
 
 FOLDER = pathlib.Path(run.__file__).parent
 MACHINE = {
@@ -175,6 +176,15 @@ def test_a_query_of_the_corpus_follows_its_passage(monkeypatch):
     corpus.chosen(["a", "b", "c"])
 
 
+def test_only_searches_wait_for_the_corpus(tmp_path, monkeypatch):
+  called = []
+  monkeypatch.setattr(run, "_call", lambda *words: called.append(words[2:]))
+  for piece in rows.PIECES:
+    run._prepare(tmp_path, "", piece.reads_corpus)
+    asked = "--corpus" in called[-1]
+    assert asked == (piece.module in ("mine", "search"))
+
+
 def test_scaling_is_the_median_of_each_size():
   """Where the size that costs most is another one in each round."""
   sizes = ({2: 1.0, 4: 2.4, 8: 4.0, 16: 8.0}, {2: 1.0, 4: 2.0, 8: 6.0, 16: 8.0})
@@ -244,6 +254,13 @@ def test_the_page_of_a_part_has_what_was_measured():
   text = page.page([found])
   assert "by the tokenizer | 100,000 |" in text
   assert "| goal |" not in text and "| scann |" not in text
+
+
+def test_the_page_has_each_form_of_a_student():
+  form = {"rate": 1200.0, "others": 0.0, "bytes": 2.5e6, "difference": 2e-7}
+  found = results()
+  found |= {"runs": {"export": {"ours_int8": [form]}}, "rows": []}
+  assert "| ours_int8 | 1,200 | 2.5 | 2e-07 |" in page.page([found])
 
 
 def test_each_processor_has_its_tables():
@@ -381,8 +398,27 @@ def test_calls_into_measured_packages_stand_in_few_files():
         else []
       )
     }
-    if path.name != "peer.py":
+    if path.name not in ("peer.py", "peer_export.py"):
       assert "sentence_transformers" not in found, path
-    ours = "ours.py", "ours_train.py"
-    if path.name not in (*ours, "texts.py", "plot.py", "peer.py"):
+    ours = "ours.py", "ours_train.py", "ours_export.py"
+    if path.name not in (
+      *ours,
+      "families.py",
+      "texts.py",
+      "plot.py",
+      "peer.py",
+    ):
       assert "prod_jax" not in found, path
+
+
+def test_the_page_of_families_has_all_of_them_and_all_are_close():
+  page = (FOLDER.parent / "docs" / "FAMILIES.md").read_text()
+  lines = [line.strip("| ").split(" | ") for line in page.splitlines()]
+  table = {line[0]: line[1:] for line in lines if len(line) > 1}
+  titles = table.pop("family")
+  assert titles == ["in", "packed", "bf16", "sharded", "export", "head"]
+  assert table.keys() == FAMILIES.keys() | {"ernie"}  # which is read as a BERT
+  for name, cells in table.items():
+    for title, cell in zip(titles, cells, strict=True):
+      most = 0.03 if title == "bf16" else 1e-5
+      assert float(cell) < most, (name, title)

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from prod_jax.sets.records import DataError, Passage
 SEP = "[SEP]"
 FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
 _OTHERS = ("*.model", "vocab.json", "merges.txt")
+_MARKER = re.compile(r"\[\w+\]")
 
 
 class Tokenizer:
@@ -60,6 +62,25 @@ class Tokenizer:
       list(texts), add_special_tokens=False
     )
     return [np.array(encoding.ids, np.int32) for encoding in encodings]
+
+  def id_of(self, token: str) -> int | None:
+    """The id of a token by its own name, None where there is none."""
+    return self._inner.token_to_id(token)
+
+  def split_prompt(self, prompt: str) -> tuple[np.ndarray, str]:
+    """The ids that a prompt has by its name, and the text behind these.
+
+    A marker, which is an added token such as "[Q] " or one in brackets such as
+    [unused0], is one id, though in a text it is read as any other word. Any
+    other prompt is text.
+    """
+    added = {t.content for t in self._inner.get_added_tokens_decoder().values()}
+    for marker in (prompt, *prompt.split(None, 1)[:1]):
+      token = self.id_of(marker)
+      if token is None or not (marker in added or _MARKER.fullmatch(marker)):
+        continue
+      return np.array([token], np.int32), prompt.removeprefix(marker)
+    return np.zeros(0, np.int32), prompt
 
 
 def holds_tokenizer(folder: pathlib.Path) -> bool:
@@ -166,8 +187,9 @@ def tokenise_dataset(
     return [row[:max_tokens] for row in rows]
 
   def encode_queries(texts: Sequence[str]) -> list[np.ndarray]:
-    rows = tokenizer.encode([of_query + text for text in texts])
-    return [row[:max_tokens] for row in rows]
+    marker, prompt = tokenizer.split_prompt(of_query)
+    rows = tokenizer.encode([prompt + text for text in texts])
+    return [np.concatenate([marker, row])[:max_tokens] for row in rows]
 
   key = {"tokenizer": tokenizer.fingerprint, "max_tokens": max_tokens}
   titled = {
@@ -204,12 +226,14 @@ def with_titles(
   prompt: str,
 ) -> Iterator[np.ndarray]:
   """Yields int32 ids of passages, each with its title and prompt in front."""
+  marker, prompt = tokenizer.split_prompt(prompt)
   if title_join != SEP:
     texts = [
       f"{prompt}{p.title}{title_join}{p.text}" if p.title else prompt + p.text
       for p in passages
     ]
-    yield from tokenizer.encode(texts)
+    for row in tokenizer.encode(texts):
+      yield np.concatenate([marker, row])
     return
   titles = tokenizer.encode(
     [prompt + p.title if p.title else "" for p in passages]
@@ -219,4 +243,5 @@ def with_titles(
   )
   between = np.array(tokenizer.special.between, np.int32)
   for title, body in zip(titles, bodies, strict=True):
-    yield np.concatenate([title, between, body]) if len(title) else body
+    parts = [title, between, body] if len(title) else [body]
+    yield np.concatenate([marker, *parts])

@@ -37,7 +37,7 @@ def write(
   sections = [
     _front_matter(trained),
     _head(trained),
-    _use(trained, name),
+    _use(trained, name, bool(quality)),
     _texts(trained),
     _curriculum(trained),
     *([_graphs(quality)] if quality else []),
@@ -76,7 +76,7 @@ def _head(trained: Trained) -> str:
     if model.kind == "cross"
     else "A dual encoder for dense retrieval"
   )
-  taught = [s.name for s in lineage.teachers(trained)]
+  taught = [teacher.name for teacher in lineage.teachers(trained)]
   by = f"taught by {', '.join(taught)}" if taught else "trained on labels"
   return "\n".join(
     [
@@ -90,27 +90,28 @@ def _head(trained: Trained) -> str:
   )
 
 
-def _use(trained: Trained, name: str) -> str:
+def _use(trained: Trained, name: str, has_graphs: bool) -> str:
   data, model = trained.run.config.data, trained.model
   if not isinstance(model, model_kinds.Dual):
     found = snippets.of_cross(name)
   else:
     encoder = trained.encoder
     assert isinstance(encoder, DualEncoder)
-    found = snippets.of_dual(
-      snippets.Use(
-        query=name if model.tied else f"{name}/query",
-        passage=name if model.tied else f"{name}/passage",
-        query_length=data.query_length,
-        passage_length=data.passage_length,
-        prompts=trained.prompts,
-        pooling=model.pooling,
-        cosine=model.similarity == "cosine",
-        width=encoder.width,
-      )
+    use = snippets.Use(
+      query=name if model.tied else f"{name}/query",
+      passage=name if model.tied else f"{name}/passage",
+      query_length=data.query_length,
+      passage_length=data.passage_length,
+      prompts=trained.prompts,
+      pooling=model.pooling,
+      cosine=model.similarity == "cosine",
+      width=encoder.width,
     )
+    found = snippets.of_dual(use)
     if encoder.dense:
       del found["transformers"]  # where the dense layers are not
+    if has_graphs:
+      found |= snippets.of_graphs(use)
   lines = ["## Use", ""]
   for title, code in found.items():
     lines += [f"With {title}:", "", f"```python\n{code}```", ""]
@@ -220,7 +221,7 @@ def _graphs(quality: Mapping[str, Any]) -> str:
 
 def _data(trained: Trained) -> str:
   config = trained.run.config
-  models = [trained.stage.model, *(s.model for s in lineage.teachers(trained))]
+  taught = [t.model for t in lineage.teachers(trained) if t.model]
   rows: list[tuple[str, str, str]] = [
     (f"data set {trained.left.dataset}", config.data.name, UNKNOWN)
   ]
@@ -230,7 +231,11 @@ def _data(trained: Trained) -> str:
       _weights(trained, name),
       _licence(trained, name),
     )
-    for name in models
+    for name in (trained.stage.model, *taught)
+  ]
+  rows += [
+    (f"imported by {name}", path.name, UNKNOWN)
+    for name, path in lineage.imported(trained).items()
   ]
   rows.append(("this model", trained.name, UNKNOWN))
   return "\n".join(
@@ -250,7 +255,7 @@ def _weights(trained: Trained, name: str) -> str:
   weights = trained.run.model_config(name).weights
   if weights == "packaged":
     return _PACKAGED
-  return pathlib.Path(weights).name if weights else "random"
+  return lineage.named(weights) if weights else "random"
 
 
 def _licence(trained: Trained, name: str) -> str:

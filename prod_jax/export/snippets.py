@@ -59,6 +59,14 @@ def of_dual(use: Use) -> dict[str, str]:
   }
 
 
+def of_graphs(use: Use) -> dict[str, str]:
+  """The same for the graphs of a dual encoder."""
+  return {
+    "sentence-transformers on onnxruntime": _backend(use),
+    "onnxruntime alone": _onnxruntime(use),
+  }
+
+
 def of_cross(name: str) -> dict[str, str]:
   """The same for a cross-encoder."""
   return {
@@ -85,6 +93,59 @@ def _sentence_transformers(use: Use) -> str:
     passages = of_passages.encode_document(["a passage", "another one"])
     scores = queries @ passages.T
     """)
+
+
+def _backend(use: Use) -> str:
+  return textwrap.dedent(f"""\
+    # pip install "sentence-transformers[onnx]"
+    from sentence_transformers import SentenceTransformer
+
+    on_onnx = dict(
+      backend="onnx",
+      model_kwargs={{"file_name": "model.onnx"}},  # or model_int8.onnx
+    )
+    of_queries = SentenceTransformer({use.query!r}, **on_onnx)
+    of_queries.max_seq_length = {use.query_length}
+    of_passages = SentenceTransformer({use.passage!r}, **on_onnx)
+    of_passages.max_seq_length = {use.passage_length}
+
+    queries = of_queries.encode_query(["a question"])
+    passages = of_passages.encode_document(["a passage", "another one"])
+    scores = queries @ passages.T
+    """)
+
+
+def _onnxruntime(use: Use) -> str:
+  """Reads files, so that an id of a hub is no name here."""
+  query, passage = (use.prompts.get(k, "") for k in ("query", "passage"))
+  return f"""\
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+
+def embed(folder, texts, length):
+  tokenizer = Tokenizer.from_file(f"{{folder}}/tokenizer.json")
+  tokenizer.enable_truncation(length)
+  tokenizer.enable_padding()
+  rows = tokenizer.encode_batch(texts)
+  said = {{
+    "input_ids": np.array([row.ids for row in rows], np.int64),
+    "attention_mask": np.array([row.attention_mask for row in rows], np.int64),
+    "token_type_ids": np.array([row.type_ids for row in rows], np.int64),
+  }}
+  session = onnxruntime.InferenceSession(f"{{folder}}/onnx/model.onnx")
+  feed = {{x.name: said[x.name] for x in session.get_inputs()}}
+  (vectors,) = session.run(["sentence_embedding"], feed)
+  return vectors
+
+
+queries = embed({use.query!r}, [{query + "a question"!r}], {use.query_length})
+passages = embed(
+  {use.passage!r}, [{passage + "a passage"!r}], {use.passage_length}
+)
+scores = queries @ passages.T
+"""
 
 
 def _transformers(use: Use) -> str:

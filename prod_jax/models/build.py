@@ -25,6 +25,7 @@ def encoder_of(
   mask_id: Callable[[], int],
   dense: tuple[Dense, ...] = (),
   head: Head | None = None,
+  skip_ids: tuple[int, ...] = (),
 ) -> Encoder:
   """The encoder that a config describes.
 
@@ -34,6 +35,7 @@ def encoder_of(
     mask_id: the vocabulary's [MASK]; only asked where the model pads with it.
     dense: layers behind the pooling of a dual encoder.
     head: of a cross-encoder; None is a linear one.
+    skip_ids: of the words that a late-interaction model skips.
   """
   match model:
     case model_kinds.Dual():
@@ -51,6 +53,8 @@ def encoder_of(
         tied=model.tied,
         projection=model.projection,
         mask_id=mask_id() if model.mask_queries else None,
+        hide_masks=model.hide_masks,
+        skip_ids=skip_ids,
       )
     case model_kinds.Cross() | model_kinds.Pairwise():
       pooling = model.pooling or "cls"

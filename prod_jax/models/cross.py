@@ -92,6 +92,15 @@ class Head:
     return logits[..., 1] - logits[..., 0] + (bias[1] - bias[0])
 
 
+def of_one_label(head: Head, params: PyTree) -> tuple[Head, PyTree]:
+  """The same head with one label: of two, their difference."""
+  if head.labels == 1:
+    return head, params
+  kernel, bias = params["kernel"], params["bias"]
+  less = {"kernel": kernel[:, 1:] - kernel[:, :1], "bias": bias[1:] - bias[:1]}
+  return dataclasses.replace(head, labels=1), {**params, **less}
+
+
 @dataclasses.dataclass(frozen=True)
 class CrossEncoder:
   """An encoder with a head on its pooled last layer.

@@ -45,12 +45,16 @@ class LateInteraction:
       are, as LEAD's code does.
     mask_id: the vocabulary's [MASK]. Padding of a query becomes such tokens,
       which take part (ColBERT's query augmentation); None leaves padding out.
+    hide_masks: these tokens read the query, and no token reads them.
+    skip_ids: tokens of passages that take no part, such as punctuation.
   """
 
   transformer: TransformerConfig
   tied: bool
   projection: int = 0
   mask_id: int | None = None
+  hide_masks: bool = False
+  skip_ids: tuple[int, ...] = ()
 
   @property
   def width(self) -> int:
@@ -95,9 +99,9 @@ class LateInteraction:
     Returns:
       The embedding, and those that every layer would make in `out["layers"]`.
     """
-    # Before anything looks at segments: masks are attended to, and take part.
+    # Before anything looks at segments: masks take part.
     if tower == "query" and self.mask_id is not None:
-      tokens = _augmented(tokens, self.mask_id)
+      tokens = _augmented(tokens, self.mask_id, -1 if self.hide_masks else 1)
     weights = params["encoder" if self.tied else tower]
 
     def embed(
@@ -105,6 +109,9 @@ class LateInteraction:
     ) -> tuple[LateEmbedding, ...]:
       _, out = transformer.encode(self.transformer, weights, tokens, key)
       where = jnp.asarray(tokens.segment) != 0
+      if tower == "passage" and self.skip_ids:
+        skipped = jnp.asarray(self.skip_ids, jnp.int32)
+        where &= ~jnp.isin(jnp.asarray(tokens.ids), skipped)
       vectors = (self._project(params, x) for x in out["layers"])
       return tuple(LateEmbedding(x, where) for x in vectors)
 
@@ -122,10 +129,10 @@ class LateInteraction:
     return unit(hidden)
 
 
-def _augmented(tokens: Tokens, mask_id: int) -> Tokens:
-  """Padding as [MASK] tokens of the text."""
+def _augmented(tokens: Tokens, mask_id: int, segment: int) -> Tokens:
+  """Padding as [MASK] tokens of the text, or of such a segment."""
   padding = jnp.asarray(tokens.segment) == 0
   return tokens._replace(
     ids=jnp.where(padding, mask_id, tokens.ids),
-    segment=jnp.where(padding, 1, tokens.segment),
+    segment=jnp.where(padding, segment, tokens.segment),
   )

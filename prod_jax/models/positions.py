@@ -20,9 +20,10 @@ def masks(
   config: TransformerConfig, tokens: Tokens
 ) -> tuple[Bool[Array, "R 1 L M"], Bool[Array, "R 1 L M"]]:
   """What a token attends to in a global layer, and in a local one."""
-  # Within the own text, and never to padding.
+  # Within the own text, and never to padding or to what only reads.
   s_RL = jnp.asarray(tokens.segment)
-  mask_RLM = (s_RL[:, :, None] == s_RL[:, None, :]) & (s_RL != 0)[:, None, :]
+  own_RL = jnp.abs(s_RL)
+  mask_RLM = (own_RL[:, :, None] == s_RL[:, None, :]) & (s_RL > 0)[:, None, :]
   mask_R1LM = mask_RLM[:, None]
   if not config.local_layers:
     return mask_R1LM, mask_R1LM

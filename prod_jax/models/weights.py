@@ -65,18 +65,18 @@ class Tensors:
     """Of a tensor, from the header."""
     return tuple(self._shard[name].get_slice(name).get_shape())
 
-  def read(self, name: str) -> np.ndarray:
-    """A tensor in float32.
-
-    Raises:
-      WeightsError: it is of integers, or quantised.
-    """
+  def check_dtype(self, name: str) -> None:
+    """Raises WeightsError for a tensor of integers, or a quantised one."""
     dtype = self._shard[name].get_slice(name).get_dtype()
     if dtype not in _DTYPES:
       raise WeightsError(
         f"{self.source}: {name} is of type {dtype}; it takes weights of "
         f"{', '.join(_DTYPES)}, so save them unquantised"
       )
+
+  def read(self, name: str) -> np.ndarray:
+    """A tensor in float32; raises as `check_dtype`."""
+    self.check_dtype(name)
     return np.asarray(self._shard[name].get_tensor(name), np.float32)
 
 

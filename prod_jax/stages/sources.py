@@ -238,16 +238,22 @@ def check_own(job: Job[kinds.Stage]) -> None:
         f"{where} as it is, and {settled.encoder} has no tokenizer; put its "
         f"tokenizer.json there, or set config.models.{name}.tokenizer"
       )
-    if long := folders.too_long(settled.described, job.run.config.data):
-      raise strict.ConfigError(
-        f"{where} as it is: {long}; lower config.data.query_length or "
-        "passage_length"
-      )
     if model.kind in ("cross", "pairwise") and settled.head is None:
       raise strict.ConfigError(
         f"{where}, and {settled.encoder} has an encoder without the head of a "
         f"model of kind {model.kind}; train it first, or name a folder that "
         "AutoModelForSequenceClassification reads"
+      )
+    projects = getattr(settled.model, "projection", 0)
+    if projects and not (settled.late and settled.late.projection):
+      raise strict.ConfigError(
+        f"{where}, and {settled.encoder} has no projection to {projects}; "
+        "train it first, or name a ColBERT folder"
+      )
+    if long := folders.too_long(settled, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
       )
 
 

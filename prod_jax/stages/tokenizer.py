@@ -1,8 +1,9 @@
 """The tokenizer of a model: its own, that of its weights, or the data's."""
 
 import pathlib
+from collections.abc import Callable
 
-from prod_jax import packaged, strict
+from prod_jax import model_kinds, packaged, strict
 from prod_jax.batches import tokens
 from prod_jax.config import Config
 from prod_jax.models import sentence_transformers
@@ -94,6 +95,32 @@ def check_rows(
     f"({key}) has {tokenizer.vocab_size:,} tokens; set {where}.tokenizer to "
     "the one that goes with them"
   )
+
+
+def skipped(
+  where: str,
+  model: model_kinds.Model,
+  tokenizer: Callable[[], tokens.Tokenizer],
+) -> tuple[int, ...]:
+  """The ids of the words that a model skips.
+
+  Words that a folder of weights names and its vocabulary lacks stand in no
+  text.
+
+  Raises:
+    ConfigError: the vocabulary has none of them.
+  """
+  words = model.skip if isinstance(model, model_kinds.Late) else ()
+  if not words:
+    return ()
+  ids = sorted(
+    i for word in words if (i := tokenizer().id_of(word)) is not None
+  )
+  if not ids:
+    raise strict.ConfigError(
+      f"{where}.skip: the tokenizer has no token for any of {' '.join(words)}"
+    )
+  return tuple(ids)
 
 
 def mask_id(config: Config, name: str, tokenizer: tokens.Tokenizer) -> int:

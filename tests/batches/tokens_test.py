@@ -12,6 +12,7 @@ from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
 from prod_jax.sets import dataset
 from prod_jax.sets.records import DataError
+from tests.batches.special_test import BERT, save, word_piece
 
 VOCAB = [
   "[PAD]",
@@ -191,3 +192,23 @@ def test_pair_agrees_with_the_library(json_folder):
     assert found.ids[i].tolist() == theirs.ids
     assert found.type[i].tolist() == theirs.type_ids
     assert found.segment[i].tolist() == theirs.attention_mask
+
+
+@pytest.mark.parametrize(
+  ("prompt", "marker", "text"),
+  [
+    ("[unused0] ", [5], " "),
+    ("[Q] ", [10], ""),
+    ("[Q] so: ", [], "[Q] so: "),
+    ("[unused7] ", [], "[unused7] "),
+    ("tea ", [], "tea "),
+    ("", [], ""),
+  ],
+)
+def test_a_marker_is_one_token_and_another_prompt_is_text(
+  tmp_path, prompt, marker, text
+):
+  names = [*BERT, "[unused0]", "[unused1]", "x", "y", "z", "[Q] "]
+  made = tokens.load_tokenizer(save(tmp_path, word_piece(names)))
+  found, rest = made.split_prompt(prompt)
+  assert (found.tolist(), rest) == (marker, text)

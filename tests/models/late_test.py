@@ -88,6 +88,36 @@ def test_padding_of_queries_becomes_masks_that_take_part(config, rows, call):
   assert passage_where.sum() == 3
 
 
+def test_hidden_masks_read_the_query_and_nothing_reads_them(config, rows, call):
+  model = model_of(config, mask_id=MASK, hide_masks=True)
+  params = model.init(jax.random.key(0))
+  tokens = rows(3, 7)
+  (vectors, where), _ = call(model, params, tokens, "query")
+  assert where.all()
+  (plain, _), _ = call(model_of(config), params, tokens, "query")
+  np.testing.assert_allclose(vectors[0, :3], plain[0, :3], rtol=1e-5)
+  np.testing.assert_allclose(vectors[1], plain[1], rtol=1e-5)
+  other = tokens.ids.copy()
+  other[0, 1] += 1
+  changed = tokens._replace(ids=other)
+  (found, _), _ = call(model, params, changed, "query")
+  assert (np.abs(found - vectors)[0].max(axis=-1) > 1e-4).all()
+
+
+def test_skipped_tokens_are_those_of_passages(config, rows, call):
+  tokens = rows(3, 7)
+  skip = tuple({int(tokens.ids[0, 1]), int(tokens.ids[1, 4])})
+  model = model_of(config, skip_ids=skip)
+  params = model.init(jax.random.key(0))
+  (vectors, where), _ = call(model, params, tokens, "passage")
+  left = (tokens.segment != 0) & ~np.isin(tokens.ids, skip)
+  np.testing.assert_array_equal(where, left)
+  (plain, _), _ = call(model_of(config), params, tokens, "passage")
+  np.testing.assert_array_equal(vectors, plain)
+  (_, where), _ = call(model, params, tokens, "query")
+  np.testing.assert_array_equal(where, tokens.segment != 0)
+
+
 def test_the_content_of_padding_does_not_matter(config, rows, call):
   params = model_of(config).init(jax.random.key(0))
   tokens = rows(3, 5)

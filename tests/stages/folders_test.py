@@ -226,6 +226,8 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
     asked.append((name, rest["revision"], local_files_only))
     if local_files_only and len(asked) == 1:
       raise OSError("not cached")
+    if not local_files_only:
+      (tmp_path / "model.safetensors").touch()
     return str(tmp_path)
 
   monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
@@ -233,12 +235,28 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   assert hub.fetch("org/model@v1") == tmp_path
   once = ("org/model", "v1")
   assert asked == [(*once, True), (*once, False), (*once, True)]
+  # Another program may have left its config or its tokenizer alone.
+  (tmp_path / "model.safetensors").unlink()
+  assert hub.fetch("org/model@v1") == tmp_path
+  assert asked[3:] == [(*once, True), (*once, False)]
 
   def offline(name, **_):
     raise OSError("no route to host\nand more")
 
   monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", offline)
   with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
+    hub.fetch("org/model")
+
+  class ConnectError(Exception):
+    """Of the hub's HTTP library: no OSError."""
+
+  def cut(name, *, local_files_only, **_):
+    raise OSError("not cached") if local_files_only else ConnectError("no DNS")
+
+  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", cut)
+  with pytest.raises(
+    hub.NotCached, match=r"^[^\n]*ConnectError: no DNS[^\n]*$"
+  ):
     hub.fetch("org/model")
 
 

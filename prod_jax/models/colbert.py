@@ -1,0 +1,285 @@
+"""What a ColBERT folder says: projection, markers, masks, punctuation.
+
+Three forms are read. Stanford's has the projection beside the encoder, as
+`linear.weight`, and all else in artifact.metadata. sentence-transformers' is a
+list of modules: encoder, dense layer of tokens, mask and normalisation.
+PyLate's is the same with its settings in config_sentence_transformers.json.
+Whatever of it `late.py` does not compute is refused.
+"""
+
+import dataclasses
+import pathlib
+import string
+from collections.abc import Mapping
+from typing import Any
+
+from prod_jax.models import sentence_transformers, weights
+from prod_jax.models.sentence_transformers import (
+  CONFIG,
+  LENGTH,
+  MODULES,
+  SETTINGS,
+)
+from prod_jax.models.weights import Path, WeightsError
+
+PyTree = Any
+
+METADATA = "artifact.metadata"
+
+_PUNCTUATION = tuple(string.punctuation)
+_ENDINGS = (["MultiVectorMask", "Normalize"], ["Normalize", "MultiVectorMask"])
+_MASKS = (None, "[MASK]", "<mask>")
+# What of artifact.metadata we compute one value of.
+_FIXED = {"similarity": "cosine", "interaction": "colbert"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+  """A model of token vectors.
+
+  Attributes:
+    encoder: folder of the encoder's own files.
+    projection: width of the vectors; 0 where they are the encoder's.
+    dense: folder of the projection, None where it is beside the encoder.
+    prompts: in front of each "query" and each "passage", with its marker.
+    mask_queries: queries are filled up with [MASK] tokens, which take part.
+    hide_masks: no token attends to these.
+    skip: words of passages that take no part.
+    query_length: tokens that queries are filled up to; 0 is not said.
+    max_length: tokens of the longest passage; 0 is not said.
+    lower_case: texts are lower-cased before they are tokenised.
+  """
+
+  encoder: pathlib.Path
+  projection: int
+  dense: pathlib.Path | None
+  prompts: Mapping[str, str]
+  mask_queries: bool
+  hide_masks: bool
+  skip: tuple[str, ...]
+  query_length: int
+  max_length: int
+  lower_case: bool = False
+
+
+def read(folder: Path) -> Described | None:
+  """What the folder says; None where it is of no model of token vectors.
+
+  Raises:
+    WeightsError: it says something that we do not compute, or is damaged.
+  """
+  folder = pathlib.Path(folder)
+  if (folder / MODULES).is_file():
+    return _of_modules(folder)
+  config = weights.read_json(folder / CONFIG)
+  declared = "HF_ColBERT" in (config.get("architectures") or [])
+  with weights.opened(folder) as file:
+    projects = "linear.weight" in file.names
+    shape = file.shape("linear.weight") if projects else ()
+  if not (declared or (folder / METADATA).is_file()):
+    if projects:
+      raise WeightsError(
+        f"{folder} has a projection, linear.weight, and neither {METADATA} nor "
+        "architectures of HF_ColBERT say how its texts are marked and masked; "
+        "fetch it again"
+      )
+    return None
+  if len(shape) != 2:
+    raise WeightsError(
+      f"{folder} is a ColBERT model without its projection, linear.weight; "
+      "fetch it again"
+    )
+  return _of_metadata(folder, shape[0])
+
+
+def load_projection(described: Described, width: int) -> PyTree:
+  """Parameters of the projection, for states of a width, as numpy float32.
+
+  Raises:
+    WeightsError: the weights are not there, or of another shape.
+  """
+  if described.dense:
+    layer = sentence_transformers.Dense(described.projection, bias=False)
+    return sentence_transformers.load_layer(layer, described.dense, width)
+  with weights.opened(described.encoder) as file:
+    shape = file.shape("linear.weight")
+    if shape != (described.projection, width):
+      raise WeightsError(
+        f"{file.source}: linear.weight is {list(shape)}, and the encoder is "
+        f"{width} wide; fetch the folder again"
+      )
+    return {"kernel": file.read("linear.weight").T.copy()}
+
+
+def files(folder: Path) -> list[pathlib.Path]:
+  """The files that `read` and `load_projection` read beside the encoder's."""
+  folder, described = pathlib.Path(folder), read(folder)
+  if described is None:
+    return []
+  named = [folder / name for name in (METADATA, MODULES, SETTINGS)]
+  named.append(described.encoder / LENGTH)
+  if (folder / MODULES).is_file():
+    for module in sentence_transformers.modules_of(folder)[1:]:
+      named.append(sentence_transformers.folder_of(folder, module) / CONFIG)
+  if described.dense:
+    named += weights.files(described.dense)
+  return [path for path in named if path.is_file()]
+
+
+def _of_metadata(folder: pathlib.Path, width: int) -> Described:
+  """Stanford's form, with its own defaults."""
+  path = folder / METADATA
+  found = sentence_transformers.optional_json(path)
+  for key, value in _FIXED.items():
+    if found.get(key, value) != value:
+      raise WeightsError(f"{path}: {key} is {found[key]!r}; it takes {value!r}")
+  if found.get("dim", width) != width:
+    raise WeightsError(
+      f"{path}: dim is {found['dim']}, and linear.weight makes {width}; fetch "
+      "both again"
+    )
+  return Described(
+    encoder=folder,
+    projection=width,
+    dense=None,
+    prompts={
+      "query": f"{found.get('query_token_id') or '[unused0]'} ",
+      "passage": f"{found.get('doc_token_id') or '[unused1]'} ",
+    },
+    mask_queries=True,
+    hide_masks=not found.get("attend_to_mask_tokens"),
+    skip=_PUNCTUATION if found.get("mask_punctuation", True) else (),
+    query_length=found.get("query_maxlen") or 32,
+    max_length=found.get("doc_maxlen") or 0,
+  )
+
+
+def _of_modules(folder: pathlib.Path) -> Described | None:
+  """sentence-transformers' form, or PyLate's."""
+  settings = sentence_transformers.optional_json(folder / SETTINGS)
+  modules = sentence_transformers.modules_of(folder)
+  kinds = [_kind(module) for module in modules]
+  pylate = settings.get("model_type") == "ColBERT"
+  if not (pylate or "MultiVectorMask" in kinds):
+    return None
+  folders = [sentence_transformers.folder_of(folder, m) for m in modules]
+  ending = kinds[2:] if kinds[1:2] == ["Dense"] else kinds[1:]
+  if ending not in (*_ENDINGS, *([[]] if pylate else [])):
+    raise WeightsError(
+      f"{folder / MODULES} names the modules {', '.join(kinds)}; of token "
+      "vectors it takes Transformer, then a Dense or not, then MultiVectorMask "
+      "and Normalize"
+    )
+  projection, dense = 0, None
+  if kinds[1:2] == ["Dense"]:
+    layer, dense = sentence_transformers.dense_of(
+      folders[1], reads="token_embeddings"
+    )
+    if layer.bias or layer.activation:
+      raise WeightsError(
+        f"{dense / CONFIG}: the projection of tokens has a bias or an "
+        "activation; it takes neither"
+      )
+    projection = layer.width
+  limits = sentence_transformers.optional_json(folders[0] / LENGTH)
+  expansion = _expansion(folder, settings, limits)
+  named = dict(zip(kinds, folders, strict=True))
+  _check_scores(folder, settings, named)
+  return Described(
+    encoder=folders[0],
+    projection=projection,
+    dense=dense,
+    prompts=_prompts(folder / SETTINGS, settings),
+    mask_queries=expansion is not None,
+    hide_masks=expansion is not None and not expansion["attend"],
+    skip=_skipped(settings, named.get("MultiVectorMask")),
+    query_length=expansion["length"] if expansion else 0,
+    max_length=(
+      limits.get("document_length")
+      or settings.get("document_length")
+      or limits.get("max_seq_length")
+      or 0
+    ),
+    lower_case=bool(limits.get("do_lower_case")),
+  )
+
+
+def _kind(module: Mapping[str, Any]) -> str:
+  name = sentence_transformers.kind_of(module)
+  return "Dense" if name == "pylate.models.Dense.Dense" else name
+
+
+def _expansion(
+  folder: pathlib.Path, settings: Mapping[str, Any], limits: Mapping[str, Any]
+) -> dict[str, Any] | None:
+  """How queries are filled up: "attend" and "length", None where not."""
+  if "query_expansion" in limits or "query_expansion" in settings:
+    found = limits.get("query_expansion", settings.get("query_expansion"))
+    if found is None:
+      return None
+    fixed = found.get("strategy") == "fixed" and "length" in found
+    if not fixed or found.get("token") not in _MASKS:
+      raise WeightsError(
+        f"{folder}: query_expansion is {found}; it takes the strategy 'fixed' "
+        "with a length and the mask token"
+      )
+    return {"attend": bool(found.get("attend")), "length": found["length"]}
+  if settings.get("model_type") != "ColBERT":
+    return None
+  if settings.get("do_query_expansion") is False:
+    return None
+  attend = settings.get(
+    "attend_to_expansion_tokens", settings.get("attend_to_mask_tokens")
+  )
+  return {"attend": bool(attend), "length": settings.get("query_length") or 32}
+
+
+def _prompts(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, str]:
+  """With PyLate's prefixes in front of its prompts."""
+  prompts = sentence_transformers.prompts_of(path, settings)
+  for key, text in (("query_prefix", "query"), ("document_prefix", "passage")):
+    if prefix := settings.get(key):
+      prompts[text] = prefix + prompts.get(text, "").removeprefix(prefix)
+  return prompts
+
+
+def _skipped(
+  settings: Mapping[str, Any], mask: pathlib.Path | None
+) -> tuple[str, ...]:
+  if mask:
+    words = weights.read_json(mask / CONFIG).get("skiplist_words")
+    return tuple(words or ())
+  words = settings.get("skiplist_words")
+  return _PUNCTUATION if words is None else tuple(words)
+
+
+def _check_scores(
+  folder: pathlib.Path,
+  settings: Mapping[str, Any],
+  named: Mapping[str, pathlib.Path],
+) -> None:
+  """Raises WeightsError where vectors or scores are not ours."""
+  similarity = settings.get("similarity_fn_name") or "maxsim"
+  if similarity.lower() not in ("maxsim", "cosine"):  # of what it was made of
+    raise WeightsError(
+      f"{folder / SETTINGS}: similarity_fn_name is {similarity!r}; it takes "
+      "'maxsim'"
+    )
+  fixed: dict[str, dict[str, Any]] = {
+    "MultiVectorMask": {
+      "skiplist_tasks": ["document"],
+      "keep_only_token_ids": None,
+    },
+    "Normalize": {
+      "module_input_name": "token_embeddings",
+      "module_output_name": "token_embeddings",
+    },
+  }
+  for kind, expected in fixed.items():
+    if kind not in named:
+      continue
+    path = named[kind] / CONFIG
+    found = weights.read_json(path)
+    for key, value in expected.items():
+      if (found.get(key) or value) != value:
+        raise WeightsError(f"{path}: {key} is {found[key]!r}; it takes {value}")

@@ -1,8 +1,8 @@
 """Special tokens: what a tokenizer puts around a text and between its parts.
 
 They are read off the tokenizer's own post-processor, by tokenising a word and a
-pair of words. Where it has none, the files beside it name them, and a bare
-vocabulary has BERT's.
+pair of words. Where it has none, the files beside it name them, or they are
+BERT's. Which post-processor a class of transformers has stands in classes.py.
 """
 
 import pathlib

@@ -25,7 +25,7 @@ class Head:
   """From a pooled state to a score: linear, or as of a sequence classifier.
 
   Attributes:
-    pooling: "cls" or "mean", see `texts.pool`.
+    pooling: one of `texts.POOLINGS`, see `texts.pool`.
     hidden: activation behind a dense layer in front of the last one; "" is no
       such layer, a linear head.
     hidden_bias: of that layer.
@@ -107,7 +107,7 @@ class CrossEncoder:
 
   Attributes:
     transformer: shape of the encoder.
-    pooling: "cls" or "mean", see `texts.pool`.
+    pooling: one of `texts.POOLINGS`, see `texts.pool`.
     head: with the same pooling; a linear one where none is given.
 
   Raises:

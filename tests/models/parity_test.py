@@ -106,6 +106,7 @@ def test_states_are_those_of_torch_in_and_out(name, tmp_path):
   half = transformers.AutoModel.from_pretrained(tmp_path / "cut")
   assert half.dtype == torch.bfloat16
   found = states(half.float().eval(), inputs, tokens)
+  cut = hf.read_config(tmp_path / "cut")  # a BERT, of what was an ERNIE
   read = hf.load(tmp_path / "cut", cut)
   np.testing.assert_allclose(ours(cut, read, tokens), found, atol=1e-5)
 

@@ -22,6 +22,7 @@ def cache(tmp_path_factory):
   return cache
 
 
+@pytest.mark.long
 def test_a_run_of_a_benchmark_encodes_mines_and_learns(cache):
   run = ours.run_of(cache, candidates=4, layers=(0,))
   encoded = ours.encode_all(run, ours.write_params(run))

@@ -120,7 +120,13 @@ def export(workdir, stage, to, *arguments, code=0):
   return made
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "parquet", "trec"])
+@pytest.mark.parametrize(
+  "ending",
+  [
+    "jsonl",
+    *(pytest.param(x, marks=pytest.mark.long) for x in ("parquet", "trec")),
+  ],
+)
 def test_lists_go_out_and_come_in_again(done, folder, tmp_path, ending):
   _, workdir = done
   to = tmp_path / f"lists.{ending}"

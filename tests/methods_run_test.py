@@ -46,7 +46,7 @@ METHODS = {
 
 
 # Of methods that have a test of their steps; each trains seven or eight times.
-LONG = ("baselines", "prod_options", "lead")
+LONG = ("baselines", "prod_options", "lead", "cl_drd")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,7 @@ def test_every_config_is_a_plan_and_all_methods_are_one(tmp_path):
     assert config_file.load(path, []).stages
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["lead_ce", "lead_late", "lead_teacher_de"])
 def test_a_joint_stage_leaves_its_teacher_too(workdir, stage):
   teacher = folder(workdir("lead"), stage.removeprefix("lead_"))

@@ -237,6 +237,7 @@ def test_a_killed_peer_ends_the_other_and_the_run_goes_on(tmp_path, data, long):
   assert_close(trained(work, "00-student_warm"), long)
 
 
+@pytest.mark.long
 def test_sigterm_to_one_process_saves_and_ends_both(tmp_path, data, long):
   """With parameters that lie in parts on both."""
   work = tmp_path / "work"

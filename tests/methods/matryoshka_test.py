@@ -35,7 +35,13 @@ def test_the_whole_width_alone_is_the_methods_own_loss():
   jax.tree.map(np.testing.assert_array_equal, found, plain)
 
 
-@pytest.mark.parametrize("model", [DUAL, DOT], ids=["cosine", "dot"])
+@pytest.mark.parametrize(
+  "model",
+  [
+    pytest.param(DUAL, id="cosine"),
+    pytest.param(DOT, marks=pytest.mark.long, id="dot"),
+  ],
+)
 def test_the_sum_is_that_of_vectors_that_are_cut_by_hand(model):
   """The contrastive loss of slices, each of length 1 again with a cosine."""
   widths = (16, 12, 4)

@@ -136,7 +136,9 @@ def test_what_is_saved_is_the_student(tmp_path, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, found, params["student"])
 
 
-@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize(
+  "joint", [True, pytest.param(False, marks=pytest.mark.long)]
+)
 def test_lead_needs_no_matrix(joint):
   """It compares distributions over passages, which have no width."""
   sources = IN_STEP._replace(joint=joint)

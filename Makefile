@@ -4,7 +4,8 @@
 # make lint         format, lint and types
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
-# make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers
+# make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
+#                   docs/FAMILIES.md: every family of encoders beside torch
 # Each makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
@@ -62,6 +63,7 @@ bench: $(READY)
 	  -r benchmarks/requirements_onnx.txt
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
+	$(VENV)-bench/bin/python -m benchmarks.families
 
 # A quarter of an hour on two cores; what was compiled is kept in
 # ~/.cache/prod_jax. One stage of each program; mean lengths like those of MS

@@ -32,14 +32,14 @@ def get_config(variant: str = "") -> ConfigDict:
   )
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.models = dict(
-    # A dual encoder's vectors of length 1 are compared by their cosine, and a
-    # softmax over cosines is flat without a scale: 20 is a temperature of 0.05.
-    student=dict(
-      kind="dual", weights="packaged", similarity="cosine", scale=20.0
-    )
+    # Of a cosine: a softmax over cosines is flat without a scale, and 20 is a
+    # temperature of 0.05. For a model that is compared by dots set scale=1.
+    student=dict(kind="dual", weights="packaged", scale=20.0)
   )
   if not variant:
-    config.models.teacher = dict(kind="cross", weights="")
+    config.models.teacher = dict(
+      kind="cross", weights="cross-encoder/ms-marco-MiniLM-L6-v2"
+    )
   config.stages = ConfigDict(_stages(variant), sort_keys=False)
   return config
 

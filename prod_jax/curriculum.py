@@ -58,23 +58,28 @@ class Stage:
 
 @dataclasses.dataclass
 class Plan:
-  """A stage, and whether its artefacts are there."""
+  """A stage, and whether its artefacts are there.
+
+  What its DONE file says of it, and `fingerprint`: what the result depends on.
+  """
 
   stage: Stage
   hash: str
   status: str
   seconds: float = 0.0
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+  fingerprint: Any = None
 
 
 def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
   """What running `stages` would find done and what it would have to do."""
   plans: dict[str, Plan] = {}
   for stage in stages:
+    fingerprint = stage.fingerprint()
     digest = _hash(
       {
         "kind": stage.kind,
-        "fingerprint": stage.fingerprint(),
+        "fingerprint": fingerprint,
         "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
       }
     )
@@ -82,7 +87,7 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
     plans[stage.name] = (
       Plan(stage, digest, CACHED, done["seconds"], done["summary"])
       if done.get("hash") == digest
-      else Plan(stage, digest, PENDING)
+      else Plan(stage, digest, PENDING, fingerprint=fingerprint)
     )
   return list(plans.values())
 
@@ -216,6 +221,7 @@ def _finish(item: Plan, processes: Processes) -> None:
   processes.publish(item.stage.folder, but=(*_ELSEWHERE, "passages"))
   done = {
     "hash": item.hash,
+    "fingerprint": item.fingerprint,
     "seconds": item.seconds,
     "summary": item.summary,
     "id": uuid.uuid4().hex,

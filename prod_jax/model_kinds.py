@@ -28,9 +28,11 @@ class _Base:
 
   Attributes:
     weights: "" draws random ones, "packaged" takes those of the `quickstart`
-      extra, anything else is a folder with config.json and model.safetensors.
+      extra, anything else is a folder with config.json and model.safetensors
+      (whole or in shards), or a hub's NAME/MODEL or NAME/MODEL@REVISION.
     tokenizer: folder with tokenizer.json or vocab.txt, or "packaged"; "" is
-      that of the weights, and where they have none `config.data.tokenizer`.
+      that of the weights, and where they have none `config.data.tokenizer`;
+      a model that is used as it is needs its own.
     layers: indices of the weights' layers to keep; () keeps all.
     width, depth, heads, mlp_width, vocab_size, type_vocab, max_positions: the
       shape; 0 is not given. The first four are needed where `weights` is "";

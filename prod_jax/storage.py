@@ -24,6 +24,7 @@ Path: TypeAlias = pathlib.Path | epath.Path
 
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
+_POINTER = b"version https://git-lfs"
 
 
 def open_path(text: str) -> Path:
@@ -72,6 +73,12 @@ def copy(
       part.open("wb") as new,
     ):
       shutil.copyfileobj(old, new, 1 << 24)
+
+
+def is_pointer(path: pathlib.Path) -> bool:
+  """Whether Git-LFS has left a name where a file should be."""
+  with path.open("rb") as file:
+    return file.read(len(_POINTER)) == _POINTER
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,6 +24,7 @@ from benchmarks import (
   side,
   tables,
 )
+from prod_jax.models.families import FAMILIES
 
 FOLDER = pathlib.Path(run.__file__).parent
 MACHINE = {
@@ -400,5 +401,24 @@ def test_calls_into_measured_packages_stand_in_few_files():
     if path.name not in ("peer.py", "peer_export.py"):
       assert "sentence_transformers" not in found, path
     ours = "ours.py", "ours_train.py", "ours_export.py"
-    if path.name not in (*ours, "texts.py", "plot.py", "peer.py"):
+    if path.name not in (
+      *ours,
+      "families.py",
+      "texts.py",
+      "plot.py",
+      "peer.py",
+    ):
       assert "prod_jax" not in found, path
+
+
+def test_the_page_of_families_has_all_of_them_and_all_are_close():
+  page = (FOLDER.parent / "docs" / "FAMILIES.md").read_text()
+  lines = [line.strip("| ").split(" | ") for line in page.splitlines()]
+  table = {line[0]: line[1:] for line in lines if len(line) > 1}
+  titles = table.pop("family")
+  assert titles == ["in", "packed", "bf16", "sharded", "export", "head"]
+  assert table.keys() == FAMILIES.keys() | {"ernie"}  # which is read as a BERT
+  for name, cells in table.items():
+    for title, cell in zip(titles, cells, strict=True):
+      most = 0.03 if title == "bf16" else 1e-5
+      assert float(cell) < most, (name, title)

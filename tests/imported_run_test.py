@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.export import card, finished
 from tests.main_test import REPO, environment, run, write_folder
 
 IMPORTED = "configs/imported.py"
@@ -87,7 +88,19 @@ def test_a_student_learns_from_scores_of_another_tool(done):
   assert written[0, 0] == pytest.approx(np.log(0.98 / 0.02), abs=1e-4)
 
 
-def export(workdir, stage, to, code=0):
+def test_a_card_and_a_report_say_whose_scores_they_were(done, tmp_path):
+  result, workdir = done
+  row = next(x for x in result.stdout.splitlines() if x.startswith("student"))
+  assert row.split()[1] == "teacher"
+  trained = finished.open_stage(workdir, "student")
+  card.write(tmp_path / "README.md", trained, "student", {})
+  text = (tmp_path / "README.md").read_text()
+  assert "mean pooling, taught by scores of scores.jsonl. Made" in text
+  assert "| student | student | teacher | prod |" in text
+  assert f"| scores of teacher | scores.jsonl | {card.UNKNOWN} |" in text
+
+
+def export(workdir, stage, to, *arguments, code=0):
   made = subprocess.run(
     [
       sys.executable,
@@ -96,6 +109,7 @@ def export(workdir, stage, to, code=0):
       f"--workdir={workdir}",
       f"--stage={stage}",
       f"--to={to}",
+      *arguments,
     ],
     cwd=REPO,
     env=environment(),
@@ -136,6 +150,59 @@ def test_what_cannot_go_out(done, tmp_path, stage, ending, message):
   made = export(done[1], stage, tmp_path / f"lists.{ending}", code=2)
   assert message in made.stderr and "Traceback" not in made.stderr
   assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("teacher", "unknown arguments: teacher"),
+    ("--stages=teacher", "Unknown command line flag 'stages'"),
+    ("--workdir=nowhere", "--workdir: there is no "),
+  ],
+)
+def test_what_a_line_of_lists_says_wrong(done, tmp_path, argument, message):
+  made = export(done[1], "teacher", tmp_path / "lists.trec", argument, code=2)
+  assert message in made.stderr and "Traceback" not in made.stderr
+  assert not os.listdir(tmp_path)
+
+
+def test_the_variant_that_makes_its_lists_here(folder, tmp_path):
+  def score(query: int, passage: int) -> float:
+    return ((7 * query + 3 * passage) % 11 + 1) / 16
+
+  path = tmp_path / "scores.tsv"
+  passages = [*(f"p{i}" for i in range(120)), "copy"]
+  path.write_text(
+    "".join(
+      f"q{i} {name} {score(i, j)}\n"
+      for i in range(64)
+      for j, name in enumerate(passages)
+    )
+  )
+  shape = {"width": 32, "heads": 2, "mlp_width": 64, "depth": 1}
+  tiny = {f"models.student.{key}": value for key, value in shape.items()}
+  changes = tiny | {
+    "models.student.weights": "",
+    "stages.mine.depth": 5,
+    "stages.student.steps": 1,
+    "stages.teacher.path": path,
+    "stages.teacher.transform": "",
+    "stages.teacher.missing": "error",
+  }
+  mined = config(folder, "mined", **changes)
+  result = run(tmp_path / "work", config=mined, fast=True)
+  wanted, _ = lists(tmp_path / "work", "mine")
+  made, found = lists(tmp_path / "work", "teacher")
+  np.testing.assert_array_equal(made.ids, wanted.ids)
+  there = made.ids >= 0
+  assert len(made.query) == 64 and there.sum() > 5 * 64
+  query = np.broadcast_to(made.query[:, None], made.ids.shape)
+  np.testing.assert_allclose(
+    np.load(found / "scores.npy")[there],
+    [score(q, p) for q, p in zip(query[there], made.ids[there], strict=True)],
+  )
+  rows = [line.split() for line in result.stdout.splitlines()]
+  assert ["student", "teacher"] in [row[:2] for row in rows]
 
 
 def test_a_users_own_negatives(folder, tmp_path):

@@ -82,8 +82,9 @@ ONLY_IN = {
     "models/hf.py",
     "models/weights.py",
   ],
-  r"\b(import|from) transformers\b": ["batches/tokens.py"],
+  r"\b(import|from) transformers\b": ["export/snippets.py"],
   r"\b(import|from) tokenizers\b": [
+    "batches/classes.py",
     "batches/special.py",
     "batches/tokens.py",
   ],

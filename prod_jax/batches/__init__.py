@@ -1,5 +1,7 @@
 """From texts and lists to the batches that a step learns from; no jax.
 
+settings  what the files beside a tokenizer say of it
+classes   what its class in transformers makes of them
 special   what a tokenizer puts around a text and between its parts
 tokens    the tokenizer, and a data set tokenised once
 store     rows of token ids of unequal length, on disk

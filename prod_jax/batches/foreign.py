@@ -44,7 +44,8 @@ class Tidy(NamedTuple):
     label: bool [N].
     copies: pairs of a passage with the text of a labelled one, which stand for
       that one now.
-    repeated: pairs that had come before; the first score counts.
+    repeated: lines of a pair that another line has; the first score counts.
+    contradictory: pairs that have several scores.
     unlabelled: pairs that the file calls positive and the set does not.
   """
 
@@ -52,6 +53,7 @@ class Tidy(NamedTuple):
   label: np.ndarray
   copies: int
   repeated: int
+  contradictory: int
   unlabelled: int
 
 
@@ -67,8 +69,9 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
   passage, copied = _originals(pairs, labels)
   pairs = pairs._replace(passage=passage)
   codes = labels.code(pairs.query, pairs.passage)
-  first = np.sort(np.unique(codes, return_index=True)[1])
+  first = _first(codes, pairs.score)
   repeated = len(codes) - len(first)
+  contradictory = _contradictory(codes, pairs.score)
   # A line may call a pair positive that an earlier one only names.
   called = np.unique(codes[pairs.role == records.POSITIVE])
   pairs, codes = Pairs(*(x[first] for x in pairs)), codes[first]
@@ -79,7 +82,8 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
   else:
     keep = ~only_called
     pairs, label = Pairs(*(x[keep] for x in pairs)), label[keep]
-  return Tidy(pairs, label, copied, repeated, int(only_called.sum()))
+  unlabelled = int(only_called.sum())
+  return Tidy(pairs, label, copied, repeated, contradictory, unlabelled)
 
 
 def lists_of(tidy: Tidy, labels: Labels) -> Candidates:
@@ -153,6 +157,24 @@ def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, int]:
   is_copy = codes[at] == wanted
   passage = np.where(is_copy, copies.positive[at], pairs.passage)
   return passage.astype(np.int32), int(is_copy.sum())
+
+
+def _first(codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  """The lines that count: of each pair the first, of those with a score."""
+  scored_first = np.argsort(np.isnan(scores), kind="stable")
+  return np.sort(
+    scored_first[np.unique(codes[scored_first], return_index=True)[1]]
+  )
+
+
+def _contradictory(codes: np.ndarray, scores: np.ndarray) -> int:
+  """How many pairs have scores that differ."""
+  scored = ~np.isnan(scores)
+  codes, scores = codes[scored], scores[scored]
+  order = np.lexsort((scores, codes))
+  codes, scores = codes[order], scores[order]
+  differs = (codes[1:] == codes[:-1]) & (scores[1:] != scores[:-1])
+  return len(np.unique(codes[1:][differs]))
 
 
 def _with_missed(tidy: Tidy, labels: Labels) -> tuple[np.ndarray, ...]:

@@ -140,6 +140,15 @@ def triple_length(data: config.Data) -> int:
   return data.query_length + 2 * (data.passage_length - 1)
 
 
+def longest(kind: str, data: config.Data) -> int:
+  """Tokens of the longest row that a model of a kind reads."""
+  if kind == "cross":
+    return pair_length(data)
+  if kind == "pairwise":
+    return triple_length(data)
+  return max(data.query_length, data.passage_length)
+
+
 def padded(texts: Joined, length: int) -> Tokens:
   """Texts in rows of their own, Tokens [..., L] of segment 1 and padding.
 

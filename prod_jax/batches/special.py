@@ -1,8 +1,8 @@
 """Special tokens: what a tokenizer puts around a text and between its parts.
 
 They are read off the tokenizer's own post-processor, by tokenising a word and a
-pair of words. Where it has none, the files beside it name them, and a bare
-vocabulary has BERT's.
+pair of words. Where it has none, the files beside it name them, or they are
+BERT's. Which post-processor a class of transformers has stands in classes.py.
 """
 
 import pathlib
@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 
 import tokenizers
 
+from prod_jax.batches.settings import name_of
 from prod_jax.sets.records import DataError
-
-# Classes of transformers that put two separators between the parts of a pair.
-_TWICE = ("MPNet", "Roberta", "Camembert")
 
 
 class Special(NamedTuple):
@@ -114,7 +112,7 @@ def _named(
   names = (("cls_token", "[CLS]"), ("sep_token", "[SEP]"))
   found = [_id(inner, settings, *name) for name in names]
   missing = [
-    f"{_content(settings.get(key)) or ours} ({key})"
+    f"{name_of(settings.get(key)) or ours} ({key})"
     for (key, ours), i in zip(names, found, strict=True)
     if i is None
   ]
@@ -125,9 +123,7 @@ def _named(
       "tokenizer_config.json beside it"
     )
   cls, sep = (i for i in found if i is not None)
-  kind = settings.get("tokenizer_class") or ""
-  twice = any(name in kind for name in _TWICE)
-  return (cls,), (sep, sep) if twice else (sep,), (sep,)
+  return (cls,), (sep,), (sep,)
 
 
 def _id(
@@ -137,9 +133,4 @@ def _id(
   otherwise: str,
 ) -> int | None:
   """The id of the token that the settings name, or of BERT's."""
-  return inner.token_to_id(_content(settings.get(key)) or otherwise)
-
-
-def _content(token: Any) -> str:
-  """A token as these files name it: its text, or an object that has it."""
-  return token.get("content", "") if isinstance(token, Mapping) else token or ""
+  return inner.token_to_id(name_of(settings.get(key)) or otherwise)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from prod_jax.batches import classes
+from prod_jax.batches.settings import name_of, read_settings, text_of
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
@@ -23,13 +25,8 @@ from prod_jax.sets.records import DataError, Passage
 
 SEP = "[SEP]"
 FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
-# Beside them; what a later one says counts.
-_SETTINGS = ("config.json", "special_tokens_map.json", "tokenizer_config.json")
-# Models whose class in transformers makes the normalizer by its own settings,
-# where tokenizer_config.json names no class; and classes that leave it alone.
-_BERTS = ("bert", "ernie", "distilbert", "electra", "mpnet")
+_OTHERS = ("*.model", "vocab.json", "merges.txt")
 _MARKER = re.compile(r"\[\w+\]")
-_ANY = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 class Tokenizer:
@@ -91,56 +88,57 @@ def holds_tokenizer(folder: pathlib.Path) -> bool:
   return any((folder / name).is_file() for name in FILES)
 
 
+def other_tokenizer(folder: pathlib.Path) -> list[str]:
+  """Names of files in a folder that tokenizers of other kinds are read from."""
+  return sorted(f.name for kind in _OTHERS for f in folder.glob(kind))
+
+
 def load_tokenizer(folder: pathlib.Path) -> Tokenizer:
   """Reads tokenizer.json, or else vocab.txt as WordPiece, as AutoTokenizer.
 
-  Lower-casing, accents and Chinese characters are as tokenizer_config.json
-  says, which counts more than tokenizer.json does.
+  What a class of transformers makes anew is made anew, see classes.py.
 
   Raises:
-    DataError: neither is there, one cannot be read, or special tokens are
-      missing.
+    DataError: neither is there, one cannot be read or is not of its class, or
+      special tokens are missing.
   """
   if not holds_tokenizer(folder):
     raise DataError(f"{folder}: expected tokenizer.json or vocab.txt in it")
   whole, vocab = (folder / name for name in FILES)
-  settings = _settings(folder)
-  if not whole.is_file():
-    model = tokenizers.models.WordPiece.from_file(str(vocab), unk_token="[UNK]")
-    inner = tokenizers.Tokenizer(model)
-    inner.normalizer = _normalizer(settings)
-    inner.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    return Tokenizer(vocab, inner, settings)
+  settings = read_settings(folder)
+  made = classes.class_of(folder, settings)
+  if whole.is_file():
+    path, inner = whole, _read(whole)
+  else:
+    path, made = vocab, made or classes.bert()
+    inner = _of_vocab(vocab, settings)
+  if made:
+    settings = classes.make_anew(path, inner, made, settings)
+  return Tokenizer(path, inner, settings)
+
+
+def _read(whole: pathlib.Path) -> tokenizers.Tokenizer:
+  text = text_of(whole)
   try:
-    inner = tokenizers.Tokenizer.from_file(str(whole))
+    return tokenizers.Tokenizer.from_str(text)
   except Exception as error:  # the library has no other
-    raise DataError(f"{whole}: no tokenizer: {error}") from error
-  normalizer = inner.normalizer
-  if isinstance(
-    normalizer, tokenizers.normalizers.BertNormalizer
-  ) and _is_berts(settings):
-    inner.normalizer = _normalizer(settings)
-  return Tokenizer(whole, inner, settings)
+    raise DataError(
+      f"{whole}: no tokenizer ({error}); fetch it again"
+    ) from error
 
 
-def _settings(folder: pathlib.Path) -> dict[str, Any]:
-  """What the files beside a tokenizer say of it."""
-  settings: dict[str, Any] = {}
-  for path in (folder / name for name in _SETTINGS):
-    if path.is_file():
-      try:
-        settings |= json.loads(path.read_text())
-      except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: no JSON object: {error}") from error
-  return settings
-
-
-def _is_berts(settings: Mapping[str, Any]) -> bool:
-  """Whether a class of transformers makes the normalizer by the settings."""
-  name = settings.get("tokenizer_class")
-  if name:
-    return name not in _ANY
-  return settings.get("model_type") in _BERTS
+def _of_vocab(
+  vocab: pathlib.Path, settings: Mapping[str, Any]
+) -> tokenizers.Tokenizer:
+  text_of(vocab)  # says so where it is none
+  unknown = name_of(settings.get("unk_token")) or "[UNK]"
+  try:
+    model = tokenizers.models.WordPiece.from_file(str(vocab), unk_token=unknown)
+  except Exception as error:  # the library has no other
+    raise DataError(
+      f"{vocab}: no vocabulary ({error}); fetch it again"
+    ) from error
+  return tokenizers.Tokenizer(model)
 
 
 def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
@@ -150,17 +148,6 @@ def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
   # Special ones are text where they stand in a text.
   added = [token for token in whole["added_tokens"] if not token["special"]]
   return {**parts, "added_tokens": added}
-
-
-def _normalizer(
-  settings: Mapping[str, Any],
-) -> tokenizers.normalizers.Normalizer:
-  """BERT's, with the defaults of transformers."""
-  return tokenizers.normalizers.BertNormalizer(
-    lowercase=settings.get("do_lower_case", True),
-    strip_accents=settings.get("strip_accents"),
-    handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-  )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

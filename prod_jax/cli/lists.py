@@ -12,20 +12,18 @@ A score stage brings the lists that it has scored. Data and config are those
 that the run has left in its working folder.
 """
 
-import json
 import pathlib
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
 from prod_jax import storage, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.cli import arguments
-from prod_jax.config import Config
-from prod_jax.processes import Processes
+from prod_jax.export import finished
 from prod_jax.retrieval import runs
 from prod_jax.sets.foreign import write
 from prod_jax.sets.records import DataError
@@ -42,17 +40,14 @@ _RUNS = (".trec", ".run")
 _FORMS = {".jsonl": write.json_lines, ".parquet": write.parquet}
 
 
-def main(argv: list[str]) -> None:
-  del argv
-  try:
-    count = export(_WORKDIR.value, _STAGE.value, pathlib.Path(_TO.value))
-  except (strict.ConfigError, DataError) as error:
-    logging.error("%s", error)
-    sys.exit(2)
-  sys.stdout.write(f"{_TO.value}\t{count}\n")
+def main() -> None:
+  run = finished.open_run(storage.open_path(_WORKDIR.value))
+  to = pathlib.Path(_TO.value)
+  count = export(run, _STAGE.value, to)
+  sys.stdout.write(f"{to}\t{count}\n")
 
 
-def export(workdir: str, name: str, to: pathlib.Path) -> int:
+def export(run: Run, name: str, to: pathlib.Path) -> int:
   """Writes the lists of a stage; returns how many lines or rows.
 
   Raises:
@@ -63,7 +58,11 @@ def export(workdir: str, name: str, to: pathlib.Path) -> int:
     raise strict.ConfigError(
       f"--to is {str(to)!r}; it ends with {', '.join((*_FORMS, *_RUNS))}"
     )
-  run = _run(workdir)
+  if name not in run.config.stages:
+    raise strict.ConfigError(
+      f"--stage: there is no stage {name!r}; known: "
+      f"{', '.join(run.config.stages)}"
+    )
   lists, split = _lists(run, name)
   scores_QC = _scores(run, name, lists)
   if to.suffix in _RUNS:
@@ -71,47 +70,22 @@ def export(workdir: str, name: str, to: pathlib.Path) -> int:
   return _FORMS[to.suffix](to, _listed(run, split, lists, scores_QC))
 
 
-def _run(workdir: str) -> Run:
-  """The run that a working folder is of."""
-  processes = Processes(storage.open_path(workdir))
-  path = processes.shared_folder / "curriculum.json"
-  if not path.exists():
-    raise strict.ConfigError(f"{path}: not there; a run leaves it")
-  config = json.loads(path.read_text())["config"]
-  made: Config = strict.section(Config, config, "config")
-  return Run(made, processes, may_fetch=False)
-
-
-def _folder(run: Run, name: str) -> pathlib.Path:
-  """What a stage has left, on this machine."""
-  if name not in run.config.stages:
-    raise strict.ConfigError(
-      f"--stage: there is no stage {name!r}; known: "
-      f"{', '.join(run.config.stages)}"
-    )
-  folder = run.folder(name)
-  run.processes.fetch(folder, but=("checkpoints", "blocks"))
-  if not (folder / "DONE.json").exists():
-    raise strict.ConfigError(f"--stage: {name} is not done in {run.workdir}")
-  return folder
-
-
 def _lists(run: Run, name: str) -> tuple[Candidates, str]:
   """Lists, and the split that they are for."""
-  folder = _folder(run, name) / "candidates"
-  if folder.exists():
-    return load_lists(Candidates, folder), run.stage(name).split
-  candidates = getattr(run.stage(name), "candidates", "")
-  if not (_folder(run, name) / "scores.npy").exists() or not candidates:
+  folder, stage = finished.folder_of(run, name), run.stage(name)
+  if (folder / "candidates").exists():
+    return load_lists(Candidates, folder / "candidates"), stage.split
+  candidates = getattr(stage, "candidates", "")
+  if not (folder / "scores.npy").exists() or not candidates:
     raise strict.ConfigError(
-      f"--stage: {name} is of kind {run.stage(name).kind}, which leaves no "
-      "lists; it takes a mine, provided, imported or score stage"
+      f"--stage: {name} is of kind {stage.kind}, which leaves no lists; it "
+      "takes a mine, provided, imported or score stage"
     )
   return _lists(run, candidates)
 
 
 def _scores(run: Run, name: str, lists: Candidates) -> np.ndarray:
-  path = _folder(run, name) / "scores.npy"
+  path = run.folder(name) / "scores.npy"
   return np.load(path, allow_pickle=False) if path.exists() else lists.score
 
 
@@ -169,4 +143,4 @@ def _write_run(
 
 
 if __name__ == "__main__":
-  app.run(main)
+  arguments.start_alone(main)

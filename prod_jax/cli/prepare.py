@@ -17,6 +17,7 @@ from prod_jax import storage
 from prod_jax.cli import arguments
 from prod_jax.config import Config
 from prod_jax.processes import Processes
+from prod_jax.stages import files
 from prod_jax.stages.run import Run
 
 arguments.config_flag()
@@ -29,6 +30,7 @@ _BEAM = flags.DEFINE_multi_string(
 def main(config: Config) -> None:
   workdir = storage.open_path(_WORKDIR.value)
   run = Run(config, Processes(workdir), tuple(_BEAM.value))
+  files.check(run)
   # Models that agree share their tokens.
   made = {id(x): x for x in map(run.tokens_of, config.models or [""])}
   for tokens in made.values():

@@ -3,7 +3,7 @@
 Nothing here trains. A finished train stage is found in its working folder and
 becomes a folder that other software loads.
 
-finished    a train stage that has run, found with its model
+finished    a run found in its folder, and a train stage with its model
 whole       the whole export, in order
 folder      the folder that sentence-transformers and transformers load
 tokenizer   tokenizer files as transformers reads them

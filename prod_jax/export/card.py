@@ -76,7 +76,7 @@ def _head(trained: Trained) -> str:
     if model.kind == "cross"
     else "A dual encoder for dense retrieval"
   )
-  taught = [s.name for s in lineage.teachers(trained)]
+  taught = [teacher.name for teacher in lineage.teachers(trained)]
   by = f"taught by {', '.join(taught)}" if taught else "trained on labels"
   return "\n".join(
     [
@@ -221,7 +221,7 @@ def _graphs(quality: Mapping[str, Any]) -> str:
 
 def _data(trained: Trained) -> str:
   config = trained.run.config
-  models = [trained.stage.model, *(s.model for s in lineage.teachers(trained))]
+  taught = [t.model for t in lineage.teachers(trained) if t.model]
   rows: list[tuple[str, str, str]] = [
     (f"data set {trained.left.dataset}", config.data.name, UNKNOWN)
   ]
@@ -231,7 +231,11 @@ def _data(trained: Trained) -> str:
       _weights(trained, name),
       _licence(trained, name),
     )
-    for name in models
+    for name in (trained.stage.model, *taught)
+  ]
+  rows += [
+    (f"imported by {name}", path.name, UNKNOWN)
+    for name, path in lineage.imported(trained).items()
   ]
   rows.append(("this model", trained.name, UNKNOWN))
   return "\n".join(
@@ -251,7 +255,7 @@ def _weights(trained: Trained, name: str) -> str:
   weights = trained.run.model_config(name).weights
   if weights == "packaged":
     return _PACKAGED
-  return pathlib.Path(weights).name if weights else "random"
+  return lineage.named(weights) if weights else "random"
 
 
 def _licence(trained: Trained, name: str) -> str:

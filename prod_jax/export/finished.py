@@ -1,4 +1,4 @@
-"""A train stage that has run, found in its working folder with its model.
+"""A run found in its working folder, and a train stage of it with its model.
 
 The folder's curriculum.json has the whole config, so that nobody needs to name
 it again.
@@ -9,6 +9,8 @@ import functools
 import json
 import pathlib
 from typing import Any
+
+from absl import logging
 
 from prod_jax import (
   kinds,
@@ -21,7 +23,7 @@ from prod_jax import (
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE
-from prod_jax.models import Encoder
+from prod_jax.models import Encoder, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
@@ -55,9 +57,9 @@ class Trained:
     """The model, with what its first weights' folder says filled in."""
     return self.run.settled(self.stage.model).model
 
-  @functools.cached_property
+  @property
   def encoder(self) -> Encoder:
-    return self.run.model(self.stage.model)
+    return self._as_one_score[0]
 
   @property
   def tokenizer(self) -> tokens.Tokenizer:
@@ -76,9 +78,20 @@ class Trained:
     said = getattr(self.model, "prompts", {})  # a cross-encoder has none
     return {tower: said.get(tower, "") for tower in model_kinds.PROMPTS}
 
-  @functools.cached_property
+  @property
   def params(self) -> Any:
-    return self.run.trained_params(self.run.folder(self.name))
+    return self._as_one_score[1]
+
+  @functools.cached_property
+  def _as_one_score(self) -> tuple[Encoder, Any]:
+    """Encoder and parameters; two labels of a head become their difference."""
+    encoder = self.run.model(self.stage.model)
+    params = self.run.trained_params(self.run.folder(self.name))
+    if isinstance(encoder, cross.CrossEncoder):
+      head, of_head = cross.of_one_label(encoder.head, params["head"])
+      encoder = dataclasses.replace(encoder, head=head)
+      params = {**params, "head": of_head}
+    return encoder, params
 
   def frozen(self, batch_tokens: int = BATCH_TOKENS) -> FrozenModel:
     """The model with its weights, on each device."""
@@ -99,23 +112,55 @@ class Trained:
     return max(data.query_length, data.passage_length)
 
 
-def open_stage(workdir: storage.Path, name: str) -> Trained:
-  """Opens a train stage by what its run left.
+def open_run(workdir: storage.Path) -> Run:
+  """Opens the run that a working folder is of.
 
   Raises:
-    ConfigError: there is no run, no such train stage, or it has not ended.
+    ConfigError: there is none.
   """
   processes = Processes(workdir)
-  for file in (CURRICULUM, RESULTS):
-    processes.fetch(processes.local_folder / file)
   path = processes.local_folder / CURRICULUM
+  processes.fetch(path)
   if not path.is_file():
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
   said = json.loads(path.read_text(encoding="utf-8"))["config"]
   config = strict.section(Config, said, f"{path}: config")
-  stages = config.stages
+  return Run(config, processes, may_fetch=False)
+
+
+def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
+  """What a stage has left, on this machine.
+
+  Args:
+    run: of the stage.
+    name: of the stage, which there is.
+    files: that it has to hold.
+
+  Raises:
+    ConfigError: the stage has not ended.
+  """
+  folder = run.folder(name)
+  run.processes.fetch(folder, but=("checkpoints", "blocks"))
+  missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
+  if missing:
+    raise strict.ConfigError(
+      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
+      "run it first"
+    )
+  return folder
+
+
+def open_stage(workdir: storage.Path, name: str) -> Trained:
+  """Opens a train stage by what its run left.
+
+  Raises:
+    ConfigError: there is no run, no such train stage, or it has not ended.
+  """
+  run = open_run(workdir)
+  stages, local = run.config.stages, run.processes.local_folder
+  run.processes.fetch(local / RESULTS)
   trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
   if name not in trained:
     what = (
@@ -124,13 +169,50 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
     raise strict.ConfigError(
       f"--stage: {name!r} {what}; train stages are: {', '.join(trained)}"
     )
-  run = Run(config, processes, may_fetch=False)
-  folder = run.folder(name)
-  processes.fetch(folder, but=("checkpoints",))
-  missing = [n for n in (DONE, PARAMS) if not (folder / n).is_file()]
-  if missing:
-    raise strict.ConfigError(
-      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
-      "run it first"
+  folder_of(run, name, PARAMS)
+  opened = Trained(run, name, record.load(local))
+  _check_same(opened)
+  return opened
+
+
+def recorded(run: Run, stage: str) -> dict[str, Any]:
+  """What a stage depended on as it ran, {} where that was not written down."""
+  done = run.processes.remote(run.folder(stage)) / DONE
+  found = json.loads(done.read_text()) if done.exists() else {}
+  return found.get("fingerprint") or {}
+
+
+def _check_same(trained: Trained) -> None:
+  """Raises ConfigError where what an export reads is not what the run read.
+
+  The folder of the first weights says pooling, prompts and layers of the
+  trained model too.
+  """
+  run, name = trained.run, trained.stage.model
+  before = recorded(run, trained.name)
+  if not before:
+    logging.warning(
+      "%s: its %s does not say what it depended on; whether weights and "
+      "tokenizer are those of then is not checked",
+      trained.name,
+      DONE,
     )
-  return Trained(run, name, record.load(processes.local_folder))
+    return
+  model = run.model_config(name)
+  run.settled(name)  # names the key where the folder is gone
+  now = {
+    f"the folder of config.models.{name}.weights={model.weights!r}": (
+      before.get("weights"),
+      run.model_fingerprint(name)["weights"],
+    ),
+    f"the tokenizer of model {name}": (
+      before.get("tokenizers", [None])[0],
+      trained.tokenizer.fingerprint,
+    ),
+  }
+  for what, (then, found) in now.items():
+    if then != found:
+      raise strict.ConfigError(
+        f"--stage: {trained.name!r} was trained with {what}, which has changed "
+        "since; put it back, or run the stage again"
+      )

@@ -83,11 +83,23 @@ def write(
     trained: whose part it is.
     part: of `parts`.
     dtype: that the weights are stored in, one of `hf.DTYPES`.
+
+  Raises:
+    ConfigError: it does not hold them, or no config.json says what they are.
   """
   folder.mkdir(parents=True, exist_ok=True)
   shape, head = trained.encoder.transformer, _family_head(trained)
-  hf.save(folder, part.params, shape, head=head, dtype=dtype)
-  tokenizer.write(folder, trained.tokenizer_folder, trained.longest)
+  try:
+    hf.save(folder, part.params, shape, head=head, dtype=dtype)
+  except ValueError as error:
+    raise strict.ConfigError(f"--dtype={dtype}: {error}") from error
+  tokenizer.write(
+    folder,
+    trained.tokenizer_folder,
+    longest=trained.longest,
+    special=trained.tokenizer.special,
+    types=shape.type_vocab > 1,
+  )
   if head is not None:
     # A sequence classifier, which CrossEncoder takes as it is.
     _add_to_config(

@@ -33,7 +33,7 @@ def push(folder: pathlib.Path, name: str, *, private: bool) -> None:
   """Sends a folder as one commit; the repository is made if it is not there.
 
   Raises:
-    ConfigError: the hub refuses it.
+    ConfigError: the hub refuses it, or cannot be reached.
   """
   import huggingface_hub
   from huggingface_hub.errors import HfHubHTTPError
@@ -47,5 +47,10 @@ def push(folder: pathlib.Path, name: str, *, private: bool) -> None:
     status = error.response.status_code if error.response is not None else "?"
     raise strict.ConfigError(
       f"--push: the hub answered {status} for {name}; the export is in {folder}"
+    ) from None
+  except Exception as error:  # also those of its HTTP library
+    raise strict.ConfigError(
+      f"--push: {name} cannot be sent ({type(error).__name__}); the export is "
+      f"in {folder}"
     ) from None
   logging.info("%s is on the hub as %s", folder, name)

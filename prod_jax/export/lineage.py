@@ -6,42 +6,79 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from prod_jax import packaged, strict
+from prod_jax import packaged, stages, strict
 from prod_jax.curriculum import DONE
-from prod_jax.export.finished import Trained
+from prod_jax.export.finished import Trained, recorded
+from prod_jax.models import hub
 from prod_jax.report import record
-from prod_jax.stages import folders
+from prod_jax.sets.datasets import published
+from prod_jax.stages import folders, sources
 from prod_jax.stages.run import PARAMS
 
 _PACKAGES = ("prod_jax", "jax", "flax", "optax", "numpy", "tokenizers")
+# Keys of a config that name files and folders, besides weights.
+_PATHS = ("path", "data_dir", "tokenizer")
 
 
 def upstream(trained: Trained) -> list[record.Stage]:
   """The stages that a model depends on and its own, as they were run."""
-  stages = trained.left.stages
+  left = trained.left.stages
 
   def reached(name: str) -> Iterator[str]:
     yield name
-    for read in stages[name].inputs.values():
-      if read in stages:
+    for read in left[name].inputs.values():
+      if read in left:
         yield from reached(read)
 
   found = set(reached(trained.name))
-  return [stage for name, stage in stages.items() if name in found]
+  return [stage for name, stage in left.items() if name in found]
 
 
-def teachers(trained: Trained) -> list[record.Stage]:
-  """The last train stage of each other model that had a part in it."""
-  own = trained.stage.model
-  last = {
-    stage.model: stage
-    for stage in upstream(trained)
-    if stage.kind == "train" and stage.model != own
+class Teacher(NamedTuple):
+  """Whoever had a part in a model besides its data.
+
+  Attributes:
+    name: of a train stage, of a model as it is, or of a stage that read scores.
+    model: that it trained or is; "" where the scores are of a file.
+  """
+
+  name: str
+  model: str
+
+
+def teachers(trained: Trained) -> list[Teacher]:
+  """The other models that had a part in it, and scores from files.
+
+  Of a model that was trained in several stages, the last one.
+  """
+  own, run_before = trained.stage.model, upstream(trained)
+  learnt = {
+    stage.inputs.get(role)
+    for stage in run_before
+    for role in ("scores", "second")
   }
-  return list(last.values())
+  found: dict[tuple[str, str], Teacher] = {}
+  for stage in run_before:
+    for model in _as_they_are(trained, stage).values():
+      found.setdefault(("model", model), Teacher(model, model))
+    if stage.kind == "train":
+      found["model", stage.model] = Teacher(stage.name, stage.model)
+    if stage.kind == "imported" and stage.name in learnt:
+      found["file", stage.name] = Teacher(stage.name, "")
+  found.pop(("model", own), None)
+  return list(found.values())
+
+
+def imported(trained: Trained) -> dict[str, pathlib.Path]:
+  """The files with lists or scores that it depends on, by their stage."""
+  return {
+    stage.name: pathlib.Path(trained.run.stage(stage.name).path)
+    for stage in upstream(trained)
+    if stage.kind == "imported"
+  }
 
 
 def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
@@ -52,15 +89,16 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
     folder: of the export, with its files in it.
   """
   run = trained.run
-  models = {s.model for s in upstream(trained) if s.kind == "train"}
   return {
     "stage": trained.name,
     "seed": run.config.seed,
-    "config": strict.plain(run.config),
+    "config": _public(strict.plain(run.config)),
     "dataset": {"name": trained.left.dataset, "fingerprint": _dataset(trained)},
     "tokenizer": trained.tokenizer.fingerprint,
-    "first_weights": {
-      name: _first_weights(trained, name) for name in sorted(models)
+    "first_weights": _first_weights(trained),
+    "imported": {
+      name: _file(trained, name, path)
+      for name, path in imported(trained).items()
     },
     "stages": [_stage(trained, stage) for stage in upstream(trained)],
     "files": {
@@ -73,6 +111,38 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
   }
 
 
+def named(weights: str) -> str:
+  """Weights as others may read of them: no path of this machine.
+
+  That is a name on a hub, or the last name of a folder.
+  """
+  if hub.is_name(weights) and not folders.is_here(weights):
+    return weights
+  return _last(weights)
+
+
+def _public(value: Any) -> Any:
+  """A config without the folders of this machine."""
+  if isinstance(value, list):
+    return [_public(v) for v in value]
+  if not isinstance(value, Mapping):
+    return value
+  shown = {"weights": named, **dict.fromkeys(_PATHS, _last)}
+  return {
+    key: shown[key](v) if key in shown and isinstance(v, str) else _public(v)
+    for key, v in value.items()
+  }
+
+
+def _last(path: str) -> str:
+  return pathlib.Path(path).name
+
+
+def _as_they_are(trained: Trained, stage: record.Stage) -> dict[str, str]:
+  """The models that a stage took with their own weights, by role."""
+  return sources.own_models(stages.job_of(trained.run, stage.name))
+
+
 def _dataset(trained: Trained) -> str | None:
   """Of the set's content; None where it is not on this machine any more."""
   try:
@@ -81,12 +151,44 @@ def _dataset(trained: Trained) -> str | None:
     return None
 
 
-def _first_weights(trained: Trained, name: str) -> str:
-  """Digests of what a model began with, "" for random numbers."""
-  model = trained.run.model_config(name)
-  if not model.weights:
-    return ""
-  return " ".join(map(packaged.sha256, folders.files(model)))
+def _first_weights(trained: Trained) -> dict[str, Any]:
+  """What models began with, as the run wrote it down.
+
+  Folders of weights may be gone by now, or hold something else.
+  """
+  noted: dict[str, Mapping[str, Any]] = {}
+  for stage in upstream(trained):
+    fingerprint = recorded(trained.run, stage.name)
+    if stage.kind == "train":
+      noted[stage.model] = fingerprint
+    for role, model in _as_they_are(trained, stage).items():
+      noted[model] = fingerprint.get(role) or {}
+  return {name: _begun(trained, name, noted[name]) for name in sorted(noted)}
+
+
+def _begun(
+  trained: Trained, name: str, noted: Mapping[str, Any]
+) -> dict[str, Any]:
+  weights = trained.run.model_config(name).weights
+  if not weights:
+    return {"name": "random", "sha256": ""}
+  found = {"name": named(weights), "sha256": noted.get("weights")}
+  if "commit" in noted:
+    found["commit"] = noted["commit"]
+  if found["sha256"] is None:
+    found["reason"] = "the run has not written it down"
+  return found
+
+
+def _file(trained: Trained, name: str, path: pathlib.Path) -> dict[str, Any]:
+  """A file that was imported: its hash, where it is still the same."""
+  then = recorded(trained.run, name).get("file")
+  found = {"name": path.name, "fingerprint": then, "sha256": None}
+  if not path.is_file():
+    return found | {"reason": "the file is not there any more"}
+  if then != published.fingerprint([path], ""):
+    return found | {"reason": "the file has changed since the run"}
+  return found | {"sha256": packaged.sha256(path)}
 
 
 def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:

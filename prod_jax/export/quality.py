@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from absl import logging
 
@@ -20,6 +21,7 @@ from prod_jax.export import runtime
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
 from prod_jax.retrieval import encode, rerank, search
+from prod_jax.retrieval.forward import FrozenModel
 
 HELD = "ndcg@10"  # what may not be lost
 METRICS = (HELD, "mrr@10", "recall@10", "recall@100")
@@ -86,8 +88,26 @@ def sample_of(trained: Trained) -> Sample:
 
 
 def ours(trained: Trained, sample: Sample) -> Made:
-  """What our own model makes of a sample."""
-  frozen, (queries, passages) = trained.frozen(), _stores(trained, sample)
+  """What our own model makes of a sample, in float32 as a graph does."""
+  frozen = trained.frozen()
+  transformer = dataclasses.replace(frozen.model.transformer, dtype="float32")
+  model = dataclasses.replace(frozen.model, transformer=transformer)
+  frozen = dataclasses.replace(frozen, model=model)
+  before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+  # Of the whole process: batches are run by threads.
+  jax.config.update("jax_default_matmul_precision", "highest")
+  try:
+    return _made(frozen, sample, *_stores(trained, sample))
+  finally:
+    jax.config.update("jax_default_matmul_precision", before)
+
+
+def _made(
+  frozen: FrozenModel,
+  sample: Sample,
+  queries: TokenStore,
+  passages: TokenStore,
+) -> Made:
   if sample.lists is not None:
     every = np.arange(len(queries))
     return (rerank.score_lists(frozen, queries, passages, every, sample.lists),)

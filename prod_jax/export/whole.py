@@ -101,8 +101,8 @@ def _write_graphs(
   """Writes the graphs; returns what each form of the model is worth.
 
   Raises:
-    ConfigError: the data to measure it on is not there, or it loses too much.
-    RuntimeError: the graph does not compute what the model does.
+    ConfigError: the data to measure it on is not there, the graph does not
+      compute what the model does, or it loses too much.
   """
   from prod_jax.export import quality, runtime
 
@@ -114,12 +114,19 @@ def _write_graphs(
   for form, file in (("onnx", runtime.FLOAT), ("int8", runtime.INT8)):
     if form == "int8" and not options.int8:
       continue
-    for part in parts:
-      if form == "onnx":
-        runtime.write(to / part.name, trained, part)
-      else:
-        runtime.quantise(to / part.name)
-    theirs = quality.of_graphs(trained, sample, parts, to, file)
+    try:
+      for part in parts:
+        if form == "onnx":
+          runtime.write(to / part.name, trained, part)
+        else:
+          runtime.quantise(to / part.name)
+      theirs = quality.of_graphs(trained, sample, parts, to, file)
+    except Exception as error:  # the libraries have errors of their own
+      reason = " ".join(str(error).split())
+      raise strict.ConfigError(
+        f"--{form}: the graph cannot be written and run "
+        f"({type(error).__name__}: {reason}); leave out --{form}"
+      ) from error
     forms[form] = {
       "figures": quality.measure(trained, sample, theirs),
       "difference": quality.difference(ours, theirs),
@@ -129,7 +136,10 @@ def _write_graphs(
     }
   off = forms["onnx"]["difference"]
   if off > _MOST_DIFFERENCE:
-    raise RuntimeError(f"the graph is off by {off:.1e} from our own model")
+    raise strict.ConfigError(
+      f"--onnx: the graph is off by {off:.1e} from our own model, more than "
+      f"{_MOST_DIFFERENCE}; leave out --onnx and --int8"
+    )
   if options.int8:
     before, after = (forms[f]["figures"] for f in ("prod_jax", "int8"))
     quality.check_loss(before, after, options.most_loss)

@@ -16,14 +16,18 @@ import jax.numpy as jnp
 from prod_jax.batch import Batch
 from prod_jax.methods import Method
 from prod_jax.methods.scoring import Sources
+from prod_jax.models import Encoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.matryoshka import cut
 from prod_jax.train.step import Loss, LossFn, Rng
 
 
-def student_of(student: DualEncoder, widths: Sequence[int]) -> DualEncoder:
+def student_of(student: Encoder, widths: Sequence[int]) -> Encoder:
   """The student as a method has to know it: cut where the widths cut it."""
-  if tuple(widths) in ((), (student.width,)):
+  if not widths:
+    return student
+  assert isinstance(student, DualEncoder)  # as the stage has checked
+  if tuple(widths) == (student.width,):
     return student
   return cut(student, jnp.ones(student.width, bool))
 

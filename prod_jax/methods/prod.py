@@ -167,7 +167,7 @@ def project(params: Any, vector: jax.Array) -> jax.Array:
 def distance(
   settings: Settings, s_BX: jax.Array, z_BX: jax.Array, columns: Columns
 ) -> jax.Array:
-  """Scores against a teacher's by `settings.kd`, [B]."""
+  """Scores against a teacher's by the distance of the settings, [B]."""
   target_B, where_BX = columns
   T = settings.temperature
   if settings.kd == "logit":

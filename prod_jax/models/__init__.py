@@ -13,6 +13,7 @@ families               what each family calls its fields and its weights
 weights                the files that weights lie in
 hf                     weights in and out, as Hugging Face folders
 sentence_transformers  what a folder of theirs says beside the encoder
+cross_modules          a linear head among their modules
 colbert                what a folder says of a model of token vectors
 hub                    models of a hub, kept on this machine
 build                  from a config to an encoder and its first parameters

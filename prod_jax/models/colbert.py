@@ -92,16 +92,22 @@ def read(folder: Path) -> Described | None:
   return _of_metadata(folder, shape[0])
 
 
-def load_projection(described: Described) -> PyTree:
-  """Parameters of the projection as numpy float32.
+def load_projection(described: Described, width: int) -> PyTree:
+  """Parameters of the projection, for states of a width, as numpy float32.
 
   Raises:
     WeightsError: the weights are not there, or of another shape.
   """
   if described.dense:
     layer = sentence_transformers.Dense(described.projection, bias=False)
-    return sentence_transformers.load_layer(layer, described.dense)
+    return sentence_transformers.load_layer(layer, described.dense, width)
   with weights.opened(described.encoder) as file:
+    shape = file.shape("linear.weight")
+    if shape != (described.projection, width):
+      raise WeightsError(
+        f"{file.source}: linear.weight is {list(shape)}, and the encoder is "
+        f"{width} wide; fetch the folder again"
+      )
     return {"kernel": file.read("linear.weight").T.copy()}
 
 
@@ -183,7 +189,7 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
     encoder=folders[0],
     projection=projection,
     dense=dense,
-    prompts=_prompts(settings),
+    prompts=_prompts(folder / SETTINGS, settings),
     mask_queries=expansion is not None,
     hide_masks=expansion is not None and not expansion["attend"],
     skip=_skipped(settings, named.get("MultiVectorMask")),
@@ -228,9 +234,9 @@ def _expansion(
   return {"attend": bool(attend), "length": settings.get("query_length") or 32}
 
 
-def _prompts(settings: Mapping[str, Any]) -> dict[str, str]:
+def _prompts(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, str]:
   """With PyLate's prefixes in front of its prompts."""
-  prompts = sentence_transformers.prompts_of(settings)
+  prompts = sentence_transformers.prompts_of(path, settings)
   for key, text in (("query_prefix", "query"), ("document_prefix", "passage")):
     if prefix := settings.get(key):
       prompts[text] = prefix + prompts.get(text, "").removeprefix(prefix)
@@ -259,7 +265,7 @@ def _check_scores(
       f"{folder / SETTINGS}: similarity_fn_name is {similarity!r}; it takes "
       "'maxsim'"
     )
-  fixed = {
+  fixed: dict[str, dict[str, Any]] = {
     "MultiVectorMask": {
       "skiplist_tasks": ["document"],
       "keep_only_token_ids": None,

@@ -25,7 +25,7 @@ class Head:
   """From a pooled state to a score: linear, or as of a sequence classifier.
 
   Attributes:
-    pooling: "cls" or "mean", see `texts.pool`.
+    pooling: one of `texts.POOLINGS`, see `texts.pool`.
     hidden: activation behind a dense layer in front of the last one; "" is no
       such layer, a linear head.
     hidden_bias: of that layer.
@@ -92,13 +92,22 @@ class Head:
     return logits[..., 1] - logits[..., 0] + (bias[1] - bias[0])
 
 
+def of_one_label(head: Head, params: PyTree) -> tuple[Head, PyTree]:
+  """The same head with one label: of two, their difference."""
+  if head.labels == 1:
+    return head, params
+  kernel, bias = params["kernel"], params["bias"]
+  less = {"kernel": kernel[:, 1:] - kernel[:, :1], "bias": bias[1:] - bias[:1]}
+  return dataclasses.replace(head, labels=1), {**params, **less}
+
+
 @dataclasses.dataclass(frozen=True)
 class CrossEncoder:
   """An encoder with a head on its pooled last layer.
 
   Attributes:
     transformer: shape of the encoder.
-    pooling: "cls" or "mean", see `texts.pool`.
+    pooling: one of `texts.POOLINGS`, see `texts.pool`.
     head: with the same pooling; a linear one where none is given.
 
   Raises:

@@ -64,7 +64,7 @@ class DualEncoder:
   Attributes:
     transformer: shape of each tower.
     tied: one set of weights for queries and passages.
-    pooling: "cls" or "mean", see `texts.pool`.
+    pooling: one of `texts.POOLINGS`, see `texts.pool`.
     similarity: "dot" leaves vectors as they are, "cosine" makes them unit
       vectors.
     scale: a cosine is multiplied by it (the inverse of a temperature); 1 with

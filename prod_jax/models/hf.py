@@ -42,6 +42,7 @@ DTYPES = {
   "bfloat16": ml_dtypes.bfloat16,
 }
 
+_TYPES = "type/embedding"
 _LINEAR = "classifier.* reads the pooled last layer, no pooler"
 
 
@@ -84,9 +85,9 @@ def load(
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
       flat |= tensors.split(file.read(found[name])[:rows], keys)
-    for name, key in names.added.items():
-      if name in found:
-        flat[key] = flat[key] + file.read(found[name])[:1]
+    if config.task_row:
+      row = file.read(found[names.task])[:1]
+      flat[_TYPES] = flat[_TYPES] + row
   return traverse_util.unflatten_dict(flat, sep="/")
 
 
@@ -119,24 +120,27 @@ def _matched(
   wanted = tensors.stored(names, shapes, _kept(config, layers))
   found = matching.found_in(file, wanted, config.family)
   matching.check_shapes(file, wanted, found, shapes)
+  for name in wanted:
+    file.check_dtype(found[name])
   cut = names.layer.split("{}")[0] if layers is not None else None
-  matching.check_others(file, wanted.keys() | names.added.keys(), found, cut)
+  task = [names.task] if config.task_row else []
+  matching.check_there(file, task, found)
+  matching.check_others(file, [*wanted, *task], found, cut)
   return found
 
 
-def read_head(folder: Path, *, difference: bool = False) -> Head | None:
+def read_head(folder: Path) -> Head | None:
   """The shape of a folder's head, as of AutoModelForSequenceClassification.
 
   Args:
     folder: with config.json and weights.
-    difference: two labels are taken, by their difference.
 
   Returns:
     None where the folder holds an encoder alone.
 
   Raises:
-    WeightsError: the folder cannot be read, or the head has other labels or
-      lacks tensors.
+    WeightsError: the folder cannot be read, or the head has neither one label
+      nor two, or lacks tensors.
   """
   path = pathlib.Path(folder) / CONFIG
   described = description.described(path)
@@ -150,10 +154,10 @@ def read_head(folder: Path, *, difference: bool = False) -> Head | None:
     if last is None:
       return None
     labels = (*file.shape(last), 0)[0]
-    if labels not in ((1, 2) if difference else (1,)):
+    if labels not in (1, 2):
       raise WeightsError(
         f"{file.source}: the head has {labels} labels; a score takes one, or "
-        "two by their difference where that is asked for"
+        "two by their difference"
       )
     head = dataclasses.replace(head, labels=labels)
     _head_found(file, head, path, described)

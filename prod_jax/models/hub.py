@@ -11,6 +11,9 @@ import huggingface_hub
 from absl import logging
 from huggingface_hub import errors
 
+from prod_jax.models import sentence_transformers, weights
+from prod_jax.models.weights import WeightsError
+
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
@@ -46,12 +49,15 @@ def fetch(name: str) -> pathlib.Path:
     NotCached: it cannot be, say without a network.
   """
   try:
-    return cached(name)
-  except NotCached:
+    folder = cached(name)
+    # Other programs leave a config or a tokenizer alone in the cache.
+    weights.files(sentence_transformers.encoder_folder(folder))
+    return folder
+  except (NotCached, WeightsError):
     logging.info("%s: asks the hub for it", name)
   try:
     return _snapshot(name, may_fetch=True)
-  except (errors.HfHubHTTPError, OSError, ValueError) as error:
+  except Exception as error:  # also those of its HTTP library
     reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
     raise NotCached(
       f"{name!r} is no folder here, and the hub cannot be asked for it "

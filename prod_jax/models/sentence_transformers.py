@@ -8,7 +8,7 @@ so is a module of one's own code, because it would have to be run.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from prod_jax.models import weights
 from prod_jax.models.dual import Dense
@@ -16,11 +16,13 @@ from prod_jax.models.texts import Pooling
 from prod_jax.models.weights import Path, WeightsError
 
 PyTree = Any
+T = TypeVar("T")
 
 MODULES = "modules.json"
 CONFIG = "config.json"
 SETTINGS = "config_sentence_transformers.json"
 LENGTH = "sentence_bert_config.json"
+TOKENIZER = "tokenizer_config.json"
 
 # Their name of a pooling -> ours; the older files have a key for each.
 _POOLINGS: dict[str, Pooling] = {
@@ -42,8 +44,27 @@ _ACTIVATIONS = {
   "torch.nn.modules.linear.Identity": "",
   "torch.nn.modules.activation.Tanh": "tanh",
 }
-# What they call a text -> what we do.
-_TEXTS = {"query": "query", "document": "passage", "passage": "passage"}
+# Our texts -> what they call them, of which the first counts.
+_TEXTS = {
+  "query": ("query",),
+  "passage": ("document", "passage", "corpus"),
+}
+# The file of lengths has been called after each of their encoders.
+_LENGTHS = (
+  LENGTH,
+  *(
+    f"sentence_{name}_config.json"
+    for name in (
+      "roberta",
+      "distilbert",
+      "camembert",
+      "albert",
+      "xlm-roberta",
+      "xlnet",
+    )
+  ),
+)
+_NO_LENGTH = 1_000_000  # what a tokenizer without a limit says is larger
 _SIMILARITIES: dict[str, Literal["cosine", "dot"]] = {
   "cosine": "cosine",
   "dot": "dot",
@@ -109,29 +130,46 @@ def read(folder: Path) -> Described | None:
       "Transformer, Pooling, then any number of Dense, then Normalize or not"
     )
   settings = optional_json(folder / SETTINGS)
-  limits = optional_json(encoder / LENGTH)
   return Described(
     encoder=encoder,
-    pooling=_pooling(folder_of(folder, modules[1])),
+    pooling=pooling_of(folder_of(folder, modules[1])),
     dense=tuple(dense_of(folder_of(folder, module)) for module in dense),
     normalize=kinds[-1] == "Normalize",
     similarity=_similarity(folder / SETTINGS, settings),
-    prompts=prompts_of(settings),
-    max_length=limits.get("max_seq_length") or 0,
-    lower_case=bool(limits.get("do_lower_case")),
+    prompts=prompts_of(folder / SETTINGS, settings),
+    max_length=max_length(encoder),
+    lower_case=_said(*_limits(encoder), "do_lower_case", bool, False),
   )
 
 
-def load_dense(described: Described) -> PyTree:
+def max_length(encoder: pathlib.Path) -> int:
+  """Tokens of the longest text that a folder's model was made for, 0 unknown.
+
+  Where no file of lengths says it, the tokenizer's settings do, as there.
+  """
+  length = _said(*_limits(encoder), "max_seq_length", int, 0)
+  if length:
+    return length
+  path = encoder / TOKENIZER
+  found = _said(path, optional_json(path), "model_max_length", float, 0.0)
+  return int(found) if found < _NO_LENGTH else 0
+
+
+def load_dense(described: Described, width: int) -> PyTree:
   """Parameters of the dense layers, {"0", "1", …}, as numpy float32.
+
+  Args:
+    described: what the folder says.
+    width: of the encoder.
 
   Raises:
     WeightsError: the weights are not there, or of another shape.
   """
-  return {
-    str(i): load_layer(layer, folder)
-    for i, (layer, folder) in enumerate(described.dense)
-  }
+  params = {}
+  for i, (layer, folder) in enumerate(described.dense):
+    params[str(i)] = load_layer(layer, folder, width)
+    width = layer.width
+  return params
 
 
 def files(folder: Path) -> list[pathlib.Path]:
@@ -140,7 +178,8 @@ def files(folder: Path) -> list[pathlib.Path]:
   if described is None:
     return []
   folder = pathlib.Path(folder)
-  named = [folder / MODULES, folder / SETTINGS, described.encoder / LENGTH]
+  named = [folder / name for name in (MODULES, SETTINGS)]
+  named += [described.encoder / name for name in (*_LENGTHS, TOKENIZER)]
   named += [
     path for _, layer in described.dense for path in weights.files(layer)
   ]
@@ -185,20 +224,59 @@ def optional_json(path: pathlib.Path) -> dict[str, Any]:
   return dict(weights.read_json(path)) if path.is_file() else {}
 
 
-def prompts_of(settings: Mapping[str, Any]) -> dict[str, str]:
-  """In front of each "query" and each "passage", where there are any."""
-  prompts = settings.get("prompts") or {}
-  return {
-    ours: str(prompts[theirs])
-    for theirs, ours in _TEXTS.items()
-    if prompts.get(theirs)
+def prompts_of(
+  path: pathlib.Path, settings: Mapping[str, Any]
+) -> dict[str, str]:
+  """In front of each "query" and each "passage", where there are any.
+
+  Args:
+    path: of the settings, for errors.
+    settings: with `prompts`, and the name of one that stands in for others.
+  """
+  prompts = _said(path, settings, "prompts", dict, {})
+  other = prompts.get(settings.get("default_prompt_name"), "")
+  found = {
+    ours: next((prompts[name] for name in names if name in prompts), other)
+    for ours, names in _TEXTS.items()
   }
+  for name, prompt in found.items():
+    if not isinstance(prompt, str):
+      raise WeightsError(
+        f"{path}: the prompt of a {name} is {prompt!r}, no text"
+      )
+  return {name: prompt for name, prompt in found.items() if prompt}
+
+
+def pooling_of(folder: pathlib.Path) -> Pooling:
+  """That of a Pooling; WeightsError where we do not compute it."""
+  path = folder / CONFIG
+  found = weights.read_json(path)
+  modes = found.get("pooling_mode")
+  if modes is None:
+    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
+  modes = modes if isinstance(modes, list) else [modes]
+  modes = modes or ["mean"]
+  if len(modes) > 1 or modes[0] not in tuple(_POOLINGS):
+    raise WeightsError(
+      f"{path}: the pooling is {' and '.join(map(str, modes))}; it takes one "
+      f"of {', '.join(_POOLINGS)}"
+    )
+  if found.get("include_prompt") is False:
+    raise WeightsError(
+      f"{path}: include_prompt is false, and prompts are pooled here"
+    )
+  return _POOLINGS[modes[0]]
 
 
 def dense_of(
-  folder: pathlib.Path, reads: str = "sentence_embedding"
+  folder: pathlib.Path, reads: str = "sentence_embedding", gives: str = ""
 ) -> tuple[Dense, pathlib.Path]:
   """A dense layer of what it `reads`, and its folder.
+
+  Args:
+    folder: of it.
+    reads: the name of its input.
+    gives: of its output; "" is the same.
 
   Raises:
     WeightsError: we do not compute such a one.
@@ -211,33 +289,38 @@ def dense_of(
       f"{path}: activation_function is {activation!r}; it takes "
       f"{', '.join(_ACTIVATIONS)}"
     )
-  for key in ("module_input_name", "module_output_name"):
-    if (found.get(key) or reads) != reads:
+  for key, name in (
+    ("module_input_name", reads),
+    ("module_output_name", gives or reads),
+  ):
+    if (found.get(key) or reads) != name:
       raise WeightsError(
-        f"{path}: {key} is {found[key]!r}; a dense layer takes and gives "
-        f"{reads}"
+        f"{path}: {key} is {found.get(key)!r}; here a dense layer takes "
+        f"{reads} and gives {gives or reads}"
       )
   if found.get("use_residual"):
     raise WeightsError(f"{path}: use_residual is true, which is not computed")
-  width = found.get("out_features")
-  if not isinstance(width, int):
+  width = _said(path, found, "out_features", int, 0)
+  if width < 1:
     raise WeightsError(f"{path} does not say out_features")
-  layer = Dense(width, bool(found.get("bias", True)), _ACTIVATIONS[activation])
-  return layer, folder
+  bias = _said(path, found, "bias", bool, True)
+  return Dense(width, bias, _ACTIVATIONS[activation]), folder
 
 
-def load_layer(layer: Dense, folder: pathlib.Path) -> PyTree:
-  """Parameters of one dense layer as numpy float32.
+def load_layer(layer: Dense, folder: pathlib.Path, width: int) -> PyTree:
+  """Parameters of one dense layer, for vectors of a width, in float32.
 
   Raises:
     WeightsError: the weights are not there, or of another shape.
   """
   with weights.opened(folder) as file:
     expected = {"linear.weight", *(["linear.bias"] if layer.bias else [])}
-    if file.names != expected or file.shape("linear.weight")[0] != layer.width:
+    shape = (layer.width, width)
+    if file.names != expected or file.shape("linear.weight") != shape:
+      held = (f"{n} {list(file.shape(n))}" for n in sorted(file.names))
       raise WeightsError(
-        f"{file.source} does not fit its config.json: it holds "
-        f"{', '.join(sorted(file.names))}; fetch both again"
+        f"{file.source} holds {', '.join(held)}, and its config.json and the "
+        f"layer in front ask for {list(shape)}; fetch the folder again"
       )
     params = {"kernel": file.read("linear.weight").T.copy()}
     if layer.bias:
@@ -245,27 +328,35 @@ def load_layer(layer: Dense, folder: pathlib.Path) -> PyTree:
     return params
 
 
+def _limits(encoder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
+  """The file of lengths, and what it says."""
+  there = [encoder / n for n in _LENGTHS if (encoder / n).is_file()]
+  path = there[0] if there else encoder / LENGTH
+  return path, optional_json(path)
+
+
+def _said(
+  path: pathlib.Path,
+  found: Mapping[str, Any],
+  key: str,
+  kind: type[T],
+  otherwise: T,
+) -> T:
+  """A value of a file; WeightsError where it is of another kind."""
+  value = found.get(key)
+  if value is None:
+    return otherwise
+  kinds: Any = (int, float) if kind is float else kind
+  # A bool is an int to Python.
+  if not isinstance(value, kinds) or isinstance(value, bool) != (kind is bool):
+    raise WeightsError(
+      f"{path}: {key} is {value!r}, not of type {kind.__name__}; correct it"
+    )
+  return value
+
+
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
   return [folder_of(folder, module) for module in modules_of(folder)]
-
-
-def _pooling(folder: pathlib.Path) -> Pooling:
-  path = folder / CONFIG
-  found = weights.read_json(path)
-  modes = found.get("pooling_mode")
-  if modes is None:
-    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
-  modes = [modes] if isinstance(modes, str) else list(modes) or ["mean"]
-  if len(modes) > 1 or modes[0] not in _POOLINGS:
-    raise WeightsError(
-      f"{path}: the pooling is {' and '.join(modes)}; it takes one of "
-      f"{', '.join(_POOLINGS)}"
-    )
-  if found.get("include_prompt") is False:
-    raise WeightsError(
-      f"{path}: include_prompt is false, and prompts are pooled here"
-    )
-  return _POOLINGS[modes[0]]
 
 
 def _similarity(
@@ -274,7 +365,7 @@ def _similarity(
   name = settings.get("similarity_fn_name")
   if not name:
     return ""
-  if name not in _SIMILARITIES:
+  if name not in tuple(_SIMILARITIES):
     raise WeightsError(
       f"{path}: similarity_fn_name is {name!r}; it takes "
       f"{', '.join(_SIMILARITIES)}"

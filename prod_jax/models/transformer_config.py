@@ -22,6 +22,8 @@ class TransformerConfig:
     family: whose names and config.json its weights have, see families/.
     type_vocab: rows of the token type table; with fewer than two the types of
       tokens are not read, with none there is no table.
+    task_row: its file holds a table of tasks (ERNIE), whose first row is added
+      to each of the type table when it is read.
     position_offset: rows of the position table in front of position 0.
     embedding_width: of the tables, with a dense layer to `width`; 0 is `width`.
     relative_buckets: rows of a bias of attention by distance, one table for
@@ -55,6 +57,7 @@ class TransformerConfig:
   max_positions: int
   family: str = "bert"
   type_vocab: int = 2
+  task_row: bool = False
   position_offset: int = 0
   embedding_width: int = 0
   relative_buckets: int = 0

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from prod_jax import storage
+
 Path = str | os.PathLike[str]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_POINTER = b"version https://git-lfs"
 _REMEDY = (
   "convert pickled weights (.bin, .pt), which may run code when they are "
   "read, to safetensors: prod_jax convert FOLDER --to=DIR"
@@ -64,18 +65,18 @@ class Tensors:
     """Of a tensor, from the header."""
     return tuple(self._shard[name].get_slice(name).get_shape())
 
-  def read(self, name: str) -> np.ndarray:
-    """A tensor in float32.
-
-    Raises:
-      WeightsError: it is of integers, or quantised.
-    """
+  def check_dtype(self, name: str) -> None:
+    """Raises WeightsError for a tensor of integers, or a quantised one."""
     dtype = self._shard[name].get_slice(name).get_dtype()
     if dtype not in _DTYPES:
       raise WeightsError(
         f"{self.source}: {name} is of type {dtype}; it takes weights of "
         f"{', '.join(_DTYPES)}, so save them unquantised"
       )
+
+  def read(self, name: str) -> np.ndarray:
+    """A tensor in float32; raises as `check_dtype`."""
+    self.check_dtype(name)
     return np.asarray(self._shard[name].get_tensor(name), np.float32)
 
 
@@ -188,9 +189,8 @@ def _checked(file: pathlib.Path) -> pathlib.Path:
 
 def refuse_pointer(file: pathlib.Path) -> None:
   """Raises WeightsError where Git-LFS has left a name instead of a file."""
-  with file.open("rb") as f:
-    if f.read(len(_POINTER)) == _POINTER:
-      raise WeightsError(
-        f"{file} is a Git-LFS pointer, not the file itself; run `git lfs pull` "
-        "in its repository, or download the file"
-      )
+  if storage.is_pointer(file):
+    raise WeightsError(
+      f"{file} is a Git-LFS pointer, not the file itself; run `git lfs pull` "
+      "in its repository, or download the file"
+    )

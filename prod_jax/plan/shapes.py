@@ -5,13 +5,12 @@ counts in the place of a data set, a plan needs neither.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 
-from prod_jax import config, model_kinds, packaged, strict
-from prod_jax.models import hf
+from prod_jax import config, model_kinds, strict
 from prod_jax.sets import sizes
 from prod_jax.sets.sizes import Size
+from prod_jax.stages import folders
 from prod_jax.stages.run import Run
 
 
@@ -88,11 +87,9 @@ def _at_most(
 def _here(model: model_kinds.Model) -> bool:
   if not model.weights:
     return True
-  if model.weights != "packaged":
-    return (pathlib.Path(model.weights) / hf.CONFIG).is_file()
   try:
-    packaged.model_folder()
-  except (ModuleNotFoundError, FileNotFoundError):
+    folders.weights_folder(model)
+  except strict.ConfigError:
     return False
   return True
 

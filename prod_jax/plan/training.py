@@ -23,11 +23,10 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
   student = job.run.model(stage.model)
   anchors = [student] if stage.anchor == START else []
   teachers = [job.model_of("teacher")] if stage.teacher else []
-  teacher = shapes_of(teachers[0]) if teachers else None
   params, frozen = train.trees(
     stage,
     shapes_of(student),
-    teacher,
+    shapes_of(teachers[0]) if teachers else None,
     jax.eval_shape(lambda: train.beside(job)),
     lambda x: x,
   )

@@ -28,7 +28,8 @@ class Stage:
     folder: of its artefacts; may be absent.
     ran: False while it is pending.
     model: that a train stage trains, else "".
-    taught_by: "labels" or a train stage, else "".
+    taught_by: "labels", or a train stage, a model as it is or an imported
+      stage with scores; else "".
     settings: of this stage in the config.
   """
 

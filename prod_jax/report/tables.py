@@ -17,7 +17,7 @@ class Row:
   """A train stage and what came of it.
 
   Attributes:
-    taught_by: "labels", the train stage of its teacher, or `AS_IT_IS`.
+    taught_by: as of `record.Stage`, or `AS_IT_IS`.
     ran: False while the stage is pending.
     values: by metric name; those that were not measured are None.
     seconds: that training took; None while it is pending.

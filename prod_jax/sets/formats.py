@@ -6,9 +6,13 @@ A folder holds, each plain or with `.gz` at the end of its name,
   queries.SPLIT.tsv    query id TAB text
   qrels.SPLIT.tsv      query id, 0, passage id, grade; or query id, passage id
 
-with SPLIT one of train, dev, test. Qrels are divided by any white space, so
-that TREC's own files are read too. Files are streamed line by line; what
-counts as a line, and what becomes of one that is at fault, is lines.py.
+with SPLIT one of train, dev, test, and perhaps
+
+  qidpidtriples.train.full.2.tsv    query id, positive, negative
+
+Qrels are divided by any white space, so that TREC's own files are read too.
+Files are streamed line by line; what counts as a line, and what becomes of one
+that is at fault, is lines.py.
 
 What is kept on disk after reading, and how, is datasets/.
 """
@@ -22,6 +26,7 @@ from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 SPLITS = ("train", "dev", "test")
+TRIPLES = "qidpidtriples.train.full.2.tsv"
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}

@@ -30,7 +30,7 @@ def shape_of(
     ConfigError: the config's shape is not that of the weights, or their tables
       are too short for what the model reads.
   """
-  longest = _longest(model, data)
+  longest = rows.longest(model.kind, data)
   folder = folders.settled(where, model).encoder
   if folder:
     source, transformer = str(folder), _agreed(where, model, folder)
@@ -75,7 +75,7 @@ def _check_row_length(
   where: str, model: model_kinds.Model, data: config.Data
 ) -> None:
   """Raises ConfigError where a text does not fit the rows that are shared."""
-  longest = _longest(model, data)
+  longest = rows.longest(model.kind, data)
   shares = data.packed and model.kind != "late"
   if shares and data.row_length and data.row_length < longest:
     raise strict.ConfigError(
@@ -83,15 +83,6 @@ def _check_row_length(
       f"kind {model.kind}, reads texts of {longest} tokens; make it longer, or "
       "0 to have it chosen"
     )
-
-
-def _longest(model: model_kinds.Model, data: config.Data) -> int:
-  """Tokens of the longest row that a model reads."""
-  if model.kind == "cross":
-    return rows.pair_length(data)
-  if model.kind == "pairwise":
-    return rows.triple_length(data)
-  return max(data.query_length, data.passage_length)
 
 
 def _agreed(
@@ -107,7 +98,7 @@ def _agreed(
     transformer = hf.read_config(folder)
   except ValueError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
+      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
     ) from error
   if model.layers:
     if max(model.layers) >= transformer.depth:

@@ -6,9 +6,11 @@ headers are read, and a data set may have to be downloaded first.
 
 import pathlib
 
-from prod_jax import strict
+from absl import logging
+
+from prod_jax import model_kinds, strict
 from prod_jax.models import hub
-from prod_jax.stages import folders
+from prod_jax.stages import folders, tokenizer
 from prod_jax.stages.run import Run
 
 
@@ -19,24 +21,40 @@ def check(run: Run) -> None:
     ConfigError: a folder is not there, or its weights, its tokenizer and the
       config do not go together.
   """
-  config = run.config
-  _check_folder("config.data.tokenizer", config.data.tokenizer)
-  for name, model in config.models.items():
-    where = f"config.models.{name}"
-    if model.tokenizer:
-      _check_folder(f"{where}.tokenizer", model.tokenizer)
-    if not model.weights:
-      continue
-    if run.may_fetch and hub.is_name(model.weights):
-      _fetch(f"{where}.weights", model.weights)
-    folders.check_tensors(where, model, run.model(name).transformer)
-    run.check_tokenizer(name)
-    tokenizer = run.tokenizer_of(name)
-    folders.check_texts(
-      where,
-      run.settled(name),
-      config.data,
-      lambda text, own=tokenizer: own.encode([text])[0].tolist(),
+  models = run.config.models
+  for name, model in models.items():
+    _find(run, f"config.models.{name}", model)
+  _check_folder("config.data.tokenizer", run.config.data.tokenizer)
+  for name, model in models.items():
+    if model.weights:
+      _read(run, name)
+
+
+def _find(run: Run, where: str, model: model_kinds.Model) -> None:
+  """Looks for a model's folders, and asks the hub for one that is its."""
+  if model.tokenizer:
+    _check_folder(f"{where}.tokenizer", model.tokenizer)
+  if not model.weights:
+    return
+  if run.may_fetch and hub.is_name(model.weights):
+    _fetch(f"{where}.weights", model.weights)
+  folders.weights_folder(model, f"{where}.weights")
+
+
+def _read(run: Run, name: str) -> None:
+  """What the folder of a model says of itself, against all that is asked."""
+  where = f"config.models.{name}"
+  shape = run.model(name).transformer
+  folders.check_tensors(where, run.model_config(name), shape)
+  run.check_tokenizer(name)
+  folders.check_texts(
+    where, run.settled(name), run.config.data, run.tokenizer_of(name)
+  )
+  if tokenizer.has_none(run.config, name):
+    logging.info(
+      "%s.weights is %r, a folder without a tokenizer: that of "
+      "config.data.tokenizer is taken, %r",
+      *(where, run.model_config(name).weights, run.config.data.tokenizer),
     )
 
 

@@ -7,13 +7,15 @@ folder is an error: two descriptions of one model, and one of them wrong.
 import dataclasses
 import pathlib
 import string
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
+from prod_jax.batches import rows
+from prod_jax.batches.tokens import Tokenizer
 from prod_jax.models import (
   Encoder,
   colbert,
+  cross_modules,
   hf,
   hub,
   sentence_transformers,
@@ -39,6 +41,7 @@ class Settled(NamedTuple):
     encoder: folder of the encoder's own files, None without weights.
     described: what sentence-transformers' files say, where there are any.
     head: of the sequence classifier in the folder, where it is one.
+    scores: a cross-encoder's linear head, where modules.json names one.
     late: what a ColBERT folder says, where it is one.
   """
 
@@ -46,6 +49,7 @@ class Settled(NamedTuple):
   encoder: pathlib.Path | None = None
   described: Described | None = None
   head: Head | None = None
+  scores: cross_modules.Scores | None = None
   late: colbert.Described | None = None
 
   @property
@@ -64,7 +68,10 @@ def weights_folder(
     ConfigError: they are not there; `where` is the key.
   """
   if model.weights == PACKAGED:
-    return packaged.model_folder()
+    try:
+      return packaged.model_folder()
+    except (ModuleNotFoundError, FileNotFoundError, ValueError) as error:
+      raise strict.ConfigError(f"{where} is 'packaged': {error}") from error
   folder = pathlib.Path(model.weights)
   if not folder.is_dir() and hub.is_name(model.weights):
     try:
@@ -110,15 +117,18 @@ def _settled(where: str, model: model_kinds.Model) -> Settled:
   try:
     encoder = sentence_transformers.encoder_folder(folder)
     if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
-      head = hf.read_head(encoder, difference=model.difference)
-      return Settled(_of_head(where, model, head), encoder, head=head)
+      scores = cross_modules.read(folder)
+      head = Head(scores.pooling) if scores else hf.read_head(encoder)
+      return Settled(
+        _of_head(where, model, head), encoder, head=head, scores=scores
+      )
     if isinstance(model, model_kinds.Late):
       late = colbert.read(folder)
       return Settled(_of_colbert(where, model, late), encoder, late=late)
     described = sentence_transformers.read(folder)
   except WeightsError as error:
     raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, not an encoder's folder: {error}"
+      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
     ) from error
   if described is None:
     return Settled(_defaults(model), encoder)
@@ -136,25 +146,39 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
   tower = hf.load(
     settled.encoder, encoder.transformer, layers=settled.model.layers or None
   )
+  return tower, _load_behind(settled, encoder.transformer.width)
+
+
+def _load_behind(settled: Settled, width: int) -> PyTree:
+  """The parts behind an encoder of a width that its folder holds."""
   loaded = {}
-  if settled.head:
+  if settled.scores:
+    loaded["head"] = cross_modules.load(settled.scores, width)
+  elif settled.encoder and settled.head:
     loaded["head"] = hf.load_head(settled.encoder, settled.head)
   if settled.described and settled.described.dense:
-    loaded["dense"] = sentence_transformers.load_dense(settled.described)
+    loaded["dense"] = sentence_transformers.load_dense(settled.described, width)
   if settled.late and settled.late.projection:
-    loaded["projection"] = colbert.load_projection(settled.late)
-  return tower, loaded
+    loaded["projection"] = colbert.load_projection(settled.late, width)
+  return loaded
 
 
 def too_long(settled: Settled, data: config.Data) -> str:
   """What is said of texts longer than those that a model was made for."""
-  longest = max(data.query_length, data.passage_length)
+  if settled.encoder is None:
+    return ""
+  longest = rows.longest(settled.model.kind, data)
   described = settled.described or settled.late
-  if not described or not 0 < described.max_length < longest:
+  limit = (
+    described.max_length
+    if described
+    else sentence_transformers.max_length(settled.encoder)
+  )
+  if not 0 < limit < longest:
     return ""
   return (
-    f"texts have {longest} tokens, and the folder {described.encoder} says "
-    f"{described.max_length} at most"
+    f"texts have {longest} tokens, and the folder {settled.encoder} says "
+    f"{limit} at most"
   )
 
 
@@ -162,7 +186,7 @@ def check_texts(
   where: str,
   settled: Settled,
   data: config.Data,
-  encode: Callable[[str], list[int]],
+  tokenizer: Tokenizer,
 ) -> None:
   """Raises ConfigError where texts are not read as the folder says.
 
@@ -170,13 +194,14 @@ def check_texts(
     where: the model's section, for errors.
     settled: the model.
     data: the lengths of texts.
-    encode: its tokenizer.
+    tokenizer: that it has.
   """
   described = settled.described or settled.late
   if not described:
     return
   letters = " ".join(string.ascii_uppercase)
-  if described.lower_case and encode(letters) != encode(letters.lower()):
+  upper, lower = tokenizer.encode([letters, letters.lower()])
+  if described.lower_case and upper.tolist() != lower.tolist():
     raise strict.ConfigError(
       f"{where}.weights: {described.encoder / sentence_transformers.LENGTH} "
       "says do_lower_case, and the model's tokenizer tells A from a; give "
@@ -203,21 +228,42 @@ def check_tensors(
     return
   try:
     hf.check(here.encoder, shape, layers=model.layers or None)
-    for _, folder in here.described.dense if here.described else ():
-      weights.files(folder)
-    if here.late and here.late.projection:
-      colbert.load_projection(here.late)  # which is small
+    _load_behind(here, shape.width)  # which is small
   except (WeightsError, ValueError) as error:
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 
 
+def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
+  """All that decides a model: its config and its first weights.
+
+  Of a hub's model also the commit that is here: a name alone says none.
+  """
+  found = {
+    "model": strict.plain(model),
+    "weights": " ".join(map(packaged.sha256, files(model))),
+  }
+  if not is_here(model.weights) and hub.is_name(model.weights):
+    found["commit"] = hub.cached(model.weights).name
+  return found
+
+
+def is_here(weights: str) -> bool:
+  """Whether weights are named by a folder, not by a name on a hub."""
+  return pathlib.Path(weights).is_dir()
+
+
 def files(model: model_kinds.Model) -> tuple[pathlib.Path, ...]:
-  """All files that decide a model with weights."""
+  """All files that decide a model; none where it has no weights."""
+  if not model.weights:
+    return ()
   folder = weights_folder(model)
   encoder = sentence_transformers.encoder_folder(folder)
   found = [encoder / CONFIG, *weights.files(encoder)]
   if isinstance(model, model_kinds.Dual):
     found += sentence_transformers.files(folder)
+  if isinstance(model, model_kinds.Cross | model_kinds.Pairwise):
+    scores = cross_modules.read(folder)
+    found += scores.files if scores else ()
   if isinstance(model, model_kinds.Late):
     found += colbert.files(folder)
   return tuple(found)
@@ -243,7 +289,18 @@ def _of_head(
   model: model_kinds.Cross | model_kinds.Pairwise,
   head: Head | None,
 ) -> model_kinds.Model:
-  """With the pooling of its head."""
+  """With the pooling of its head.
+
+  Raises:
+    ConfigError: pooling or labels are others than the config says.
+  """
+  labels = head.labels if head else 0
+  if (labels == 2) != model.difference:
+    raise strict.ConfigError(
+      f"{where}.weights is {model.weights!r}, whose head has {labels} labels; "
+      f"{'set' if labels == 2 else 'leave out'} {where}.difference=True, with "
+      "which the score is the second label less the first"
+    )
   if head is None:
     return _defaults(model)
   if model.pooling not in ("", head.pooling):
@@ -258,11 +315,12 @@ def _of_modules(
   """With pooling, similarity and prompts of sentence-transformers' files."""
   if model.pooling not in ("", described.pooling):
     raise _contradiction(where, "pooling", model.pooling, described.pooling)
-  if described.normalize and model.similarity == "dot":
-    raise _contradiction(where, "similarity", "dot", "cosine")
-  similarity = model.similarity or (
-    "cosine" if described.normalize else described.similarity or "dot"
-  )
+  # The similarity of sentence-transformers is the cosine unless one is named,
+  # and dots of unit vectors are that too.
+  theirs = described.similarity or "cosine"
+  similarity = "cosine" if described.normalize else theirs
+  if model.similarity not in ("", similarity):
+    raise _contradiction(where, "similarity", model.similarity, similarity)
   return dataclasses.replace(
     model,
     pooling=described.pooling,
@@ -277,7 +335,7 @@ def _of_colbert(
   """With projection, masks, skipped words and prompts of its folder."""
   if described is None:
     return model
-  theirs = {
+  theirs: dict[str, Any] = {
     "projection": described.projection,
     "mask_queries": described.mask_queries,
     "hide_masks": described.hide_masks,

@@ -235,6 +235,7 @@ def _report(
     "unknown_queries": found.unknown[read.QUERIES],
     "unknown_passages": found.unknown[read.PASSAGES],
     "repeated": tidy.repeated,
+    "contradictory": tidy.contradictory,
     "copies": tidy.copies,
     "unlabelled_positives": tidy.unlabelled,
   }

@@ -25,7 +25,7 @@ def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
   return {
     "dataset": located.fingerprint,
     "seed": job.seed,
-    "negatives": own.fingerprint(located.data.path, job.stage.split),
+    "negatives": own.fingerprint(located.data, job.stage.split),
   }
 
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, model_kinds, packaged, sharding, strict
+from prod_jax import config, kinds, model_kinds, sharding, strict
 from prod_jax.batches import tokens
 from prod_jax.models import (
   Encoder,
@@ -157,6 +157,10 @@ class Run:
     tokenizers.check_rows(self.config, model, tokenizer, rows)
 
   @functools.cached_property
+  def _settled(self) -> dict[str, folders.Settled]:
+    return {}
+
+  @functools.cached_property
   def _tokenizers(self) -> dict[str, tokens.Tokenizer]:
     return {}
 
@@ -175,16 +179,6 @@ class Run:
   def mesh(self) -> jax.sharding.Mesh:
     """All devices of all processes, to train on."""
     return sharding.make_mesh(self.config.mesh, self.devices)
-
-  def check_mesh(self, where: str, name: str) -> None:
-    """Raises ConfigError for a model that the mesh cannot be laid over."""
-    model, tensor = self.model(name), self.mesh.shape["tensor"]
-    if model.transformer.heads % tensor:
-      raise strict.ConfigError(
-        f"{where}.model: {name} has {model.transformer.heads} attention heads, "
-        f"which do not divide by config.mesh.tensor={tensor}"
-      )
-    sharding.shardings(build.shapes_of(model), self.mesh)
 
   def model(self, name: str) -> Encoder:
     """The encoder that `config.models.<name>` describes."""
@@ -206,7 +200,11 @@ class Run:
 
   def settled(self, name: str) -> folders.Settled:
     """A model, with what its folder of weights says of it filled in."""
-    return folders.settled(f"config.models.{name}", self.model_config(name))
+    if name not in self._settled:
+      self._settled[name] = folders.settled(
+        f"config.models.{name}", self.model_config(name)
+      )
+    return self._settled[name]
 
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
@@ -237,12 +235,7 @@ class Run:
 
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
-    model = self.model_config(name)
-    files = folders.files(model) if model.weights else ()
-    return {
-      "model": strict.plain(model),
-      "weights": " ".join(map(packaged.sha256, files)),
-    }
+    return folders.fingerprint(self.model_config(name))
 
   def data_fingerprint(self, *models: str) -> dict[str, Any]:
     """All that decides the tokens that a stage's models see."""

@@ -16,7 +16,7 @@ from prod_jax.batch import Batch
 from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.retrieval import encode
-from prod_jax.stages import folders
+from prod_jax.stages import folders, tokenizer
 from prod_jax.stages.run import Job
 
 START = "start"  # the anchor that is a frozen copy of the first parameters
@@ -116,8 +116,17 @@ def _load_dark(job: Job[kinds.Train], role: str) -> Dark:
 def _shape_dark(job: Job[kinds.Train], role: str, extent: Extent) -> Dark:
   darken = job.source(role)
   shape = (extent.queries, darken.strengthened + darken.masked)
-  length = job.run.config.data.passage_length - 2  # without [CLS] and [SEP]
+  length = job.run.config.data.passage_length - _around(job, darken.params)
   return Dark(np.zeros((*shape, length), np.int32), np.zeros(shape, np.float32))
+
+
+def _around(job: Job[kinds.Train], params: str) -> int:
+  """Special tokens around a text of a model; a plan may lack its tokenizer."""
+  name = job.run.model_name(params)
+  _, source = tokenizer.source_of(job.run.config, name)
+  if not tokenizer.is_here(source):
+    return 2  # BERT's, and almost everyone's
+  return job.run.tokenizer_of(name).special.around
 
 
 def _read(path: Any) -> np.ndarray:
@@ -224,10 +233,10 @@ def check_own(job: Job[kinds.Stage]) -> None:
         f"{where}, a model without weights; name a train stage, or set "
         f"config.models.{name}.weights"
       )
-    if long := folders.too_long(settled, job.run.config.data):
+    if tokenizer.has_none(job.run.config, name):
       raise strict.ConfigError(
-        f"{where} as it is: {long}; lower config.data.query_length or "
-        "passage_length"
+        f"{where} as it is, and {settled.encoder} has no tokenizer; put its "
+        f"tokenizer.json there, or set config.models.{name}.tokenizer"
       )
     if model.kind in ("cross", "pairwise") and settled.head is None:
       raise strict.ConfigError(
@@ -240,6 +249,11 @@ def check_own(job: Job[kinds.Stage]) -> None:
       raise strict.ConfigError(
         f"{where}, and {settled.encoder} has no projection to {projects}; "
         "train it first, or name a ColBERT folder"
+      )
+    if long := folders.too_long(settled, job.run.config.data):
+      raise strict.ConfigError(
+        f"{where} as it is: {long}; lower config.data.query_length or "
+        "passage_length"
       )
 
 

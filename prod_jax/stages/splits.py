@@ -28,7 +28,7 @@ def check(config: Config, dataset: Dataset) -> None:
 
 
 def check_negatives(config: Config, located: Located) -> None:
-  """Raises DataError where a provided stage has no negatives to take.
+  """Raises DataError where a provided stage has no negatives, or no grades.
 
   Its files say so; the set need not be prepared.
   """
@@ -39,6 +39,8 @@ def check_negatives(config: Config, located: Located) -> None:
     known = {*source.negatives, *(source.judged if stage.grade_0 else ())}
     if stage.split not in known:
       raise DataError(no_negatives(source.name, stage.split, source.negatives))
+    if stage.grade_0 and stage.split in source.judged:
+      source.judged[stage.split]()  # says where there are no grades
 
 
 def _check_splits(where: str, stage: kinds.Encode, dataset: Dataset) -> None:

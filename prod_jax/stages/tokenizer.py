@@ -11,12 +11,18 @@ from prod_jax.sets.records import DataError
 from prod_jax.stages import folders
 from prod_jax.stages.folders import PACKAGED
 
+_DATAS = "config.data.tokenizer"
+
 
 def source_of(config: Config, name: str) -> tuple[str, str]:
   """Where a model's tokenizer is said to be, with "" for the data's own.
 
   Returns:
     The key of the config that says so, and a folder or `PACKAGED`.
+
+  Raises:
+    ConfigError: the folder of its weights is not there, or holds a tokenizer
+      that we do not read.
   """
   model = config.models[name] if name else None
   if model and model.tokenizer:
@@ -29,7 +35,20 @@ def source_of(config: Config, name: str) -> tuple[str, str]:
     folder = sentence_transformers.encoder_folder(folder)
     if tokens.holds_tokenizer(folder):
       return key, str(folder)
-  return "config.data.tokenizer", config.data.tokenizer
+    if others := tokens.other_tokenizer(folder):
+      raise strict.ConfigError(
+        f"{key}: {folder} holds its tokenizer as {', '.join(others)}, which is "
+        "not read; write a tokenizer.json, with transformers' "
+        "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), or set "
+        f"config.models.{name}.tokenizer to a folder that has it"
+      )
+  return _DATAS, config.data.tokenizer
+
+
+def has_none(config: Config, name: str) -> bool:
+  """Whether a model with weights takes the data's tokenizer for lack of one."""
+  weights = config.models[name].weights
+  return bool(weights) and source_of(config, name)[0] == _DATAS
 
 
 def load(key: str, source: str) -> tokens.Tokenizer:

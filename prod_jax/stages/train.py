@@ -18,6 +18,7 @@ from prod_jax.batches.assemble import Examples
 from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
+from prod_jax.models.build import shapes_of
 from prod_jax.stages import examples, sources, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
@@ -60,7 +61,7 @@ def check(job: Job[kinds.Train]) -> None:
     _check_anchor(job)
   examples.check(job)
   widths.check(job, job.run.model(stage.model))
-  job.run.check_mesh(job.where, stage.model)
+  _check_mesh(job)
   for key in ("accumulation", "chunks"):
     if getattr(stage, key) < 1:
       raise strict.ConfigError(
@@ -145,7 +146,8 @@ def beside(job: Job[kinds.Train]) -> dict[str, Any]:
   if not hasattr(method, "beside"):
     return {}
   key = jax.random.fold_in(jax.random.key(job.seed), _BESIDE)
-  return method.beside(made.settings, made.student, made.offered, key)
+  student = matryoshka.student_of(made.student, job.stage.widths)
+  return method.beside(made.settings, student, made.offered, key)
 
 
 def trees(
@@ -172,6 +174,18 @@ def trees(
   if stage.teacher:
     frozen["teacher"] = teacher
   return {"student": params, **beside} if beside else params, frozen
+
+
+def _check_mesh(job: Job[kinds.Train]) -> None:
+  """Raises ConfigError for a model that the mesh cannot be laid over."""
+  name, mesh = job.stage.model, job.run.mesh
+  model, tensor = job.run.model(name), mesh.shape["tensor"]
+  if model.transformer.heads % tensor:
+    raise strict.ConfigError(
+      f"{job.where}.model: {name} has {model.transformer.heads} attention "
+      f"heads, which do not divide by config.mesh.tensor={tensor}"
+    )
+  sharding.shardings(shapes_of(model), mesh)
 
 
 def _check_anchor(job: Job[kinds.Train]) -> None:

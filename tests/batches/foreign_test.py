@@ -53,8 +53,28 @@ def test_a_pair_counts_once_by_its_first_score():
   tidy = foreign.tidied(
     pairs((0, 5, 1.0), (0, 3, 2.0), (0, 5, 9.0)), LABELS, add=False
   )
-  assert tidy.repeated == 1
+  assert tidy.repeated == tidy.contradictory == 1
   assert tidy.pairs.score.tolist() == [1.0, 2.0]
+
+
+def test_of_repeated_pairs_one_with_a_score_counts():
+  tidy = foreign.tidied(
+    pairs(
+      (0, 5, NAN),
+      (0, 3, 2.0),
+      (0, 4, NAN),
+      (0, 5, 9.0),
+      (0, 5, 8.0),
+      (0, 5, 8.0),
+      (0, 3, 2.0),
+      (0, 4, NAN),
+    ),
+    LABELS,
+    add=False,
+  )
+  assert tidy.pairs.passage.tolist() == [3, 4, 5]
+  np.testing.assert_array_equal(tidy.pairs.score, [2.0, NAN, 9.0])
+  assert (tidy.repeated, tidy.contradictory) == (5, 1)
 
 
 def test_what_the_file_alone_calls_positive_is_no_negative():

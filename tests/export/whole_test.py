@@ -9,6 +9,7 @@ import pytest
 from prod_jax import packaged, strict
 from prod_jax.cli import command as console
 from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
+from prod_jax.models import hf
 from prod_jax.retrieval import encode
 from prod_jax.sets.records import Passage
 from tests.export.conftest import command
@@ -312,3 +313,73 @@ def test_the_console_script_knows_its_commands(monkeypatch, capsys):
   with pytest.raises(SystemExit):
     console.entry()
   assert "there is no command 'exprot'" in capsys.readouterr().err
+
+
+def test_a_hub_that_is_out_of_reach_is_told_in_a_line(tmp_path, monkeypatch):
+  import huggingface_hub
+
+  class ConnectError(Exception):
+    """As its HTTP library has it: neither an OSError nor one of its own."""
+
+  def fail(*args, **how):
+    del args, how
+    raise ConnectError("[Errno -3] hf_secret")
+
+  monkeypatch.setattr(huggingface_hub, "create_repo", fail)
+  with pytest.raises(
+    strict.ConfigError, match=r"me/student cannot be sent \(ConnectError\)"
+  ) as told:
+    hub.push(tmp_path, "me/student", private=False)
+  assert "hf_secret" not in str(told.value)
+
+
+def test_weights_that_16_bits_do_not_hold(workdir, tmp_path):
+  path = workdir / "04-student" / "params.safetensors"
+  params = hf.load_params(path)
+  params["encoder"]["word"]["embedding"][0, 0] = 1e6
+  hf.save_params(path, params)
+  done = export(workdir, tmp_path / "out", "--dtype=float16")
+  assert done.returncode == 2
+  assert "--dtype=float16: embeddings.word" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stage", ["student", "ce"])
+def test_a_model_that_computes_in_16_bits_is_measured_in_32(
+  workdir, tmp_path, stage
+):
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  path = workdir / "curriculum.json"
+  said = read(path)
+  said["config"]["models"][stage]["dtype"] = "bfloat16"
+  path.write_text(json.dumps(said))
+  trained = finished.open_stage(workdir, stage)
+  assert trained.encoder.transformer.dtype == "bfloat16"
+  whole.export(trained, options(tmp_path / "out", onnx=True))
+  forms = read(tmp_path / "out" / whole.QUALITY)["forms"]
+  assert forms["onnx"]["difference"] < 1e-5
+
+
+def test_a_graph_that_does_not_run_is_a_line(
+  finished_run, tmp_path, monkeypatch
+):
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
+  from prod_jax.export import quality, runtime
+
+  def fail(*_):
+    raise RuntimeError("no such\noperator")
+
+  trained = finished.open_stage(finished_run, "student")
+  with monkeypatch.context() as patch:
+    patch.setattr(runtime, "load", fail)
+    with pytest.raises(
+      strict.ConfigError, match=r"^--onnx: .*\(RuntimeError: no such operator"
+    ):
+      whole.export(trained, options(tmp_path / "out", onnx=True))
+  monkeypatch.setattr(quality, "difference", lambda *_: 0.5)
+  with pytest.raises(strict.ConfigError, match=r"off by 5.0e-01 .* leave out"):
+    whole.export(trained, options(tmp_path / "out", onnx=True))
+  assert not (tmp_path / "out").exists()

@@ -120,7 +120,7 @@ def test_a_folder_holds_all_of_it(name, tmp_path):
   )
   hf.save(tmp_path, params["encoder"], config, head=(head, params["head"]))
   assert hf.read_config(tmp_path) == config
-  assert hf.read_head(tmp_path, difference=True) == head
+  assert hf.read_head(tmp_path) == head
   found = {
     "encoder": hf.load(tmp_path, config),
     "head": hf.load_head(tmp_path, head),

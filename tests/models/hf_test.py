@@ -81,12 +81,35 @@ def test_parity_with_torch(kind, fields, tmp_path, config, rows, encode):
   model = torch_model(kind, config, **fields)
   model.save_pretrained(tmp_path)
   read = hf.read_config(tmp_path)
-  assert read == config
+  assert read == dataclasses.replace(config, task_row=kind == "Ernie")
   _, out = encode(read, hf.load(tmp_path, read), tokens, None)
   expected = torch_layers(model, tokens)
   for found, layer in zip(out["layers"], expected, strict=True):
     found = np.asarray(found)[tokens.segment > 0]
     np.testing.assert_allclose(found, layer, atol=1e-4)
+
+
+@pytest.mark.parametrize("said", [False, None])
+def test_a_task_that_is_not_used_is_not_read(
+  said, tmp_path, config, rows, encode
+):
+  """Though its tensor is there; False is what transformers takes."""
+  fields = dict(use_task_id=True, task_type_vocab_size=3)
+  torch_model("Ernie", config, **fields).save_pretrained(tmp_path)
+  described = json.loads((tmp_path / hf.CONFIG).read_text())
+  described |= {"use_task_id": said}
+  if said is None:
+    del described["use_task_id"]
+  (tmp_path / hf.CONFIG).write_text(json.dumps(described))
+  import transformers
+
+  tokens = rows(4, 6)
+  model = transformers.AutoModel.from_pretrained(tmp_path).eval()
+  expected = torch_layers(model, tokens)[-1]
+  read = hf.read_config(tmp_path)
+  hidden, _ = encode(read, hf.load(tmp_path, read), tokens, None)
+  found = np.asarray(hidden)[tokens.segment > 0]
+  np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_torch_reads_what_we_write(folder, params, config, rows, encode):
@@ -241,7 +264,7 @@ def test_files_that_are_not_there_or_not_safe(tmp_path, config):
   pickled = tmp_path / "pytorch_model.bin"
   pickled.write_bytes(b"")
   with pytest.raises(
-    WeightsError, match=r"only pytorch_model\.bin: .* say with"
+    WeightsError, match=r"only pytorch_model\.bin: .* convert pickled"
   ):
     hf.load(tmp_path, config)
   with pytest.raises(ValueError, match=r"model\.bin is no .* convert pickled"):
@@ -271,13 +294,14 @@ def test_no_head_of_one_label(folder):
   two = {"classifier.weight": np.zeros((2, 8)), "classifier.bias": np.zeros(2)}
   rewrite(folder, lambda ts: ts | two)
   with pytest.raises(
-    WeightsError, match="the head has 2 labels; a score takes"
-  ):
-    hf.read_head(folder)
-  with pytest.raises(
     WeightsError, match=r"pooler\.dense\.bias \[8\] is missing"
   ):
-    hf.read_head(folder, difference=True)
+    hf.read_head(folder)
+  rewrite(folder, lambda ts: ts | {"classifier.weight": np.zeros((3, 8))})
+  with pytest.raises(
+    WeightsError, match="the head has 3 labels; a score takes"
+  ):
+    hf.read_head(folder)
 
 
 def test_save_leaves_whole_files_only(tmp_path, params, config):

@@ -1,22 +1,40 @@
-"""all-mpnet-base-v2 embeds as sentence-transformers does."""
+"""all-mpnet-base-v2 embeds as sentence-transformers does, in a run."""
 
-import dataclasses
 import json
 import pathlib
 
-import jax
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
-from prod_jax import packaged
-from prod_jax.batch import Tokens
-from prod_jax.models import hf
-from prod_jax.models.dual import DualEncoder
+from prod_jax import config_file, curriculum, main, packaged
+from prod_jax.batches.special import Special
+from prod_jax.processes import Processes
+from prod_jax.retrieval import encode
+from prod_jax.stages import files
+from prod_jax.stages.run import Run
 
 GOLDEN = json.loads(
   pathlib.Path(__file__).with_name("golden_mpnet.json").read_text()
 )
+# The last one is cut.
+TEXTS = [*GOLDEN["first"], "how to sort a list " * 90]
+CONFIG = """
+import ml_collections
+
+def get_config(variant=""):
+  return ml_collections.ConfigDict(dict(
+    seed=0,
+    data=dict(
+      name="folder", path={data!r}, tokenizer={folder!r}, query_length=384,
+      passage_length=384,
+    ),
+    mesh=dict(),
+    models=dict(mpnet=dict(kind="dual", weights={folder!r})),
+    stages=dict(
+      encode=dict(kind="encode", params="mpnet", splits=("test",)),
+    ),
+  ))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,37 +45,52 @@ def folder():
     pytest.skip(str(error))
 
 
-def embeddings(folder, texts):
-  tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-  tokenizer.enable_padding(pad_id=1, pad_token="<pad>")
-  tokenizer.enable_truncation(384)
-  encoded = tokenizer.encode_batch(list(texts))
-  ids = np.array([x.ids for x in encoded], np.int32)
-  column = np.arange(ids.shape[1], dtype=np.int32)
-  tokens = Tokens(
-    ids=ids,
-    segment=np.array([x.attention_mask for x in encoded], np.int32),
-    position=np.broadcast_to(column, ids.shape),
-    type=np.zeros_like(ids),
-  )
-  config = hf.read_config(folder)
-  config = dataclasses.replace(config, dropout=0.0, attention_dropout=0.0)
-  model = DualEncoder(config, tied=True, pooling="mean", similarity="cosine")
-  params = {"encoder": hf.load(folder, config)}
-  embed = jax.jit(lambda p, x: model.embed(p, x, "passage")[0])
-  return embed(params, tokens)
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+  """A run with the texts as queries and as passages, which are encoded."""
+  place = tmp_path_factory.mktemp("mpnet")
+  (place / "set").mkdir()
+  for name, rows in {
+    "collection.tsv": [f"p{i}\t{text}" for i, text in enumerate(TEXTS)],
+    "queries.test.tsv": [f"q{i}\t{text}" for i, text in enumerate(TEXTS)],
+    "qrels.test.tsv": [f"q{i}\tp{i}" for i in range(len(TEXTS))],
+  }.items():
+    (place / "set" / name).write_text("\n".join(rows) + "\n")
+  places = {"folder": str(folder), "data": str(place / "set")}
+  (place / "config.py").write_text(CONFIG.format(**places))
+  config = config_file.load(str(place / "config.py"), [])
+  made = Run(config, Processes(place / "work"), may_fetch=False)
+  files.check(made)
+  planned = curriculum.plan(main.build(made), made.processes)
+  curriculum.run(planned, made.processes)
+  return made
 
 
-def test_golden(folder):
-  found = embeddings(folder, GOLDEN["first"])
+def embeddings(run):
+  """Of the texts as queries, and as passages."""
+  stage = run.folder("encode")
+  queries = np.load(stage / "queries-test.npy")
+  return queries, np.asarray(encode.open_shards(stage / "passages"))
+
+
+def test_its_files_settle_what_the_config_leaves_open(run):
+  model = run.settled("mpnet").model
+  assert (model.pooling, model.similarity) == ("mean", "cosine")
+  tokenizer = run.tokenizer_of("mpnet")
+  assert tokenizer.special == Special((0,), (2, 2), (2,), pad=1, mask=30_526)
+  assert run.model("mpnet").transformer.relative_buckets == 32
+
+
+def test_golden(run):
   wanted = list(GOLDEN["first"].values())
-  np.testing.assert_allclose(found[:, :8], wanted, atol=1e-5)
+  for found in embeddings(run):
+    np.testing.assert_allclose(found[: len(wanted), :8], wanted, atol=1e-5)
 
 
-def test_sentence_transformers_itself(folder):
+def test_sentence_transformers_itself(run, folder):
   library = pytest.importorskip(
     "sentence_transformers", reason="needs sentence-transformers"
   )
-  texts = [*GOLDEN["first"], "how to sort a list " * 60]
-  wanted = library.SentenceTransformer(str(folder), device="cpu").encode(texts)
-  np.testing.assert_allclose(embeddings(folder, texts), wanted, atol=1e-5)
+  wanted = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+  for found in embeddings(run):
+    np.testing.assert_allclose(found, wanted, atol=1e-5)

@@ -77,7 +77,7 @@ def test_all_that_a_folder_says_is_read(tmp_path):
   assert found.dense == ((Dense(3, False, "tanh"), layer),)
   assert found.prompts == {"query": "q: ", "passage": "d: "}
   assert (found.max_length, found.lower_case) == (64, True)
-  params = sentence_transformers.load_dense(found)
+  params = sentence_transformers.load_dense(found, 4)
   np.testing.assert_array_equal(params["0"]["kernel"], kernel.T)
   assert {f.name for f in sentence_transformers.files(tmp_path)} == {
     "modules.json",
@@ -96,12 +96,12 @@ def test_all_that_a_folder_says_is_read(tmp_path):
     (
       ["Pooling"],
       {"1_Pooling__config": {"pooling_mode": ["cls", "mean"]}},
-      "cls and mean; it takes one of",
+      "cls and mean; it takes one",
     ),
     (
       ["Pooling"],
       {"1_Pooling__config": {"pooling_mode": "weightedmean"}},
-      "weightedmean; it takes one of",
+      "weightedmean; it takes one",
     ),
     (
       ["Pooling"],
@@ -169,5 +169,59 @@ def test_a_dense_layer_of_another_shape_is_refused(tmp_path):
   tensors = {"linear.weight": np.zeros((2, 4)), "linear.bias": np.zeros(2)}
   hf.save_params(tmp_path / "2_Dense" / "model.safetensors", tensors)
   found = sentence_transformers.read(tmp_path)
-  with pytest.raises(WeightsError, match="does not fit its config"):
-    sentence_transformers.load_dense(found)
+  with pytest.raises(
+    WeightsError, match=r"linear.weight \[2, 4\].* ask for \[3, 4\]"
+  ):
+    sentence_transformers.load_dense(found, 4)
+
+
+def test_prompts_are_chosen_as_there(tmp_path):
+  """The first of the names of a text, else the one that stands in for all."""
+  path = tmp_path / "config_sentence_transformers.json"
+  for prompts, default, found in (
+    ({"document": "d", "passage": "p"}, None, {"passage": "d"}),
+    ({"corpus": "c", "query": ""}, None, {"passage": "c"}),
+    ({"all": "a", "query": "q"}, "all", {"query": "q", "passage": "a"}),
+  ):
+    said = {"prompts": prompts, "default_prompt_name": default}
+    assert sentence_transformers.prompts_of(path, said) == found
+
+
+@pytest.mark.parametrize(
+  ("file", "content", "length"),
+  [
+    ("sentence_bert_config.json", {"max_seq_length": 7}, 7),
+    ("sentence_roberta_config.json", {"max_seq_length": 8}, 8),
+    ("tokenizer_config.json", {"model_max_length": 9}, 9),
+    ("tokenizer_config.json", {"model_max_length": 1e30}, 0),
+    ("sentence_bert_config.json", {"max_seq_length": None}, 0),
+  ],
+)
+def test_a_length_is_found_in_old_files_and_new(
+  tmp_path, file, content, length
+):
+  (tmp_path / file).write_text(json.dumps(content))
+  assert sentence_transformers.max_length(tmp_path) == length
+
+
+@pytest.mark.parametrize(
+  ("file", "content"),
+  [
+    ("sentence_bert_config", {"max_seq_length": "64"}),
+    ("sentence_bert_config", {"do_lower_case": "yes"}),
+    ("config_sentence_transformers", {"prompts": ["q: "]}),
+    ("config_sentence_transformers", {"prompts": {"query": 5}}),
+    ("1_Pooling__config", {"pooling_mode": 5}),
+    ("1_Pooling__config", {"pooling_mode": [["mean"]]}),
+    ("2_Dense__config", {"out_features": True, "activation_function": TANH}),
+  ],
+)
+def test_a_value_of_another_type_is_named(tmp_path, file, content):
+  files = {
+    "1_Pooling__config": MEAN,
+    "2_Dense__config": {"out_features": 3, "activation_function": TANH},
+  }
+  kinds = modules("Pooling", "Dense")
+  write(tmp_path, kinds, **(files | {file: content}))
+  with pytest.raises(WeightsError, match=file.replace("__", "/")):
+    sentence_transformers.read(tmp_path)

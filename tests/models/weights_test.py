@@ -220,7 +220,7 @@ def test_pickled_weights_and_none_at_all(folder):
     ("[]", "is no JSON object"),
     ('{"model_type": "t5"}', "model_type is 't5'; supported: bert, camembert"),
     ('{"hidden_size": "x"}', "hidden_size is 'x', not of type int"),
-    ('{"hidden_size": -8}', "hidden_size is -8, below 0"),
+    ('{"hidden_size": -8}', "hidden_size is -8; it takes 1 or more"),
     ('{"num_attention_heads": 5}', "768 does not divide by 5 heads"),
     ('{"model_type": "roberta", "pad_token_id": null}', "config.json: "),
     (

@@ -9,7 +9,7 @@ import pytest
 from prod_jax import config
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
-from prod_jax.sets.datasets import published
+from prod_jax.sets.datasets import own, published
 from prod_jax.sets.records import DataError, Passage, Query
 
 FILES = {
@@ -149,6 +149,29 @@ def test_max_passages_keeps_what_is_labelled(open_source, source):
   assert list(open_source(max_passages=99).passages) == list(whole.passages)
   with pytest.raises(DataError, match="max_passages is 1"):
     open_source(max_passages=1)
+
+
+def test_triples_are_negatives_unless_there_is_a_file_of_them(
+  open_source, source
+):
+  data = config.Data(name="folder", path=str(source))
+
+  def negatives() -> list[list[int]]:
+    of, _ = open_source().own_negatives("train", judged=False)
+    return [of(query).tolist() for query in range(3)]
+
+  with pytest.raises(DataError, match="comes without negatives for split"):
+    negatives()
+  known = [own.fingerprint(data, "train")]
+  triples = "q1\td3\td20\nq2\td20\td1\nq1\td1\td20\nq3\td1\td3\n"
+  (source / "qidpidtriples.train.full.2.tsv").write_text(triples)
+  assert negatives() == [[1], [0], []]
+  known.append(own.fingerprint(data, "train"))
+  assert own.fingerprint(data, "test") == ""
+  (source / "negatives.train.tsv").write_text("q2 d3 and more\n")
+  assert negatives() == [[], [2], []]
+  known.append(own.fingerprint(data, "train"))
+  assert known[0] == "" and len({*known}) == 3
 
 
 def test_fault_stops_and_repair_goes_on(open_source, source):

@@ -193,6 +193,114 @@ def test_forms_that_say_the_same(file, found, form, name):
   assert got.pairs.role.tolist() == roles
 
 
+# What mine_hard_negatives of sentence-transformers 6.2 makes of two pairs, of
+# columns query and answer, in each of its formats, without scores and with.
+TEA, WHEN = "how is tea made", "when"
+BOIL, POUR, NINE = "boil water", "pour it", "it goes at nine"
+MINED = {
+  "triplet": [
+    {"query": TEA, "answer": BOIL, "negative": POUR},
+    {"query": WHEN, "answer": NINE, "negative": POUR},
+  ],
+  "triplet-scores": [
+    {"query": TEA, "answer": BOIL, "negative": POUR, "scores": [0.5, 0.25]},
+    {"query": WHEN, "answer": NINE, "negative": POUR, "scores": [0.75, -0.5]},
+  ],
+  "n-tuple": [
+    {"query": TEA, "answer": BOIL, "negative_1": POUR, "negative_2": NINE},
+    {"query": WHEN, "answer": NINE, "negative_1": POUR, "negative_2": BOIL},
+  ],
+  "n-tuple-scores": [
+    {
+      "query": TEA,
+      "answer": BOIL,
+      "negative_1": POUR,
+      "negative_2": NINE,
+      "scores": [0.5, 0.25, -1.0],
+    },
+    {
+      "query": WHEN,
+      "answer": NINE,
+      "negative_1": POUR,
+      "negative_2": BOIL,
+      "scores": [0.75, -0.5, -1.0],
+    },
+  ],
+  "labeled-pair": [
+    {"query": TEA, "answer": BOIL, "label": 1},
+    {"query": TEA, "answer": POUR, "label": 0},
+    {"query": WHEN, "answer": NINE, "label": 1},
+    {"query": WHEN, "answer": POUR, "label": 0},
+  ],
+  "labeled-pair-scores": [
+    {"query": TEA, "answer": BOIL, "score": 0.5},
+    {"query": TEA, "answer": POUR, "score": 0.25},
+    {"query": WHEN, "answer": NINE, "score": 0.75},
+    {"query": WHEN, "answer": POUR, "score": -0.5},
+  ],
+  "labeled-list": [
+    {"query": TEA, "answer": [BOIL, POUR], "labels": [1, 0]},
+    {"query": WHEN, "answer": [NINE, POUR], "labels": [1, 0]},
+  ],
+  "labeled-list-scores": [
+    {"query": TEA, "answer": [BOIL, POUR], "scores": [0.5, 0.25]},
+    {"query": WHEN, "answer": [NINE, POUR], "scores": [0.75, -0.5]},
+  ],
+}
+
+
+@pytest.mark.parametrize("form", MINED)
+@pytest.mark.parametrize("positive", ["answer", "positive"])
+def test_formats_of_mined_negatives(file, found, form, positive):
+  """Columns keep the names that they had; a positive may have any of two."""
+  lines = [
+    {{"answer": positive}.get(k, k): v for k, v in record.items()}
+    for record in MINED[form]
+  ]
+  got = found(file(lines)).pairs
+  rows = zip(
+    got.query.tolist(), got.passage.tolist(), got.score, got.role, strict=True
+  )
+  scored = form.endswith("-scores")
+  labelled = not form.startswith("labeled") or not scored
+  wanted = [(0, 0, 0.5, 1), (0, 1, 0.25, -1), (1, 2, 0.75, 1), (1, 1, -0.5, -1)]
+  if form.startswith("n-tuple"):
+    wanted.insert(2, (0, 2, -1.0, -1))
+    wanted.append((1, 0, -1.0, -1))
+  assert [
+    (q, p, None if math.isnan(s) else s, role) for q, p, s, role in rows
+  ] == [
+    (q, p, s if scored else None, role if labelled else 0)
+    for q, p, s, role in wanted
+  ]
+
+
+@pytest.mark.parametrize(
+  ("more", "role"),
+  [
+    ({"label": 0.0}, records.NEGATIVE),
+    ({"label": 1.0}, records.POSITIVE),
+    ({"label": False}, records.NEGATIVE),
+    ({"label": 2, "score": 0.5}, records.POSITIVE),
+    ({"label": 0, "score": 0.5}, records.NEGATIVE),
+    ({"label": None, "score": 0.5}, records.NEITHER),
+    ({"score": 0.5}, records.NEITHER),
+  ],
+)
+@pytest.mark.parametrize("name", ["positive", "text", "pid"])
+def test_one_label_says_what_a_passage_is(name, more, role):
+  (said,) = records.said({"query": "when", name: "10", **more})
+  assert said.role == role
+  assert said.score == 0.5 or "score" not in more
+
+
+def test_a_label_beside_several_passages_is_of_none():
+  margin = {"query": "a", "positive": "b", "negative": "c", "label": -0.3}
+  assert [one.role for one in records.said(margin)] == [1, -1]
+  with pytest.raises(records.Odd, match=r"label 0\.7 is not a whole number"):
+    records.said({"query": "a", "positive": "b", "label": 0.7})
+
+
 @pytest.mark.parametrize("form", ["qid_pid", "tevatron", "flag"])
 @pytest.mark.parametrize("rows", [1, 100])
 def test_parquet_of_the_same_columns(tmp_path, found, form, rows):

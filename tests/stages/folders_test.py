@@ -158,6 +158,39 @@ def test_weights_that_do_not_fit_are_named_before_the_first_stage(folder):
     check(folder)
 
 
+def test_a_folder_without_a_tokenizer_takes_that_of_the_data(folder, caplog):
+  """Where it is trained; as it is, it has to have its own."""
+  save(folder / "words", bert())
+  (folder / "dense" / "tokenizer.json").unlink()
+  datas = "data.tokenizer=words"
+  with pytest.raises(
+    strict.ConfigError,
+    match=r"encode.params is 'de' as it is, and dense has no tokenizer; put",
+  ):
+    check(folder, datas)
+  check(folder, datas, "models.de.tokenizer=words")
+  with caplog.at_level("INFO", logger="absl"):
+    files.check(run_of(folder, datas))
+  said = [x for x in caplog.messages if "without a tokenizer" in x]
+  assert said == [
+    "config.models.de.weights is 'dense', a folder without a tokenizer: that "
+    "of config.data.tokenizer is taken, 'words'"
+  ]
+
+
+@pytest.mark.parametrize(
+  "name", ["sentencepiece.bpe.model", "vocab.json", "merges.txt"]
+)
+def test_a_tokenizer_of_another_kind_is_not_passed_over(folder, name):
+  save(folder / "words", bert())
+  (folder / "classifier" / "tokenizer.json").unlink()
+  (folder / "classifier" / name).write_bytes(b"x")
+  message = rf"ce.weights: classifier holds .* {name}, which .*save_pretrained"
+  with pytest.raises(strict.ConfigError, match=message):
+    check(folder)
+  check(folder, "models.ce.tokenizer=words")
+
+
 def test_models_as_they_are_embed_score_rerank_and_teach(folder):
   run = run_of(folder)
   curriculum.run(curriculum.plan(main.build(run), run.processes), run.processes)
@@ -193,6 +226,8 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
     asked.append((name, rest["revision"], local_files_only))
     if local_files_only and len(asked) == 1:
       raise OSError("not cached")
+    if not local_files_only:
+      (tmp_path / "model.safetensors").touch()
     return str(tmp_path)
 
   monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
@@ -200,12 +235,28 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   assert hub.fetch("org/model@v1") == tmp_path
   once = ("org/model", "v1")
   assert asked == [(*once, True), (*once, False), (*once, True)]
+  # Another program may have left its config or its tokenizer alone.
+  (tmp_path / "model.safetensors").unlink()
+  assert hub.fetch("org/model@v1") == tmp_path
+  assert asked[3:] == [(*once, True), (*once, False)]
 
   def offline(name, **_):
     raise OSError("no route to host\nand more")
 
   monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", offline)
   with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
+    hub.fetch("org/model")
+
+  class ConnectError(Exception):
+    """Of the hub's HTTP library: no OSError."""
+
+  def cut(name, *, local_files_only, **_):
+    raise OSError("not cached") if local_files_only else ConnectError("no DNS")
+
+  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", cut)
+  with pytest.raises(
+    hub.NotCached, match=r"^[^\n]*ConnectError: no DNS[^\n]*$"
+  ):
     hub.fetch("org/model")
 
 

@@ -79,6 +79,7 @@ def test_lists_scores_and_what_is_said_of_them(job, caplog):
     "unknown_queries": 1,
     "unknown_passages": 1,
     "repeated": 0,
+    "contradictory": 0,
     "copies": 0,
     "unlabelled_positives": 0,
     "score_mean": 1.2,
@@ -93,6 +94,18 @@ def test_lists_scores_and_what_is_said_of_them(job, caplog):
   assert "scores probably of kind logit: mean 1.2, spread 1.4" in caplog.text
   # The tables of names are gone.
   assert not [*job().folder.glob("names-*")]
+
+
+def test_a_pair_whose_score_comes_in_a_later_line(job, caplog):
+  given = "".join(
+    json.dumps({"qid": "q2", "pid": pid, "score": score}) + "\n"
+    for pid, score in [("d20", None), ("d20", 3), ("d1", -1), ("d1", -2)]
+  )
+  with caplog.at_level("INFO", logger="absl"):
+    summary, lists, scores = result(job(given, "stages.teacher.missing=error"))
+  assert lists.ids.tolist() == [[1, 0]] and scores.tolist() == [[3, -1]]
+  assert summary["repeated"] == 2 and summary["contradictory"] == 1
+  assert "2 repeated, 1 contradictory" in caplog.text
 
 
 def test_a_missing_score_that_is_learnt_from(job, caplog):

@@ -7,13 +7,16 @@ import types
 import numpy as np
 import pytest
 
-from prod_jax import config_file, kinds, strict
+from prod_jax import config, config_file, kinds, strict
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
+from prod_jax.sets import dataset
 from prod_jax.sets.copies import Copies
-from prod_jax.stages import provided
+from prod_jax.sets.records import DataError
+from prod_jax.stages import provided, splits
 from prod_jax.stages.run import Job, Run
+from tests.sets.folder_test import FILES
 
 REPO = pathlib.Path(__file__).parents[2]
 STAGE = kinds.Provided(kind="provided", negatives=3)
@@ -111,3 +114,23 @@ def test_a_stage_that_asks_for_no_negative_is_refused(tmp_path):
   none = kinds.Provided(kind="provided", negatives=0)
   with pytest.raises(strict.ConfigError, match=r"own\.negatives is 0"):
     provided.check(dataclasses.replace(own, stage=none))
+
+
+def test_grades_that_are_not_there_are_told_before_anything(tmp_path):
+  for name, content in FILES.items():
+    (tmp_path / name).write_text(content)
+  (tmp_path / "negatives.test.tsv").write_text("q9 d1\n")
+  data = config.Data(name="folder", path=str(tmp_path))
+  located = dataset.locate(data, str(tmp_path / "data"))
+
+  def check(**stage):
+    made = dataclasses.replace(STAGE, **stage)
+    read = config.Config(0, data, config.Mesh(), {}, {"own": made})
+    splits.check_negatives(read, located)
+
+  check(split="train", grade_0=True)
+  check(split="test")
+  with pytest.raises(
+    DataError, match=r"qrels\.test\.tsv: has no grades, .* leave grade_0 out"
+  ):
+    check(split="test", grade_0=True)

@@ -8,7 +8,7 @@ import pytest
 
 from prod_jax import config_file, packaged, strict
 from prod_jax.processes import Processes
-from prod_jax.stages import job_of
+from prod_jax.stages import job_of, train
 from prod_jax.stages.run import Run
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_weights_of_something_else_are_an_error(quickstart, tmp_path):
     (tmp_path / "config.json").write_text(written)
     (tmp_path / "model.safetensors").touch()
     run = quickstart(20, 32, f"models.ce.weights={tmp_path}")
-    message = rf"models.ce.weights is .* not an encoder's folder: .*{found}"
+    message = rf"models.ce.weights is .* which cannot be taken: .*{found}"
     with pytest.raises(strict.ConfigError, match=message):
       run.model("ce")
 
@@ -107,7 +107,7 @@ def test_without_weights_the_config_is_the_shape(quickstart):
 def test_a_mesh_that_cuts_through_heads_is_an_error(quickstart):
   run = quickstart(20, 32, "mesh.tensor=8")
   with pytest.raises(strict.ConfigError, match=r"12 attention heads.*tensor=8"):
-    run.check_mesh("config.stages.x", "student")
+    train.check(job_of(run, "student_warm"))
 
 
 def test_a_job_has_the_folders_that_it_reads_and_writes(quickstart, tmp_path):

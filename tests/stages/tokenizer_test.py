@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tokenizers import processors
 
 from prod_jax import config_file, main, stages, strict
 from prod_jax.batch import Packed
@@ -21,7 +22,7 @@ from prod_jax.models.build import shapes_of
 from prod_jax.plan import batches, training
 from prod_jax.processes import Processes
 from prod_jax.sets.sizes import Size
-from prod_jax.stages import examples, train
+from prod_jax.stages import examples, sources, train
 from prod_jax.stages.run import Job, Run
 from tests.batches.special_test import bert, mpnet, save
 from tests.methods.batches import rng
@@ -338,6 +339,17 @@ def test_dark_examples_are_of_a_model_that_reads_alike(run_of, folder):
     stages.kind_of(darken).check(darken)
   save(folder / "mpnet", mpnet(), mask_token="<mask>")
   stages.kind_of(darken).check(stages.job_of(run_of(), "darken"))
+  # A plan's are as long as those that are made: with all special tokens.
+  inner = mpnet()
+  inner.post_processor = processors.TemplateProcessing(
+    single="<s> <s> $A </s>",
+    pair="<s> <s> $A </s> $B </s>",
+    special_tokens=[("<s>", 0), ("</s>", 2)],
+  )
+  save(folder / "mpnet", inner, mask_token="<mask>")
+  job = stages.job_of(run_of("models.student.tokenizer=mpnet"), "dark")
+  planned = sources.shaped(job, sources.Extent(4, 3, 5))["dark_examples"]
+  assert planned.ids.shape == (4, 2, 12 - 3)
 
 
 def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(run_of):

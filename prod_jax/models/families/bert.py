@@ -1,9 +1,13 @@
 """BERT (arXiv 1810.04805), and what differs from it by a name only.
 
-ERNIE (arXiv 1907.12412) is a BERT that adds a row for its task to every token,
-row 0 unless told, which its type table takes up. DPR's encoders (arXiv
+ERNIE (arXiv 1907.12412) is a BERT that, where its config.json says so, adds a
+row for its task to every token, row 0 unless told, which its type table takes
+up. DPR's encoders (arXiv
 2004.04906) are BERTs under a longer prefix.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from prod_jax.models.cross import Head
 from prod_jax.models.families.family import Family, HeadNames, Names
@@ -46,8 +50,16 @@ NAMES = Names(
   outer=EMBEDDINGS,
   layer="encoder.layer.{}.",
   inner=LAYER,
-  added={"embeddings.task_type_embeddings.weight": "type/embedding"},
+  task="embeddings.task_type_embeddings.weight",
 )
+
+
+def _read(found: Mapping[str, Any]) -> dict[str, Any]:
+  used = found.get("use_task_id", False)
+  if not isinstance(used, bool):
+    raise ValueError(f"use_task_id is {used!r}; it takes true or false")
+  return {"task_row": used and found.get("model_type") == "ernie"}
+
 
 BERT = Family(
   architecture="Bert",
@@ -60,4 +72,5 @@ BERT = Family(
     shape=lambda found: Head("cls", hidden="tanh"),
     modules={"dense": "pooler.dense", "": "classifier"},
   ),
+  read=_read,
 )

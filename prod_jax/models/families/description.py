@@ -13,6 +13,7 @@ from prod_jax.models.transformer_config import TransformerConfig
 from prod_jax.models.weights import WEIGHTS, WeightsError
 
 CONFIG = "config.json"
+_MAY_BE_0 = ("type_vocab", "local_window")  # no table, and no neighbours
 
 
 def described(path: pathlib.Path) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def config_of(
     if value not in known:
       raise WeightsError(f"{path}: {key} is {value!r}; supported: {known}")
   fields = {
-    our: _value(path, found, their, default)
+    our: _value(path, found, their, default, int(our not in _MAY_BE_0))
     for our, (their, default) in family.fields.items()
   }
   try:
@@ -59,16 +60,26 @@ def config_of(
 
 
 def _value(
-  path: pathlib.Path, found: Mapping[str, Any], key: str, default: Any
+  path: pathlib.Path,
+  found: Mapping[str, Any],
+  key: str,
+  default: Any,
+  least: int,
 ) -> Any:
-  """A field; WeightsError where it is of another type than its default."""
+  """A field; WeightsError where it is of another type than its default.
+
+  Of whole numbers those below `least` are refused, of others those below 0.
+  """
   value = found.get(key, default)
   whole_number = isinstance(default, float) and type(value) is int
   if type(value) is not type(default) and not whole_number:
     kind = type(default).__name__
     raise WeightsError(f"{path}: {key} is {value!r}, not of type {kind}")
-  if type(value) is int and value < 0:
-    raise WeightsError(f"{path}: {key} is {value}, below 0")
+  if isinstance(default, str | bool):
+    return value
+  least = 0 if isinstance(default, float) else least
+  if not value >= least:  # a NaN is not
+    raise WeightsError(f"{path}: {key} is {value}; it takes {least} or more")
   return value
 
 
@@ -105,8 +116,11 @@ def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
       raise ValueError(f"a head of {config.family} is {said}, not {head}")
   found["architectures"] = [f"{family.architecture}{kind}"]
   read = config_of(pathlib.Path(CONFIG), found)
-  # How a model is run is no business of a folder.
-  asked = dataclasses.replace(config, remat="", chunks=1, dtype="float32")
+  # How a model is run is no business of a folder, and a task's row is in the
+  # type table by now.
+  asked = dataclasses.replace(
+    config, remat="", chunks=1, dtype="float32", task_row=False
+  )
   if read != asked:
     raise ValueError(f"an encoder of {config.family} is {read}, not {asked}")
   return found

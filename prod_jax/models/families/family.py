@@ -21,13 +21,13 @@ class Names:
       of ours lie stacked in theirs, in this order.
     layer: what stands in front of a layer's modules, with {} for its number.
     inner: as `outer`, in a layer.
-    added: tensors whose first row is added to each row of a module of ours.
+    task: the tensor of `TransformerConfig.task_row`.
   """
 
   outer: Modules
   layer: str
   inner: Modules
-  added: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  task: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

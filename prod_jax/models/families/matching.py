@@ -12,7 +12,7 @@ from prod_jax.models.weights import Tensors, WeightsError
 
 # What a checkpoint may hold beside the encoder: of other heads, and buffers.
 _BESIDE = re.compile(
-  r"(?:^|\.)(position_ids|rotary_emb|pooler|cls|lm_head|generator_\w+|"
+  r"(?:^|\.)(position_ids|rotary_emb|task_type_embeddings|pooler|cls|lm_head|generator_\w+|"
   r"discriminator_\w+|vocab_\w+|pre_classifier|classifier|head|decoder|linear)"
   r"(?:\.|$)"
 )
@@ -99,6 +99,13 @@ def check_shapes(
       f"{found[name]} is {list(stored)}, the config asks for {list(shape)}"
     )
   _refuse(file, wrong)
+
+
+def check_there(
+  file: Tensors, wanted: Iterable[str], found: Mapping[str, str]
+) -> None:
+  """Raises WeightsError where a tensor is missing, whatever its shape."""
+  _refuse(file, [f"{name} is missing" for name in wanted if name not in found])
 
 
 def _padded(keys: Sequence[str], shape: tuple[int, ...]) -> bool:

@@ -5,7 +5,7 @@ layers, a gated MLP, and mostly no biases. Its tensors hold queries, keys and
 values stacked, and the MLP's hidden layer with its gate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from prod_jax.models.cross import Head
@@ -14,45 +14,72 @@ from prod_jax.models.transformer_config import TransformerConfig
 
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
 _SPECIAL = ("pad", "bos", "eos", "cls", "sep")
+_DEFAULT = ("rope_type", "type")  # the newer and the older name
 _DEPTH = ("num_hidden_layers", 22)
 
 
 def _read(found: Mapping[str, Any]) -> dict[str, Any]:
   every = found.get("global_attn_every_n_layers", 3)
+  if type(every) is not int or every < 1:
+    raise ValueError(
+      f"global_attn_every_n_layers is {every!r}; it takes 1 or more"
+    )
   depth = found.get(*_DEPTH)
   kinds = found.get("layer_types") or [
     _LOCAL if i % every else _GLOBAL for i in range(depth)
   ]
-  other = set(kinds) - {_GLOBAL, _LOCAL}
-  if other or len(kinds) != depth:
+  known = isinstance(kinds, list) and all(k in (_GLOBAL, _LOCAL) for k in kinds)
+  if not known or len(kinds) != depth:
     raise ValueError(
       f"layer_types is {kinds}; it takes {_GLOBAL} or {_LOCAL} for each of the "
       f"{depth} layers"
     )
-  theta = _theta(found, _GLOBAL, found.get("global_rope_theta"), 160_000.0)
+  _check_unscaled("rope_scaling", found.get("rope_scaling"), _DEFAULT)
+  described = found.get("rope_parameters")
+  _check_unscaled("rope_parameters", described, (_GLOBAL, _LOCAL))
+  theta = _theta(found, _GLOBAL, "global_rope_theta", 160_000.0)
   # Configs of old may say that there is one base for both.
-  local = found.get("local_rope_theta", 10_000.0) or theta
+  default = 10_000.0 if "local_rope_theta" not in found else theta
   return {
     "pre_norm": True,
     "gated": True,
     "type_vocab": 0,
     "rotary_theta": theta,
-    "local_theta": _theta(found, _LOCAL, local, 10_000.0),
+    "local_theta": _theta(found, _LOCAL, "local_rope_theta", default),
     "local_layers": tuple(i for i, k in enumerate(kinds) if k == _LOCAL),
   }
 
 
+def _check_unscaled(key: str, said: Any, known: Collection[str]) -> None:
+  """Raises ValueError where rotary positions are more than a base."""
+  said = {} if said is None else said
+  if not isinstance(said, dict) or set(said) - set(known):
+    raise ValueError(
+      f"{key} is {said!r}; supported: null, or {' and '.join(known)} in it, of "
+      "type 'default'"
+    )
+  for name in _DEFAULT:
+    if said.get(name, "default") != "default":
+      raise ValueError(f"{key} has {name} {said[name]!r}; supported: 'default'")
+
+
 def _theta(
-  found: Mapping[str, Any], kind: str, older: float | None, default: float
+  found: Mapping[str, Any], kind: str, older: str, default: float
 ) -> float:
   """The base of a kind of layers, from the newer field or else the older."""
-  described = (found.get("rope_parameters") or {}).get(kind) or {}
-  rope_type = described.get("rope_type", "default")
-  if rope_type != "default":
-    raise ValueError(
-      f"rope_parameters has rope_type {rope_type!r}; supported: 'default'"
-    )
-  return float(described.get("rope_theta") or older or default)
+  described = (found.get("rope_parameters") or {}).get(kind)
+  _check_unscaled(
+    f"rope_parameters.{kind}", described, (*_DEFAULT, "rope_theta")
+  )
+  theta = (described or {}).get("rope_theta")
+  key = f"rope_parameters.{kind}.rope_theta"
+  if theta is None:
+    theta, key = found.get(older), older
+  if theta is None:
+    return default
+  if type(theta) not in (int, float) or not theta > 0:
+    raise ValueError(f"{key} is {theta!r}; it takes a number above 0")
+  return float(theta)
 
 
 def _written(config: TransformerConfig) -> dict[str, Any]:

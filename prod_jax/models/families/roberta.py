@@ -19,6 +19,8 @@ HEAD_MODULES = {"dense": "classifier.dense", "": "classifier.out_proj"}
 
 def _read(found: Mapping[str, Any]) -> dict[str, Any]:
   padding = found.get("pad_token_id", 1)
+  if type(padding) is not int or padding < 0:
+    raise ValueError(f"pad_token_id is {padding!r}; it takes 0 or more")
   return {"position_offset": padding + 1, "type_vocab": 1}
 
 

@@ -133,6 +133,6 @@ def _negatives(
 ) -> Found:
   if remote:
     download.fetch(remote, folder)
-  triples = files.require(folder, "qidpidtriples.train.full.2.tsv")
+  triples = files.require(folder, formats.TRIPLES)
   file = PairFile(triples, width=3, query=0, passage=2, on_error=on_error)
   return Found(published.fingerprint([triples], on_error), file.pairs)

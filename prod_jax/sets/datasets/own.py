@@ -3,8 +3,9 @@
   negatives.SPLIT.tsv    query id, passage id, and whatever else
 
 for any set that is read from a folder, plain or with `.gz` at the end. Where
-the set has negatives of its own, the file is taken in their place. What was
-judged and has no grade above 0 is found in the set's file of judgements.
+the set has negatives of its own, the file is taken in their place. In a folder
+of the user's that has none for split train, MS MARCO's triples are taken. What
+was judged and has no grade above 0 is found in the set's file of judgements.
 """
 
 import dataclasses
@@ -13,10 +14,11 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from prod_jax import config
-from prod_jax.sets import files
+from prod_jax.sets import files, formats, lines
 from prod_jax.sets.datasets import published
 from prod_jax.sets.lines import OnError, Source
 from prod_jax.sets.negatives import Found, PairFile
+from prod_jax.sets.records import DataError
 
 
 def name_of(split: str) -> str:
@@ -36,7 +38,7 @@ def with_negatives(
   """
   found: dict[str, Callable[[], Found]] = {}
   for split in splits if data.path else ():
-    file = files.locate(pathlib.Path(data.path), name_of(split))
+    file = _file(data, split)
     if file is not None:
       found[split] = functools.partial(_negatives, file, data.on_error)
   judged = {
@@ -48,19 +50,37 @@ def with_negatives(
   )
 
 
-def fingerprint(path: str, split: str) -> str:
+def fingerprint(data: config.Data, split: str) -> str:
   """Changes with the user's file; "" where there is none."""
-  file = files.locate(pathlib.Path(path), name_of(split)) if path else None
+  file = _file(data, split) if data.path else None
   return "" if file is None else published.fingerprint([file], "")
 
 
+def _file(data: config.Data, split: str) -> Source | None:
+  """Negatives in a folder; a published set's triples are its builder's."""
+  names = [name_of(split)]
+  if data.name == "folder" and split == "train":
+    names.append(formats.TRIPLES)
+  places = (files.locate(pathlib.Path(data.path), name) for name in names)
+  return next((file for file in places if file is not None), None)
+
+
 def _negatives(file: Source, on_error: OnError) -> Found:
-  pairs = PairFile(file, width=2, more=True, query=0, passage=1)
-  pairs = dataclasses.replace(pairs, on_error=on_error)
+  if files.on_disk(file).name.startswith(formats.TRIPLES):
+    pairs = PairFile(file, width=3, query=0, passage=2, on_error=on_error)
+  else:
+    pairs = PairFile(file, 2, query=0, passage=1, more=True, on_error=on_error)
   return Found(published.fingerprint([file], on_error), pairs.pairs)
 
 
 def _judged(file: Source, on_error: OnError) -> Found:
+  numbered = lines.read_lines(file, lines.Faults(file, "skip"))
+  _, first = next(numbered, (1, ""))
+  if len(first.split()) == 2:
+    raise DataError(
+      f"{file}: has no grades, and grade_0=True takes what is graded 0; leave "
+      "grade_0 out, or write lines of query id, 0, passage id, grade"
+    )
   # Three columns with a header, or TREC's four: the last two are the same.
   pairs = PairFile(file, width=3, more=True, query=0, passage=-2, grade=-1)
   pairs = dataclasses.replace(pairs, on_error=on_error)

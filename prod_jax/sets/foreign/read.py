@@ -229,8 +229,9 @@ def _open(path: pathlib.Path) -> Any:
 
 def _columns(said: Iterable[Said]) -> _Named:
   named = _Named([], [], [], [])
+  columns: tuple[list[Any], ...] = named
   for one in said:
-    for column, value in zip(named, one, strict=True):
+    for column, value in zip(columns, one, strict=True):
       column.append(value)
   return named
 

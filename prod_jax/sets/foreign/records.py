@@ -9,9 +9,10 @@ passage is an id, a text, or an object with these. Formats:
                          of docid, title, text; or positive_document_ids,
                          negative_document_ids
   sentence-transformers  anchor or query, positive, negative, or negative_1, …,
-                         with a list of scores beside them; anchor, a list of
-                         passages, and labels or scores; and qid, pos, neg of
-                         its MS MARCO negatives, by the system that found them
+                         with a list of scores beside them; anchor, a passage
+                         or a list of them, and labels or scores; and qid, pos,
+                         neg of its MS MARCO negatives, by the system that found
+                         them
 """
 
 import math
@@ -48,8 +49,8 @@ _NEGATIVES = (
   "negative_document_ids",
 )
 _SIDES = (
-  (1, _POSITIVES, ("pos_id", "pos_ids"), ("pos_scores", "pos.score")),
-  (-1, _NEGATIVES, ("neg_id", "neg_ids"), ("neg_scores", "neg.score")),
+  (1, ("pos_id", "pos_ids"), ("pos_scores", "pos.score")),
+  (-1, ("neg_id", "neg_ids"), ("neg_scores", "neg.score")),
 )
 _NUMBERED = "negative_"
 
@@ -105,22 +106,14 @@ def said(record: Any) -> list[Said]:
   """
   if not isinstance(record, Mapping):
     raise Odd("no JSON object")
-  query = _query(record)
+  query, label = _query(record), _first(record, _LABELS)
   several = [*_sides(record)]
-  if not several:
-    several = [*_passages(record)]
-  elif (scores := _first(record, _SCORES)) is not None:
-    # sentence-transformers: one list for positives and negatives, in order.
-    values = scores if isinstance(scores, list | tuple) else [scores]
-    if len(values) != len(several):
-      raise Odd(f"{len(values)} scores for {len(several)} passages")
-    # Its labeled-list has the scores in the place of labels: positives and
-    # negatives are one list there, whatever that is called.
-    mixed = len(several) > 1 and all(role == POSITIVE for *_, role in several)
-    several = [
-      (ref, number(value), NEITHER if mixed else role)
-      for (ref, _, role), value in zip(several, values, strict=True)
-    ]
+  several = _scored(record, several) if several else [_alone(record)]
+  # One label says what one passage is, whatever its column is called. Beside
+  # several it is of none of them, such as a margin.
+  if len(several) == 1 and not isinstance(label, list | tuple | None):
+    ((ref, score, _),) = several
+    several = [(ref, score, _role(label))]
   return [Said(query, *one) for one in several]
 
 
@@ -158,18 +151,39 @@ def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
     yield from _labelled(record, labels)
     return
   listed = _first(record, _PASSAGE_TEXTS)
-  if isinstance(listed, list | tuple):
-    yield from ((*_passage(value), NEITHER) for value in listed)
+  positives = _flat(_first(record, _POSITIVES))
+  negatives = _flat(_first(record, _NEGATIVES))
+  negatives += [v for k, v in record.items() if _is_numbered(k)]
+  if not (positives or negatives):
+    if isinstance(listed, list | tuple):
+      yield from ((*_passage(value), NEITHER) for value in listed)
     return
-  for role, names, ids, scores in _SIDES:
-    values = _flat(_first(record, names))
-    if role == NEGATIVE:
-      values += [v for k, v in record.items() if _is_numbered(k)]
-    if not values:
-      continue
-    yield from _zipped(
-      values, _flat(_first(record, ids)), _flat(_first(record, scores)), role
-    )
+  # sentence-transformers leaves a positive under its data set's name for it.
+  both = positives or _flat(listed), negatives
+  for values, (role, ids, scores) in zip(both, _SIDES, strict=True):
+    if values:
+      yield from _zipped(
+        values, _flat(_first(record, ids)), _flat(_first(record, scores)), role
+      )
+
+
+def _scored(record: Mapping[str, Any], several: list[Passage]) -> list[Passage]:
+  """With the scores of sentence-transformers: one list, positives first."""
+  scores = _first(record, _SCORES)
+  if scores is None:
+    return several
+  values = scores if isinstance(scores, list | tuple) else [scores]
+  if len(values) != len(several):
+    raise Odd(f"{len(values)} scores for {len(several)} passages")
+  # They may stand in the place of labels. What is called positive is then any
+  # passage: its labeled-pair and labeled-list have one column.
+  mixed = _first(record, _LABELS) is None and all(
+    role == POSITIVE for *_, role in several
+  )
+  return [
+    (ref, number(value), NEITHER if mixed else role)
+    for (ref, _, role), value in zip(several, values, strict=True)
+  ]
 
 
 def _zipped(
@@ -196,10 +210,25 @@ def _labelled(
     raise Odd(f"{len(labels)} labels for {len(values)} passages")
   for value, label in zip(values, labels, strict=True):
     ref, score = _passage(value)
-    yield ref, score, POSITIVE if number(label) > 0 else NEGATIVE
+    yield ref, score, _role(label)
 
 
-def _passages(record: Mapping[str, Any]) -> Iterator[Passage]:
+def _role(label: Any) -> int:
+  """What a label says; 0 and below is a negative's.
+
+  Raises:
+    Odd: it is no whole number.
+  """
+  if label is None:
+    return NEITHER
+  if not isinstance(label, int | float) or label != label // 1:
+    raise Odd(
+      f"label {label!r} is not a whole number; name it score, if it is one"
+    )
+  return POSITIVE if label > 0 else NEGATIVE
+
+
+def _alone(record: Mapping[str, Any]) -> Passage:
   """Of an object with one passage."""
   name, text = _first(record, _PASSAGE_IDS), _first(record, _PASSAGE_TEXTS)
   if name is None and not isinstance(text, str | int):
@@ -207,11 +236,7 @@ def _passages(record: Mapping[str, Any]) -> Iterator[Passage]:
   ref, _ = _passage(
     text if name is None else {**record, _PASSAGE_IDS[0]: name, "text": text}
   )
-  label = _first(record, _LABELS)
-  role = NEITHER
-  if isinstance(label, int):
-    role = POSITIVE if label > 0 else NEGATIVE
-  yield ref, number(_first(record, _SCORES)), role
+  return ref, number(_first(record, _SCORES)), NEITHER
 
 
 def _passage(value: Any) -> tuple[Ref, float]:

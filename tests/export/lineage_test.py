@@ -1,0 +1,152 @@
+"""Where a model came from, told of models and files that may be gone."""
+
+import json
+import shutil
+
+import pytest
+
+from prod_jax import packaged, strict
+from prod_jax.export import finished, lineage, whole
+from prod_jax.models import hub
+from prod_jax.stages import folders
+from tests.export import made
+
+PROD = dict(
+  method="prod",
+  candidates="mine",
+  negatives=2,
+  settings=dict(in_batch=False, temperature=1.0, hard=0.1, soft=0.9),
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+  """A student of a classifier as it is, and one of a file's scores."""
+  models = dict(
+    student=dict(kind="dual", weights=str(made.embedder(tmp_path / "own"))),
+    other=dict(kind="dual", width=8, depth=1, heads=2, mlp_width=8),
+    teacher=dict(
+      kind="cross", weights=str(made.classifier(tmp_path / "classifier"))
+    ),
+  )
+  (tmp_path / "scores.run").write_text("q0 Q0 p0 1 2.5 x\nq0 Q0 p1 2 1.5 x\n")
+  found = made.run_of(
+    tmp_path / "work",
+    models,
+    encode=dict(kind="encode", params="student"),
+    mine=dict(kind="mine", encoded="encode", depth=5),
+    score=dict(kind="score", params="teacher", candidates="mine"),
+    given=dict(kind="imported", path=str(tmp_path / "scores.run")),
+    student_learns=PROD | dict(scores="score"),
+    other_learns=PROD | dict(candidates="given", scores="given"),
+  )
+  made.finish(found)
+  return found
+
+
+def exported(run, stage):
+  """Its card and its provenance."""
+  to = run.workdir.parent / "out" / stage
+  trained = finished.open_stage(run.workdir, f"{stage}_learns")
+  whole.export(trained, whole.Options(to=to, name=stage))
+  text = (to / whole.PROVENANCE).read_text()
+  return (to / "README.md").read_text(), json.loads(text), text
+
+
+def test_a_teacher_as_it_is_has_a_place(run, tmp_path):
+  trained = finished.open_stage(run.workdir, "student_learns")
+  assert lineage.teachers(trained) == [("teacher", "teacher")]
+  hashes = {
+    name: folders.fingerprint(run.model_config(name))["weights"]
+    for name in ("student", "teacher")
+  }
+  shutil.rmtree(tmp_path / "classifier")  # nobody needs it any more
+  card, said, text = exported(run, "student")
+  assert "taught by teacher" in card
+  assert "| first weights of teacher | classifier | unknown: fill in |" in card
+  assert said["first_weights"] == {
+    "student": {"name": "own", "sha256": hashes["student"]},
+    "teacher": {"name": "classifier", "sha256": hashes["teacher"]},
+  }
+  assert said["imported"] == {}
+  # Folders of this machine are nobody's business.
+  assert str(tmp_path) not in text + card
+  config = said["config"]
+  assert config["data"]["path"] == "set"
+  assert config["data"]["tokenizer"] == "words"
+  assert config["models"]["teacher"]["weights"] == "classifier"
+  assert config["stages"]["given"]["path"] == "scores.run"
+
+
+def test_a_file_of_scores_has_a_place(run, tmp_path):
+  card, said, _ = exported(run, "other")
+  assert "taught by given" in card
+  assert "| imported by given | scores.run | unknown: fill in |" in card
+  file = tmp_path / "scores.run"
+  found = said["imported"]["given"]
+  assert found["sha256"] == packaged.sha256(file)
+  assert said["first_weights"] == {"other": {"name": "random", "sha256": ""}}
+  file.write_text("q0 Q0 p0 1 2.5 y\n")
+  trained = finished.open_stage(run.workdir, "other_learns")
+  for reason in ("has changed since", "not there any more"):
+    again = lineage.provenance(trained, tmp_path / "out")["imported"]["given"]
+    assert again["sha256"] is None and reason in again["reason"]
+    assert again["fingerprint"] == found["fingerprint"]
+    file.unlink(missing_ok=True)
+
+
+def test_what_was_not_written_down_is_said(run, caplog):
+  for path in run.workdir.glob("*/DONE.json"):
+    path.write_text('{"hash": "1"}')
+  _, said, _ = exported(run, "student")
+  assert "is not checked" in caplog.text
+  for found in said["first_weights"].values():
+    assert found["sha256"] is None and "not written it down" in found["reason"]
+
+
+def test_a_folder_of_weights_that_has_changed_is_refused(run, tmp_path):
+  finished.open_stage(run.workdir, "student_learns")
+  path = tmp_path / "own" / "modules.json"
+  path.write_text(json.dumps(json.loads(path.read_text())[:-1]))
+  with pytest.raises(
+    strict.ConfigError, match=r"config\.models\.student\.w.* has changed since"
+  ):
+    finished.open_stage(run.workdir, "student_learns")
+  shutil.rmtree(tmp_path / "own")
+  with pytest.raises(strict.ConfigError, match=r"student\.weights is .*own"):
+    finished.open_stage(run.workdir, "student_learns")
+
+
+def test_a_tokenizer_that_has_changed_is_refused(run, tmp_path):
+  finished.open_stage(run.workdir, "other_learns")
+  path = tmp_path / "words" / "tokenizer.json"
+  said = json.loads(path.read_text())
+  said["normalizer"]["lowercase"] = False
+  path.write_text(json.dumps(said))
+  with pytest.raises(
+    strict.ConfigError, match="the tokenizer of model other, which has changed"
+  ):
+    finished.open_stage(run.workdir, "other_learns")
+
+
+def test_the_commit_of_a_hubs_model_is_written_down(tmp_path, monkeypatch, run):
+  snapshot = tmp_path / "snapshots" / "c0ffee"
+  snapshot.parent.mkdir()
+  shutil.copytree(tmp_path / "classifier", snapshot)
+  monkeypatch.setattr(
+    hub.huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot)
+  )
+  models = {
+    "student": dict(kind="dual", width=8, depth=1, heads=2, mlp_width=8),
+    "teacher": dict(kind="cross", weights="org/model"),
+  }
+  again = made.run_of(
+    tmp_path / "again",
+    models,
+    student_learns=PROD | dict(candidates="", teacher="teacher"),
+  )
+  made.finish(again)
+  card, said, _ = exported(again, "student")
+  found = said["first_weights"]["teacher"]
+  assert (found["name"], found["commit"]) == ("org/model", "c0ffee")
+  assert "| first weights of teacher | org/model |" in card

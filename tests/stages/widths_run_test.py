@@ -1,0 +1,139 @@
+"""Stages with widths that train, are resumed, and are measured and told of."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from prod_jax import (
+  config,
+  curriculum,
+  kinds,
+  main,
+  model_kinds,
+  report,
+  stages,
+  strict,
+)
+from prod_jax.models import hf
+from prod_jax.processes import Processes
+from prod_jax.stages import train
+from prod_jax.stages.run import PARAMS, Run
+from tests.batches.special_test import bert, save
+
+WORDS = ["tea", "boats", "are", "old", "new", "the", "of", "and", "sea"]
+MODEL = model_kinds.Dual(
+  kind="dual", width=8, depth=1, heads=2, mlp_width=16, dropout=0.1
+)
+ALONE = kinds.Train(
+  kind="train",
+  model="student",
+  method="contrastive",
+  steps=2,
+  batch_size=8,
+  learning_rate=0.01,
+  checkpoint_every=1,
+  widths=(8, 4),
+)
+BI_LOGIT = dataclasses.replace(
+  ALONE,
+  method="prod",
+  teacher="start",
+  settings=dict(
+    in_batch=True, temperature=1.0, hard=0.5, soft=0.5, kd="bi_logit"
+  ),
+)
+STAGES = {
+  "start": dataclasses.replace(ALONE, model="teacher", widths=()),
+  "alone": ALONE,
+  "bi_logit": BI_LOGIT,
+  "encode": kinds.Encode(kind="encode", params="bi_logit"),
+  "evaluate": kinds.Evaluate(
+    kind="evaluate", encoded="encode", indexes=("exact",), widths=(4, 2)
+  ),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+  """All stages of the config, done."""
+  folder = tmp_path_factory.mktemp("widths")
+  drawn = np.random.default_rng(0)
+  texts = [" ".join(drawn.choice(WORDS, 9)) for _ in range(12)]
+  lines = {"collection.tsv": [f"p{i}\t{text}" for i, text in enumerate(texts)]}
+  for split in ("train", "test"):
+    lines[f"queries.{split}.tsv"] = [f"{i}\t{texts[i][:15]}" for i in range(12)]
+    lines[f"qrels.{split}.tsv"] = [f"{i}\t0\tp{i}\t1" for i in range(12)]
+  (folder / "set").mkdir()
+  for name, rows in lines.items():
+    (folder / "set" / name).write_text("\n".join(rows) + "\n")
+  save(folder / "bert", bert())
+  made = Run(
+    config.Config(
+      seed=0,
+      data=config.Data(
+        name="folder",
+        path=str(folder / "set"),
+        data_dir=str(folder / "data"),
+        tokenizer=str(folder / "bert"),
+        query_length=8,
+        passage_length=12,
+      ),
+      mesh=config.Mesh(),
+      models={"student": MODEL, "teacher": MODEL},
+      stages=STAGES,
+    ),
+    Processes(folder / "work"),
+  )
+  main.check(made)
+  plans = curriculum.plan(main.build(made), made.processes)
+  record = {"config": strict.plain(made.config), "dataset": "set"}
+  curriculum.run(plans, made.processes, (), record)
+  return made
+
+
+@pytest.mark.parametrize("name", ["alone", "bi_logit"])
+def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
+  again = run.workdir / f"again-{name}"
+  again.mkdir()
+  job = dataclasses.replace(stages.job_of(run, name), folder=again)
+
+  def one_batch(*args):
+    yield next(whole(*args))
+    raise KeyboardInterrupt
+
+  whole = train._batches
+  with monkeypatch.context() as patched:
+    patched.setattr(train, "_batches", one_batch)
+    with pytest.raises(KeyboardInterrupt):
+      train.run(job)
+  assert train.run(job)["resumed_from"] == 1
+  found, wanted = (
+    hf.load_params(path / PARAMS) for path in (again, run.folder(name))
+  )
+  # The student, without what was beside it.
+  assert found.keys() == run.first_params("student", seed=0).keys()
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.parametrize("name", ["alone", "bi_logit"])
+def test_a_loss_of_each_width_is_logged(run, name):
+  log = (run.folder(name) / "metrics.jsonl").read_text().splitlines()
+  last = json.loads(log[-1])
+  assert last["step"] == 2
+  assert last["loss"] == pytest.approx(last["loss@8"] + last["loss@4"])
+
+
+def test_widths_are_measured_and_told_of(run):
+  rows = json.loads((run.workdir / "results.json").read_text())
+  at = {row.get("width"): row for row in rows if row["metric"] == "mrr@10"}
+  assert at.keys() == {None, 4, 2}
+  values = {width: f"{row['value']:.3f}" for width, row in at.items()}
+  line = (
+    f"vectors cut: bi_logit has MRR@10 {values[None]} with all coordinates, "
+    f"{values[4]} at 4, {values[2]} at 2"
+  )
+  assert line in report.table(run.workdir).splitlines()
+  assert f"- {line}\n" in report.write_results_markdown([run.workdir])

@@ -33,12 +33,11 @@ def get_config(variant: str = "") -> ConfigDict:
     kind="dual",
     weights="packaged",
     dropout=0.0,
-    pooling="mean",
-    similarity="cosine",
     scale=20.0,
   )
   if variant == "runlocal":
     tiny = dict(weights="", width=32, heads=2, mlp_width=64, depth=1)
+    tiny |= dict(pooling="mean", similarity="cosine")
     student |= tiny
     config.data.update(query_length=16, passage_length=32)
   config.models = dict(student=student)

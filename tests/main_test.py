@@ -143,7 +143,10 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     ("--config.stages.student_de.method=prodd", "prodd.py"),
     ("--config.stages.student_ce_1.anchor=", "needs an anchor"),
     ("--config.stages.ce_1.model=student", "trains a model of kind cross"),
-    ("--config.stages.ce_1.model=cee", "there is no model 'cee'; known:"),
+    (
+      "--config.stages.ce_1.model=cee",
+      "model is 'cee', and there is no such model; known:",
+    ),
     ("--config.stages.student_de.init=mine_1", "takes one of kind train"),
     ("--config.stages.student_de.init=teacher_de", "trains model teacher_de"),
     (

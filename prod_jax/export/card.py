@@ -76,7 +76,7 @@ def _head(trained: Trained) -> str:
     if model.kind == "cross"
     else "A dual encoder for dense retrieval"
   )
-  taught = [teacher.name for teacher in lineage.teachers(trained)]
+  taught = lineage.taught_by(trained)
   by = f"taught by {', '.join(taught)}" if taught else "trained on labels"
   return "\n".join(
     [
@@ -137,6 +137,12 @@ def _texts(trained: Trained) -> str:
     "Lengths are those of training, special tokens counted; longer texts are "
     f"cut. `max_seq_length` of the folder is {trained.longest}."
   )
+  if not isinstance(trained.model, model_kinds.Dual):
+    note += (
+      " The run cuts a query and a passage each to its own length, and a "
+      "CrossEncoder a long pair as a whole: cut both beforehand for the scores "
+      "of the run, which are logits."
+    )
   return "\n".join(["## Texts", "", *_table(("", ""), rows), "", note, ""])
 
 

@@ -72,6 +72,18 @@ def teachers(trained: Trained) -> list[Teacher]:
   return list(found.values())
 
 
+def taught_by(trained: Trained) -> list[str]:
+  """Whom the model learnt from besides labels, stage by stage, each once."""
+  own = [s for s in upstream(trained) if s.model == trained.stage.model]
+  names = dict.fromkeys(s.taught_by for s in own)
+  files = imported(trained)
+  return [
+    f"scores of {files[name].name}" if name in files else name
+    for name in names
+    if name not in ("", "labels")
+  ]
+
+
 def imported(trained: Trained) -> dict[str, pathlib.Path]:
   """The files with lists or scores that it depends on, by their stage."""
   return {

@@ -66,6 +66,9 @@ def embed_file(
     while block := list(itertools.islice(found, _BLOCK)):
       store = store_of(trained, block, tower)
       vectors = encode.embedder(frozen, tower, store)(0, len(block))
+      if tower == "query":
+        # In a run a query's vector carries the scale of the cosine.
+        vectors /= getattr(trained.model, "scale", 1.0)
       write([text.id for text in block], vectors)
       done += len(block)
       meter.add(len(block), "embedded %d of %d texts", done, rows)

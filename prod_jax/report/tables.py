@@ -135,15 +135,16 @@ def gap(run: record.Run) -> Gap | None:
   """The gap in MRR@10; None unless a student and a teacher were measured."""
   students: list[tuple[float, str]] = []
   teachers: list[tuple[float, str]] = []
+  # A model as it is comes before what was made of it.
+  for name in run.as_they_are:
+    value = run.value(name, record.HEADLINE)
+    if value is not None:
+      (students if name == record.STUDENT else teachers).append((value, name))
   for stage in run.trained():
     value = run.value(stage.name, record.HEADLINE)
     if value is not None:
       own = stage.model == record.STUDENT
       (students if own else teachers).append((value, stage.name))
-  for name in run.as_they_are:
-    value = run.value(name, record.HEADLINE)
-    if value is not None:
-      (students if name == record.STUDENT else teachers).append((value, name))
   if not students or not teachers:
     return None
   return Gap(students[0], max(students, key=_first), max(teachers, key=_first))

@@ -78,14 +78,18 @@ def weights_folder(
       return hub.cached(model.weights)
     except hub.NotCached as error:
       raise strict.ConfigError(f"{where}: {error}") from error
+  if not folder.is_dir():
+    raise strict.ConfigError(
+      f"{where} is {model.weights!r}, and there is no such folder; it takes "
+      f"one with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL, and "
+      "the docstring of a config that names one says how to make it"
+    )
   try:
     encoder = sentence_transformers.encoder_folder(folder)
     if not (encoder / CONFIG).is_file():
       raise strict.ConfigError(
         f"{where} is {model.weights!r}, and there is no {CONFIG} in it; it "
-        f"takes a folder with {CONFIG} and {weights.WEIGHTS}, or a hub's "
-        "NAME/MODEL, and the docstring of a config that names one says how to "
-        "make it"
+        f"takes a folder with {CONFIG} and {weights.WEIGHTS}"
       )
     weights.files(encoder)
   except WeightsError as error:

@@ -51,6 +51,11 @@ def check(job: Job[kinds.Train]) -> None:
     ConfigError: naming the key.
   """
   stage = job.stage
+  if stage.model not in job.run.config.models:
+    raise strict.ConfigError(
+      f"{job.where}.model is {stage.model!r}, and there is no such model; "
+      f"known: {', '.join(job.run.config.models)}"
+    )
   job.run.model(stage.model)
   if stage.init and job.source("init").model != stage.model:
     raise strict.ConfigError(

@@ -207,6 +207,8 @@ def test_a_cross_encoder_is_measured_by_lists(finished_run, tmp_path):
 
 
 def test_a_loss_is_refused():
+  pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
+  pytest.importorskip("onnx", reason="it comes with the extra: onnx")
   from prod_jax.export import quality
 
   before, after = {"ndcg@10": 0.5}, {"ndcg@10": 0.45}
@@ -232,7 +234,8 @@ def test_embedded_texts_are_those_of_the_encode_stage(finished_run, tmp_path):
   ids = (to.parent / "vectors.ids.txt").read_text().split()
   assert ids == [line.split("\t")[0] for line in rows.splitlines()]
   stored = np.load(finished_run / "05-encode" / "queries-dev.npy")
-  np.testing.assert_allclose(np.load(to), stored, atol=1e-5)
+  # There a query carries the scale of the cosine.
+  np.testing.assert_allclose(np.load(to), stored / 20, atol=1e-6)
 
 
 def test_blocks_of_passages_come_in_order(finished_run, tmp_path, monkeypatch):

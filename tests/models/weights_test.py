@@ -174,7 +174,7 @@ def test_what_is_beside_the_encoder_is_said_once(folder, params, caplog):
   with caplog.at_level("INFO", logger="absl"):
     assert_same(hf.load(folder, CONFIG), params)
   assert caplog.messages == [
-    f"{folder / weights.WEIGHTS} holds more than the encoder: classifier (1), "
+    f"{folder / weights.WEIGHTS} holds, besides the encoder: classifier (1), "
     "cls (1), generator_predictions (1), lm_head (1), pooler (2), "
     "position_ids (1)"
   ]

@@ -60,6 +60,18 @@ def test_the_gap_is_from_the_first_student_to_the_best_teacher(workdir):
   assert gap.closed == pytest.approx(0.375)
 
 
+def test_a_student_as_it_is_is_where_the_gap_begins(workdir):
+  path = workdir / "results.json"
+  rows = json.loads(path.read_text())
+  same = [r for r in rows if r["model_stage"] == "student_warm"]
+  rows += [r | {"model_stage": "student", "value": 0.1} for r in same]
+  path.write_text(json.dumps(rows))
+  run = record.load(workdir)
+  run.config["models"]["student"] = {}
+  assert tables.rows_of(run)[0].taught_by == "as it is"
+  assert tables.gap(run).first == (0.1, "student")
+
+
 def test_no_gap_without_a_teacher_ahead():
   gap = tables.Gap((0.5, "a"), (0.6, "b"), (0.4, "c"))
   assert gap.closed is None

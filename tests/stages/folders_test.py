@@ -136,7 +136,7 @@ def test_what_the_folder_says_is_the_model(folder):
     ("stages.mine.encoded=de", "no stage before it; those are: encode$"),
     ("stages.distil.warmup_steps=2", "stages.distil.warmup_steps is 2 of 1"),
     ("models.ce.weights=dense", "an encoder without the head of a model"),
-    ("models.de.weights=nowhere", "no config.json in it; it takes a folder"),
+    ("models.de.weights=nowhere", "no such folder; it takes one"),
     ("models.de.weights=no-such/model", "no model that was fetched from a hub"),
   ],
 )

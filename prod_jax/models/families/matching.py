@@ -139,7 +139,7 @@ def check_others(
   )
   if beside:
     logging.info(
-      "%s holds more than the encoder: %s",
+      "%s holds, besides the encoder: %s",
       file.source,
       ", ".join(f"{name} ({n})" for name, n in sorted(beside.items())),
     )

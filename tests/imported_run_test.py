@@ -97,7 +97,7 @@ def test_a_card_and_a_report_say_whose_scores_they_were(done, tmp_path):
   text = (tmp_path / "README.md").read_text()
   assert "mean pooling, taught by scores of scores.jsonl. Made" in text
   assert "| student | student | teacher | prod |" in text
-  assert f"| scores of teacher | scores.jsonl | {card.UNKNOWN} |" in text
+  assert f"| imported by teacher | scores.jsonl | {card.UNKNOWN} |" in text
 
 
 def export(workdir, stage, to, *arguments, code=0):

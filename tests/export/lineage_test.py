@@ -80,7 +80,7 @@ def test_a_teacher_as_it_is_has_a_place(run, tmp_path):
 
 def test_a_file_of_scores_has_a_place(run, tmp_path):
   card, said, _ = exported(run, "other")
-  assert "taught by given" in card
+  assert "taught by scores of scores.run" in card
   assert "| imported by given | scores.run | unknown: fill in |" in card
   file = tmp_path / "scores.run"
   found = said["imported"]["given"]

@@ -75,9 +75,19 @@ class Tensors:
       )
 
   def read(self, name: str) -> np.ndarray:
-    """A tensor in float32; raises as `check_dtype`."""
+    """A tensor in float32.
+
+    Raises:
+      WeightsError: as `check_dtype`, or it holds what is no number.
+    """
     self.check_dtype(name)
-    return np.asarray(self._shard[name].get_tensor(name), np.float32)
+    tensor = np.asarray(self._shard[name].get_tensor(name), np.float32)
+    if not np.isfinite(tensor).all():
+      raise WeightsError(
+        f"{self.source}: {name} holds NaN or infinite numbers; fetch it again, "
+        "or train the model anew"
+      )
+    return tensor
 
 
 def files(path: Path) -> tuple[pathlib.Path, ...]:

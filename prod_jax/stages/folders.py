@@ -145,12 +145,17 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
   Args:
     settled: a model with a folder.
     encoder: that it describes.
+
+  Raises:
+    ConfigError: a tensor holds what is no number.
   """
   assert settled.encoder is not None
-  tower = hf.load(
-    settled.encoder, encoder.transformer, layers=settled.model.layers or None
-  )
-  return tower, _load_behind(settled, encoder.transformer.width)
+  shape, layers = encoder.transformer, settled.model.layers or None
+  try:
+    tower = hf.load(settled.encoder, shape, layers=layers)
+    return tower, _load_behind(settled, shape.width)
+  except WeightsError as error:
+    raise strict.ConfigError(str(error)) from error
 
 
 def _load_behind(settled: Settled, width: int) -> PyTree:

@@ -191,6 +191,20 @@ def test_a_tokenizer_of_another_kind_is_not_passed_over(folder, name):
   check(folder, "models.ce.tokenizer=words")
 
 
+def test_weights_that_are_no_numbers_are_named(folder):
+  run = run_of(folder)
+  shape = run.model("de").transformer
+  params = run.first_params("de", 0)["encoder"]
+  broken = np.array(params["layer_1"]["mlp"]["up"]["kernel"])
+  broken[0, 0] = np.nan
+  params["layer_1"]["mlp"]["up"]["kernel"] = broken
+  hf.save("dense", params, shape)
+  with pytest.raises(
+    strict.ConfigError, match=r"layer\.1\.intermediate.* holds NaN"
+  ):
+    run_of(folder).first_params("de", 0)
+
+
 def test_models_as_they_are_embed_score_rerank_and_teach(folder):
   run = run_of(folder)
   curriculum.run(curriculum.plan(main.build(run), run.processes), run.processes)

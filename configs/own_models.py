@@ -33,7 +33,8 @@ def get_config(variant: str = "") -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
   config.models = dict(
     # Of a cosine: a softmax over cosines is flat without a scale, and 20 is a
-    # temperature of 0.05. For a model that is compared by dots set scale=1.
+    # temperature of 0.05. For a model that is compared by dots set scale=1; a
+    # bare encoder does not say how it is compared, so set similarity, too.
     student=dict(kind="dual", weights="packaged", scale=20.0)
   )
   if not variant:

@@ -136,8 +136,8 @@ class Dual(_Base):
     if self._is_dot and self.scale != 1:
       raise FieldError(
         "scale",
-        f"is {self.scale}, and similarity='dot' is not scaled; leave it out, "
-        "or set similarity='cosine'",
+        f"is {self.scale}, and similarity='dot' is not scaled; set it to 1, "
+        "or similarity to 'cosine'",
       )
 
   @property

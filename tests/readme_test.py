@@ -136,6 +136,8 @@ def own_models(line: str, tmp_path: pathlib.Path) -> str:
     )
     line = re.sub(rf"(models.{name}.weights)=\S+", rf"\1={folder}", line)
   line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
+  # A bare encoder does not say how its vectors are compared.
+  line += " --config.models.student.similarity=cosine"
   return line + " --config.stages.learnt.steps=20"
 
 

@@ -18,18 +18,19 @@ from prod_jax.export.finished import Trained
 from prod_jax.models import hf
 from prod_jax.models.cross import CrossEncoder, Head
 from prod_jax.models.dual import DualEncoder
+from prod_jax.models.sentence_transformers import (
+  ACTIVATIONS,
+  LENGTH,
+  MODULES,
+  POOLING_KEYS,
+  POOLINGS,
+  SETTINGS,
+)
 
-_IDENTITY = "torch.nn.modules.linear.Identity"
-_TANH = "torch.nn.modules.activation.Tanh"
 _MODULES = "sentence_transformers.models"
-# Of a Pooling, by our names.
-_POOLINGS = {
-  "cls": "pooling_mode_cls_token",
-  "mean": "pooling_mode_mean_tokens",
-  "max": "pooling_mode_max_tokens",
-  "mean_sqrt_len": "pooling_mode_mean_sqrt_len_tokens",
-  "last": "pooling_mode_lasttoken",
-}
+# Their name of each activation, by ours.
+_ACTIVATIONS = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+_IDENTITY = _ACTIVATIONS[""]
 
 
 class Part(NamedTuple):
@@ -124,10 +125,10 @@ def write(
       number = len(modules)
       modules.append(_module(number, f"{number}_Normalize", "Normalize"))
       _write(folder / modules[-1]["path"] / "config.json", {})
-  _write(folder / "modules.json", modules)
-  _write(folder / "config_sentence_transformers.json", _settings(trained))
+  _write(folder / MODULES, modules)
+  _write(folder / SETTINGS, _settings(trained))
   _write(
-    folder / "sentence_bert_config.json",
+    folder / LENGTH,
     # Letters are the tokenizer's business.
     {"max_seq_length": trained.longest, "do_lower_case": False},
   )
@@ -151,10 +152,13 @@ def _module(number: int, path: str, kind: str) -> dict[str, Any]:
 
 
 def _pooling(trained: Trained) -> dict[str, Any]:
-  chosen = _POOLINGS[model_of(trained).pooling]
+  chosen = model_of(trained).pooling
   return {
     "word_embedding_dimension": trained.encoder.transformer.width,
-    **{mode: mode == chosen for mode in _POOLINGS.values()},
+    **{
+      key: POOLINGS.get(theirs) == chosen
+      for key, theirs in POOLING_KEYS.items()
+    },
     "include_prompt": True,
   }
 
@@ -188,7 +192,7 @@ def _write_dense(folder: pathlib.Path, trained: Trained) -> list[Any]:
   assert isinstance(encoder, DualEncoder)
   for i, layer in enumerate(encoder.dense):
     modules.append(_module(2 + i, f"{2 + i}_Dense", "Dense"))
-    activation = _TANH if layer.activation else _IDENTITY
+    activation = _ACTIVATIONS[layer.activation]
     params = trained.params["dense"][str(i)]
     _write_layer(folder / modules[-1]["path"], params, activation)
   return modules

@@ -5,13 +5,11 @@ login` has stored, and is neither read nor logged here.
 """
 
 import pathlib
-import re
 
 from absl import logging
 
 from prod_jax import strict
-
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+from prod_jax.models import hub
 
 
 def check(name: str) -> None:
@@ -20,7 +18,7 @@ def check(name: str) -> None:
   """
   import huggingface_hub  # takes half a second
 
-  if not _NAME.fullmatch(name):
+  if not hub.is_name(name) or "@" in name:
     raise strict.ConfigError(f"--push is {name!r}; it takes ORG/NAME")
   if huggingface_hub.get_token() is None:
     raise strict.ConfigError(

@@ -7,9 +7,7 @@ code of a repository ever is.
 import pathlib
 import re
 
-import huggingface_hub
 from absl import logging
-from huggingface_hub import errors
 
 from prod_jax.models import sentence_transformers, weights
 from prod_jax.models.weights import WeightsError
@@ -35,7 +33,7 @@ def cached(name: str) -> pathlib.Path:
   """
   try:
     return _snapshot(name, may_fetch=False)
-  except (errors.HfHubHTTPError, OSError, ValueError) as error:
+  except (OSError, ValueError) as error:
     raise NotCached(
       f"{name!r} is no folder here, and no model that was fetched from a hub "
       "before; run without --dry_run to fetch it, or give a folder"
@@ -67,6 +65,8 @@ def fetch(name: str) -> pathlib.Path:
 
 
 def _snapshot(name: str, *, may_fetch: bool) -> pathlib.Path:
+  import huggingface_hub  # takes half a second
+
   repository, _, revision = name.partition("@")
   return pathlib.Path(
     huggingface_hub.snapshot_download(

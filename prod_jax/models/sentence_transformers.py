@@ -25,14 +25,14 @@ LENGTH = "sentence_bert_config.json"
 TOKENIZER = "tokenizer_config.json"
 
 # Their name of a pooling -> ours; the older files have a key for each.
-_POOLINGS: dict[str, Pooling] = {
+POOLINGS: dict[str, Pooling] = {
   "cls": "cls",
   "mean": "mean",
   "max": "max",
   "mean_sqrt_len_tokens": "mean_sqrt_len",
   "lasttoken": "last",
 }
-_OLD_KEYS = {
+POOLING_KEYS = {
   "pooling_mode_cls_token": "cls",
   "pooling_mode_mean_tokens": "mean",
   "pooling_mode_max_tokens": "max",
@@ -40,7 +40,7 @@ _OLD_KEYS = {
   "pooling_mode_weightedmean_tokens": "weightedmean",
   "pooling_mode_lasttoken": "lasttoken",
 }
-_ACTIVATIONS = {
+ACTIVATIONS = {
   "torch.nn.modules.linear.Identity": "",
   "torch.nn.modules.activation.Tanh": "tanh",
 }
@@ -253,19 +253,19 @@ def pooling_of(folder: pathlib.Path) -> Pooling:
   found = weights.read_json(path)
   modes = found.get("pooling_mode")
   if modes is None:
-    modes = [mode for key, mode in _OLD_KEYS.items() if found.get(key)]
+    modes = [mode for key, mode in POOLING_KEYS.items() if found.get(key)]
   modes = modes if isinstance(modes, list) else [modes]
   modes = modes or ["mean"]
-  if len(modes) > 1 or modes[0] not in tuple(_POOLINGS):
+  if len(modes) > 1 or modes[0] not in tuple(POOLINGS):
     raise WeightsError(
       f"{path}: the pooling is {' and '.join(map(str, modes))}; it takes one "
-      f"of {', '.join(_POOLINGS)}"
+      f"of {', '.join(POOLINGS)}"
     )
   if found.get("include_prompt") is False:
     raise WeightsError(
       f"{path}: include_prompt is false, and prompts are pooled here"
     )
-  return _POOLINGS[modes[0]]
+  return POOLINGS[modes[0]]
 
 
 def dense_of(
@@ -284,10 +284,10 @@ def dense_of(
   path = folder / CONFIG
   found = weights.read_json(path)
   activation = str(found.get("activation_function", "Tanh"))
-  if activation not in _ACTIVATIONS:
+  if activation not in ACTIVATIONS:
     raise WeightsError(
       f"{path}: activation_function is {activation!r}; it takes "
-      f"{', '.join(_ACTIVATIONS)}"
+      f"{', '.join(ACTIVATIONS)}"
     )
   for key, name in (
     ("module_input_name", reads),
@@ -304,7 +304,7 @@ def dense_of(
   if width < 1:
     raise WeightsError(f"{path} does not say out_features")
   bias = _said(path, found, "bias", bool, True)
-  return Dense(width, bias, _ACTIVATIONS[activation]), folder
+  return Dense(width, bias, ACTIVATIONS[activation]), folder
 
 
 def load_layer(layer: Dense, folder: pathlib.Path, width: int) -> PyTree:

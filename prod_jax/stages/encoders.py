@@ -14,7 +14,7 @@ from prod_jax.stages import folders
 
 def shape_of(
   where: str,
-  model: model_kinds.Model,
+  settled: folders.Settled,
   data: config.Data,
   vocab_size: Callable[[], int],
 ) -> TransformerConfig:
@@ -22,7 +22,7 @@ def shape_of(
 
   Args:
     where: the section, for errors.
-    model: its content.
+    settled: its content, with its folder.
     data: the lengths of texts.
     vocab_size: of the tokenizer; only asked where nothing else tells.
 
@@ -30,8 +30,8 @@ def shape_of(
     ConfigError: the config's shape is not that of the weights, or their tables
       are too short for what the model reads.
   """
+  model, folder = settled.model, settled.encoder
   longest = rows.longest(model.kind, data)
-  folder = folders.settled(where, model).encoder
   if folder:
     source, transformer = str(folder), _agreed(where, model, folder)
   else:

@@ -45,7 +45,7 @@ def _read(run: Run, name: str) -> None:
   """What the folder of a model says of itself, against all that is asked."""
   where = f"config.models.{name}"
   shape = run.model(name).transformer
-  folders.check_tensors(where, run.model_config(name), shape)
+  folders.check_tensors(where, run.settled(name), shape)
   run.check_tokenizer(name)
   folders.check_texts(
     where, run.settled(name), run.config.data, run.tokenizer_of(name)

@@ -68,10 +68,7 @@ def weights_folder(
     ConfigError: they are not there; `where` is the key.
   """
   if model.weights == PACKAGED:
-    try:
-      return packaged.model_folder()
-    except (ModuleNotFoundError, FileNotFoundError, ValueError) as error:
-      raise strict.ConfigError(f"{where} is 'packaged': {error}") from error
+    return packaged_folder(where)
   folder = pathlib.Path(model.weights)
   if not folder.is_dir() and hub.is_name(model.weights):
     try:
@@ -95,6 +92,14 @@ def weights_folder(
   except WeightsError as error:
     raise strict.ConfigError(f"{where}: {error}") from error
   return folder
+
+
+def packaged_folder(where: str) -> pathlib.Path:
+  """The folder of `PACKAGED`; ConfigError, with the key, where it is not."""
+  try:
+    return packaged.model_folder()
+  except (ModuleNotFoundError, FileNotFoundError, ValueError) as error:
+    raise strict.ConfigError(f"{where} is {PACKAGED!r}: {error}") from error
 
 
 def settled(where: str, model: model_kinds.Model) -> Settled:
@@ -226,18 +231,17 @@ def check_texts(
 
 
 def check_tensors(
-  where: str, model: model_kinds.Model, shape: TransformerConfig
+  where: str, settled: Settled, shape: TransformerConfig
 ) -> None:
   """Raises ConfigError where the weights are not those of the shape.
 
   Only the headers of files are read.
   """
-  here = settled(where, model)
-  if here.encoder is None:
+  if settled.encoder is None:
     return
   try:
-    hf.check(here.encoder, shape, layers=model.layers or None)
-    _load_behind(here, shape.width)  # which is small
+    hf.check(settled.encoder, shape, layers=settled.model.layers or None)
+    _load_behind(settled, shape.width)  # which is small
   except (WeightsError, ValueError) as error:
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 

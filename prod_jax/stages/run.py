@@ -185,7 +185,7 @@ class Run:
     where, settled = f"config.models.{name}", self.settled(name)
     transformer = encoders.shape_of(
       where,
-      self.model_config(name),
+      settled,
       self.config.data,
       lambda: self.tokenizer_of(name).vocab_size,
     )

@@ -58,7 +58,7 @@ def load(key: str, source: str) -> tokens.Tokenizer:
     ConfigError: it cannot be read.
   """
   folder = (
-    packaged.model_folder() if source == PACKAGED else pathlib.Path(source)
+    folders.packaged_folder(key) if source == PACKAGED else pathlib.Path(source)
   )
   try:
     return tokens.load_tokenizer(folder)

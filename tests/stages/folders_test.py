@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -244,7 +245,7 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
       (tmp_path / "model.safetensors").touch()
     return str(tmp_path)
 
-  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
   assert hub.fetch("org/model@v1") == tmp_path
   assert hub.fetch("org/model@v1") == tmp_path
   once = ("org/model", "v1")
@@ -257,7 +258,7 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   def offline(name, **_):
     raise OSError("no route to host\nand more")
 
-  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", offline)
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
   with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
     hub.fetch("org/model")
 
@@ -267,7 +268,7 @@ def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
   def cut(name, *, local_files_only, **_):
     raise OSError("not cached") if local_files_only else ConnectError("no DNS")
 
-  monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", cut)
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", cut)
   with pytest.raises(
     hub.NotCached, match=r"^[^\n]*ConnectError: no DNS[^\n]*$"
   ):

@@ -189,6 +189,8 @@ def test_the_variant_that_makes_its_lists_here(folder, tmp_path):
   tiny = {f"models.student.{key}": value for key, value in shape.items()}
   changes = tiny | {
     "models.student.weights": "",
+    "models.student.pooling": "mean",
+    "models.student.similarity": "cosine",
     "stages.mine.depth": 5,
     "stages.student.steps": 1,
     "stages.teacher.path": path,

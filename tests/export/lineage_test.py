@@ -3,11 +3,11 @@
 import json
 import shutil
 
+import huggingface_hub
 import pytest
 
 from prod_jax import packaged, strict
 from prod_jax.export import finished, lineage, whole
-from prod_jax.models import hub
 from prod_jax.stages import folders
 from tests.export import made
 
@@ -134,7 +134,7 @@ def test_the_commit_of_a_hubs_model_is_written_down(tmp_path, monkeypatch, run):
   snapshot.parent.mkdir()
   shutil.copytree(tmp_path / "classifier", snapshot)
   monkeypatch.setattr(
-    hub.huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot)
+    huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot)
   )
   models = {
     "student": dict(kind="dual", width=8, depth=1, heads=2, mlp_width=8),

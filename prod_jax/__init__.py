@@ -21,6 +21,7 @@ model_kinds   the kinds of model, the same
 config_file   config files and overrides, read into these
 strict        mappings to dataclasses, with the key that was meant
 metrics       ranked passages and judgements to figures
+significance  whether two rankers differ on the same queries
 sharding      the mesh, and where each array lies on it
 per_device    what each device does with its own rows and heads
 processes     those of a run: where they meet, when they stop

@@ -21,6 +21,7 @@ LEVELS = {
   "sharding": 1,
   "per_device": 1,
   "metrics": 1,
+  "significance": 1,
   "packaged": 1,
   "parts": 1,
   "compilation": 1,

@@ -48,7 +48,7 @@ def start() -> dict:
   """Labels alone: student, teachers, lists and the cross-encoder's scores."""
   return {
     **quickstart.warm_up(),
-    "mine_wide": dict(quickstart.mine("encode_teacher_de"), depth=50),
+    "mine_wide": quickstart.mine("encode_teacher_de", depth=50),
     "ce": dict(
       kind="train",
       model="ce",
@@ -62,13 +62,8 @@ def start() -> dict:
       clip=2.0,  # official code of PROD
     ),
     "evaluate_ce": quickstart.reranked("ce"),
-    LISTS: dict(quickstart.mine("encode_teacher_de"), depth=16, limit=192),
-    SCORES: dict(
-      kind="score",
-      params="ce",
-      candidates=LISTS,
-      batch_tokens=quickstart.BATCH_TOKENS,
-    ),
+    LISTS: quickstart.mine("encode_teacher_de", depth=16, limit=192),
+    SCORES: quickstart.scored("ce", LISTS),
   }
 
 

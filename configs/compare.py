@@ -60,15 +60,10 @@ def prod() -> dict:
       candidates="mine_wide",
       learning_rate=3e-4,
     ),
-    "mine_prod": dict(
-      quickstart.mine(quickstart.encoded("prod_de")), depth=16, limit=192
+    "mine_prod": quickstart.mine(
+      quickstart.encoded("prod_de"), depth=16, limit=192
     ),
-    "score_prod": dict(
-      kind="score",
-      params="ce",
-      candidates="mine_prod",
-      batch_tokens=quickstart.BATCH_TOKENS,
-    ),
+    "score_prod": quickstart.scored("ce", "mine_prod"),
     **baselines.taught("prod_ce", **anchored),
     # The student 2nd to 15th, the teacher 1st: official code.
     "divide_prod": dict(

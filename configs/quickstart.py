@@ -5,9 +5,14 @@ all-MiniLM-L6-v2 of the `quickstart` extra, its first and last layer for the
 student. The stages are those of the paper (arXiv 2209.13335, figure and
 README of the official code), the sizes our own:
 
-  warm up student and dual-encoder teacher; mine; teacher -> student; mine;
-  train cross-encoder 1; score; -> student with LwF; mine; train cross-encoder
-  2; score; -> student with LwF; mine; score; divide; last distillation.
+  warm up student and dual-encoder teacher, the latter again on what it mined;
+  teacher -> student; mine; train cross-encoder 1; score; -> student with LwF;
+  mine; train cross-encoder 2; score; -> student with LwF; mine; score; divide;
+  last distillation.
+
+Between them stand gates, which are ours: a teacher teaches only where it ranks
+the student's own lists better on dev, and a student goes on only where it is
+no worse on dev than before. What is refused is skipped, and says why.
 
 No larger model than this one of 6 layers is to be had from a package index, so
 the second cross-encoder is not larger than the first, as it is in the paper:
@@ -29,6 +34,9 @@ from prod_jax.models.transformer import spread_layers
 
 # Faster than 8,192 in a microbenchmark, no different over a whole stage.
 BATCH_TOKENS = 1024
+# Passages of a list, and queries whose lists cross-encoders train on and score;
+# data progression divides more of them.
+DEPTH, QUERIES, HARD_OF = 16, 384, 768
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -77,28 +85,46 @@ def models() -> dict:
 def stages() -> dict:
   """PROD, stage by stage, in the order in which they run."""
   return {
+    **measured("student"),
     **warm_up(),
+    **accepted("student_warm", before=encoded("student")),
     **from_dual_encoder(),
-    **from_cross_encoder(1, "student_de", steps=44, warmup_steps=4),
-    **from_cross_encoder(
-      2, "student_ce_1", steps=32, warmup_steps=3, init="ce_1"
-    ),
+    **from_cross_encoder(1, "student_de"),
+    **from_cross_encoder(2, "student_ce_1", init="ce_1"),
     **on_hard_queries(),
   }
 
 
 def warm_up() -> dict:
-  """Both dual encoders learn from labels alone."""
+  """Both dual encoders learn from labels, the teacher once more.
+
+  The second time with negatives that it mined, as official code has it.
+  """
   train = dict(
     kind="train",
     method="contrastive",
     batch_size=32,
     learning_rate=2e-5,  # official code
   )
+  teacher = dict(model="teacher_de", warmup_steps=2, **train)
   return dict(
     student_warm=dict(model="student", steps=32, warmup_steps=4, **train),
     **measured("student_warm"),
-    teacher_de=dict(model="teacher_de", steps=12, warmup_steps=2, **train),
+    teacher_warm=dict(teacher, steps=12),
+    encode_teacher_warm=dict(
+      kind="encode",
+      params="teacher_warm",
+      splits=("train",),
+      batch_tokens=BATCH_TOKENS,
+    ),
+    mine_teacher=mine("encode_teacher_warm", depth=30),
+    teacher_de=dict(
+      teacher,
+      init="teacher_warm",
+      candidates="mine_teacher",
+      negatives=1,  # official code
+      steps=16,
+    ),
     **measured("teacher_de"),
   )
 
@@ -106,13 +132,15 @@ def warm_up() -> dict:
 def from_dual_encoder() -> dict:
   """The dual-encoder teacher, in-batch, its embeddings cached."""
   return dict(
-    mine_1=mine("encode_teacher_de"),
+    gate_de=gate("student_warm", encoded("teacher_de")),
+    mine_1=mine(encoded("teacher_de"), gate="gate_de", depth=30),
     student_de=dict(
       kind="train",
       model="student",
-      init="student_warm",
+      init="accept_student_warm",
+      gate="gate_de",
       candidates="mine_1",
-      scores="encode_teacher_de",
+      scores=encoded("teacher_de"),
       negatives=1,  # official code: one positive, one hard negative
       method="prod",
       # T, hard and soft: README of the official code.
@@ -124,56 +152,50 @@ def from_dual_encoder() -> dict:
       clip=2.0,  # official code
     ),
     **measured("student_de"),
+    **accepted("student_de", before="accept_student_warm"),
   )
 
 
 def from_cross_encoder(number: int, student: str, **cross_encoder) -> dict:
-  """Train a cross-encoder, score its lists, distil into `student`, mine."""
+  """Train a cross-encoder on a student's lists, and distil it into that."""
   ce, lists = f"ce_{number}", f"mine_{number + 1}"
   return {
-    # A cross-encoder learns little from the hardest negatives alone: it draws
-    # from longer lists of the same retriever, as the official 100 are.
-    f"{lists}_wide": dict(mine(encoded(student)), depth=50),
+    lists: mine(f"accept_{student}", depth=DEPTH, limit=QUERIES),
     ce: dict(
       kind="train",
       model="ce",
       method="ranking",
-      candidates=f"{lists}_wide",
-      negatives=3,
+      candidates=lists,
+      negatives=5,
       batch_size=8,
+      steps=100,
+      warmup_steps=10,
       learning_rate=1e-4,
       clip=2.0,
       **cross_encoder,
     ),
     f"evaluate_{ce}": reranked(ce),
-    **lists_with_scores(number, student, ce),
+    f"gate_{ce}": gate(student, ce),
+    f"score_{number}": scored(ce, lists, gate=f"gate_{ce}"),
     f"student_{ce}": dict(
-      distil(student, lists, f"score_{number}"),
-      steps=24,
+      distil(f"accept_{student}", lists, f"score_{number}"),
+      gate=f"gate_{ce}",
+      steps=40,
       warmup_steps=4,
       learning_rate=5e-5,  # official code
     ),
     **measured(f"student_{ce}"),
-  }
-
-
-def lists_with_scores(number: int, student: str, ce: str) -> dict:
-  """Lists of what `student` retrieves, and what `ce` thinks of them."""
-  lists = f"mine_{number + 1}"
-  return {
-    lists: dict(mine(encoded(student)), limit=192),
-    f"score_{number}": dict(
-      kind="score", params=ce, candidates=lists, batch_tokens=BATCH_TOKENS
-    ),
+    **accepted(f"student_{ce}", before=f"accept_{student}"),
   }
 
 
 def on_hard_queries() -> dict:
   """Data progression: what the teacher gets right and the student wrong."""
   return dict(
-    **lists_with_scores(3, "student_ce_2", "ce_2"),
-    # The student 2nd to 15th, the teacher 1st: official code. Lists of 8 here
-    # end at the 8th.
+    mine_4=mine("accept_student_ce_2", depth=DEPTH, limit=HARD_OF),
+    gate_final=gate("student_ce_2", "ce_2"),
+    score_3=scored("ce_2", "mine_4", gate="gate_final"),
+    # The student 2nd to 15th, the teacher 1st: official code.
     divide=dict(
       kind="divide",
       scores="score_3",
@@ -183,14 +205,15 @@ def on_hard_queries() -> dict:
       teacher_to=0,
     ),
     student_final=dict(
-      distil("student_ce_2", "mine_4", "score_3"),
+      distil("accept_student_ce_2", "mine_4", "score_3"),
       queries="divide",
       sampling="descend",
-      steps=12,
+      steps=20,
       warmup_steps=2,
       learning_rate=1e-5,  # official code
     ),
     **measured("student_final"),
+    **accepted("student_final", before="accept_student_ce_2"),
   )
 
 
@@ -213,26 +236,60 @@ def distil(init: str, lists: str, scores: str) -> dict:
 
 
 def measured(params: str) -> dict:
-  """Embed everything with what `params` trained, and measure it."""
+  """Embed everything with what `params` trained, or is, and measure it."""
   return {
     encoded(params): dict(
       kind="encode",
       params=params,
-      splits=("train", "test"),
+      splits=("train", "dev", "test"),
       batch_tokens=BATCH_TOKENS,
     ),
     f"evaluate_{params}": dict(kind="evaluate", encoded=encoded(params)),
   }
 
 
+def accepted(student: str, before: str) -> dict:
+  """The student goes on if it is as good on dev as before, and as untrained."""
+  return {
+    f"accept_{student}": dict(
+      kind="accept",
+      encoded=encoded(student),
+      before=before,
+      base=encoded("student"),
+    )
+  }
+
+
+def gate(student: str, teacher: str) -> dict:
+  """The teacher teaches if it ranks the student's lists better, on dev."""
+  return dict(
+    kind="gate",
+    encoded=f"accept_{student}",
+    teacher=teacher,
+    depth=DEPTH,
+    batch_tokens=BATCH_TOKENS,
+  )
+
+
 def reranked(params: str) -> dict:
-  """A cross-encoder measured on the dual-encoder teacher's first eight."""
+  """A cross-encoder measured on the first of the dual-encoder teacher."""
   return dict(
     kind="evaluate",
     encoded="encode_teacher_de",
     rerank=params,
-    rerank_depth=8,
+    rerank_depth=DEPTH,
     batch_tokens=BATCH_TOKENS,
+  )
+
+
+def scored(params: str, lists: str, **more) -> dict:
+  """What a cross-encoder thinks of lists."""
+  return dict(
+    kind="score",
+    params=params,
+    candidates=lists,
+    batch_tokens=BATCH_TOKENS,
+    **more,
   )
 
 
@@ -241,9 +298,9 @@ def encoded(params: str) -> str:
   return f"encode_{params}"
 
 
-def mine(source: str) -> dict:
+def mine(source: str, depth: int = 8, **more) -> dict:
   """Fresh lists for the training queries."""
-  return dict(kind="mine", encoded=source, depth=8)
+  return dict(kind="mine", encoded=source, depth=depth, **more)
 
 
 def shrink(config: ConfigDict) -> None:
@@ -261,6 +318,11 @@ def shrink(config: ConfigDict) -> None:
       stage.update(
         steps=3, warmup_steps=1, batch_size=8, log_every=1, checkpoint_every=2
       )
-    # Encoders that know nothing agree on little: keep whatever is divided.
+    # Encoders that know nothing agree on little: keep whatever is divided, ask
+    # the gates and do not obey them.
     if stage.kind == "divide":
       stage.update(rule="nq", teacher_to=14)
+    if stage.get("gate"):
+      stage.gate = ""
+    if stage.kind == "accept":
+      stage.tolerance = 1.0

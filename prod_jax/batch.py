@@ -88,6 +88,8 @@ class TeacherTexts(NamedTuple):
 class Batch(NamedTuple):
   """B queries with N candidates each; column 0 is the labelled positive.
 
+  A query without labels has no positive: column 0 is a candidate as the others.
+
   A field that a step has no use for is None, and is then no part of the
   compiled program. `P = B * N` where all passages serve all queries.
 
@@ -100,7 +102,8 @@ class Batch(NamedTuple):
     where_BN: bool, False on columns that stand for no passage.
     query_id_B: int32, row in the query table.
     passage_id_BN: int32, row in the collection, -1 where `where_BN` is False.
-    positive_id_BM: int32, every labelled positive of the query, -1 padded.
+    positive_id_BM: int32, every labelled positive of the query, -1 padded; all
+      -1 where it has none.
     list_scores_BN: float32, a teacher's cached scores of the query's own list:
       of the only teacher, or of the second one beside cached embeddings.
     anchor_BN: float32, cached scores of the student as the stage began.

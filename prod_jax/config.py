@@ -26,6 +26,9 @@ class Data:
     max_characters: above 0, of a passage of "msmarco_document".
     on_error: "raise" at the first malformed line, or "skip" and count.
     max_queries: at most this many queries of a split, the same ones each time.
+    labelled: above 0, so many of the train queries keep their labels, the same
+      ones each time; the others are as those without any, which a file
+      `queries.unlabelled.tsv` brings.
     max_passages: above 0, the labelled passages of those queries and others up
       to this many: a smaller haystack, whose figures are not the set's own.
     tokenizer: of models that have none of their own, nor weights with one: a
@@ -50,6 +53,7 @@ class Data:
   max_characters: int = 0
   on_error: Literal["raise", "skip"] = "raise"
   max_queries: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  labelled: int = 0
   max_passages: int = 0
   tokenizer: str = "packaged"
   title_join: str = ". "

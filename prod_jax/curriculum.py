@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -28,7 +28,8 @@ DONE = "DONE.json"
 STARTED = "STARTED.json"
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", blocks.FOLDER)
-PENDING, CACHED, RAN = "pending", "cached", "done"
+PENDING, CACHED, RAN, SKIPPED = "pending", "cached", "done", "skipped"
+GATE = "gate"  # the role of a stage that says whether others are run at all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Stage:
       Its entry "results", a list of rows, goes to results.json instead. The
       summary of the first process counts.
     record: more for curriculum.json, such as the model that is trained.
+    may_lack: roles in which it can do with a stage that was skipped, because
+      it only chooses: who reads it, reads one of its inputs.
   """
 
   name: str
@@ -54,6 +57,7 @@ class Stage:
   fingerprint: Callable[[], Any]
   run: Callable[[], dict[str, Any]]
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  may_lack: Collection[str] = ()
 
 
 @dataclasses.dataclass
@@ -69,6 +73,11 @@ class Plan:
   seconds: float = 0.0
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
   fingerprint: Any = None
+
+  @property
+  def skipped(self) -> str:
+    """Why it was not run, "" unless it was skipped."""
+    return self.summary.get(SKIPPED, "")
 
 
 def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
@@ -124,7 +133,8 @@ def run(
   processes.meet(f"stages {_hash(seen)}")
   for item in plans:
     if item.status == CACHED:
-      logging.info("%s: cached, nothing to do", item.stage.name)
+      why = f"; it was skipped, {item.skipped}" if item.skipped else ""
+      logging.info("%s: cached, nothing to do%s", item.stage.name, why)
     elif not only or item.stage.name in only:
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
@@ -171,18 +181,52 @@ def _run_one(
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
   _begin(item, processes)
-  for source in read.values():
-    _fetch(source, processes)
-  with compilation.logged(item.stage.name):
-    item.summary = item.stage.run()
+  if why := _why_skipped(item, read):
+    logging.info("%s: skipped, %s", item.stage.name, why)
+    item.summary = {SKIPPED: why}
+  else:
+    for source in _behind(read.values(), by_name).values():
+      _fetch(source, processes)
+    with compilation.logged(item.stage.name):
+      item.summary = item.stage.run()
   # Of a resumed stage, only what it took since it was resumed.
   item.seconds = round(time.monotonic() - began, 2)
   item.status = RAN
   if processes.first:
     _finish(item, processes)
   processes.meet(f"{item.stage.name}: done")
+  if not processes.first:
+    # What the first one has found decides for all whether others are skipped.
+    done = _read(processes.remote(item.stage.folder) / DONE)
+    item.summary = done["summary"]
   shutil.rmtree(item.stage.folder / blocks.FOLDER, ignore_errors=True)
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
+
+
+def _why_skipped(item: Plan, read: Mapping[str, Plan]) -> str:
+  """Why a stage is not to run: a gate that was not passed, or a skipped input.
+
+  "" where it is.
+  """
+  for role, source in read.items():
+    if source.skipped and role not in item.stage.may_lack:
+      return f"as {source.stage.name} was"
+    if role == GATE and not source.summary["passed"]:
+      return f"because {source.summary['why']}"
+  return ""
+
+
+def _behind(
+  sources: Iterable[Plan], by_name: Mapping[str, Plan]
+) -> dict[str, Plan]:
+  """What is read, and what it stands for: vectors, and their weights."""
+  found = {source.stage.name: source for source in sources}
+  for source in [*found.values()]:
+    if source.stage.may_lack:
+      named = [by_name[name] for name in source.stage.inputs.values()]
+      weights = [by_name[n] for x in named for n in x.stage.inputs.values()]
+      found |= _behind([*named, *weights], by_name)
+  return found
 
 
 def _prepare(item: Plan, processes: Processes) -> None:
@@ -255,7 +299,7 @@ def _record(
         "name": item.stage.name,
         "kind": item.stage.kind,
         "dir": item.stage.folder.name,
-        "status": item.status,
+        "status": SKIPPED if item.skipped else item.status,
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
         "summary": summary,

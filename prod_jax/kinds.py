@@ -8,6 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+# Those of a split that have a labelled positive, those that have none, or both.
+Queries = Literal["labelled", "unlabelled", "all"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Train:
@@ -22,6 +25,8 @@ class Train:
       from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
+    gate: gate stage that says whether its teacher teaches at all; skipped where
+      not. Of stages of kind mine and score the same.
     joint: that teacher goes on learning together with the model, for methods
       that say how.
     scores: score stage (a cross-encoder's scores) or encode stage (a dual
@@ -82,6 +87,7 @@ class Train:
   clip: float = 0.0
   accumulation: int = 1
   chunks: int = 1
+  gate: str = ""
   checkpoint_every: int = 1000
   log_every: int = 10
 
@@ -102,8 +108,10 @@ class Mine:
   """Retrieve `depth` candidates for each query of `split`.
 
   Attributes:
-    limit: above 0, that many queries only: what a large teacher is to score
-      costs by the query.
+    queries: which queries of the split: those with labels, those without, or
+      all. A list of a query without labels has no positive.
+    limit: above 0, that many of these only, the first ones: what a large
+      teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
     relevance: with "answers" a passage that contains an answer is a positive
@@ -115,11 +123,13 @@ class Mine:
   kind: Literal["mine"]
   encoded: str
   depth: int
+  queries: Queries = "labelled"
   limit: int = 0
   negatives: int = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"
+  gate: str = ""
   block_queries: int = 4096
 
 
@@ -151,6 +161,7 @@ class Imported:
       object a line: such a triple, or a query with its positives and negatives)
       or "parquet" (the same as columns); "" finds it out.
     split: whose queries these are.
+    queries: which of them, as of `Mine`.
     candidates: stage whose lists are scored by the file; "" makes lists of what
       the file has.
     missing: what becomes of a passage of a list without a score where scores
@@ -164,6 +175,7 @@ class Imported:
   path: str
   format: Literal["", "run", "tsv", "json", "parquet"] = ""
   split: str = "train"
+  queries: Queries = "labelled"
   candidates: str = ""
   missing: Literal["error", "drop"] = "error"
   positives: Literal["", "add"] = ""
@@ -180,6 +192,7 @@ class Score:
   kind: Literal["score"]
   params: str
   candidates: str
+  gate: str = ""
   batch_tokens: int = 8192
   block_queries: int = 256
 
@@ -190,8 +203,9 @@ class Divide:
 
   Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
-  teacher < student and teacher <= teacher_to. Fewer than `least` queries left
-  is an error.
+  teacher < student and teacher <= teacher_to. Where a query has no labels, the
+  teacher's own first passage stands for the positive. Fewer than `least`
+  queries left is an error.
   """
 
   kind: Literal["divide"]
@@ -272,6 +286,56 @@ class Cluster:
 
 
 @dataclasses.dataclass(frozen=True)
+class Gate:
+  """Ask on held-out queries whether a teacher has anything to teach.
+
+  Student and teacher order the same passages, the first `depth` that the
+  student retrieves. The gate is passed where the teacher's mean of `metric` is
+  higher, with p of the paired randomisation test below `level`. A stage whose
+  `gate` was not passed is skipped, as is what reads a skipped stage.
+
+  Attributes:
+    encoded: encode stage of the student.
+    teacher: train stage, or model as it is, of kind cross or late; or the
+      encode stage of a dual encoder.
+  """
+
+  kind: Literal["gate"]
+  encoded: str
+  teacher: str
+  depth: int
+  split: str = "dev"
+  metric: str = "mrr@10"
+  level: float = 0.05
+  batch_tokens: int = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Accept:
+  """Take a student on only if held-out queries do not suffer.
+
+  A stage that names this one reads the student of `encoded` where its mean of
+  `metric` is at most `tolerance` below that of `before` and of `base`; else, or
+  where `encoded` was skipped, that of `before`.
+
+  Attributes:
+    encoded: encode stage of the student that may go on.
+    before: encode stage of where it began, or the accept stage before this.
+    base: encode stage of the model that nobody trained; "" is none.
+    depth: of the ranking that is measured.
+  """
+
+  kind: Literal["accept"]
+  encoded: str
+  before: str
+  base: str = ""
+  split: str = "dev"
+  metric: str = "mrr@10"
+  depth: int = 100
+  tolerance: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
   """Retrieve for `split` and measure; a cross-encoder reranks another's run.
 
@@ -320,5 +384,7 @@ Stage = (
   | Compare
   | Darken
   | Cluster
+  | Gate
+  | Accept
   | Evaluate
 )

@@ -76,6 +76,7 @@ def build(run: Run) -> list[curriculum.Stage]:
         fingerprint=functools.partial(_fingerprint, job),
         run=functools.partial(stages.kind_of(job).run, job),
         record=_record_of(job),
+        may_lack=("encoded",) if isinstance(job.stage, kinds.Accept) else (),
       )
     )
   return made

@@ -25,8 +25,8 @@ class Paired(NamedTuple):
     first, second: the means.
     difference: of the means, second - first.
     low, high: its 95 % interval.
-    p: two-sided, of the randomisation test; 1 where all values are equal, or of one
-      query.
+    p: two-sided, of the randomisation test; 1 where all values are equal, or
+      there is one query.
     wins, losses: queries on which the second is better, and worse.
   """
 

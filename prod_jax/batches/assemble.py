@@ -56,8 +56,8 @@ class Examples(Reader):
   """All that training batches are made of: what the student reads, and more.
 
   Attributes:
-    positives: rows of the labelled positives by query row.
-    rows: the query rows to train on; each has a positive.
+    positives: rows of the labelled positives by query row, none for some.
+    rows: the query rows to train on; each has a positive, or a list.
     data: how long texts are, and whether they share rows.
     negatives: of a query, N - 1; `RankingGroups` brings its own number.
     sampling: which columns of a list are taken.
@@ -145,7 +145,8 @@ class Assemble:
   ):
     self._examples, self._local_rows = examples, local_rows
     self._packed = packed
-    self._most = max(len(examples.positives[row]) for row in examples.rows)
+    most = max(len(examples.positives[row]) for row in examples.rows)
+    self._most = max(most, 1)
 
   def __call__(self, chosen: Chosen) -> Batch:
     x, texts = self._examples, texts_of(self._examples, chosen)

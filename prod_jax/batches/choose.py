@@ -19,7 +19,7 @@ class Chosen(NamedTuple):
   Attributes:
     row_B: rows of the query table.
     ids_BN: rows of the collection, -1 where there is no passage; column 0 is a
-      labelled positive.
+      labelled positive, of a query that has one.
     list_B: numbers of the queries' lists, None without lists.
     column_BN: of the lists, -1 as in `ids_BN`; None without lists.
   """

@@ -3,10 +3,10 @@
 A sampling takes the lists of a batch and returns columns [B, N]. All but
 `RankingGroups` put the positive first: the first labelled column of the list,
 which is the best ranked one, or the first of the qrels where none was
-retrieved. The official code of PROD takes the first of the file; a list without
-any positive never gets here. With fewer negatives than asked for they are
-repeated, as in the official code, so that the shape stays; -1 where there is
-none at all.
+retrieved. The official code of PROD takes the first of the file. A list of a
+query without labels has no positive, and one more drawn passage in its place.
+With fewer passages than asked for they are repeated, as in the official code,
+so that the shape stays; -1 where there is none at all.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Lists(NamedTuple):
 
   @property
   def positive(self) -> np.ndarray:
-    """int64 [B], the column of the positive."""
+    """int64 [B], the column of the positive, of lists that have one."""
     return self.label.argmax(axis=1)
 
 
@@ -66,6 +66,7 @@ class Random:
   """Negatives at random, without replacement."""
 
   NEEDS_SCORES: ClassVar[bool] = False
+  NEEDS_LABELS: ClassVar[bool] = False
 
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
@@ -79,6 +80,7 @@ class Descend:
   """The first negatives in ranked order."""
 
   NEEDS_SCORES: ClassVar[bool] = False
+  NEEDS_LABELS: ClassVar[bool] = False
 
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
@@ -105,6 +107,7 @@ class SimAns:
   a: float
   b: float
   NEEDS_SCORES: ClassVar[bool] = False
+  NEEDS_LABELS: ClassVar[bool] = True
 
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
@@ -141,6 +144,7 @@ class Balanced:
 
   bins: int
   NEEDS_SCORES: ClassVar[bool] = True
+  NEEDS_LABELS: ClassVar[bool] = True
 
   def __post_init__(self) -> None:
     if self.bins < 1:
@@ -191,6 +195,7 @@ class RankingGroups:
   sizes: tuple[int, ...]
   depths: tuple[int, ...]
   NEEDS_SCORES: ClassVar[bool] = True
+  NEEDS_LABELS: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
     starts = (0, *self.depths)
@@ -266,13 +271,17 @@ def _gumbel_key(log_p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _smallest(lists: Lists, key: np.ndarray, negatives: int) -> np.ndarray:
-  """The positive, and the negatives with the smallest keys."""
+  """The positive, and the negatives with the smallest keys.
+
+  Without a positive one more of these.
+  """
   is_negative = lists.is_negative
   key = np.where(is_negative, key, np.inf)
   later = np.zeros(key.shape, bool) if lists.first is None else ~lists.first
   order = np.lexsort((key, later | ~is_negative), axis=1)
   count = is_negative.sum(axis=1, keepdims=True)
-  wanted = np.arange(negatives)[None, :] % np.maximum(count, 1)
+  wanted = np.arange(negatives + 1)[None, :] % np.maximum(count, 1)
   chosen = np.take_along_axis(order, wanted, axis=1)
   chosen = np.where(count > 0, chosen, -1)
-  return np.concatenate([lists.positive[:, None], chosen], axis=1)
+  behind = np.concatenate([lists.positive[:, None], chosen[:, :-1]], axis=1)
+  return np.where(lists.label.any(axis=1, keepdims=True), behind, chosen)

@@ -90,7 +90,8 @@ def lists_of(tidy: Tidy, labels: Labels) -> Candidates:
   """The passages of a file by score, then the labelled ones that it lacks.
 
   Without a score they stand in the order of the file, labelled ones last, and
-  have no rank. Queries without any pair, or without a label, have no list.
+  have no rank. Queries without any pair have no list, nor have those whose
+  labels are all left out of the file's.
   """
   query, passage, score, label = _with_missed(tidy, labels)
   ranked = ~np.isnan(score)
@@ -112,7 +113,7 @@ def lists_of(tidy: Tidy, labels: Labels) -> Candidates:
   made.label[line, column] = label
   made.rank[line, column] = np.where(ranked, column, -1)
   made.score[line, column] = score
-  return _labelled(made)
+  return _take(made, _keep(made, labels))
 
 
 def scores_of(lists: Candidates, pairs: Pairs, labels: Labels) -> np.ndarray:
@@ -135,15 +136,15 @@ def missing(lists: Candidates, scores_QC: np.ndarray) -> np.ndarray:
 
 
 def dropped(
-  lists: Candidates, scores_QC: np.ndarray
+  lists: Candidates, scores_QC: np.ndarray, labels: Labels
 ) -> tuple[Candidates, np.ndarray]:
   """Lists and scores without the passages that have none.
 
-  A list without a labelled passage left is left out.
+  A list without a labelled passage left, or without any, is left out.
   """
   lists = emptied(lists, missing(lists, scores_QC))
-  keep_Q = lists.label.any(axis=1)
-  return Candidates(*(x[keep_Q] for x in lists)), scores_QC[keep_Q]
+  keep_Q = _keep(lists, labels)
+  return _take(lists, keep_Q), scores_QC[keep_Q]
 
 
 def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, int]:
@@ -193,7 +194,12 @@ def _with_missed(tidy: Tidy, labels: Labels) -> tuple[np.ndarray, ...]:
   )
 
 
-def _labelled(lists: Candidates) -> Candidates:
-  """The lists that have a label."""
-  keep_Q = lists.label.any(axis=1)
+def _keep(lists: Candidates, labels: Labels) -> np.ndarray:
+  """bool [Q]: lists with a label, or of a query that nobody labelled."""
+  bare = np.array([not rows for rows in labels.positives], bool)
+  something = (lists.ids >= 0).any(axis=1)
+  return lists.label.any(axis=1) | (bare[lists.query] & something)
+
+
+def _take(lists: Candidates, keep_Q: np.ndarray) -> Candidates:
   return Candidates(*(x[keep_Q] for x in lists))

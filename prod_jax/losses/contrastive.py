@@ -29,9 +29,10 @@ def cross_entropy(
 
   Args:
     scores: a row of candidates for each query.
-    target: column of the positive, 0 <= target < N; a larger one gives NaN.
+    target: column of the positive, below N; a larger one gives NaN. A row with
+      -1 has no label: it is 0 with zero gradient.
     where: False on columns that do not count. A row whose target is deleted
-      has no label: it is 0 with zero gradient.
+      has no label either.
 
   Returns:
     The loss of each query in nats.
@@ -41,10 +42,11 @@ def cross_entropy(
   0.8896
   """
   log_p = jax.nn.log_softmax(scores.astype(jnp.float32), where=where)
-  loss = -_at(log_p, target)
-  if where is None:
-    return loss
-  return jnp.where(_at(where, target), loss, 0.0)
+  column = jnp.maximum(target, 0)
+  labelled = target >= 0
+  if where is not None:
+    labelled &= _at(where, column)
+  return jnp.where(labelled, -_at(log_p, column), 0.0)
 
 
 def in_batch_scores(
@@ -100,7 +102,7 @@ def in_batch_where(
   Args:
     positive_id_BM: ids of the labelled positives, padded with -1.
     passage_id_P: ids of the batch's passages, -1 on padding.
-    target_B: column of the query's positive.
+    target_B: column of the query's positive, -1 where it has none.
 
   Returns:
     The mask of `in_batch_scores`, True on the target unless that is padding.
@@ -111,7 +113,8 @@ def in_batch_where(
   Array([[1, 1, 1, 0, 0, 0],
          [1, 1, 1, 1, 1, 0]], dtype=int32)
   """
-  target_id_B1 = passage_id_P[target_B][:, None]
+  target_id_B = passage_id_P[jnp.maximum(target_B, 0)]
+  target_id_B1 = jnp.where(target_B >= 0, target_id_B, -1)[:, None]
   relevant_id_BM = jnp.concatenate([positive_id_BM, target_id_B1], axis=1)
   is_relevant_BP = jnp.any(
     relevant_id_BM[:, :, None] == passage_id_P[None, None, :], axis=1

@@ -35,7 +35,9 @@ class Method(Protocol):
   A method whose loss has parameters of its own has `beside`, too, as of PROD:
   (settings, student, sources, key) to trees by name. They are trained with the
   student, `params` is then {"student", …their names}, and none is kept behind
-  the stage.
+  the stage. One that can learn from queries without labels has
+  `learns_unlabelled`: settings to whether it does; its terms of the label are 0
+  there (`scoring.Columns`).
   """
 
   TRAINS: Sequence[str]

@@ -76,6 +76,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   return loss_fn
 
 
+def learns_unlabelled(settings: Settings) -> bool:
+  """Always: labels play no part."""
+  del settings
+  return True
+
+
 def pseudo_labels(settings: Settings, ranking_group_BN: jax.Array) -> jax.Array:
   """1 / rank in the first group, whose columns are in order; else its label."""
   rank_N = jnp.arange(1.0, ranking_group_BN.shape[-1] + 1)

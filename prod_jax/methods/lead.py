@@ -119,6 +119,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   return loss_fn
 
 
+def learns_unlabelled(settings: Settings) -> bool:
+  """Always: only the cross-entropies need a label."""
+  del settings
+  return True
+
+
 def chosen_layers(
   settings: Settings, student_depth: int, teacher_depth: int, rng: Rng
 ) -> tuple[jax.Array, jax.Array]:

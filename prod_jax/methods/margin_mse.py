@@ -47,3 +47,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     return loss_of(s_BN, z_BN, where=batch.where_BN).mean(), {}
 
   return loss_fn
+
+
+def learns_unlabelled(settings: Settings) -> bool:
+  """Whether no margin is one of the positive."""
+  return settings.margins == "all"

@@ -91,6 +91,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   return loss_fn
 
 
+def learns_unlabelled(settings: Settings) -> bool:
+  """Always: only the in-batch term needs a label."""
+  del settings
+  return True
+
+
 def others_columns(batch: Batch) -> Columns:
   """The query's positive and every passage that another query brought.
 

@@ -147,6 +147,11 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   return loss_fn
 
 
+def learns_unlabelled(settings: Settings) -> bool:
+  """Whether the teacher has a say, and by no distance that needs a label."""
+  return bool(settings.soft) and settings.kd != "dkd"
+
+
 def beside(
   settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
 ) -> dict[str, Any]:

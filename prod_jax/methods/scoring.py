@@ -60,7 +60,7 @@ class Columns(NamedTuple):
   """What the columns of a score matrix mean.
 
   Attributes:
-    target_B: int32, the column of the positive.
+    target_B: int32, the column of the positive, -1 of a query without labels.
     where_BX: bool, False where a column must not count: padding, another copy
       of the positive, or another labelled positive.
   """
@@ -72,9 +72,10 @@ class Columns(NamedTuple):
 def columns(batch: Batch, *, in_batch: bool) -> Columns:
   """The columns of P passages, or of the query's own N."""
   B, N = batch.passage_id_BN.shape
+  labelled_B = jnp.any(batch.positive_id_BM >= 0, axis=1)
   if not in_batch:
-    return Columns(jnp.zeros(B, jnp.int32), batch.where_BN)
-  target_B = jnp.arange(B, dtype=jnp.int32) * N
+    return Columns(jnp.where(labelled_B, 0, -1), batch.where_BN)
+  target_B = jnp.where(labelled_B, jnp.arange(B, dtype=jnp.int32) * N, -1)
   return Columns(
     target_B,
     contrastive.in_batch_where(

@@ -69,7 +69,9 @@ def distributions(run: record.Run) -> Iterator[Tag]:
   for stage in stages:
     found = scores.compare(run, stage)
     if found is None:
-      why = "there are no scores to show" if stage.ran else tables.NOT_RUN
+      why = (
+        "there are no scores to show" if stage.ran else tables.missing(stage)
+      )
       yield missing(f"{stage.name}: {why}.")
       continue
     sides = {"teacher": found.teacher, "miner": found.miner}

@@ -109,7 +109,7 @@ def _outcome(run: record.Run, stage: record.Stage) -> str:
   value = run.value(stage.name, record.HEADLINE)
   if value is not None:
     return f"MRR@10 {tables.number(value)}"
-  return "not measured" if stage.ran else tables.NOT_RUN
+  return "not measured" if stage.ran else tables.missing(stage)
 
 
 def _lane(shape: Shape, graph: lineage.Graph, lane: int) -> Tag:

@@ -26,7 +26,9 @@ class Stage:
 
   Attributes:
     folder: of its artefacts; may be absent.
-    ran: False while it is pending.
+    ran: False while it is pending, and where it was skipped.
+    skipped: why it was, or "".
+    said: by a gate or an accept stage: what it has found and decided, or "".
     model: that a train stage trains, else "".
     taught_by: "labels", or a train stage, a model as it is or an imported
       stage with scores; else "".
@@ -37,6 +39,8 @@ class Stage:
   kind: str
   folder: pathlib.Path
   ran: bool
+  skipped: str
+  said: str
   seconds: float
   model: str
   taught_by: str
@@ -184,11 +188,14 @@ def is_number(value: Any) -> bool:
 def _stage(
   workdir: pathlib.Path, raw: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Stage:
+  summary = raw.get("summary") or {}
   return Stage(
     name=raw["name"],
     kind=raw["kind"],
     folder=workdir / raw["dir"],
-    ran=raw["status"] != "pending",
+    ran=raw["status"] not in ("pending", "skipped"),
+    skipped=summary.get("skipped", ""),
+    said=summary.get("why", ""),
     seconds=float(raw.get("seconds") or 0),
     model=raw.get("model") or "",
     taught_by=raw.get("taught_by") or "",

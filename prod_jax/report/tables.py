@@ -9,6 +9,7 @@ from prod_jax.report import record
 METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
 ABSENT = "-"
 NOT_RUN = "not run"
+SKIPPED = "skipped"
 AS_IT_IS = "as it is"
 
 
@@ -18,27 +19,28 @@ class Row:
 
   Attributes:
     taught_by: as of `record.Stage`, or `AS_IT_IS`.
-    ran: False while the stage is pending.
+    missing: what stands for a figure that is not there: of a stage that was
+      not run, or was skipped.
     values: by metric name; those that were not measured are None.
-    seconds: that training took; None while it is pending.
+    seconds: that training took; None unless it ran.
   """
 
   stage: str
   model: str
   taught_by: str
-  ran: bool
+  missing: str
   values: dict[str, float | None]
   seconds: float | None
 
   def cell(self, metric: str) -> str:
     """A metric as text."""
     value = self.values[metric]
-    return number(value) if self.ran or value is not None else NOT_RUN
+    return self.missing if value is None else number(value)
 
   @property
   def time(self) -> str:
     """The seconds as text."""
-    return NOT_RUN if self.seconds is None else f"{self.seconds:,.0f}"
+    return self.missing if self.seconds is None else f"{self.seconds:,.0f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ def rows_of(run: record.Run) -> list[Row]:
       stage=name,
       model=name,
       taught_by=AS_IT_IS,
-      ran=True,
+      missing=ABSENT,
       values={metric: run.value(name, metric) for metric in METRICS},
       seconds=0.0,
     )
@@ -107,12 +109,19 @@ def rows_of(run: record.Run) -> list[Row]:
       stage=stage.name,
       model=stage.model,
       taught_by=stage.taught_by,
-      ran=stage.ran,
+      missing=missing(stage),
       values={metric: run.value(stage.name, metric) for metric in METRICS},
       seconds=stage.seconds if stage.ran else None,
     )
     for stage in run.trained()
   ]
+
+
+def missing(stage: record.Stage) -> str:
+  """What stands for a figure of a stage that is not there."""
+  if stage.ran:
+    return ABSENT
+  return SKIPPED if stage.skipped else NOT_RUN
 
 
 def scope(run: record.Run) -> str:
@@ -125,10 +134,14 @@ def scope(run: record.Run) -> str:
 
 
 def notes(run: record.Run) -> list[str]:
-  """The lines under a table: reranked, cut vectors, and the gap closed."""
+  """The lines under a table.
+
+  What was reranked, cut vectors, the gap closed, and what gates have decided.
+  """
   reranked = [n for n, found in run.measured.items() if found.index == "rerank"]
   said = [_reranked(run, reranked)] * bool(reranked)
-  return [*said, *_cut(run), gap_text(gap(run))]
+  decided = [f"{s.name}: {s.said}" for s in run.stages.values() if s.said]
+  return [*said, *_cut(run), gap_text(gap(run)), *decided]
 
 
 def gap(run: record.Run) -> Gap | None:

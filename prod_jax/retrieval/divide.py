@@ -30,6 +30,21 @@ def teacher_ranks(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   return first_rank(np.where(retrieved, ranks, -1), candidates.label)
 
 
+def with_teachers_first(
+  candidates: Candidates, scores_QC: np.ndarray
+) -> Candidates:
+  """The lists, where those without labels have the teacher's first passage.
+
+  Of what the student retrieved; of equal scores the one that it ranks higher.
+  """
+  retrieved = candidates.rank >= 0
+  first_Q = np.where(retrieved, scores_QC, -np.inf).argmax(axis=1)
+  is_first = np.arange(retrieved.shape[1]) == first_Q[:, None]
+  unlabelled = ~candidates.label.any(axis=1, keepdims=True)
+  label = candidates.label | (unlabelled & is_first & retrieved)
+  return candidates._replace(label=label)
+
+
 def keep(
   student_Q: np.ndarray, teacher_Q: np.ndarray, stage: kinds.Divide
 ) -> np.ndarray:

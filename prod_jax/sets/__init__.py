@@ -6,6 +6,7 @@ datasets    one builder a published set
 passages    the prepared collection by row, whole or a part of it
 negatives   the negatives that came with a set
 foreign     scores and lists as other tools write them
+unlabelled  training queries without labels
 copies      which passages say the same as a labelled one
 answers     whether a passage contains an answer
 sizes       how large the sets are, by their authors

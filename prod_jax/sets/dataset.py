@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from prod_jax import config, progress, storage
-from prod_jax.sets import copies, download, sizes
+from prod_jax.sets import copies, download, sizes, unlabelled
 from prod_jax.sets.datasets import (
   beir,
   folder,
@@ -39,7 +39,7 @@ from prod_jax.sets.passages import (
 )
 from prod_jax.sets.records import DataError, Query
 
-SPLITS = ("train", "dev", "test", "dl19", "dl20")
+SPLITS = ("train", unlabelled.SPLIT, "dev", "test", "dl19", "dl20")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class Dataset:
     name: of the set, or the folder's own name.
     fingerprint: changes whenever any content of this object could.
     passages: by row.
-    queries: by split; a query's position in its split is its row.
+    queries: by split; a query's position in its split is its row. Those of
+      train may have no labels.
     row_of: passage id -> row.
     negatives: by split, opens the negatives that came with the set, in rows of
       the whole collection, and gives the rows that the queries have in the
@@ -145,10 +146,12 @@ class Dataset:
     """
     of, numbers = self.own_negatives(split, judged=judged)
     none = self.positive_rows(split)
+    bare = len(none) - len(numbers)  # behind those that came with labels
     if copies is not None:
       none = [(*a, *b) for a, b in zip(none, copies, strict=True)]
-    lists = map(of, range(len(numbers)))
-    return choose(lists, none, numbers, most=most, seed=seed)
+    lists, none = map(of, range(len(numbers))), none[: len(numbers)]
+    rows_QC = choose(lists, none, numbers, most=most, seed=seed)
+    return np.pad(rows_QC, ((0, bare), (0, 0)), constant_values=-1)
 
   def own_negatives(
     self, split: str, *, judged: bool = False
@@ -195,7 +198,8 @@ class Located:
     """That of the open set: it needs the files, and nothing of what is made."""
     builders = layout.builders(self.source, self.data_dir).values()
     names = (builder.info.full_name for builder in builders)
-    return digest(*names, dict(self.data.max_queries), self.data.max_passages)
+    limits = dict(self.data.max_queries), self.data.max_passages
+    return digest(*names, *limits, *filter(None, [self.data.labelled]))
 
   @property
   def prepared(self) -> bool:
@@ -227,7 +231,8 @@ class Located:
       name=source.name,
       fingerprint=self.fingerprint,
       passages=passages,
-      queries=queries,
+      # Passages are chosen before: a set with fewer labels is no smaller.
+      queries=unlabelled.merged(queries, self.data.labelled),
       row_of=row_of,
       negatives=_readers(source.negatives, builders, numbers),
       judged=_readers(source.judged, builders, numbers),
@@ -236,7 +241,7 @@ class Located:
     size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
     if not limits and not self.data.max_passages:
       sizes.check(source.name, size)
-    _log(source.name, size, time.monotonic() - start)
+    _log(dataset, time.monotonic() - start)
     return dataset
 
 
@@ -271,13 +276,18 @@ def no_negatives(name: str, split: str, known: Collection[str]) -> str:
   )
 
 
-def _log(name: str, size: sizes.Size, took: float) -> None:
-  queries = ", ".join(f"{split} {n}" for split, n in size.queries.items())
+def _log(dataset: Dataset, took: float) -> None:
+  said = []
+  for split, queries in dataset.queries.items():
+    bare = sum(not (query.positives or query.answers) for query in queries)
+    said.append(f"{split} {len(queries)}")
+    if bare:
+      said[-1] += f" ({bare} of them without labels)"
   logging.info(
     "%s: %d passages, queries %s; opened in %.1f s",
-    name,
-    size.passages,
-    queries,
+    dataset.name,
+    len(dataset.passages),
+    ", ".join(said),
     took,
   )
 
@@ -286,7 +296,7 @@ def _source(
   data: config.Data, downloads: download.Downloads
 ) -> published.Source:
   found = _published(data, downloads)
-  return own.with_negatives(found, data, SPLITS)
+  return unlabelled.with_file(own.with_negatives(found, data, SPLITS), data)
 
 
 def _published(

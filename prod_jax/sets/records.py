@@ -32,7 +32,7 @@ class Query(NamedTuple):
     id: name of the query, without white space; unique in its split.
     text: never empty.
     positives: (passage id, grade) with grade > 0, in the order of the qrels;
-      at least one, unless there are answers.
+      none where nobody labelled it.
     answers: short texts of which a relevant passage contains one; most sets
       have none.
   """

@@ -19,6 +19,10 @@ divide     the queries that a teacher gets right and a student wrong
 compare    a pairwise teacher's preferences within lists
 darken     dark examples of lists, scored
 cluster    clusters of queries
+gate       whether a teacher ranks the student's lists better
+accept     whether a student is as good as where it began
+accepted   which student that was, for those that read it
+held_out   rankings of held-out queries, compared
 evaluate   retrieval for held-out queries, measured
 """
 
@@ -26,7 +30,7 @@ import importlib
 from typing import Any, Protocol, runtime_checkable
 
 from prod_jax import strict
-from prod_jax.stages import sources
+from prod_jax.stages import accepted, sources
 from prod_jax.stages.run import Job, Run
 
 
@@ -59,6 +63,8 @@ KINDS = {
   "compare": "prod_jax.stages.compare",
   "darken": "prod_jax.stages.darken",
   "cluster": "prod_jax.stages.cluster",
+  "gate": "prod_jax.stages.gate",
+  "accept": "prod_jax.stages.accept",
   "evaluate": "prod_jax.stages.evaluate",
 }
 
@@ -87,7 +93,7 @@ def job_of(run: Run, name: str) -> Job[Any]:
         f"it; those are: {', '.join(before) or 'none'}"
         f"{_or_models(run, name, role)}"
       )
-  inputs = {role: run.folder(source) for role, source in read.items()}
+  inputs = accepted.Folders(run, read)
   job = Job(run, name, stages[name], inputs, run.folder(name))
   sources.check_kinds(job)
   return job

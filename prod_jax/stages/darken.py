@@ -14,6 +14,7 @@ from prod_jax.batches.lists import Candidates, Dark, load_lists, save_lists
 from prod_jax.batches.store import store_of
 from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import rerank
+from prod_jax.stages import sources
 from prod_jax.stages.run import Job
 
 
@@ -37,6 +38,12 @@ def check(job: Job[kinds.Darken]) -> None:
   if job.stage.strengthened + job.stage.masked < 1:
     raise strict.ConfigError(
       f"{job.where} makes nothing; set strengthened or masked"
+    )
+  if sources.may_lack_labels(job):
+    raise strict.ConfigError(
+      f"{job.where}.candidates: {job.stage.candidates} has lists of queries "
+      "without labels, and dark examples are made of a positive; set "
+      "queries='labelled' there"
     )
   job.run.mask_id(job.model_name("params"))
 

@@ -1,6 +1,7 @@
 """Stage kind `divide`: the queries that a teacher gets right and a student not.
 
-Leaves `queries.npy`, int32 rows of the query table.
+Leaves `queries.npy`, int32 rows of the query table. Of a query without labels,
+what the teacher ranks first is right.
 """
 
 from typing import Any
@@ -46,12 +47,15 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
   scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
   # Both ranks are of the same passages, before and after the teacher.
+  unlabelled_Q = ~lists.label.any(axis=1)
+  lists = divide.with_teachers_first(lists, scores_QC)
   student_Q = divide.student_ranks(lists)
   teacher_Q = divide.teacher_ranks(lists, scores_QC)
   kept_Q = divide.keep(student_Q, teacher_Q, job.stage)
   summary = {
     "queries": len(kept_Q),
     "kept": int(kept_Q.sum()),
+    "kept_unlabelled": int((kept_Q & unlabelled_Q).sum()),
     "student_first": int((student_Q == 0).sum()),
     "teacher_first": int((teacher_Q == 0).sum()),
     "student_missed": int((student_Q < 0).sum()),

@@ -14,7 +14,7 @@ from prod_jax import kinds, metrics, strict
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.sets import answers
-from prod_jax.stages import widths
+from prod_jax.stages import accepted, widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -117,7 +117,8 @@ class _Reporter:
   def __init__(self, job: Job[kinds.Evaluate]):
     self._job = job
     self._queries = job.run.dataset.queries[job.stage.split]
-    self._measured = job.stage.rerank or job.source("encoded").params
+    encoded = accepted.chosen(job.run, job.stage.encoded)
+    self._measured = job.stage.rerank or job.run.stage(encoded).params
     self._rows: list[dict[str, Any]] = []
 
   def add(

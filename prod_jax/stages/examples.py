@@ -12,6 +12,7 @@ import numpy as np
 from prod_jax import kinds, sharding, strict
 from prod_jax.batches import draws
 from prod_jax.batches.assemble import Examples, Reader
+from prod_jax.batches.lists import Candidates
 from prod_jax.batches.packing import Grouping
 from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.methods.scoring import Sources
@@ -57,6 +58,12 @@ def check(job: TrainJob) -> None:
     job.check_scored(role)
   if stage.dark:
     _check_dark(job)
+  if sampling_of(job).NEEDS_LABELS and lacks_labels(job):
+    raise strict.ConfigError(
+      f"{where}.sampling={stage.sampling!r} draws by the positive's score, and "
+      f"{stage.candidates} has lists of queries without labels; set sampling "
+      "to 'random', 'descend' or 'groups'"
+    )
   if sampling_of(job).NEEDS_SCORES and not scored:
     raise strict.ConfigError(
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "
@@ -70,6 +77,11 @@ def _made(job: TrainJob, name: str) -> kinds.Stage | None:
   if isinstance(found, kinds.Imported) and found.candidates:
     return _made(job, found.candidates)
   return found
+
+
+def lacks_labels(job: TrainJob) -> bool:
+  """Whether queries without labels may come into its batches."""
+  return bool(job.stage.candidates) and sources.may_lack_labels(job)
 
 
 def offered(job: TrainJob) -> Sources:
@@ -116,6 +128,8 @@ def examples(job: TrainJob) -> Examples:
   if job.stage.queries:
     path = job.inputs["queries"] / "queries.npy"
     rows = np.load(path, allow_pickle=False)
+  if job.stage.candidates:
+    positives = _with_those_of_lists(positives, cached["candidates"])
   of_model, of_teacher = carried(job)
   teacher = None
   if of_teacher is not None:
@@ -133,6 +147,17 @@ def examples(job: TrainJob) -> Examples:
     **of_model,
     **cached,
   )
+
+
+def _with_those_of_lists(
+  positives: list[tuple[int, ...]], lists: Candidates
+) -> list[tuple[int, ...]]:
+  """The positives, with those that only a list of the query knows of."""
+  out = list(positives)
+  for number, row in enumerate(lists.query):
+    if not out[row]:
+      out[row] = tuple(lists.ids[number][lists.label[number]].tolist())
+  return out
 
 
 def _texts(tokens: TokenisedDataset) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from prod_jax.sets import copies, ids
 from prod_jax.sets.datasets import published
 from prod_jax.sets.foreign import layout, names, read, scale
 from prod_jax.sets.records import DataError
+from prod_jax.stages.mine import rows_of
 from prod_jax.stages.run import Job
 
 ImportedJob = Job[kinds.Imported]
@@ -85,7 +86,9 @@ def run(job: ImportedJob) -> dict[str, Any]:
     dataset.copies_of(stage.split),
     len(dataset.passages),
   )
-  tidy = foreign.tidied(found.pairs, labels, add=stage.positives == "add")
+  wanted = np.isin(found.pairs.query, rows_of(job, labels.positives))
+  pairs = read.Pairs(*(x[wanted] for x in found.pairs))
+  tidy = foreign.tidied(pairs, labels, add=stage.positives == "add")
   if not len(tidy.pairs.query):
     raise DataError(
       f"{stage.path}: nothing in it is of split {stage.split!r} of "
@@ -99,7 +102,7 @@ def run(job: ImportedJob) -> dict[str, Any]:
     score = scale.logit(tidy.pairs.score)
     tidy = tidy._replace(pairs=tidy.pairs._replace(score=score))
   lists, scores_QC = _lists(job, tidy, labels)
-  lists, scores_QC, lost = _complete(job, lists, scores_QC)
+  lists, scores_QC, lost = _complete(job, lists, scores_QC, labels)
   if scored.any():
     np.save(job.folder / "scores.npy", scores_QC)
   save_lists(lists, job.folder / "candidates")
@@ -168,7 +171,10 @@ def _lists(
 
 
 def _complete(
-  job: ImportedJob, lists: Candidates, scores_QC: np.ndarray
+  job: ImportedJob,
+  lists: Candidates,
+  scores_QC: np.ndarray,
+  labels: foreign.Labels,
 ) -> tuple[Candidates, np.ndarray, int]:
   """Lists and scores as they may be learnt from, and how many were missing.
 
@@ -187,7 +193,7 @@ def _complete(
       f"them, or let such passages leave the lists with {job.where}.missing="
       "'drop'"
     )
-  kept, scores_QC = foreign.dropped(lists, scores_QC)
+  kept, scores_QC = foreign.dropped(lists, scores_QC, labels)
   logging.info(
     "%s: %s have no score and leave the lists, such as %s; %d lists have no "
     "labelled passage left",

@@ -1,15 +1,16 @@
-"""Stage kind `mine`: candidate lists for the labelled queries of a split.
+"""Stage kind `mine`: candidate lists for the queries of a split.
 
 Leaves `candidates/` as `batches.lists.Candidates` describes it. A passage that
 says what a labelled one says is no candidate: its place stays empty.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds
+from prod_jax import kinds, strict
 from prod_jax.batches.lists import (
   Candidates,
   first_rank,
@@ -32,22 +33,30 @@ def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
 
 
 def check(job: Job[kinds.Mine]) -> None:
-  """Raises ConfigError when the queries of its split are not encoded."""
+  """Raises ConfigError for a split that is not encoded, or keys that clash."""
   job.check_encoded(job.stage.split)
+  if job.stage.relevance == "answers" and job.stage.queries != "labelled":
+    raise strict.ConfigError(
+      f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "
+      "asks for queries with answers; leave one of them out"
+    )
 
 
 def run(job: Job[kinds.Mine]) -> dict[str, Any]:
-  """Retrieves for the queries that have a labelled positive."""
+  """Retrieves for the queries that the stage is for.
+
+  Raises:
+    ConfigError: there is none.
+  """
   stage, encoded = job.stage, job.inputs["encoded"]
   vectors = encode.open_shards(encoded / "passages")
   queries_QD = np.load(
     encoded / f"queries-{stage.split}.npy", mmap_mode="r", allow_pickle=False
   )
   positives = job.run.dataset.positive_rows(stage.split)
-  rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
-  rows = rows[: stage.limit or None]
+  rows = rows_of(job, positives)[: stage.limit or None]
   # Of all queries: lists of every block are to have the same width.
-  most = max(len(positives[row]) for row in rows)
+  most = max(*(len(positives[row]) for row in rows), 1)
   copies = job.run.processes.first_then_others(
     lambda: job.run.dataset.copies_of(stage.split)
   ).by_query(len(positives))
@@ -61,7 +70,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     # Behind what was retrieved come the positives that were not, with the
     # scores that they would have had.
     missed_QM = _missed(labelled_QM, ids_QK)
-    missed = missed_QM, _scores(q_QD, vectors, missed_QM)
+    missed = missed_QM, scores_of(q_QD, vectors, missed_QM)
     lists = _lists(query, labelled_QM, (ids_QK, scores_QK), missed)
     lists, copied_Q = without(lists, [copies[row] for row in query])
     if stage.relevance == "answers":
@@ -80,17 +89,49 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
       copied,
     )
   save_lists(mined, job.folder / "candidates")
-  ranks = first_rank(mined.rank, mined.label)
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {
     "queries": len(rows),
     "depth": stage.depth,
     "index": index.kind,
-    "found": round(float((ranks >= 0).mean()), 4),
-    "first": round(float((ranks == 0).mean()), 4),
+    **_of_labelled(mined),
     "negatives_a_query": round(float(negatives.mean()), 2),
     "copies": copied,
   }
+
+
+def rows_of(
+  job: Job[kinds.Mine | kinds.Imported], positives: Sequence[Sequence[int]]
+) -> np.ndarray:
+  """The queries that a stage makes lists of, int32 rows of its split.
+
+  Raises:
+    ConfigError: there is none.
+  """
+  wanted = job.stage.queries
+  labelled = np.array([bool(rows) for rows in positives])
+  kept = {"labelled": labelled, "unlabelled": ~labelled}.get(wanted)
+  rows = np.arange(len(labelled)) if kept is None else np.flatnonzero(kept)
+  if not len(rows):
+    raise strict.ConfigError(
+      f"{job.where}.queries is {wanted!r}, and of the {len(positives)} queries "
+      f"of split {job.stage.split!r} {int(labelled.sum())} have labels; see "
+      "config.data.labelled"
+    )
+  return rows.astype(np.int32)
+
+
+def _of_labelled(lists: Candidates) -> dict[str, Any]:
+  """How often the positive was found, among the queries that have one."""
+  labelled_Q = lists.label.any(axis=1)
+  figures: dict[str, Any] = {}
+  if not labelled_Q.all():
+    figures["unlabelled"] = int((~labelled_Q).sum())
+  if labelled_Q.any():
+    ranks = first_rank(lists.rank, lists.label)[labelled_Q]
+    figures["found"] = round(float((ranks >= 0).mean()), 4)
+    figures["first"] = round(float((ranks == 0).mean()), 4)
+  return figures
 
 
 def _with_answers(
@@ -143,7 +184,7 @@ def _missed(labelled_QM: np.ndarray, ids_QK: np.ndarray) -> np.ndarray:
   return np.take_along_axis(missed, order, axis=1)
 
 
-def _scores(
+def scores_of(
   q_QD: np.ndarray, vectors: encode.Shards, ids_QM: np.ndarray
 ) -> np.ndarray:
   """Scores [Q, M] of rows for each query; NaN where there is no row."""

@@ -17,16 +17,12 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import (
-  Encoder,
-  build,
-  hf,
-)
+from prod_jax.models import Encoder, build, hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
 from prod_jax.sets import dataset as datasets
-from prod_jax.stages import encoders, folders
+from prod_jax.stages import accepted, encoders, folders
 from prod_jax.stages import tokenizer as tokenizers
 
 PARAMS = "params.safetensors"
@@ -43,7 +39,12 @@ S = TypeVar("S", bound=kinds.Stage, covariant=True)
 OfLists = kinds.Train | kinds.Divide | kinds.Compare
 InBlocks = kinds.Mine | kinds.Score | kinds.Compare | kinds.Darken
 OfTexts = (
-  kinds.Encode | kinds.Score | kinds.Compare | kinds.Darken | kinds.Evaluate
+  kinds.Encode
+  | kinds.Score
+  | kinds.Compare
+  | kinds.Darken
+  | kinds.Gate
+  | kinds.Evaluate
 )
 
 
@@ -251,9 +252,12 @@ class Run:
     }
 
   def model_name(self, name: str) -> str:
-    """The model of a name: a train stage's, or the one so called."""
-    stages = self.config.stages
-    return self.stage(name).model if name in stages else name
+    """The model of a name: that a stage trains or embeds with, or itself."""
+    name = accepted.alternatives(self, name)[0]
+    stage = self.config.stages.get(name)
+    if isinstance(stage, kinds.Encode):
+      return self.model_name(stage.params)
+    return self.stage(name).model if stage else name
 
   def model_config(self, name: str) -> model_kinds.Model:
     """What the config says of a model.
@@ -310,10 +314,11 @@ class Job(Generic[S]):
 
   def params_of(self, role: str) -> Any:
     """Its weights: those that the stage left, or its own."""
-    if role in self.inputs:
-      return self.run.trained_params(self.inputs[role])
+    name = accepted.trained(self.run, getattr(self.stage, role))
+    if name in self.run.config.stages:
+      return self.run.trained_params(self.run.folder(name))
     # Nothing is drawn: `sources.check_own` has seen that all is there.
-    return self.run.first_params(self.model_name(role), seed=0)
+    return self.run.first_params(name, seed=0)
 
   def tokens_of(self, role: str) -> tokens.TokenisedDataset:
     """Passages and queries as that model reads them."""
@@ -368,15 +373,16 @@ class Job(Generic[S]):
       )
 
   def check_encoded(
-    self: "Job[kinds.Mine | kinds.Cluster | kinds.Evaluate]", split: str
+    self: "Job[Any]", split: str, role: str = "encoded"
   ) -> None:
-    """Raises ConfigError when the stage in `encoded` leaves out a split."""
-    splits = self.source("encoded").splits
-    if split not in splits:
-      raise strict.ConfigError(
-        f"{self.where} reads split {split!r}, but {self.stage.encoded} encodes "
-        f"{', '.join(splits)}"
-      )
+    """Raises ConfigError when an encode stage in a role leaves out a split."""
+    for name in accepted.alternatives(self.run, getattr(self.stage, role)):
+      splits = self.run.stage(name).splits
+      if split not in splits:
+        raise strict.ConfigError(
+          f"{self.where} reads split {split!r}, but {name} encodes "
+          f"{', '.join(splits)}"
+        )
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:
     """Raises ConfigError when what is in a role is not of the candidates."""

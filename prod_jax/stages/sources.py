@@ -90,8 +90,7 @@ def _load_embeddings(job: Job[kinds.Train], role: str) -> Embeddings:
 def _shape_embeddings(
   job: Job[kinds.Train], role: str, extent: Extent
 ) -> Embeddings:
-  encoded = job.source(role)
-  width = job.run.model(job.run.model_name(encoded.params)).width
+  width = job.model_of(role).width
   return Embeddings(
     query=np.zeros((extent.queries, width), np.float32),
     passage=np.zeros((extent.passages, width), np.float32),
@@ -137,13 +136,15 @@ _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
 _ANY_LISTS = {"mine": None, "provided": None, "imported": None}
 _ANY_SCORES = {"score": None, "imported": None}
+_ENCODED = {"encode": None, "accept": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
 # where that is nothing, or parameters or rows that the stage reads by itself.
 # Where MODEL is a kind, the role may name a model of the config instead.
 ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "train": {
-    "init": {"train": None},
+    "init": {"train": None, "accept": None},
+    "gate": {"gate": None},
     "candidates": {"mine": _LISTS, "provided": _LISTS, "imported": _LISTS},
     "queries": {"divide": None},
     "teacher": {"train": None, MODEL: None},
@@ -159,12 +160,13 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
     "clusters": {"cluster": None},
   },
   "encode": {"params": {"train": None, MODEL: None}},
-  "mine": {"encoded": {"encode": None}},
+  "mine": {"encoded": _ENCODED, "gate": {"gate": None}},
   "provided": {},
   "imported": {"candidates": _ANY_LISTS},
   "score": {
     "params": {"train": None, MODEL: None},
     "candidates": _ANY_LISTS,
+    "gate": {"gate": None},
   },
   "divide": {
     "scores": _ANY_SCORES,
@@ -179,9 +181,18 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
     "params": {"train": None, MODEL: None},
     "candidates": _ANY_LISTS,
   },
-  "cluster": {"encoded": {"encode": None}},
-  "evaluate": {
+  "cluster": {"encoded": _ENCODED},
+  "gate": {
+    "encoded": _ENCODED,
+    "teacher": {"train": None, "encode": None, MODEL: None},
+  },
+  "accept": {
     "encoded": {"encode": None},
+    "before": _ENCODED,
+    "base": {"encode": None},
+  },
+  "evaluate": {
+    "encoded": _ENCODED,
     "rerank": {"train": None, MODEL: None},
   },
 }
@@ -267,6 +278,16 @@ def check_kinds(job: Job[kinds.Stage]) -> None:
         f"{job.where}.{role} is {name!r}, a stage of kind {kind}; it takes one "
         f"of kind {' or '.join(allowed)}"
       )
+
+
+def may_lack_labels(job: Job[Any], role: str = "candidates") -> bool:
+  """Whether lists that a job reads may be of queries without labels."""
+  name = getattr(job.stage, role)
+  while name:
+    stage = job.run.stage(name)
+    # What is made of lists has the queries of these.
+    name = getattr(stage, "candidates", "")
+  return getattr(stage, "queries", "labelled") != "labelled"
 
 
 def loaded(job: Job[kinds.Train]) -> dict[str, Any]:

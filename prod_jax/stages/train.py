@@ -57,10 +57,10 @@ def check(job: Job[kinds.Train]) -> None:
       f"known: {', '.join(job.run.config.models)}"
     )
   job.run.model(stage.model)
-  if stage.init and job.source("init").model != stage.model:
+  if stage.init and job.model_name("init") != stage.model:
     raise strict.ConfigError(
       f"{job.where}.init: {stage.init} trains model "
-      f"{job.source('init').model}, and this stage trains {stage.model}"
+      f"{job.model_name('init')}, and this stage trains {stage.model}"
     )
   if "anchor" in job.inputs:
     _check_anchor(job)
@@ -126,6 +126,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
   return {
     "steps": stage.steps,
     "queries": len(learnt_from.rows),
+    "unlabelled": sum(not learnt_from.positives[i] for i in learnt_from.rows),
     "resumed_from": first,
     "train_seconds": round(time.monotonic() - began, 1),
   }
@@ -196,10 +197,12 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
-  encoded = job.run.stage(job.source("anchor").encoded)
-  if encoded.params != stage.init or stage.anchor != stage.candidates:
+  mined_with = job.source("anchor").encoded
+  if isinstance(encoded := job.run.stage(mined_with), kinds.Encode):
+    mined_with = encoded.params
+  if mined_with != stage.init or stage.anchor != stage.candidates:
     raise strict.ConfigError(
-      f"{job.where}.anchor: {stage.anchor} was mined with {encoded.params}, "
+      f"{job.where}.anchor: {stage.anchor} was mined with {mined_with}, "
       f"and this stage starts from {stage.init or 'new weights'} with the "
       f"lists of {stage.candidates}; they must be the same, or set "
       'anchor="start"'
@@ -226,7 +229,7 @@ def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
   """What is trained, as it begins, and what the step only reads."""
   run, stage = job.run, job.stage
   params = (
-    run.trained_params(job.inputs["init"])
+    job.params_of("init")
     if stage.init
     else run.first_params(stage.model, job.seed)
   )
@@ -279,7 +282,18 @@ def _made(job: Job[kinds.Train]) -> _Made:
       f"{job.where}: method {stage.method} has no use for the stage's {name}; "
       f"it reads {', '.join(method.READS) or 'labels'}"
     )
+  if examples.lacks_labels(job) and not _learns_unlabelled(method, settings):
+    raise strict.ConfigError(
+      f"{job.where}.candidates: {stage.candidates} has lists of queries "
+      f"without labels, which method {stage.method} does not learn from as it "
+      "is set; set queries='labelled' where these lists are made"
+    )
   return _Made(settings, examples.model(job), offered)
+
+
+def _learns_unlabelled(method: Method, settings: Any) -> bool:
+  asked = getattr(method, "learns_unlabelled", None)
+  return asked is not None and asked(settings)
 
 
 def _method(job: Job[kinds.Train]) -> Method:

@@ -9,7 +9,7 @@ from prod_jax.stages.run import Job
 
 def encoder_of(job: Job[Any], role: str) -> DualEncoder:
   """The dual encoder of the encode stage in a role."""
-  model = job.run.model(job.run.model_name(job.source(role).params))
+  model = job.model_of(role)
   assert isinstance(model, DualEncoder)  # as an encode stage has checked
   return model
 

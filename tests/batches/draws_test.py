@@ -179,3 +179,24 @@ def test_groups_that_do_not_fit_are_an_error(sizes, depths):
 def test_settings_of_a_draw_are_strict(sampling, settings, message):
   with pytest.raises(strict.ConfigError, match=message):
     draws.make_sampling(sampling, settings, "stage.draw")
+
+
+@pytest.fixture
+def unlabelled(lists):
+  """The same where nobody labelled the first query."""
+  label = lists.label.copy()
+  label[0] = False
+  return lists._replace(label=label)
+
+
+def test_a_list_without_labels_has_one_more_of_its_passages(unlabelled):
+  columns = Descend()(unlabelled, 2, rng())
+  assert columns.tolist() == [[0, 1, 2], [4, 0, 1]]
+  assert Descend()(unlabelled, 5, rng())[0].tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_random_draws_of_it_are_of_all_its_passages(unlabelled):
+  generator = rng()
+  drawn = [Random()(unlabelled, 2, generator)[0] for _ in range(100)]
+  assert {int(c) for columns in drawn for c in columns} == {0, 1, 2, 3}
+  assert all(len(set(columns.tolist())) == 3 for columns in drawn)

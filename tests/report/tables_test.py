@@ -39,7 +39,7 @@ def test_rows_are_the_train_stages(workdir):
   assert rows[2].taught_by == "teacher_de"
   assert rows[2].values == {"mrr@10": 0.4, "ndcg@10": 0.45, "recall@100": 0.75}
   assert rows[2].seconds == 90
-  assert not rows[4].ran
+  assert rows[4].missing == "not run"
   assert rows[4].seconds is None
 
 

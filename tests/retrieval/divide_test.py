@@ -71,3 +71,23 @@ def test_the_teacher_reorders_only_what_the_student_retrieved():
   assert divide.student_ranks(lists).tolist() == [2, MISS, 1]
   # Query 1 missed its positive; query 2 ties, and keeps the student's order.
   assert divide.teacher_ranks(lists, scores).tolist() == [0, MISS, 1]
+
+
+def test_without_labels_the_teachers_first_passage_is_right():
+  nan = np.nan
+  lists = Candidates(
+    query=np.arange(3, dtype=np.int32),
+    ids=np.array([[5, 6, 7], [1, 2, 9], [3, 4, -1]], np.int32),
+    label=np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0]], bool),
+    rank=np.array([[0, 1, 2], [0, 1, -1], [0, 1, -1]], np.int32),
+    score=np.array([[3, 2, 1], [2, 1, 0], [2, 1, nan]], np.float32),
+  )
+  scores = np.array([[1, 1, 5], [1, 7, 9], [2, 2, nan]], np.float32)
+  made = divide.with_teachers_first(lists, scores)
+  assert made.label.tolist() == [
+    [False, False, True],
+    [False, False, True],  # as labelled, and not what was never retrieved
+    [True, False, False],  # of equals the student's first
+  ]
+  assert divide.student_ranks(made).tolist() == [2, -1, 0]
+  assert divide.teacher_ranks(made, scores).tolist() == [0, -1, 0]

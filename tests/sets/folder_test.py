@@ -1,6 +1,5 @@
 """Folders in the MS MARCO layout, from files to an open dataset."""
 
-import pathlib
 import subprocess
 import sys
 
@@ -11,33 +10,7 @@ from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
 from prod_jax.sets.datasets import own, published
 from prod_jax.sets.records import DataError, Passage, Query
-
-FILES = {
-  "collection.tsv": "d1\tOne\tfirst text\nd20\t\tsecond téxt\nd3\tT\tthird\n",
-  "queries.train.tsv": "q1\tone?\nq2\ttwo?\nq3\tthree?\nq4\tfour?\n",
-  "qrels.train.tsv": "q1 0 d3 1\nq1 0 d1 2\nq2 0 d20 1\nq3 0 d3 0\nq4 0 d1 1\n",
-  "queries.test.tsv": "q9\tnine?\n",
-  "qrels.test.tsv": "q9\td20\n",
-}
-
-
-@pytest.fixture
-def source(tmp_path) -> pathlib.Path:
-  folder = tmp_path / "my set"
-  folder.mkdir()
-  for name, content in FILES.items():
-    (folder / name).write_text(content)
-  return folder
-
-
-@pytest.fixture
-def open_source(source, tmp_path):
-  def opened(**options) -> dataset.Dataset:
-    data_dir = str(tmp_path / "prepared")
-    data = config.Data(name="folder", path=str(source), **options)
-    return dataset.locate(data, data_dir).open()
-
-  return opened
+from tests.sets.conftest import FILES
 
 
 def test_content(open_source):

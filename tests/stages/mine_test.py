@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from prod_jax import config_file, kinds
+from prod_jax import config_file, kinds, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
@@ -40,16 +40,18 @@ def mined(tmp_path):
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, processes)
   copies: list = []
+  labels: list = []
   texts = ["yes" if row in (8, 2) else "no" for row in range(10)]
   run.__dict__["dataset"] = types.SimpleNamespace(
-    positive_rows=lambda split: [(6, 1)],
+    positive_rows=lambda split: [*labels],
     copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
     answers=lambda split: [("Yes",)],
     passages=[Passage(str(i), "", text) for i, text in enumerate(texts)],
   )
 
-  def made(copied=(), **settings):
+  def made(copied=(), labelled=(6, 1), **settings):
     copies[:] = copied
+    labels[:] = [labelled]
     stage = kinds.Mine(kind="mine", encoded="encoded", depth=6, **settings)
     folder = tmp_path / "mined"
     mine.run(Job(run, "mined", stage, {"encoded": encoded}, folder))
@@ -164,3 +166,19 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
       assert np.isnan(lists.score[at][~there]).all()
       if depth < len(passages):  # padding comes last
         assert not there[len(ids) :].any()
+
+
+@pytest.mark.parametrize("queries", ["unlabelled", "all"])
+def test_a_query_without_labels_has_what_was_retrieved(mined, queries):
+  wanted = [(9 - rank, rank, False) for rank in range(6)]
+  assert mined(labelled=(), queries=queries) == wanted
+
+
+@pytest.mark.parametrize(
+  ("labelled", "queries"), [((), "labelled"), ((6, 1), "unlabelled")]
+)
+def test_a_split_without_such_queries(mined, labelled, queries):
+  with pytest.raises(
+    strict.ConfigError, match=f"queries is '{queries}', and of the 1 queries"
+  ):
+    mined(labelled=labelled, queries=queries)

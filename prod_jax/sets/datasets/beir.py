@@ -70,7 +70,7 @@ def source(path: str, on_error: OnError) -> published.Source:
 
 
 def _parse(number: int, line: str, faults: Faults) -> Passage | None:
-  row = _object(number, line, faults)
+  row = parse_object(number, line, faults)
   if row is None:
     return None
   title, text = row.get("title", "").strip(), row["text"].strip()
@@ -90,7 +90,7 @@ def _queries(
   faults = Faults(path, on_error)
   texts: dict[str, str] = {}
   for number, line in read_lines(path, faults):
-    row = _object(number, line, faults)
+    row = parse_object(number, line, faults)
     if row is None:
       continue
     name, text = row["_id"], row["text"].strip()
@@ -103,8 +103,8 @@ def _queries(
   }
 
 
-def _object(number: int, line: str, faults: Faults) -> dict | None:
-  """The JSON object of a line, with the keys that we read as strings."""
+def parse_object(number: int, line: str, faults: Faults) -> dict | None:
+  """The object of a line, its keys as strings; None where it is at fault."""
   try:
     row = json.loads(line)
   except ValueError as error:

@@ -1,0 +1,79 @@
+"""Stage kind `gate`: does a teacher rank the student's lists any better?
+
+Leaves `gate.json` with the figures. Stages whose `gate` is one that did not
+pass are skipped, and all that reads them.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from prod_jax import kinds, storage
+from prod_jax.retrieval import encode, rerank, search
+from prod_jax.stages import held_out
+from prod_jax.stages.mine import scores_of
+from prod_jax.stages.run import Job
+
+
+def fingerprint(job: Job[kinds.Gate]) -> dict[str, Any]:
+  """What the result depends on besides this stage's config and inputs."""
+  models = [] if _by_vectors(job) else [job.model_name("teacher")]
+  return {**job.run.data_fingerprint(*models), "seed": job.seed}
+
+
+def check(job: Job[kinds.Gate]) -> None:
+  """Raises ConfigError for a split that is not encoded, or no such metric."""
+  job.check_encoded(job.stage.split)
+  if _by_vectors(job):
+    job.check_encoded(job.stage.split, "teacher")
+  else:
+    job.check_trains("teacher", ("cross", "late"))
+  held_out.check_metric(job)
+
+
+def run(job: Job[kinds.Gate]) -> dict[str, Any]:
+  """Lets both order the same passages, and compares them query by query."""
+  stage = job.stage
+  # Made by all processes together, so not behind the next line.
+  texts = None if _by_vectors(job) else job.tokens_of("teacher")
+  if not job.run.processes.first:
+    return {}
+  ids_QK, student_QK = search.open_index(
+    "exact", encode.open_shards(job.inputs["encoded"] / "passages")
+  ).search(held_out.queries(job, "encoded"), stage.depth)
+  if texts is None:
+    vectors = encode.open_shards(job.inputs["teacher"] / "passages")
+    teacher_QK = scores_of(held_out.queries(job, "teacher"), vectors, ids_QK)
+  else:
+    rows = np.arange(len(ids_QK))
+    teacher_QK = rerank.score_lists(
+      job.frozen("teacher"),
+      texts.queries[stage.split],
+      texts.passages,
+      rows,
+      ids_QK,
+    )
+  student, teacher = (
+    held_out.values(job, ids_QK, scores) for scores in (student_QK, teacher_QK)
+  )
+  found = held_out.compared(job, student, teacher)
+  passed = found.difference > 0 and found.p < stage.level
+  figures = {
+    "passed": passed,
+    "why": f"{stage.teacher} {'teaches' if passed else 'does not teach'}: of "
+    f"the first {stage.depth} of {stage.encoded} it makes "
+    f"{held_out.said(job, found, 'their own order')}",
+    "student": round(found.first, 4),
+    "teacher": round(found.second, 4),
+    **held_out.figures(found),
+  }
+  logging.info("%s: %s", job.name, figures["why"])
+  storage.write_text(job.folder / "gate.json", json.dumps(figures, indent=2))
+  return figures
+
+
+def _by_vectors(job: Job[kinds.Gate]) -> bool:
+  """Whether the teacher is a dual encoder, known by its vectors."""
+  return isinstance(job.run.config.stages.get(job.stage.teacher), kinds.Encode)

@@ -1,0 +1,79 @@
+"""Two rankings of held-out queries, measured and compared query by query."""
+
+from typing import Any
+
+import numpy as np
+
+from prod_jax import kinds, metrics, significance, strict
+from prod_jax.significance import Paired
+from prod_jax.stages.run import Job
+
+HeldOut = Job[kinds.Gate | kinds.Accept]
+
+
+def check_metric(job: HeldOut) -> None:
+  """Raises ConfigError for a metric that is none."""
+  try:
+    metrics.evaluate({}, {}, [job.stage.metric])
+  except ValueError as error:
+    raise strict.ConfigError(f"{job.where}.metric: {error}") from error
+
+
+def queries(job: HeldOut, role: str) -> np.ndarray:
+  """The vectors [Q, D] of the split's queries, of an encode stage."""
+  path = job.inputs[role] / f"queries-{job.stage.split}.npy"
+  return np.load(path, allow_pickle=False)
+
+
+def values(
+  job: HeldOut, ids_QK: np.ndarray, scores_QK: np.ndarray
+) -> dict[str, float]:
+  """The metric by query id, of passages [Q, K] with scores."""
+  dataset, stage = job.run.dataset, job.stage
+  run = {
+    query.id: {
+      dataset.passages.id(row): float(score)
+      for row, score in zip(ids, scores, strict=True)
+      if row >= 0
+    }
+    for query, ids, scores in zip(
+      dataset.queries[stage.split], ids_QK, scores_QK, strict=True
+    )
+  }
+  qrels = dataset.qrels(stage.split)
+  return metrics.evaluate(run, qrels, [stage.metric])[stage.metric]
+
+
+def compared(
+  job: HeldOut, first: dict[str, float], second: dict[str, float]
+) -> Paired:
+  """How the second differs.
+
+  Raises:
+    ConfigError: the split has no query with a label.
+  """
+  if not first:
+    raise strict.ConfigError(
+      f"{job.where}.split: no query of {job.stage.split!r} has a label"
+    )
+  return significance.paired(first, second, seed=job.seed)
+
+
+def figures(found: Paired) -> dict[str, Any]:
+  """For a summary."""
+  return {
+    "difference": round(found.difference, 4),
+    "low": round(found.low, 4),
+    "high": round(found.high, 4),
+    "p": round(found.p, 4),
+    "queries": found.queries,
+  }
+
+
+def said(job: HeldOut, found: Paired, first: str) -> str:
+  """The same in words: what the second has, for what the first has."""
+  return (
+    f"{job.stage.metric} {found.second:.4f} for the {found.first:.4f} of "
+    f"{first} ({found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], "
+    f"p {found.p:.4f}, {found.queries} queries of {job.stage.split})"
+  )

@@ -1,0 +1,68 @@
+"""The curriculum where few of the queries have labels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from prod_jax.batches.lists import Candidates, load_lists
+from tests.main_test import QUICKSTART, run
+
+FEW = (
+  f"{QUICKSTART},data.labelled=40,stages.mine_1.queries=all,"
+  "stages.mine_2.queries=all,stages.mine_2.limit=0,"
+  "stages.mine_4.queries=unlabelled"
+)
+
+
+@pytest.mark.long
+def test_a_student_learns_from_queries_that_nobody_labelled(tmp_path):
+  run(tmp_path, config=FEW, fast=True)
+  record = json.loads((tmp_path / "curriculum.json").read_text())
+  summary = {stage["name"]: stage["summary"] for stage in record["stages"]}
+  # Labels alone, then the dual encoder's vectors, scores, and the divided ones.
+  for name, queries, bare in (
+    ("student_warm", 40, 0),
+    ("ce_1", 40, 0),
+    ("student_de", 128, 88),
+    ("student_ce_1", 128, 88),
+  ):
+    found = summary[name]
+    assert (found["queries"], found["unlabelled"]) == (queries, bare), name
+  divided = summary["divide"]
+  assert divided["kept"] == divided["kept_unlabelled"] > 0
+  assert summary["student_final"]["unlabelled"] == divided["kept"]
+  assert summary["mine_4"]["unlabelled"] == summary["mine_4"]["queries"] == 88
+  assert "found" not in summary["mine_4"]
+  (folder,) = tmp_path.glob("*-mine_2/candidates")
+  lists = load_lists(Candidates, folder)
+  labelled = lists.label.any(axis=1)
+  assert labelled.sum() == 40
+  assert (lists.rank[~labelled] >= 0).any(axis=1).all()
+  (scores,) = tmp_path.glob("*-score_1/scores.npy")
+  assert (np.isnan(np.load(scores)) == (lists.ids < 0)).all()
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      "stages.mine_2_wide.queries=all",
+      "config.stages.ce_1.candidates: mine_2_wide has lists of queries without "
+      "labels, which method ranking does not learn from",
+    ),
+    (
+      "stages.mine_2.queries=all,stages.student_ce_1.settings.kd=dkd",
+      "which method prod does not learn from as it is set",
+    ),
+    (
+      "stages.mine_2.queries=all,stages.student_ce_1.sampling=simans,"
+      "stages.student_ce_1.sampling_settings.a=1.0,"
+      "stages.student_ce_1.sampling_settings.b=0.0",
+      "sampling='simans' draws by the positive's score",
+    ),
+  ],
+)
+def test_what_needs_labels_is_not_given_such_lists(tmp_path, changes, message):
+  done = run(tmp_path, config=f"{QUICKSTART},{changes}", code=2)
+  assert message in done.stderr and "Traceback" not in done.stderr

@@ -33,6 +33,9 @@ Deviations, all of them ours:
 - 32 queries a step, which 8 chips share, where 6 GPUs had 6 each.
 - The dual encoder's softmax is over its own 64 passages; the official one runs
   over those of the whole batch, with the teacher's mass on its own.
+- In `:colbert` the positive is the labelled passage, where the official one is
+  the pointwise teacher's first; there are no markers, [MASK] tokens are
+  attended to, and punctuation takes part. docs/FIDELITY.md names the settings.
 """
 
 import prod_msmarco_passage as passages

@@ -16,10 +16,14 @@ Two conventions decide the digits after the second. Passages are ordered by
 score, as float32, and equal scores by passage id from z to a; ranks in a run
 file are not looked at. And every judged query with something to find counts:
 one that the run lacks scores 0. trec_eval by default leaves such queries out,
-and counts those where there is nothing to find as 0. To get its averages, give
-only the judgements of queries in the run:
+and counts those where there is nothing to find as 0. Its averages are sums over
+the queries that the run has and somebody judged, by their number:
 
-  evaluate(run, {q: qrels[q] for q in run if q in qrels}, metrics)
+  >>> run = {"a": {"x": 1.0}, "void": {"x": 1.0}}
+  >>> qrels = {"a": {"x": 1}, "void": {"x": 0}, "lost": {"x": 1}}
+  >>> judged = {query: qrels[query] for query in run if query in qrels}
+  >>> sum(evaluate(run, judged, ["map"])["map"].values()) / len(judged)
+  0.5
 
 Reading runs and qrels is retrieval/runs.py and sets/formats.py.
 """

@@ -1,6 +1,7 @@
 """Metrics against trec_eval's own output, pytrec_eval, and written formulas."""
 
 import collections
+import doctest
 import math
 import pathlib
 
@@ -181,10 +182,37 @@ def test_every_query_with_something_to_find_counts():
   assert ours == {"ndcg@10": nothing, "map": nothing}
 
 
-def test_trec_evals_choice_of_queries_is_made_with_the_qrels():
-  run, qrels = ranked("xa"), {"q": {"a": 1}, "lost": {"a": 1}}
-  both = {q: qrels[q] for q in run if q in qrels}
-  assert metrics.mean(metrics.evaluate(run, both, ["mrr"])["mrr"]) == 0.5
+@pytest.mark.parametrize("relevant", [1, 2])
+def test_the_recipe_for_trec_evals_averages_gives_them(relevant):
+  """Queries that lack passages of the grade, the run, or judgements."""
+  pytrec_eval = pytest.importorskip(
+    "pytrec_eval", reason="pip install pytrec-eval-terrier to compare with it"
+  )
+  qrels = {
+    "found": {"a": 2, "b": 1},
+    "one": {"a": 1},
+    "void": {"a": 0},
+    "spam": {"a": -1},
+    "lost": {"a": 2},
+  }
+  queries = ["found", "one", "void", "spam", "unjudged"]
+  run = {query: {"a": 2.0, "x": 1.0} for query in queries}
+  theirs = pytrec_eval.RelevanceEvaluator(
+    qrels, set(TREC_NAMES.values()), relevance_level=relevant
+  ).evaluate(run)
+  assert len(theirs) == 4
+  judged = {query: qrels[query] for query in run if query in qrels}
+  ours = metrics.evaluate(run, judged, list(TREC_NAMES), relevant=relevant)
+  for name, trec_name in TREC_NAMES.items():
+    average = sum(ours[name].values()) / len(judged)
+    expected = np.mean([values[trec_name] for values in theirs.values()])
+    assert average == pytest.approx(expected, abs=1e-6), name
+    assert metrics.mean(ours[name]) > average  # which leaves out the void ones
+
+
+def test_the_example_of_the_module_runs():
+  found = doctest.testmod(metrics)
+  assert found.attempted == 4 and not found.failed
 
 
 def test_ndcg_and_binary_metrics_may_know_different_queries():

@@ -14,6 +14,8 @@ REPO = pathlib.Path(__file__).parents[1]
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").glob("*.md")])
 ARCHITECTURE = (REPO / "docs" / "ARCHITECTURE.md").read_text()
 DECISIONS = (REPO / "docs" / "DECISIONS.md").read_text()
+FIDELITY = (REPO / "docs" / "FIDELITY.md").read_text()
+FIELDS = ["Official", "Ours", "Why", "Setting", "Tests"]
 
 
 def section(page: str, heading: str) -> str:
@@ -130,6 +132,45 @@ def test_the_index_of_decisions_has_each_of_them():
   assert linked == [(title, slug(title)) for title in titles]
   assert len(set(titles)) == len(titles)
   assert not re.search(r"^\*\*", DECISIONS, flags=re.M), "a heading, please"
+
+
+def fidelity() -> dict[str, dict[str, str]]:
+  """The fields of each entry of the page, by its heading."""
+  found = {}
+  for title in re.findall(r"^### (.*)$", FIDELITY, flags=re.M):
+    fields = re.findall(
+      r"^- \*\*(\w+):\*\* (.*?)(?=^- \*\*|\Z)",
+      section(FIDELITY, title),
+      flags=re.M | re.S,
+    )
+    found[title] = dict(fields)
+    assert list(found[title]) == FIELDS, title
+  return found
+
+
+def named_in(fields: dict[str, str]) -> list[tuple[str, str]]:
+  """(file, test) of an entry."""
+  return re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", fields["Tests"])
+
+
+def functions_of(file: str) -> set[str]:
+  return set(re.findall(r"^def (\w+)", (REPO / file).read_text(), flags=re.M))
+
+
+@pytest.mark.parametrize(("title", "fields"), fidelity().items())
+def test_an_entry_of_fidelity_has_tests_and_a_setting_or_none(title, fields):
+  assert named_in(fields)
+  for file, test in named_in(fields):
+    there = test.startswith("test_") and test in functions_of(file)
+    assert there, f"{title}: {file} has no {test}"
+  setting = fields["Setting"]
+  assert setting.startswith("not offered") or "`" in setting
+
+
+def test_fidelity_names_each_test_that_is_made_for_it():
+  named = {test for x in fidelity().values() for _, test in named_in(x)}
+  made = functions_of("tests/fidelity_test.py")
+  assert {test for test in made if test.startswith("test_")} <= named
 
 
 def test_versions_and_licence_agree():

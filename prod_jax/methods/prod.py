@@ -4,7 +4,7 @@ One stage of it: a student learns from labels, from a frozen teacher's score
 distribution, and keeps what it knew when the stage began (learning without
 forgetting, LwF). The progression itself is a list of stages in a config.
 
-  loss = hard * CE + soft * KD + lwf * T^2 KL(anchor || student)
+  loss = hard * CE + soft * KD + lwf * LwF,  LwF = T^2 KL(anchor || student)
 
 Where "bi_logit" compares embeddings of two widths, or of a student whose loss
 is taken at several, the student's go through a learnt matrix first, one for
@@ -51,6 +51,8 @@ class Settings:
       difference of scores; "dkd" the decoupled KL; "bi_logit" half the squared
       difference of embeddings, for a dual-encoder teacher of any width; "prob"
       the cross-entropy that divides only the teacher by T.
+    lwf_kd: what holds the student to the anchor, as of `kd`. The official code
+      has the distance of `kd` there, and none beside "dkd" and "prob".
     alpha, beta: target and non-target weight of "dkd".
     squared: T^2 is in, as in the official code. Without it, a T above 1 makes
       KD and LwF weaker by T^2.
@@ -65,6 +67,7 @@ class Settings:
   soft: float
   lwf: float = 0.0
   kd: Literal["softmax", "logit", "dkd", "bi_logit", "prob"] = "softmax"
+  lwf_kd: Literal["softmax", "logit"] = "softmax"
   alpha: float = 1.0
   beta: float = 1.0
   squared: bool = True
@@ -103,6 +106,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   _check(settings, student, sources)
   projects = _projects(settings, student, sources)
+  held = dataclasses.replace(settings, kd=settings.lwf_kd)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     tree = params["student"] if projects else params
@@ -134,7 +138,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       anchor_BN = scoring.frozen_scores(
         student, frozen.get("anchor"), batch, batch.anchor_BN, in_batch=False
       )
-      lwf_B = _kl(settings, s_BX, anchor_BN, columns)
+      lwf_B = distance(held, s_BX, anchor_BN, columns)
       loss_B = loss_B + settings.lwf * lwf_B
       metrics["lwf"] = lwf_B.mean()
     if not settings.larger:

@@ -41,8 +41,8 @@ class LateInteraction:
     transformer: shape of each tower.
     tied: one set of weights for queries and passages.
     projection: width of the vectors, by one linear map without bias for both
-      towers, 128 in ColBERT and in PROD's code; 0 leaves hidden states as they
-      are, as LEAD's code does.
+      towers, 128 in ColBERT; PROD's code has 128, and a map a tower. 0 leaves
+      hidden states as they are, as LEAD's code does.
     mask_id: the vocabulary's [MASK]. Padding of a query becomes such tokens,
       which take part (ColBERT's query augmentation); None leaves padding out.
     hide_masks: these tokens read the query, and no token reads them.

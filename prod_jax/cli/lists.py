@@ -37,7 +37,7 @@ _TO = flags.DEFINE_string(
   "to", None, "File to write, .jsonl, .parquet, .trec or .run.", required=True
 )
 _RUNS = (".trec", ".run")
-_FORMS = {".jsonl": write.json_lines, ".parquet": write.parquet}
+_FORMS = (".jsonl", ".parquet", *_RUNS)
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def export(run: Run, name: str, to: pathlib.Path) -> int:
     ConfigError: there is no such stage, or it has no lists, or no such form.
     DataError: there are no scores, and the form needs them.
   """
-  if to.suffix not in (*_FORMS, *_RUNS):
+  if to.suffix not in _FORMS:
     raise strict.ConfigError(
-      f"--to is {str(to)!r}; it ends with {', '.join((*_FORMS, *_RUNS))}"
+      f"--to is {str(to)!r}; it ends with {', '.join(_FORMS)}"
     )
   if name not in run.config.stages:
     raise strict.ConfigError(
@@ -67,7 +67,10 @@ def export(run: Run, name: str, to: pathlib.Path) -> int:
   scores_QC = _scores(run, name, lists)
   if to.suffix in _RUNS:
     return _write_run(to, run, split, lists, scores_QC)
-  return _FORMS[to.suffix](to, _listed(run, split, lists, scores_QC))
+  listed = _listed(run, split, lists, scores_QC)
+  if to.suffix == ".parquet":
+    return write.parquet(to, listed)
+  return write.json_lines(to, listed, title_join=run.dataset.title_join)
 
 
 def _lists(run: Run, name: str) -> tuple[Candidates, str]:

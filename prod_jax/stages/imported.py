@@ -36,6 +36,7 @@ def fingerprint(job: ImportedJob) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
   return {
     "dataset": job.run.located.fingerprint,
+    "title_join": job.run.config.data.title_join,
     "file": published.fingerprint([pathlib.Path(job.stage.path)], ""),
     "learnt_from": _is_learnt_from(job),
   }
@@ -137,7 +138,7 @@ def _read(job: ImportedJob) -> read.Found:
   texts: tuple = ()
   if shape.texts:
     texts = (np.array([copies.key(q.text) for q in queries], np.uint64),)
-    keys = (dataset.keys.whole, dataset.keys.text)
+    keys = (dataset.keys.whole, dataset.keys.read, dataset.keys.text)
   with tempfile.TemporaryDirectory(dir=job.folder, prefix="names-") as made:
     folder = pathlib.Path(made)
     row_of: Any = dataset.row_of

@@ -72,7 +72,7 @@ def lists(workdir, stage):
 
 def test_a_student_learns_from_scores_of_another_tool(done):
   result, workdir = done
-  assert "scores probably of kind probability" in result.stderr
+  assert "scores that become logits: mean" in result.stderr
   (metrics,) = workdir.glob("*-student/metrics.jsonl")
   row = json.loads(metrics.read_text().splitlines()[-1])
   assert np.isfinite(row["loss"]) and row["kd"] > 0

@@ -29,7 +29,7 @@ from prod_jax.stages.run import Job
 
 ImportedJob = Job[kinds.Imported]
 
-_EXAMPLES = 3
+_EXAMPLES = 5
 
 
 def fingerprint(job: ImportedJob) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def run(job: ImportedJob) -> dict[str, Any]:
     tidy = tidy._replace(pairs=tidy.pairs._replace(score=score))
   lists, scores_QC = _lists(job, tidy, labels)
   lists, scores_QC, lost = _complete(job, lists, scores_QC)
+  _log_left(job, lists)
   if scored.any():
     np.save(job.folder / "scores.npy", scores_QC)
   save_lists(lists, job.folder / "candidates")
@@ -215,6 +216,20 @@ def _named(
   ]
 
 
+def _log_left(job: ImportedJob, lists: Candidates) -> None:
+  """Names some of the queries that have no list."""
+  queries = job.run.dataset.queries[job.stage.split]
+  left = np.setdiff1d(np.arange(len(queries)), lists.query)
+  if len(left):
+    logging.info(
+      "%s: %d of %d queries are left without a pair, such as %s",
+      job.name,
+      len(left),
+      len(queries),
+      ", ".join(queries[row].id for row in left[:_EXAMPLES]),
+    )
+
+
 def _unknown(found: read.Found) -> str:
   return "; ".join(
     f"{found.unknown[kind]} pairs name unknown {kind}, such as "
@@ -249,17 +264,21 @@ def _report(
 
 
 def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
-  """How the scores are spread, as a log line and as figures.
+  """How the scores of the file are spread, as a log line and as figures.
+
+  Of which kind they are is guessed where the config does not say it.
 
   Raises:
     DataError: they are to be probabilities, and are none.
   """
   found, stage = scale.scale(scores), job.stage
   logging.info(
-    "%s: scores probably of kind %s: mean %.4g, spread %.4g, from %.4g to "
-    "%.4g, %.1f%% saturated",
+    "%s: scores %s: mean %.4g, spread %.4g, from %.4g to %.4g, "
+    "%.1f%% saturated",
     job.name,
-    found.kind,
+    "that become logits"
+    if stage.transform
+    else f"probably of kind {found.kind}",
     found.mean,
     found.spread,
     found.least,
@@ -279,11 +298,11 @@ def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
       job.name,
       job.where,
     )
-  return {
+  figures: dict[str, Any] = {
     "score_mean": round(found.mean, 4),
     "score_spread": round(found.spread, 4),
     "score_min": round(found.least, 4),
     "score_max": round(found.most, 4),
     "saturated": round(found.saturated, 4),
-    "probably": found.kind,
   }
+  return figures if stage.transform else figures | {"probably": found.kind}

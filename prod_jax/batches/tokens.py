@@ -66,6 +66,10 @@ class Tokenizer:
     """The id of a token by its own name, None where there is none."""
     return self._inner.token_to_id(token)
 
+  def as_json(self) -> dict[str, Any]:
+    """All that it does, as a tokenizer.json says it."""
+    return json.loads(self._inner.to_str())
+
   def split_prompt(self, prompt: str) -> tuple[np.ndarray, str]:
     """The ids that a prompt has by its name, and the text behind these.
 

@@ -168,6 +168,19 @@ def test_what_cannot_go_out(done, tmp_path, stage, ending, message):
   assert not os.listdir(tmp_path)
 
 
+def test_a_file_that_is_there_stays_unless_it_may_go(done, tmp_path):
+  to = tmp_path / "lists.trec"
+  to.write_text("somebody's")
+  made = export(done[1], "teacher", to, code=2)
+  assert f"--to: {to} is there; --overwrite replaces it" in made.stderr
+  assert "Traceback" not in made.stderr and to.read_text() == "somebody's"
+  export(done[1], "teacher", to, "--overwrite")
+  assert to.read_text().startswith("q0 ")
+  (tmp_path / "folder.trec").mkdir()
+  made = export(done[1], "teacher", tmp_path / "folder.trec", code=2)
+  assert "folder.trec is a folder; it takes a file" in made.stderr
+
+
 @pytest.mark.parametrize(
   ("argument", "message"),
   [

@@ -36,6 +36,9 @@ _STAGE = flags.DEFINE_string(
 _TO = flags.DEFINE_string(
   "to", None, "File to write, .jsonl, .parquet, .trec or .run.", required=True
 )
+_OVERWRITE = flags.DEFINE_bool(
+  "overwrite", False, "Replace a file that is there."
+)
 _RUNS = (".trec", ".run")
 _FORMS = (".jsonl", ".parquet", *_RUNS)
 
@@ -43,8 +46,17 @@ _FORMS = (".jsonl", ".parquet", *_RUNS)
 def main() -> None:
   run = finished.open_run(storage.open_path(_WORKDIR.value))
   to = pathlib.Path(_TO.value)
+  _check_free(to, overwrite=_OVERWRITE.value)
   count = export(run, _STAGE.value, to)
   sys.stdout.write(f"{to}\t{count}\n")
+
+
+def _check_free(to: pathlib.Path, *, overwrite: bool) -> None:
+  """Raises ConfigError where something stands that is not to be replaced."""
+  if to.is_dir():
+    raise strict.ConfigError(f"--to: {to} is a folder; it takes a file")
+  if to.exists() and not overwrite:
+    raise strict.ConfigError(f"--to: {to} is there; --overwrite replaces it")
 
 
 def export(run: Run, name: str, to: pathlib.Path) -> int:

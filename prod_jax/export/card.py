@@ -164,11 +164,12 @@ def _curriculum(trained: Trained) -> str:
   )
 
   def values(name: str) -> list[str]:
-    found = measured[name]
-    return [tables.number(found and found.values.get(m)) for m in metrics]
+    return [tables.number(left.value(name, metric)) for metric in metrics]
 
   nothing = [tables.ABSENT] * len(_SETTINGS)
-  rows = [(n, n, tables.AS_IT_IS, *nothing, *values(n)) for n in own]
+  rows: list[Sequence[Any]] = [
+    (n, n, tables.AS_IT_IS, *nothing, *values(n)) for n in own
+  ]
   rows += [
     (
       stage.name,

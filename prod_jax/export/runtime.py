@@ -22,7 +22,7 @@ from prod_jax.models.dual import DualEncoder
 
 FOLDER, FLOAT, INT8 = "onnx", "model.onnx", "model_int8.onnx"
 # Advice for graphs of other makers, which onnxruntime gives the root logger.
-_HINT = "Please consider pre-processing before quantization"
+_HINT = "pre-processing before quantization"
 _ROWS = 32  # texts that are run at once
 
 
@@ -91,7 +91,7 @@ def over_texts(session: Session, texts: Joined) -> np.ndarray:
 @contextlib.contextmanager
 def _without_hint() -> Iterator[None]:
   def other(said: logging.LogRecord) -> bool:
-    return not said.getMessage().startswith(_HINT)
+    return _HINT not in said.getMessage()
 
   root = logging.getLogger()
   root.addFilter(other)

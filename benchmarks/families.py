@@ -89,18 +89,24 @@ class Drawn(NamedTuple):
   states: np.ndarray
 
 
-def drawn(name: str, end: str, folder: pathlib.Path) -> Any:
-  """A model of torch with weights far from nothing, saved in a folder."""
+def saved(name: str, end: str, folder: pathlib.Path) -> Any:
+  """A model of a family as `drawn`, saved in a folder."""
   kind, fields = FAMILIES[name]
-  torch.manual_seed(0)
   labels = {} if end == "Model" else {"num_labels": 1}
-  settings = getattr(transformers, f"{kind}Config")(**fields, **labels)
+  model = drawn(kind, end, **fields, **labels)
+  model.save_pretrained(folder)
+  return model
+
+
+def drawn(kind: str, end: str, **fields: Any) -> Any:
+  """A model of torch with weights far from nothing."""
+  torch.manual_seed(0)
+  settings = getattr(transformers, f"{kind}Config")(**fields)
   model = getattr(transformers, f"{kind}{end}")(settings).eval()
   with torch.no_grad():
     for key, x in model.named_parameters():
       scale = "norm" in key.lower() and key.endswith("weight")
       x.copy_(0.3 * torch.randn_like(x) + scale)
-  model.save_pretrained(folder)
   return model
 
 
@@ -195,7 +201,7 @@ def exported(one: Drawn) -> float:
 def head(name: str) -> float:
   """Scores of a cross-encoder, which is a model of its own."""
   with tempfile.TemporaryDirectory() as folder:
-    model = drawn(name, "ForSequenceClassification", pathlib.Path(folder))
+    model = saved(name, "ForSequenceClassification", pathlib.Path(folder))
     shape, form = hf.read_config(folder), hf.read_head(folder)
     assert form is not None
     params = {
@@ -221,7 +227,7 @@ COLUMNS: dict[str, Callable[[Drawn], float]] = {
 def differences(name: str) -> dict[str, float]:
   """The row of a family."""
   with tempfile.TemporaryDirectory() as folder:
-    model = drawn(name, "Model", pathlib.Path(folder))
+    model = saved(name, "Model", pathlib.Path(folder))
     shape = hf.read_config(folder)
     params = hf.load(folder, shape)
   tokens = tokens_of(ALONE)

@@ -325,4 +325,9 @@ def shrink(config: ConfigDict) -> None:
     if stage.get("gate"):
       stage.gate = ""
     if stage.kind == "accept":
-      stage.tolerance = 1.0
+      stage.update(tolerance=1.0, base="")
+  # Without weights there is no student as it is.
+  for name in ("encode_student", "evaluate_student"):
+    config.stages.pop(name, None)
+  if "accept_student_warm" in config.stages:
+    config.stages.accept_student_warm.before = encoded("student_warm")

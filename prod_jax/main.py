@@ -143,6 +143,7 @@ def _go(run_config: config.Config) -> None:
     files.check(run)
     check(run)
     if not _DRY_RUN.value:
+      files.check_numbers(run)
       _run(run)
       return
     plans = look(run)

@@ -72,7 +72,7 @@ def lists(workdir, stage):
 
 def test_a_student_learns_from_scores_of_another_tool(done):
   result, workdir = done
-  assert "scores probably of kind probability" in result.stderr
+  assert "scores that become logits: mean" in result.stderr
   (metrics,) = workdir.glob("*-student/metrics.jsonl")
   row = json.loads(metrics.read_text().splitlines()[-1])
   assert np.isfinite(row["loss"]) and row["kd"] > 0
@@ -120,6 +120,14 @@ def export(workdir, stage, to, *arguments, code=0):
   return made
 
 
+def without_ids(text):
+  """Lines whose passages are known by their texts alone."""
+  ids = ("pos_id", "neg_id")
+  lines = map(json.loads, text.splitlines())
+  plain = [{k: v for k, v in line.items() if k not in ids} for line in lines]
+  return "".join(json.dumps(line) + "\n" for line in plain)
+
+
 @pytest.mark.parametrize(
   "ending",
   [
@@ -131,6 +139,8 @@ def test_lists_go_out_and_come_in_again(done, folder, tmp_path, ending):
   _, workdir = done
   to = tmp_path / f"lists.{ending}"
   assert str(to) in export(workdir, "teacher", to).stdout
+  if ending == "jsonl":
+    to.write_text(without_ids(to.read_text()))
   changes = {"stages.teacher.path": to, "stages.teacher.transform": ""}
   again = tmp_path / "work"
   run(again, "--stages=teacher", config=config(folder, **changes), fast=True)
@@ -156,6 +166,19 @@ def test_what_cannot_go_out(done, tmp_path, stage, ending, message):
   made = export(done[1], stage, tmp_path / f"lists.{ending}", code=2)
   assert message in made.stderr and "Traceback" not in made.stderr
   assert not os.listdir(tmp_path)
+
+
+def test_a_file_that_is_there_stays_unless_it_may_go(done, tmp_path):
+  to = tmp_path / "lists.trec"
+  to.write_text("somebody's")
+  made = export(done[1], "teacher", to, code=2)
+  assert f"--to: {to} is there; --overwrite replaces it" in made.stderr
+  assert "Traceback" not in made.stderr and to.read_text() == "somebody's"
+  export(done[1], "teacher", to, "--overwrite")
+  assert to.read_text().startswith("q0 ")
+  (tmp_path / "folder.trec").mkdir()
+  made = export(done[1], "teacher", tmp_path / "folder.trec", code=2)
+  assert "folder.trec is a folder; it takes a file" in made.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,8 @@ from prod_jax.batches.settings import name_of, read_settings, text_of
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
-from prod_jax.sets.records import DataError, Passage
+from prod_jax.sets.records import SEP, DataError, Passage, joined
 
-SEP = "[SEP]"
 FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
 _OTHERS = ("*.model", "vocab.json", "merges.txt")
 _MARKER = re.compile(r"\[\w+\]")
@@ -66,6 +65,10 @@ class Tokenizer:
   def id_of(self, token: str) -> int | None:
     """The id of a token by its own name, None where there is none."""
     return self._inner.token_to_id(token)
+
+  def as_json(self) -> dict[str, Any]:
+    """All that it does, as a tokenizer.json says it."""
+    return json.loads(self._inner.to_str())
 
   def split_prompt(self, prompt: str) -> tuple[np.ndarray, str]:
     """The ids that a prompt has by its name, and the text behind these.
@@ -228,10 +231,7 @@ def with_titles(
   """Yields int32 ids of passages, each with its title and prompt in front."""
   marker, prompt = tokenizer.split_prompt(prompt)
   if title_join != SEP:
-    texts = [
-      f"{prompt}{p.title}{title_join}{p.text}" if p.title else prompt + p.text
-      for p in passages
-    ]
+    texts = [prompt + joined(p.title, p.text, title_join) for p in passages]
     for row in tokenizer.encode(texts):
       yield np.concatenate([marker, row])
     return

@@ -36,15 +36,27 @@ _STAGE = flags.DEFINE_string(
 _TO = flags.DEFINE_string(
   "to", None, "File to write, .jsonl, .parquet, .trec or .run.", required=True
 )
+_OVERWRITE = flags.DEFINE_bool(
+  "overwrite", False, "Replace a file that is there."
+)
 _RUNS = (".trec", ".run")
-_FORMS = {".jsonl": write.json_lines, ".parquet": write.parquet}
+_FORMS = (".jsonl", ".parquet", *_RUNS)
 
 
 def main() -> None:
   run = finished.open_run(storage.open_path(_WORKDIR.value))
   to = pathlib.Path(_TO.value)
+  _check_free(to, overwrite=_OVERWRITE.value)
   count = export(run, _STAGE.value, to)
   sys.stdout.write(f"{to}\t{count}\n")
+
+
+def _check_free(to: pathlib.Path, *, overwrite: bool) -> None:
+  """Raises ConfigError where something stands that is not to be replaced."""
+  if to.is_dir():
+    raise strict.ConfigError(f"--to: {to} is a folder; it takes a file")
+  if to.exists() and not overwrite:
+    raise strict.ConfigError(f"--to: {to} is there; --overwrite replaces it")
 
 
 def export(run: Run, name: str, to: pathlib.Path) -> int:
@@ -54,9 +66,9 @@ def export(run: Run, name: str, to: pathlib.Path) -> int:
     ConfigError: there is no such stage, or it has no lists, or no such form.
     DataError: there are no scores, and the form needs them.
   """
-  if to.suffix not in (*_FORMS, *_RUNS):
+  if to.suffix not in _FORMS:
     raise strict.ConfigError(
-      f"--to is {str(to)!r}; it ends with {', '.join((*_FORMS, *_RUNS))}"
+      f"--to is {str(to)!r}; it ends with {', '.join(_FORMS)}"
     )
   if name not in run.config.stages:
     raise strict.ConfigError(
@@ -67,7 +79,10 @@ def export(run: Run, name: str, to: pathlib.Path) -> int:
   scores_QC = _scores(run, name, lists)
   if to.suffix in _RUNS:
     return _write_run(to, run, split, lists, scores_QC)
-  return _FORMS[to.suffix](to, _listed(run, split, lists, scores_QC))
+  listed = _listed(run, split, lists, scores_QC)
+  if to.suffix == ".parquet":
+    return write.parquet(to, listed)
+  return write.json_lines(to, listed, title_join=run.dataset.title_join)
 
 
 def _lists(run: Run, name: str) -> tuple[Candidates, str]:

@@ -147,28 +147,39 @@ def _texts(trained: Trained) -> str:
 
 
 def _curriculum(trained: Trained) -> str:
-  """Each train stage that the model depends on, with what was measured."""
+  """Each train stage that the model depends on, with what was measured.
+
+  Before them its first weights, where they were measured as they are.
+  """
   left = trained.left
   stages = [s for s in lineage.upstream(trained) if s.kind == "train"]
-  measured = {s.name: left.measured.get(s.name) for s in stages}
+  own = [n for n in left.as_they_are if n == trained.stage.model]
+  measured = {
+    n: left.measured.get(n) for n in (*own, *(s.name for s in stages))
+  }
   metrics = list(
     dict.fromkeys(
       metric for found in measured.values() if found for metric in found.values
     )
   )
-  rows = []
-  for stage in stages:
-    found = measured[stage.name]
-    values = found.values if found else {}
-    rows.append(
-      (
-        stage.name,
-        stage.model,
-        stage.taught_by,
-        *(stage.settings.get(k) for k in _SETTINGS),
-        *(tables.number(values.get(metric)) for metric in metrics),
-      )
+
+  def values(name: str) -> list[str]:
+    return [tables.number(left.value(name, metric)) for metric in metrics]
+
+  nothing = [tables.ABSENT] * len(_SETTINGS)
+  rows: list[Sequence[Any]] = [
+    (n, n, tables.AS_IT_IS, *nothing, *values(n)) for n in own
+  ]
+  rows += [
+    (
+      stage.name,
+      stage.model,
+      stage.taught_by,
+      *(stage.settings.get(k) for k in _SETTINGS),
+      *values(stage.name),
     )
+    for stage in stages
+  ]
   head = ("stage", "model", "taught by", *_SETTINGS.values(), *metrics)
   lines = ["## Curriculum", "", *_table(head, rows), ""]
   if metrics:

@@ -98,7 +98,7 @@ def write(
     folder,
     trained.tokenizer_folder,
     longest=trained.longest,
-    special=trained.tokenizer.special,
+    ours=trained.tokenizer,
     types=shape.type_vocab > 1,
   )
   if head is not None:

@@ -1,5 +1,7 @@
 """A graph as onnxruntime runs it: the files, and what they make of texts."""
 
+import contextlib
+import logging
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +21,8 @@ from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 
 FOLDER, FLOAT, INT8 = "onnx", "model.onnx", "model_int8.onnx"
+# Advice for graphs of other makers, which onnxruntime gives the root logger.
+_HINT = "pre-processing before quantization"
 _ROWS = 32  # texts that are run at once
 
 
@@ -55,12 +59,13 @@ def quantise(folder: pathlib.Path) -> None:
   Unsigned, since products of signed weights overflow 16 bits on processors
   without VNNI.
   """
-  quantization.quantize_dynamic(
-    folder / FOLDER / FLOAT,
-    folder / FOLDER / INT8,
-    per_channel=True,
-    weight_type=quantization.QuantType.QUInt8,
-  )
+  with _without_hint():
+    quantization.quantize_dynamic(
+      folder / FOLDER / FLOAT,
+      folder / FOLDER / INT8,
+      per_channel=True,
+      weight_type=quantization.QuantType.QUInt8,
+    )
 
 
 def load(path: pathlib.Path) -> Session:
@@ -81,6 +86,19 @@ def over_texts(session: Session, texts: Joined) -> np.ndarray:
       out = np.empty((len(texts.lengths), found.shape[1]), np.float32)
     out[rows] = found
   return np.empty((0, 0), np.float32) if out is None else out
+
+
+@contextlib.contextmanager
+def _without_hint() -> Iterator[None]:
+  def other(said: logging.LogRecord) -> bool:
+    return _HINT not in said.getMessage()
+
+  root = logging.getLogger()
+  root.addFilter(other)
+  try:
+    yield
+  finally:
+    root.removeFilter(other)
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:

@@ -8,11 +8,11 @@ padding left to who calls.
 import json
 import pathlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from prod_jax import storage
-from prod_jax.batches.special import Special
+from prod_jax.batches.tokens import Tokenizer
 
 WHOLE, VOCAB = "tokenizer.json", "vocab.txt"
 SETTINGS, CONFIG = "tokenizer_config.json", "config.json"
@@ -34,7 +34,7 @@ def write(
   source: pathlib.Path,
   *,
   longest: int,
-  special: Special,
+  ours: Tokenizer,
   types: bool,
 ) -> None:
   """Writes the tokenizer of one folder into another.
@@ -43,7 +43,7 @@ def write(
     folder: to write to.
     source: with tokenizer.json or vocab.txt.
     longest: tokens that a text is cut to.
-    special: what it puts around a text and between two.
+    ours: what the run has read from it.
     types: the model tells the two texts of a pair apart by types of tokens.
   """
   for name in _BESIDE:
@@ -54,7 +54,7 @@ def write(
   if (source / WHOLE).is_file():
     whole = _read(source / WHOLE) | {"truncation": None, "padding": None}
   else:
-    whole = _of_vocab(source / VOCAB, named, special)
+    whole = _of_vocab(ours.as_json(), named)
   if "tokenizer_class" not in settings and not (source / CONFIG).is_file():
     # Its model's config.json would say; a file alone is taken as it is.
     alone = (source / WHOLE).is_file()
@@ -74,17 +74,11 @@ def write(
 
 
 def _of_vocab(
-  path: pathlib.Path, settings: dict[str, Any], special: Special
+  read: dict[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """BERT's WordPiece, as transformers makes it of a vocab.txt."""
-  # A line ends in \n alone: other characters that end lines are tokens.
-  lines = path.read_bytes().decode().removesuffix("\n").split("\n")
-  words = [line.removesuffix("\r") for line in lines]
-  ids = {word: number for number, word in enumerate(words)}
-  return {
-    "version": "1.0",
-    "truncation": None,
-    "padding": None,
+  """What a vocab.txt was read as, with its special tokens and a decoder."""
+  ids = read["model"]["vocab"]
+  return read | {
     "added_tokens": [
       {
         "id": ids[word],
@@ -97,53 +91,7 @@ def _of_vocab(
       }
       for word in sorted(_roles(ids, settings).values(), key=ids.__getitem__)
     ],
-    "normalizer": {
-      "type": "BertNormalizer",
-      "clean_text": True,
-      "handle_chinese_chars": settings.get("tokenize_chinese_chars", True),
-      "strip_accents": settings.get("strip_accents"),
-      "lowercase": settings.get("do_lower_case", True),
-    },
-    "pre_tokenizer": {"type": "BertPreTokenizer"},
-    "post_processor": _template(words, special),
     "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-    "model": {
-      "type": "WordPiece",
-      "unk_token": "[UNK]",
-      "continuing_subword_prefix": "##",
-      "max_input_chars_per_word": 100,
-      "vocab": ids,
-    },
-  }
-
-
-def _template(words: Sequence[str], special: Special) -> dict[str, Any]:
-  """What stands around a text A, and around A and B."""
-  prefix, between, suffix = ([words[i] for i in ids] for ids in special[:3])
-  # Whoever has two separators between texts, has no types of tokens.
-  second = int(between == suffix)
-
-  def around(tokens: Sequence[str], kind: int = 0) -> list[dict[str, Any]]:
-    return [{"SpecialToken": {"id": t, "type_id": kind}} for t in tokens]
-
-  def text(name: str, kind: int) -> dict[str, Any]:
-    return {"Sequence": {"id": name, "type_id": kind}}
-
-  first = [*around(prefix), text("A", 0)]
-  return {
-    "type": "TemplateProcessing",
-    "single": [*first, *around(suffix)],
-    "pair": [
-      *first,
-      *around(between),
-      text("B", second),
-      *around(suffix, second),
-    ],
-    "special_tokens": {
-      words[i]: {"id": words[i], "ids": [i], "tokens": [words[i]]}
-      for ids in special[:3]
-      for i in ids
-    },
   }
 
 

@@ -11,7 +11,8 @@ is taken at several, the student's go through a learnt matrix first, one for
 queries and passages, which is trained with the stage and no part of the
 student.
 The official code has students of their teachers' width alone; a matrix without
-a bias is what TinyBERT has for this (arXiv 1909.10351, equation 9).
+a bias is what TinyBERT has for hidden states (arXiv 1909.10351, equation 8:
+MSE(H_S W_h, H_T)).
 
 With in_batch=False and lwf=0 it is plain listwise distillation, the baseline
 that PROD is compared with.

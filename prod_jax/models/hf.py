@@ -94,9 +94,20 @@ def load(
 def check(
   path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
 ) -> None:
-  """Raises what `load` would; only headers are read."""
+  """Raises what `load` would but for numbers; only headers are read."""
   with weights.opened(path) as file:
     _matched(file, config, layers)
+
+
+def check_numbers(
+  path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
+) -> None:
+  """Raises WeightsError where `load` would find what is no number."""
+  names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
+  with weights.opened(path) as file:
+    found = _matched(file, config, layers)
+    for name in tensors.stored(names, shapes, _kept(config, layers)):
+      file.read(found[name])
 
 
 def _kept(

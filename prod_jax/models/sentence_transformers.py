@@ -268,6 +268,29 @@ def pooling_of(folder: pathlib.Path) -> Pooling:
   return POOLINGS[modes[0]]
 
 
+def check_width(folder: Path, width: int) -> None:
+  """Raises WeightsError where a Pooling is of vectors of another width.
+
+  Args:
+    folder: of all modules, or of an encoder alone.
+    width: of the encoder.
+  """
+  folder = pathlib.Path(folder)
+  if not (folder / MODULES).is_file():
+    return
+  for module in modules_of(folder):
+    if kind_of(module) != "Pooling":
+      continue
+    path = folder_of(folder, module) / CONFIG
+    said = weights.read_json(path)
+    for key in ("embedding_dimension", "word_embedding_dimension"):
+      if _said(path, said, key, int, width) != width:
+        raise WeightsError(
+          f"{path}: {key} is {said[key]}, and the encoder's vectors have "
+          f"{width} coordinates; correct it, or fetch the folder again"
+        )
+
+
 def dense_of(
   folder: pathlib.Path, reads: str = "sentence_embedding", gives: str = ""
 ) -> tuple[Dense, pathlib.Path]:

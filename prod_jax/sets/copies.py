@@ -11,19 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax.sets.records import Passage
+from prod_jax.sets.records import Passage, joined
 
 
 class Keys(NamedTuple):
-  """Keys of passages by row, uint64 [P] each: 16 bytes a passage.
+  """Keys of passages by row, uint64 [P] each: 24 bytes a passage.
 
   Attributes:
     text: of the text alone.
-    whole: of title and text with a space between.
+    whole: of title and text with a space between, as other tools write them.
+    read: of title and text as encoders read them.
   """
 
   text: np.ndarray
   whole: np.ndarray
+  read: np.ndarray
 
 
 class Copies(NamedTuple):
@@ -53,12 +55,15 @@ def key(text: str) -> int:
   return int.from_bytes(hashlib.blake2b(same, digest_size=8).digest(), "big")
 
 
-def keys_of(passages: Iterable[Passage], count: int) -> Keys:
-  """The keys of so many passages."""
-  keys = Keys(np.zeros(count, np.uint64), np.zeros(count, np.uint64))
+def keys_of(
+  passages: Iterable[Passage], count: int, *, title_join: str
+) -> Keys:
+  """The keys of so many passages; `title_join` is that of encoders."""
+  keys = Keys(*(np.zeros(count, np.uint64) for _ in Keys._fields))
   for row, (_, title, text) in enumerate(passages):
     keys.text[row] = own = key(text)
     keys.whole[row] = key(f"{title} {text}") if title else own
+    keys.read[row] = key(joined(title, text, title_join)) if title else own
   return keys
 
 

@@ -58,6 +58,7 @@ class Dataset:
       whole split.
     judged: the same of passages that were judged and found irrelevant.
     folder: where keys of the texts are kept, for the next run; None keeps none.
+    title_join: between title and text of a passage, as encoders read them.
   """
 
   name: str
@@ -72,17 +73,19 @@ class Dataset:
     dataclasses.field(default_factory=dict)
   )
   folder: pathlib.Path | None = None
+  title_join: str = " "
 
   @functools.cached_property
   def keys(self) -> copies.Keys:
     """Keys of the passages' texts, for which all are read once."""
-    path = self.folder and self.folder / f"keys-{self.passages.fingerprint}.npy"
+    of = digest(self.passages.fingerprint, self.title_join)
+    path = self.folder and self.folder / f"keys-{of}.npy"
     if path and path.exists():
       return copies.Keys(*np.load(path, mmap_mode="r", allow_pickle=False))
     shown = progress.shown(
       self.passages, "keys of texts", "passages", len(self.passages)
     )
-    keys = copies.keys_of(shown, len(self.passages))
+    keys = copies.keys_of(shown, len(self.passages), title_join=self.title_join)
     if path:
       with (
         storage.whole_file(path, concurrent=True) as part,
@@ -237,6 +240,7 @@ class Located:
       negatives=_readers(source.negatives, builders, numbers),
       judged=_readers(source.judged, builders, numbers),
       folder=pathlib.Path(builders["passages"].data_dir),
+      title_join=self.data.title_join,
     )
     size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
     if not limits and not self.data.max_passages:

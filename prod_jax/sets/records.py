@@ -6,6 +6,8 @@ is formats.py, keeping them on disk is datasets/, tokens are batches/tokens.py.
 
 from typing import NamedTuple
 
+SEP = "[SEP]"  # a `title_join` that is a token of each tokenizer, and no text
+
 
 class DataError(ValueError):
   """Data that cannot be used: says where it is, what is wrong, what to do."""
@@ -41,3 +43,14 @@ class Query(NamedTuple):
   text: str
   positives: tuple[tuple[str, int], ...]
   answers: tuple[str, ...] = ()
+
+
+def joined(title: str, text: str, title_join: str) -> str:
+  """A passage as one text, which is how an encoder reads it.
+
+  Where the tokenizer's separator stands between the two, a space stands for it:
+  no text is that token for everybody.
+  """
+  if not title:
+    return text
+  return f"{title}{' ' if title_join == SEP else title_join}{text}"

@@ -43,9 +43,10 @@ def with_file(source: published.Source, data: config.Data) -> published.Source:
   of_file = published.fingerprint(found, data.on_error)
   return dataclasses.replace(
     source,
-    configs=dict(
-      source.configs, queries=f"{source.configs['queries']}-{of_file[:8]}"
-    ),
+    configs={
+      **source.configs,
+      "queries": f"{source.configs['queries']}-{of_file[:8]}",
+    },
     queries=functools.partial(_read, source, found[0], data.on_error),
   )
 

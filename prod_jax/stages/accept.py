@@ -60,7 +60,8 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
   """The stage that goes on, and the figures."""
   stage = job.stage
   student = _values(job, "encoded")
-  worse, figures, said = [], {}, []
+  worse, said = [], []
+  figures: dict[str, Any] = {}
   for role in _ROLES[1:]:
     if getattr(stage, role):
       found = held_out.compared(job, _values(job, role), student)

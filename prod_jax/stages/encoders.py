@@ -33,7 +33,8 @@ def shape_of(
   model, folder = settled.model, settled.encoder
   longest = rows.longest(model.kind, data)
   if folder:
-    source, transformer = str(folder), _agreed(where, model, folder)
+    source = f"{where}.weights, {folder},"
+    transformer = _agreed(where, model, folder)
   else:
     source = where
     transformer = TransformerConfig(

@@ -6,12 +6,10 @@ folder is an error: two descriptions of one model, and one of them wrong.
 
 import dataclasses
 import pathlib
-import string
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.batches import rows
-from prod_jax.batches.tokens import Tokenizer
 from prod_jax.models import (
   Encoder,
   colbert,
@@ -25,7 +23,6 @@ from prod_jax.models.cross import Head
 from prod_jax.models.dual import Dense
 from prod_jax.models.families.description import CONFIG
 from prod_jax.models.sentence_transformers import Described
-from prod_jax.models.transformer import TransformerConfig
 from prod_jax.models.weights import WeightsError
 
 PyTree = Any
@@ -158,12 +155,12 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
   shape, layers = encoder.transformer, settled.model.layers or None
   try:
     tower = hf.load(settled.encoder, shape, layers=layers)
-    return tower, _load_behind(settled, shape.width)
+    return tower, load_behind(settled, shape.width)
   except WeightsError as error:
     raise strict.ConfigError(str(error)) from error
 
 
-def _load_behind(settled: Settled, width: int) -> PyTree:
+def load_behind(settled: Settled, width: int) -> PyTree:
   """The parts behind an encoder of a width that its folder holds."""
   loaded = {}
   if settled.scores:
@@ -194,56 +191,6 @@ def too_long(settled: Settled, data: config.Data) -> str:
     f"texts have {longest} tokens, and the folder {settled.encoder} says "
     f"{limit} at most"
   )
-
-
-def check_texts(
-  where: str,
-  settled: Settled,
-  data: config.Data,
-  tokenizer: Tokenizer,
-) -> None:
-  """Raises ConfigError where texts are not read as the folder says.
-
-  Args:
-    where: the model's section, for errors.
-    settled: the model.
-    data: the lengths of texts.
-    tokenizer: that it has.
-  """
-  described = settled.described or settled.late
-  if not described:
-    return
-  letters = " ".join(string.ascii_uppercase)
-  upper, lower = tokenizer.encode([letters, letters.lower()])
-  if described.lower_case and upper.tolist() != lower.tolist():
-    raise strict.ConfigError(
-      f"{where}.weights: {described.encoder / sentence_transformers.LENGTH} "
-      "says do_lower_case, and the model's tokenizer tells A from a; give "
-      f"{where}.tokenizer a folder of one that does not"
-    )
-  late = settled.late
-  if late and late.query_length not in (0, data.query_length):
-    raise strict.ConfigError(
-      f"config.data.query_length is {data.query_length}, and {where}.weights "
-      f"fill queries up to {late.query_length} tokens, which take part; set "
-      f"query_length={late.query_length}"
-    )
-
-
-def check_tensors(
-  where: str, settled: Settled, shape: TransformerConfig
-) -> None:
-  """Raises ConfigError where the weights are not those of the shape.
-
-  Only the headers of files are read.
-  """
-  if settled.encoder is None:
-    return
-  try:
-    hf.check(settled.encoder, shape, layers=settled.model.layers or None)
-    _load_behind(settled, shape.width)  # which is small
-  except (WeightsError, ValueError) as error:
-    raise strict.ConfigError(f"{where}.weights: {error}") from error
 
 
 def fingerprint(model: model_kinds.Model) -> dict[str, Any]:

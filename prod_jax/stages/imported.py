@@ -30,13 +30,14 @@ from prod_jax.stages.run import Job
 
 ImportedJob = Job[kinds.Imported]
 
-_EXAMPLES = 3
+_EXAMPLES = 5
 
 
 def fingerprint(job: ImportedJob) -> dict[str, Any]:
   """What the result depends on besides this stage's config and inputs."""
   return {
     "dataset": job.run.located.fingerprint,
+    "title_join": job.run.config.data.title_join,
     "file": published.fingerprint([pathlib.Path(job.stage.path)], ""),
     "learnt_from": _is_learnt_from(job),
   }
@@ -86,7 +87,8 @@ def run(job: ImportedJob) -> dict[str, Any]:
     dataset.copies_of(stage.split),
     len(dataset.passages),
   )
-  wanted = np.isin(found.pairs.query, rows_of(job, labels.positives))
+  rows = rows_of(job, labels.positives)
+  wanted = np.isin(found.pairs.query, rows)
   pairs = read.Pairs(*(x[wanted] for x in found.pairs))
   tidy = foreign.tidied(pairs, labels, add=stage.positives == "add")
   if not len(tidy.pairs.query):
@@ -103,6 +105,7 @@ def run(job: ImportedJob) -> dict[str, Any]:
     tidy = tidy._replace(pairs=tidy.pairs._replace(score=score))
   lists, scores_QC = _lists(job, tidy, labels)
   lists, scores_QC, lost = _complete(job, lists, scores_QC, labels)
+  _log_left(job, rows, lists)
   if scored.any():
     np.save(job.folder / "scores.npy", scores_QC)
   save_lists(lists, job.folder / "candidates")
@@ -140,7 +143,7 @@ def _read(job: ImportedJob) -> read.Found:
   texts: tuple = ()
   if shape.texts:
     texts = (np.array([copies.key(q.text) for q in queries], np.uint64),)
-    keys = (dataset.keys.whole, dataset.keys.text)
+    keys = (dataset.keys.whole, dataset.keys.read, dataset.keys.text)
   with tempfile.TemporaryDirectory(dir=job.folder, prefix="names-") as made:
     folder = pathlib.Path(made)
     row_of: Any = dataset.row_of
@@ -220,6 +223,20 @@ def _named(
   ]
 
 
+def _log_left(job: ImportedJob, rows: np.ndarray, lists: Candidates) -> None:
+  """Names some of the queries that have no list."""
+  queries = job.run.dataset.queries[job.stage.split]
+  left = np.setdiff1d(rows, lists.query)
+  if len(left):
+    logging.info(
+      "%s: %d of %d queries are left without a pair, such as %s",
+      job.name,
+      len(left),
+      len(rows),
+      ", ".join(queries[row].id for row in left[:_EXAMPLES]),
+    )
+
+
 def _unknown(found: read.Found) -> str:
   return "; ".join(
     f"{found.unknown[kind]} pairs name unknown {kind}, such as "
@@ -254,17 +271,21 @@ def _report(
 
 
 def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
-  """How the scores are spread, as a log line and as figures.
+  """How the scores of the file are spread, as a log line and as figures.
+
+  Of which kind they are is guessed where the config does not say it.
 
   Raises:
     DataError: they are to be probabilities, and are none.
   """
   found, stage = scale.scale(scores), job.stage
   logging.info(
-    "%s: scores probably of kind %s: mean %.4g, spread %.4g, from %.4g to "
-    "%.4g, %.1f%% saturated",
+    "%s: scores %s: mean %.4g, spread %.4g, from %.4g to %.4g, "
+    "%.1f%% saturated",
     job.name,
-    found.kind,
+    "that become logits"
+    if stage.transform
+    else f"probably of kind {found.kind}",
     found.mean,
     found.spread,
     found.least,
@@ -284,11 +305,11 @@ def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
       job.name,
       job.where,
     )
-  return {
+  figures: dict[str, Any] = {
     "score_mean": round(found.mean, 4),
     "score_spread": round(found.spread, 4),
     "score_min": round(found.least, 4),
     "score_max": round(found.most, 4),
     "saturated": round(found.saturated, 4),
-    "probably": found.kind,
   }
+  return figures if stage.transform else figures | {"probably": found.kind}

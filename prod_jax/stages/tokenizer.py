@@ -87,6 +87,12 @@ def check_rows(
     return
   where, weights = f"config.models.{name}", config.models[name].weights
   key, source = source_of(config, name)
+  if has_none(config, name):
+    raise strict.ConfigError(
+      f"{where}.weights is {weights!r}, a folder without a tokenizer: that of "
+      f"{_DATAS} was taken, {source!r}, whose {tokenizer.vocab_size:,} tokens "
+      f"are more than its {rows:,} embeddings; set {where}.tokenizer"
+    )
   given = (
     f"{where}.weights is {weights!r}" if weights else f"{where}.vocab_size"
   )

@@ -78,6 +78,25 @@ def test_a_teacher_as_it_is_has_a_place(run, tmp_path):
   assert config["stages"]["given"]["path"] == "scores.run"
 
 
+def test_a_model_as_it_was_has_a_row_where_it_was_measured(run):
+  row = dict(index="exact", split="test", metric="mrr@10", queries=8)
+  before, after = (
+    row | dict(stage=stage, model_stage=name, value=value)
+    for stage, name, value in [
+      ("before", "student", 0.25),
+      ("after", "student_learns", 0.5),
+    ]
+  )
+  path = run.workdir / finished.RESULTS
+  path.write_text(json.dumps([after]))
+  assert "as it is" not in exported(run, "student")[0]
+  path.write_text(json.dumps([before, after]))
+  shutil.rmtree(run.workdir.parent / "out")
+  card, *_ = exported(run, "student")
+  first = "| student | student | as it is | - | - | - | - | 0.250 |"
+  assert f"{first}\n| student_learns | student | teacher | prod | 1 |" in card
+
+
 def test_a_file_of_scores_has_a_place(run, tmp_path):
   card, said, _ = exported(run, "other")
   assert "taught by scores of scores.run" in card

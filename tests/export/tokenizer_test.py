@@ -27,9 +27,7 @@ def written(tmp_path, special, settings, words=WORDS, end="\n"):
   (source / "vocab.txt").write_bytes(text.encode())
   (source / "tokenizer_config.json").write_text(json.dumps(settings))
   ours = tokens.load_tokenizer(source)
-  tokenizer.write(
-    to, source, longest=20, special=ours.special, types=special == BERT
-  )
+  tokenizer.write(to, source, longest=20, ours=ours, types=special == BERT)
   return ours, to
 
 

@@ -151,7 +151,7 @@ def test_weights_of_16_bits(finished_run, tmp_path, dtype):
   np.testing.assert_allclose(*found, atol=0.02)
 
 
-def test_graphs_are_measured(finished_run, tmp_path):
+def test_graphs_are_measured(finished_run, tmp_path, caplog):
   pytest.importorskip("onnxruntime", reason="it comes with the extra: onnx")
   pytest.importorskip("onnx", reason="it comes with the extra: onnx")
   trained = finished.open_stage(finished_run, "student")
@@ -166,6 +166,7 @@ def test_graphs_are_measured(finished_run, tmp_path):
   measured = trained.left.value("student", "ndcg@10")
   assert forms["prod_jax"]["figures"]["ndcg@10"] == pytest.approx(measured)
   assert (to / "onnx" / "model_int8.onnx").is_file()
+  assert "pre-processing" not in caplog.text
   assert "## As ONNX" in (to / "README.md").read_text()
 
 

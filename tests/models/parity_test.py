@@ -14,6 +14,8 @@ REASON = "parity is judged by torch, which is not installed"
 torch = pytest.importorskip("torch", reason=REASON)
 transformers = pytest.importorskip("transformers", reason=REASON)
 
+from benchmarks.families import drawn  # noqa: E402
+
 SHAPE = dict(
   vocab_size=60,
   hidden_size=16,
@@ -52,18 +54,6 @@ KINDS = {
 }
 
 
-def drawn(kind, end, fields, **more):
-  """A model of torch with weights far from nothing."""
-  torch.manual_seed(0)
-  settings = getattr(transformers, f"{kind}Config")(**fields, **more)
-  model = getattr(transformers, f"{kind}{end}")(settings).eval()
-  with torch.no_grad():
-    for name, x in model.named_parameters():
-      scale = "norm" in name.lower() and name.endswith("weight")
-      x.copy_(0.3 * torch.randn_like(x) + scale)
-  return model
-
-
 def states(model, inputs, tokens):
   with torch.no_grad():
     hidden = model(**inputs).last_hidden_state.numpy()
@@ -86,7 +76,7 @@ def ours(config, params, tokens):
 @pytest.mark.parametrize("name", KINDS)
 def test_states_are_those_of_torch_in_and_out(name, tmp_path):
   (length, fields), (kind, *_) = KINDS[name], name.split(",")
-  model = drawn(kind, "Model", fields)
+  model = drawn(kind, "Model", **fields)
   model.save_pretrained(tmp_path / "theirs")
   config = hf.read_config(tmp_path / "theirs")
   params = hf.load(tmp_path / "theirs", config)
@@ -115,7 +105,7 @@ def test_states_are_those_of_torch_in_and_out(name, tmp_path):
 @pytest.mark.parametrize("name", KINDS)
 def test_scores_are_those_of_torch_in_and_out(name, labels, tmp_path):
   (_, fields), (kind, *_) = KINDS[name], name.split(",")
-  model = drawn(kind, "ForSequenceClassification", fields, num_labels=labels)
+  model = drawn(kind, "ForSequenceClassification", **fields, num_labels=labels)
   model.save_pretrained(tmp_path / "theirs")
   config = hf.read_config(tmp_path / "theirs")
   head = hf.read_head(tmp_path / "theirs")

@@ -15,16 +15,18 @@ PASSAGES = [
 
 
 def test_white_space_alone_makes_no_other_text():
-  keys = copies.keys_of(PASSAGES, len(PASSAGES))
+  keys = copies.keys_of(PASSAGES, len(PASSAGES), title_join=": ")
   assert keys.text[0] == keys.text[2] == copies.key("the same text")
   assert len({*keys.text.tolist()}) == 4
   assert keys.whole[0] == keys.text[4]
   assert keys.whole[1] == keys.text[1]
-  assert keys.text.nbytes + keys.whole.nbytes == 16 * len(PASSAGES)
+  assert keys.read[0] == copies.key("One: the same text")
+  assert keys.read[1] == keys.text[1]
+  assert sum(table.nbytes for table in keys) == 24 * len(PASSAGES)
 
 
 def test_copies_are_those_of_positives_that_are_not_labelled_too():
-  text_P = copies.keys_of(PASSAGES, len(PASSAGES)).text
+  text_P = copies.keys_of(PASSAGES, len(PASSAGES), title_join=" ").text
   found = copies.copies_of(text_P, [(0,), (0, 2), (), (1,), (2, 1)])
   assert [x.tolist() for x in found] == [[0, 4], [2, 0], [0, 2]]
   assert found.by_query(5) == [(2,), (), (), (), (0,)]

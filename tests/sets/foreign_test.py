@@ -145,7 +145,7 @@ def found(tmp_path):
   def of(path: pathlib.Path, on_error="raise") -> read.Found:
     folder = tmp_path / f"tables-{len([*tmp_path.iterdir()])}"
     folder.mkdir()
-    keys = copies.keys_of(PASSAGES, len(PASSAGES))
+    keys = copies.keys_of(PASSAGES, len(PASSAGES), title_join=". ")
     own = np.array([copies.key(query.text) for query in QUERIES], np.uint64)
     texts = layout.find(path, "").texts
     names.save(
@@ -158,7 +158,7 @@ def found(tmp_path):
       folder,
       read.PASSAGES,
       ids.table([passage.id for passage in PASSAGES]),
-      [keys.whole, keys.text] if texts else [],
+      [keys.whole, keys.read, keys.text] if texts else [],
     )
     return read.read(layout.find(path, ""), folder, on_error)
 
@@ -317,6 +317,19 @@ def test_parquet_of_the_same_columns(tmp_path, found, form, rows):
   assert plain(found(path).pairs) == SAID
 
 
+@pytest.mark.parametrize("title_join", [". ", " ", "[SEP]"])
+def test_written_texts_are_known_without_their_ids(tmp_path, found, title_join):
+  items = [write.Item(p, False, 0.5, 0) for p in PASSAGES]
+  path = tmp_path / "lists.jsonl"
+  lists = [write.List(QUERIES[0], items)]
+  write.json_lines(path, lists, title_join=title_join)
+  line = json.loads(path.read_text())
+  del line["neg_id"]
+  assert "[SEP]" not in str(line)
+  path.write_text(json.dumps(line) + "\n")
+  assert plain(found(path).pairs) == [(0, row, 0.5) for row in range(3)]
+
+
 def test_blocks_of_lines_are_read_in_their_order(file, found, monkeypatch):
   monkeypatch.setitem(read._BLOCK_LINES, "tsv", 1)
   assert plain(found(file(SAME["tsv"])).pairs) == SAID
@@ -443,12 +456,12 @@ def test_written_lines_are_read_again(tmp_path, found):
     write.List(QUERIES[1], [write.Item(PASSAGES[2], True, None, None)]),
   ]
   path = tmp_path / "lists.jsonl"
-  assert write.json_lines(path, lists) == 2
+  assert write.json_lines(path, lists, title_join=". ") == 2
   first, second = map(json.loads, path.read_text().splitlines())
   assert first == {
     "query_id": "q1",
     "query": "how is tea made",
-    "pos": ["Kettle boil water"],
+    "pos": ["Kettle. boil water"],
     "pos_id": ["10"],
     "pos_scores": [None],
     "neg": ["pour it"],

@@ -1,12 +1,16 @@
 """Models that come as folders: what is taken from them, and used as it is."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import huggingface_hub
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from prod_jax import config_file, curriculum, main, strict
 from prod_jax.models import hf, hub, transformer
@@ -17,7 +21,7 @@ from prod_jax.retrieval import encode
 from prod_jax.stages import files, folders
 from prod_jax.stages.run import Run
 from tests.batches.special_test import bert, save
-from tests.main_test import write_folder
+from tests.main_test import REPO, write_folder
 from tests.models.sentence_transformers_test import TANH, modules, write
 
 CONFIG = """
@@ -159,6 +163,43 @@ def test_weights_that_do_not_fit_are_named_before_the_first_stage(folder):
     check(folder)
 
 
+def change(path, **said):
+  path.write_text(json.dumps(json.loads(path.read_text()) | said))
+
+
+@pytest.mark.parametrize(
+  "key", ["embedding_dimension", "word_embedding_dimension"]
+)
+def test_a_pooling_of_another_width_is_named(folder, key):
+  path = folder / "dense" / "1_Pooling" / "config.json"
+  change(path, **{key: 8})
+  check(folder)
+  change(path, **{key: 384})
+  with pytest.raises(
+    strict.ConfigError,
+    match=rf"de\.weights: .*config\.json: {key} is 384, and .* have 8 coord",
+  ):
+    check(folder)
+
+
+@pytest.mark.parametrize(
+  ("name", "model"), [("dense", "de"), ("classifier", "ce")]
+)
+def test_padding_of_another_id_is_named(folder, name, model, caplog):
+  path = folder / name / "config.json"
+  pad = run_of(folder).tokenizer_of(model).special.pad
+  change(path, pad_token_id=pad)
+  check(folder)
+  assert not caplog.records
+  change(path, pad_token_id=7)
+  check(folder)
+  said = caplog.messages[-1]
+  assert f"models.{model}.weights: " in said
+  assert (
+    f"says pad_token_id 7, and the model's tokenizer pads with {pad}" in said
+  )
+
+
 def test_a_folder_without_a_tokenizer_takes_that_of_the_data(folder, caplog):
   """Where it is trained; as it is, it has to have its own."""
   save(folder / "words", bert())
@@ -177,6 +218,15 @@ def test_a_folder_without_a_tokenizer_takes_that_of_the_data(folder, caplog):
     "config.models.de.weights is 'dense', a folder without a tokenizer: that "
     "of config.data.tokenizer is taken, 'words'"
   ]
+  with pytest.raises(
+    strict.ConfigError,
+    match=(
+      r"config\.models\.de\.weights is 'dense', a folder without a tokenizer: "
+      r"that of config\.data\.tokenizer was taken, 'packaged', whose 30,522 "
+      r"tokens are more than its 18 embeddings; set config\.models\.de\.token"
+    ),
+  ):
+    files.check(run_of(folder, "data.tokenizer=packaged"))
 
 
 @pytest.mark.parametrize(
@@ -204,6 +254,36 @@ def test_weights_that_are_no_numbers_are_named(folder):
     strict.ConfigError, match=r"layer\.1\.intermediate.* holds NaN"
   ):
     run_of(folder).first_params("de", 0)
+  check(folder)  # reads headers alone, as a dry run does
+  with pytest.raises(
+    strict.ConfigError, match=r"models\.de\.weights: .*layer\.1\..* holds NaN"
+  ):
+    files.check_numbers(run_of(folder))
+
+
+def test_numbers_are_looked_at_before_the_first_stage(folder):
+  """By the command, and not by its dry run."""
+  path = folder / "classifier" / "model.safetensors"
+  tensors = dict(safetensors.numpy.load_file(path))
+  name = next(n for n in tensors if n.endswith("word_embeddings.weight"))
+  tensors[name][0, 0] = np.inf
+  safetensors.numpy.save_file(tensors, path, metadata={"format": "pt"})
+  command = [
+    *(sys.executable, "-m", "prod_jax.main"),
+    *("--config=config.py", "--workdir=work"),
+  ]
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
+  dry, run = (
+    subprocess.run(
+      [*command, *more], env=environment, capture_output=True, text=True
+    )
+    for more in (["--dry_run"], [])
+  )
+  assert dry.returncode == 0, dry.stderr
+  assert run.returncode == 2
+  assert "config.models.ce.weights: " in run.stderr
+  assert "word_embeddings.weight holds NaN or infinite" in run.stderr
+  assert not [*folder.glob("work/*-encode")]
 
 
 def test_models_as_they_are_embed_score_rerank_and_teach(folder):

@@ -90,6 +90,7 @@ def test_lists_scores_and_what_is_said_of_them(job, caplog):
     "probably": "logit",
   }
   assert "1 pairs name unknown queries, such as q9" in caplog.text
+  assert "1 of 3 queries are left without a pair, such as q4" in caplog.text
   assert "1 pairs name unknown passages, such as x" in caplog.text
   assert "scores probably of kind logit: mean 1.2, spread 1.4" in caplog.text
   # The tables of names are gone.
@@ -220,8 +221,11 @@ def test_whose_lists_the_scores_are_of(of_mined, missing):
 
 def test_a_logit_undoes_a_sigmoid(job, caplog):
   given = "q1 d1 0.9\nq1 d20 0.0001\nq1 d3 0.5\nq2 d20 1\nq2 d1 0\n"
-  summary, _, scores = result(job(given, "stages.teacher.transform=logit"))
-  assert summary["probably"] == "probability" and summary["score_max"] == 1.0
+  with caplog.at_level("INFO", logger="absl"):
+    summary, _, scores = result(job(given, "stages.teacher.transform=logit"))
+  assert "probably" not in summary and summary["score_max"] == 1.0
+  assert "scores that become logits: mean 0.48" in caplog.text
+  assert "probably" not in caplog.text
   assert scores[0].tolist() == pytest.approx([2.197, 0, -9.21], abs=1e-2)
   assert np.isfinite(scores[1, :2]).all()
   assert "transform='logit'" not in caplog.text

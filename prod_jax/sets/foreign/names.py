@@ -34,8 +34,8 @@ class Names(NamedTuple):
 
   Attributes:
     by_id: their table.
-    by_text: keys of texts, those with a title first; none where a file gives
-      ids alone.
+    by_text: keys of texts, of title and text with a space between first; none
+      where a file gives ids alone.
   """
 
   by_id: ids.RowOf

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from prod_jax import storage
-from prod_jax.sets.records import Passage, Query
+from prod_jax.sets.records import Passage, Query, joined
 
 _ROWS = 100_000  # of parquet that are written at once
 
@@ -32,8 +32,10 @@ class List(NamedTuple):
   items: list[Item]
 
 
-def json_lines(path: pathlib.Path, lists: Iterable[List]) -> int:
-  """Writes a line a query; returns how many. Titles stand before texts."""
+def json_lines(
+  path: pathlib.Path, lists: Iterable[List], *, title_join: str
+) -> int:
+  """Writes a line a query, passages as encoders read them; returns how many."""
   count = 0
   with (
     storage.whole_file(path) as part,
@@ -44,7 +46,10 @@ def json_lines(path: pathlib.Path, lists: Iterable[List]) -> int:
       has_scores = any(item.score is not None for item in items)
       for side, label in (("pos", True), ("neg", False)):
         own = [item for item in items if item.label == label]
-        line[side] = [_text(item.passage) for item in own]
+        line[side] = [
+          joined(item.passage.title, item.passage.text, title_join)
+          for item in own
+        ]
         line[f"{side}_id"] = [item.passage.id for item in own]
         if has_scores:
           line[f"{side}_scores"] = [item.score for item in own]
@@ -97,8 +102,3 @@ def _tables(lists: Iterable[List]) -> Iterator[list[dict[str, Any]]]:
       rows = []
   if rows:
     yield rows
-
-
-def _text(passage: Passage) -> str:
-  title = passage.title
-  return f"{title} {passage.text}" if title else passage.text

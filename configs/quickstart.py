@@ -328,6 +328,7 @@ def shrink(config: ConfigDict) -> None:
       stage.update(tolerance=1.0, base="")
   # Without weights there is no student as it is.
   for name in ("encode_student", "evaluate_student"):
-    config.stages.pop(name, None)
+    if name in config.stages:
+      del config.stages[name]
   if "accept_student_warm" in config.stages:
     config.stages.accept_student_warm.before = encoded("student_warm")

@@ -150,8 +150,8 @@ def _check_padding(
   pad = description.described(path).get("pad_token_id")
   if pad not in (None, tokenizer.special.pad):
     logging.warning(
-      "%s.weights: %s says pad_token_id %s, and the model's tokenizer pads with "
-      "%d; is it the one that goes with the weights?",
+      "%s.weights: %s says pad_token_id %s, and the model's tokenizer pads "
+      "with %d; is it the one that goes with the weights?",
       where,
       path,
       pad,

@@ -36,7 +36,7 @@ def job_of(run: Run, cache: pathlib.Path) -> Job:
 
 def examples_of(job: Job, first: int = 0, last: int | None = None) -> Any:
   """All that batches of the student are made of, of these lists only."""
-  found = examples.examples(job)
+  found = examples.examples(job, learns_unlabelled=True)
   return dataclasses.replace(found, rows=found.rows[first:last])
 
 

@@ -49,7 +49,7 @@ def get_config(variant: str = "") -> ConfigDict:
     title_join=". ",
     query_length=20,
     passage_length=32,
-    max_queries=dict(train=1536, dev=64, test=256),
+    max_queries=dict(train=1536, dev=256, test=256),
     max_passages=3200,  # of 6,250: each student embeds all of them
   )
   config.mesh = dict(data=-1, fsdp=1, tensor=1)

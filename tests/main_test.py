@@ -98,7 +98,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   workdir, done = finished
   record = json.loads((workdir / "curriculum.json").read_text())
   assert {s["status"] for s in record["stages"]} == {"done"}
-  assert len(record["stages"]) == 32
+  assert len(record["stages"]) == 42
   rows = json.loads((workdir / "results.json").read_text())
   assert {r["index"] for r in rows} >= {"exact", "rerank"}
   assert all(0 <= r["value"] <= 1 and r["queries"] == 32 for r in rows)
@@ -114,7 +114,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
   again = run(workdir)
-  assert again.stderr.count("cached, nothing to do") == 32
+  assert again.stderr.count("cached, nothing to do") == 42
   assert again.stdout == first.stdout
 
 
@@ -130,6 +130,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     "student_final",
     "encode_student_final",
     "evaluate_student_final",
+    "accept_student_final",
   ]
 
 
@@ -174,7 +175,9 @@ LONG = (
   "--config.stages.student_de.steps=30",
   "--config.stages.student_de.checkpoint_every=5",
   "--config.stages.student_de.method=prod",
-  "--stages=student_warm,teacher_de,encode_teacher_de,mine_1,student_de",
+  "--stages=student_warm,encode_student_warm,teacher_warm,encode_teacher_warm,"
+  "mine_teacher,teacher_de,encode_teacher_de,accept_student_warm,mine_1,"
+  "student_de",
 )
 
 
@@ -205,7 +208,7 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   killed = tmp_path / "killed"
   _, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
   assert code == -signal.SIGKILL
-  mined = tmp_path / "killed" / "06-mine_1"
+  mined = tmp_path / "killed" / "11-mine_1"
   assert len(list(mined.glob("blocks/*"))) in (3, 4)
   rest, code = stop_at(
     killed, "mine_1: 40 of 64 queries", *arguments, by=signal.SIGTERM
@@ -224,9 +227,9 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   assert "mine_1: cached" in done.stderr
   assert f"goes on from its checkpoint at step {step}" in done.stderr
   for name in (
-    "06-mine_1/candidates/ids.npy",
-    "06-mine_1/candidates/score.npy",
-    "07-student_de/params.safetensors",
+    "11-mine_1/candidates/ids.npy",
+    "11-mine_1/candidates/score.npy",
+    "12-student_de/params.safetensors",
   ):
     whole = (tmp_path / "whole" / name).read_bytes()
     assert (tmp_path / "killed" / name).read_bytes() == whole, name

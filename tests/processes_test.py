@@ -27,9 +27,10 @@ WHOLE = (
   # Adam turns gradients of rounding size into whole steps: make these small.
   "--config.stages.ce_1.learning_rate=1e-5",
   "--config.stages.score_1.block_queries=16",
-  "--stages=student_warm,teacher_de,encode_teacher_de,evaluate_teacher_de,"
-  "mine_1,student_de,encode_student_de,mine_2_wide,ce_1,mine_2,score_1,"
-  "student_ce_1",
+  "--stages=student_warm,encode_student_warm,teacher_warm,encode_teacher_warm,"
+  "mine_teacher,teacher_de,encode_teacher_de,evaluate_teacher_de,"
+  "accept_student_warm,gate_de,mine_1,student_de,encode_student_de,"
+  "accept_student_de,mine_2,ce_1,gate_ce_1,score_1,student_ce_1",
 )
 LONG = (
   "--config.stages.student_warm.steps=24",
@@ -160,7 +161,7 @@ def _leaves(tree, path=""):
 def test_losses_and_parameters_are_those_of_one_process(runs):
   one, two = runs
   stages = [p.parent.name for p in sorted(one.glob("*/metrics.jsonl"))]
-  assert len(stages) == 5
+  assert len(stages) == 6
   for stage in stages:
     rows = [
       [json.loads(line) for line in (run / stage / "metrics.jsonl").open()]
@@ -174,9 +175,9 @@ def test_losses_and_parameters_are_those_of_one_process(runs):
 
 @pytest.mark.long
 def test_lists_scores_and_figures_are_those_of_one_process(runs):
-  for stage in ("06-mine_1", "11-mine_2_wide", "14-mine_2"):
+  for stage in ("mine_teacher", "mine_1", "mine_2"):
     one, two = (
-      load_lists(Candidates, next(run.glob(f"*{stage[2:]}")) / "candidates")
+      load_lists(Candidates, next(run.glob(f"*-{stage}")) / "candidates")
       for run in runs
     )
     np.testing.assert_array_equal(one.query, two.query)

@@ -39,7 +39,7 @@ def check(job: Job[kinds.Darken]) -> None:
     raise strict.ConfigError(
       f"{job.where} makes nothing; set strengthened or masked"
     )
-  if sources.may_lack_labels(job):
+  if sources.queries_of(job) != "labelled":
     raise strict.ConfigError(
       f"{job.where}.candidates: {job.stage.candidates} has lists of queries "
       "without labels, and dark examples are made of a positive; set "

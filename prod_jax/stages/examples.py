@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from prod_jax import kinds, sharding, strict
 from prod_jax.batches import draws
@@ -58,12 +59,6 @@ def check(job: TrainJob) -> None:
     job.check_scored(role)
   if stage.dark:
     _check_dark(job)
-  if sampling_of(job).NEEDS_LABELS and lacks_labels(job):
-    raise strict.ConfigError(
-      f"{where}.sampling={stage.sampling!r} draws by the positive's score, and "
-      f"{stage.candidates} has lists of queries without labels; set sampling "
-      "to 'random', 'descend' or 'groups'"
-    )
   if sampling_of(job).NEEDS_SCORES and not scored:
     raise strict.ConfigError(
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "
@@ -79,9 +74,18 @@ def _made(job: TrainJob, name: str) -> kinds.Stage | None:
   return found
 
 
-def lacks_labels(job: TrainJob) -> bool:
-  """Whether queries without labels may come into its batches."""
-  return bool(job.stage.candidates) and sources.may_lack_labels(job)
+def check_labels(job: TrainJob, learns_unlabelled: bool) -> None:
+  """Raises ConfigError where labels are needed, and no list has any."""
+  stage = job.stage
+  if not stage.candidates or sources.queries_of(job) != "unlabelled":
+    return
+  if not learns_unlabelled or sampling_of(job).NEEDS_LABELS:
+    raise strict.ConfigError(
+      f"{job.where}.candidates: {stage.candidates} has lists of queries "
+      f"without labels, and method {stage.method} with sampling "
+      f"{stage.sampling!r} learns from labels, as it is set; set queries='all' "
+      "or 'labelled' where these lists are made"
+    )
 
 
 def offered(job: TrainJob) -> Sources:
@@ -117,8 +121,11 @@ def sampling_of(job: TrainJob) -> draws.Sampling:
   )
 
 
-def examples(job: TrainJob) -> Examples:
-  """All that batches are made of; large tables stay on disk."""
+def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
+  """All that batches are made of; large tables stay on disk.
+
+  Queries without labels are left out unless the method learns from them.
+  """
   run, cached = job.run, sources.loaded(job)
   positives = run.dataset.positive_rows("train")
   rows = np.array([i for i, p in enumerate(positives) if p], np.int32)
@@ -130,6 +137,8 @@ def examples(job: TrainJob) -> Examples:
     rows = np.load(path, allow_pickle=False)
   if job.stage.candidates:
     positives = _with_those_of_lists(positives, cached["candidates"])
+  if not learns_unlabelled or sampling_of(job).NEEDS_LABELS:
+    rows = _labelled(job, rows, positives)
   of_model, of_teacher = carried(job)
   teacher = None
   if of_teacher is not None:
@@ -147,6 +156,21 @@ def examples(job: TrainJob) -> Examples:
     **of_model,
     **cached,
   )
+
+
+def _labelled(
+  job: TrainJob, rows: np.ndarray, positives: list[tuple[int, ...]]
+) -> np.ndarray:
+  """Those of the rows that have a positive."""
+  kept = np.array([row for row in rows if positives[row]], np.int32)
+  if len(kept) < len(rows):
+    logging.info(
+      "%s: learns from labels, and leaves out %d of %d queries without any",
+      job.name,
+      len(rows) - len(kept),
+      len(rows),
+    )
+  return kept
 
 
 def _with_those_of_lists(

@@ -280,14 +280,13 @@ def check_kinds(job: Job[kinds.Stage]) -> None:
       )
 
 
-def may_lack_labels(job: Job[Any], role: str = "candidates") -> bool:
-  """Whether lists that a job reads may be of queries without labels."""
-  name = getattr(job.stage, role)
-  while name:
+def queries_of(job: Job[Any]) -> kinds.Queries:
+  """Whether the lists that a job reads are of queries with labels."""
+  stage = job.source("candidates")
+  # What is made of lists has the queries of these.
+  while name := getattr(stage, "candidates", ""):
     stage = job.run.stage(name)
-    # What is made of lists has the queries of these.
-    name = getattr(stage, "candidates", "")
-  return getattr(stage, "queries", "labelled") != "labelled"
+  return getattr(stage, "queries", "labelled")
 
 
 def loaded(job: Job[kinds.Train]) -> dict[str, Any]:

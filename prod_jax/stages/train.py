@@ -84,6 +84,7 @@ def check(job: Job[kinds.Train]) -> None:
     raise strict.ConfigError(f"{job.where}.{error}") from error
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
+  examples.check_labels(job, _learns_unlabelled(job))
 
 
 def run(job: Job[kinds.Train]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
         "%s: goes on from its checkpoint at step %d", job.name, first
       )
       state = checkpoints.restore(first, state)
-    learnt_from = examples.examples(job)
+    learnt_from = examples.examples(job, _learns_unlabelled(job))
     batches = _batches(job, learnt_from, first)
     schedule = loop.Schedule(
       name=job.name,
@@ -282,18 +283,13 @@ def _made(job: Job[kinds.Train]) -> _Made:
       f"{job.where}: method {stage.method} has no use for the stage's {name}; "
       f"it reads {', '.join(method.READS) or 'labels'}"
     )
-  if examples.lacks_labels(job) and not _learns_unlabelled(method, settings):
-    raise strict.ConfigError(
-      f"{job.where}.candidates: {stage.candidates} has lists of queries "
-      f"without labels, which method {stage.method} does not learn from as it "
-      "is set; set queries='labelled' where these lists are made"
-    )
   return _Made(settings, examples.model(job), offered)
 
 
-def _learns_unlabelled(method: Method, settings: Any) -> bool:
-  asked = getattr(method, "learns_unlabelled", None)
-  return asked is not None and asked(settings)
+def _learns_unlabelled(job: Job[kinds.Train]) -> bool:
+  """Whether the method, as it is set, can do with queries without labels."""
+  asked = getattr(_method(job), "learns_unlabelled", None)
+  return asked is not None and asked(_made(job).settings)
 
 
 def _method(job: Job[kinds.Train]) -> Method:

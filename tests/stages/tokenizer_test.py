@@ -193,7 +193,7 @@ def as_arrays(batch, field):
 
 
 def first_batch(job: Job, **more):
-  made = examples.examples(job)
+  made = examples.examples(job, learns_unlabelled=True)
   return next(loader.batches(made, batch_size=8, seed=3, **more))
 
 

@@ -1,5 +1,6 @@
 """Order, hashes, DONE files, stale work and partial runs."""
 
+import dataclasses
 import functools
 import json
 
@@ -105,3 +106,74 @@ def test_the_table_shows_what_would_run(lab):
   lines = curriculum.table(plans).splitlines()
   assert lines[1].split() == ["a", "toy", "-", "00-a", "cached"]
   assert lines[2].split() == ["b", "toy", "x=a", "01-b", "pending"]
+
+
+class Gated(Lab):
+  """a says whether b runs; c reads b, and chooses between it and a."""
+
+  passed = False
+
+  def stages(self):
+    made = super().stages()
+    inputs = {"a": {}, "b": {curriculum.GATE: "a"}, "c": {"x": "b", "y": "a"}}
+    return [
+      dataclasses.replace(
+        stage,
+        inputs=inputs[stage.name],
+        may_lack=("x",) if stage.name == "c" and self.chooses else (),
+        run=functools.partial(self.work, stage.name, ()),
+      )
+      for stage in made
+    ]
+
+  chooses = True
+
+  def work(self, name, read):
+    found = super().work(name, read)
+    verdict = {"passed": self.passed, "why": "a is no teacher"}
+    return found | verdict if name == "a" else found
+
+
+@pytest.fixture
+def gated(tmp_path):
+  return Gated(tmp_path / "run")
+
+
+def statuses(lab):
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  return {s["name"]: (s["status"], s["summary"]) for s in record["stages"]}
+
+
+def test_what_a_gate_does_not_let_pass_is_skipped_and_says_why(gated):
+  assert gated.run() == ["a", "c"]
+  status, summary = statuses(gated)["b"]
+  assert status == "skipped"
+  assert summary == {"skipped": "because a is no teacher"}
+  assert not (gated.folder("b") / "made").exists()
+
+
+def test_what_reads_a_skipped_stage_is_skipped_too(gated):
+  gated.chooses = False
+  assert gated.run() == ["a"]
+  assert statuses(gated)["c"][1] == {"skipped": "as b was"}
+
+
+def test_a_skipped_stage_is_done_until_the_gate_is_passed(gated, caplog):
+  caplog.set_level("INFO")
+  gated.run()
+  assert gated.run() == []
+  assert statuses(gated)["b"][0] == "skipped"
+  assert "b: cached, nothing to do; it was skipped, because a is" in caplog.text
+  gated.passed = True
+  gated.fingerprints["a"] = 2
+  assert gated.run() == ["a", "b", "c"]
+  assert statuses(gated)["b"] == ("done", {"figure": 1})
+
+
+def test_a_stage_that_chooses_brings_all_that_it_chose_from(gated):
+  gated.passed = True
+  made = curriculum.plan(gated.stages(), gated.processes)
+  plans = {plan.stage.name: plan for plan in made}
+  behind = curriculum._behind([plans["c"]], plans)
+  assert set(behind) == {"c", "b", "a"}
+  assert set(curriculum._behind([plans["b"]], plans)) == {"b"}

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted.json"
 
 
-class Folders(Mapping[str, pathlib.Path]):
-  """Folders of the stages in some roles; of an accept stage, what it chose."""
+class Folders:
+  """Folders of the stages in some roles; of an accept stage, what it chose.
+
+  No `Mapping`, which knows all its values: these are known when they are asked
+  for, since a job is described before the stages that it reads have run.
+  """
 
   def __init__(self, run: "Run", stages: Mapping[str, str]):
     self._run, self._stages = run, stages
@@ -30,8 +34,8 @@ class Folders(Mapping[str, pathlib.Path]):
   def __iter__(self) -> Iterator[str]:
     return iter(self._stages)
 
-  def __len__(self) -> int:
-    return len(self._stages)
+  def __contains__(self, role: str) -> bool:
+    return role in self._stages
 
 
 def chosen(run: "Run", name: str) -> str:

@@ -286,7 +286,7 @@ class Job(Generic[S]):
   run: Run
   name: str
   stage: S
-  inputs: Mapping[str, pathlib.Path]
+  inputs: accepted.Folders | Mapping[str, pathlib.Path]
   folder: pathlib.Path
 
   @property

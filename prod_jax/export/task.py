@@ -59,7 +59,7 @@ def open_task(
   """Opens a set, prepared now unless it was before.
 
   Args:
-    overrides: `data.key=value` of the command line.
+    overrides: behind `--config.`, such as data.path=FOLDER.
     workdir: of a run whose set it is where they do not name another; "" is
       none.
     folder: for what is made.
@@ -113,7 +113,8 @@ def _given(overrides: Sequence[str]) -> dict[str, Any]:
     key, equals, value = word.partition("=")
     if not equals or not key.startswith(_SECTION):
       raise strict.ConfigError(
-        f"--config.{word}: it takes config.data.key=value, and no other section"
+        f"--config.{word}: it takes keys of config.data alone, such as "
+        "--config.data.path=FOLDER"
       )
     raw[key.removeprefix(_SECTION)] = strict.Typed(value)
   read = strict.section(config.Data, raw, "config.data")

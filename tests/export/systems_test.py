@@ -243,7 +243,7 @@ def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
       f"data.path={folder}",
       "data.pasage_length=3",
     ): "did you mean config.data.",
-    (f"data.path={folder}", "seed=3"): "--config.seed=3: it takes config.data.",
+    (f"data.path={folder}", "seed=3"): "--config.seed=3: it takes keys of c",
     ("data.passage_length=3",): "no set is named; set --config.data.path=FOLD",
   }.items():
     with pytest.raises(strict.ConfigError, match=message):

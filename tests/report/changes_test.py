@@ -74,6 +74,12 @@ def test_the_course_of_a_query_has_its_best_and_its_worst_stage():
   assert (found["q3"].won, found["q3"].lost) == (("second", 0.25), None)
   assert (found["q7"].won, found["q7"].lost) == (None, ("third", -1))
   assert (found["q4"].won, found["q4"].lost) == (None, None)
+  several = {
+    n: {"q": v} for n, v in zip("abcde", [0.0, 0.1, 0.5, 0.4, 0.2], strict=True)
+  }
+  (course,) = changes.courses(several)
+  assert course.won == ("c", pytest.approx(0.4))
+  assert course.lost == ("e", pytest.approx(-0.2))
   assert len(found) == 8
 
 

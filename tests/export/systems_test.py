@@ -9,12 +9,13 @@ import pytest
 
 from prod_jax import metrics, strict
 from prod_jax.export import as_it_is, finished, systems, task, whole
-from prod_jax.models import hf
+from prod_jax.models import hf, hub
 from prod_jax.retrieval import runs
 from prod_jax.sets.records import DataError
 from prod_jax.stages.run import PARAMS
 from tests.export import made
 from tests.main_test import write_folder
+from tests.sets import published
 
 METRICS = ["mrr@10", "ndcg@10", "recall@10"]
 WARM = "q96 Q0 p96 1 2.5 a\nq96 Q0 p3 2 2.5 a\nq97 Q0 p5 1 9 a\n"
@@ -118,7 +119,7 @@ def test_words_are_a_ranker(opened):
   # Each query is the beginning of its passage.
   values = systems.evaluate(found, opened, ["mrr@10"])["mrr@10"]
   assert set(values.values()) == {1.0}
-  assert rank("b=bm25:english", opened).ids_QK.shape == found.ids_QK.shape
+  assert rank("b=bm25:english", opened).ids_QK.shape == (8, 20)
 
 
 def test_a_run_is_measured_as_it_is(tmp_path, opened):
@@ -199,6 +200,17 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
     systems._by_model(systems.System("duo", "duo"), reader, opened, None)
 
 
+def test_a_hub_that_cannot_be_asked_is_a_line(monkeypatch, opened):
+  def snapshot(*arguments, **more):
+    raise OSError("offline")
+
+  monkeypatch.setattr(hub, "_snapshot", snapshot)
+  with pytest.raises(
+    strict.ConfigError, match="org/name: .*offline.* give a f"
+  ):
+    rank("org/name", opened)
+
+
 def test_broken_weights_are_named(workdir, opened):
   (path,) = workdir.glob(f"*-student/{PARAMS}")
   params = hf.load_params(path)
@@ -236,6 +248,10 @@ def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
   assert other.dataset.name == "other"
   assert list(other.dataset.queries) == ["test"]
   assert other.given == {"path": str(folder)}
+  (tmp_path / "tiny").mkdir()
+  published.beir(tmp_path / "tiny")
+  beir = open_task("", cache, f"data.path={tmp_path / 'tiny'}", split="test")
+  assert (beir.data.name, len(beir.dataset.passages)) == ("beir", 6)
   few = open_task("", cache, f"data.path={folder}", "data.max_passages=110")
   assert len(few.dataset.passages) == 110
   for words, message in {

@@ -206,7 +206,7 @@ def test_a_hub_that_cannot_be_asked_is_a_line(monkeypatch, opened):
 
   monkeypatch.setattr(hub, "_snapshot", snapshot)
   with pytest.raises(
-    strict.ConfigError, match="org/name: .*offline.* give a f"
+    strict.ConfigError, match=r"org/name: .*offline.* give a f"
   ):
     rank("org/name", opened)
 

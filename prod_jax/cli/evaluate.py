@@ -17,7 +17,7 @@ stages of a run's student by the runs that they left.
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -75,7 +75,6 @@ _CACHE = flags.DEFINE_string(
 
 # By query.
 _Values = Mapping[str, Mapping[str, Mapping[str, float]]]
-_Words = Callable[[str], str]
 
 
 def main(*words: str) -> None:
@@ -159,6 +158,11 @@ def _of_curriculum(workdir: str) -> None:
   if _RUN.value:
     raise strict.ConfigError(
       f"--run: the stages' runs are in {workdir} already, run.trec of each"
+    )
+  if other := arguments.overrides(sys.argv):
+    raise strict.ConfigError(
+      f"--config.{other[0]}: {workdir} alone is compared on its own set; name "
+      "WORKDIR:STAGE for each stage to be measured on another"
     )
   dataset, left = task.open_finished(workdir)
   if (_SPLIT.value or left.split) != left.split:

@@ -90,12 +90,16 @@ def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
   """The set of a run, and what its stages left.
 
   Raises:
-    ConfigError: there is no run.
+    ConfigError: there is no run, or it has measured nothing.
   """
   run = finished.open_run(storage.open_path(workdir))
   local = run.processes.local_folder
   run.processes.fetch(local / finished.RESULTS)
   left = record.load(local)
+  if not left.split:
+    raise strict.ConfigError(
+      f"{workdir} has measured nothing; let its evaluate stages run first"
+    )
   for stage in left.stages.values():
     if stage.kind == "evaluate":
       run.processes.fetch(stage.folder / "run.trec")

@@ -112,8 +112,9 @@ def of_students(
   answered = examples.answered(run)
   if len(answered) < 2:
     raise strict.ConfigError(
-      f"{run.workdir} has the runs of {len(answered)} stages of the student, "
-      "and it takes two to compare; let the evaluate stages behind them run"
+      f"{run.workdir}: it takes two stages of the student with a run.trec to "
+      f"compare, and {len(answered)} has one; let the evaluate stages behind "
+      "them run"
     )
   found = {
     name: metrics.evaluate(

@@ -142,6 +142,8 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
       workdir,
       "--metrics=recall@200",
     ): "recall@200 looks further; set --depth=20",
+    (finished_run,): "to compare, and 1 has one; let the evaluate stages",
+    (finished_run, "--config.data.path=a"): "alone is compared on its own set",
     (): "SYSTEM… is missing; --help shows the flags",
   }.items():
     done = evaluate(*arguments, f"--cache_dir={tmp_path}/cache")

@@ -271,6 +271,12 @@ def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
     open_task("", cache, f"data.path={folder}", split="dve")
 
 
+def test_a_run_that_measured_nothing_is_refused(workdir):
+  (workdir / finished.RESULTS).unlink()
+  with pytest.raises(strict.ConfigError, match="has measured nothing; let its"):
+    task.open_finished(str(workdir))
+
+
 def test_nothing_to_find_is_no_nan(opened, student):
   with pytest.raises(DataError, match="mrr@10 counts; lower --relevant, which"):
     systems.evaluate(student, opened, ["mrr@10"], relevant=2)

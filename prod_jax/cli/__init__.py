@@ -9,5 +9,6 @@ plan       what a run would take of a TPU slice
 report     figures of runs as Markdown
 export     a trained model as a folder that other software loads
 embed      texts to vectors
+evaluate   any rankers on any set, measured and compared
 command    the console script: which of them is meant
 """

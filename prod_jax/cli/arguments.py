@@ -62,9 +62,10 @@ def start_alone(command: Callable[..., None], *names: str) -> None:
 
   Args:
     command: takes as many strings as there are names.
-    names: of what its line has besides flags, such as TEXTS.
+    names: of what its line has besides flags, such as TEXTS. Of one that ends
+      with … there may be several.
   """
-  _start(lambda argv: command(*argv[1 : 1 + len(names)]), *names)
+  _start(lambda argv: command(*(argv[1:] if names else ())), *names)
 
 
 def _start(command: Callable[[list[str]], None], *names: str) -> None:
@@ -91,7 +92,8 @@ def _parse(names: Sequence[str], argv: list[str]) -> list[str]:
     _refuse(str(error))
   if len(rest) < 1 + len(names):
     _refuse(f"{' '.join(names)} is missing")
-  if more := rest[1 + len(names) :]:
+  several = any(name.endswith("…") for name in names)
+  if (more := rest[1 + len(names) :]) and not several:
     _refuse(f"unknown arguments: {' '.join(more)}")
   return argv if not names else rest
 

@@ -1,7 +1,7 @@
 """A trained model out of its run: folders, vectors, and what is said of them.
 
 Nothing here trains. A finished train stage is found in its working folder and
-becomes a folder that other software loads.
+becomes a folder that other software loads, or ranks another set.
 
 finished    a run found in its folder, and a train stage with its model
 whole       the whole export, in order
@@ -14,6 +14,9 @@ card        README.md: what the model is, and how it is used
 snippets    the code in it
 lineage     stages, teachers and data behind a model, and their hashes
 hub         an export sent to a hub
+task        a set that systems are to rank
+systems     any ranker, ranking a set
+as_it_is    a model as it is, in a folder or on a hub
 texts       texts to embed, from a file
 vectors     a file of texts to a file of vectors
 """

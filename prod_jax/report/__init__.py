@@ -7,6 +7,7 @@ tables    its figures as rows, for a terminal and for Markdown
 page      the HTML page
 figures   the page's sections with charts
 examples  the page's queries, answered by the first and the last student
+changes   what changes from ranker to ranker, query by query
 scores    what a teacher and the miner before it thought of the same lists
 picture   the curriculum drawn
 lineage   what it is drawn of: stages, and what feeds what

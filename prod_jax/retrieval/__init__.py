@@ -9,6 +9,7 @@ exact      exact search, round by round
 shortlist  the rows that may be among the best of a block of queries
 tiles      products of queries and rows, on the device
 rerank     candidates scored by a model that reads them with their query
+bm25       words against words, by a library
 pairs      which pairs of a ranking a pairwise model is asked about
 divide     which queries PROD's last stage keeps
 runs       rankings as TREC files

@@ -69,6 +69,23 @@ def score_lists(
   return out
 
 
+def in_order(
+  ids_QC: np.ndarray, scores_QC: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Lists by their scores, equal ones in the order that they had.
+
+  Args:
+    ids_QC: rows, -1 on padding, which comes last.
+    scores_QC: of each.
+  """
+  key_QC = np.where(ids_QC >= 0, -scores_QC, np.inf)
+  order = np.argsort(key_QC, axis=1, kind="stable")
+  return (
+    np.take_along_axis(ids_QC, order, axis=1),
+    np.take_along_axis(scores_QC, order, axis=1),
+  )
+
+
 def score_texts(
   frozen: FrozenModel, query: Slices, passages: Sequence[Slices]
 ) -> np.ndarray:

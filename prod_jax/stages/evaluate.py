@@ -103,12 +103,7 @@ def _rerank(
     np.arange(len(ids)),
     ids,
   )
-  # Stable, with padding last: equal scores stay in the retriever's order.
-  order = np.argsort(np.where(ids >= 0, -scores, np.inf), axis=1, kind="stable")
-  return (
-    np.take_along_axis(ids, order, axis=1),
-    np.take_along_axis(scores, order, axis=1),
-  )
+  return rerank.in_order(ids, scores)
 
 
 class _Reporter:

@@ -120,3 +120,12 @@ def test_a_pairwise_model_reads_both_passages_in_the_order_asked():
   )
   np.testing.assert_allclose(ask(first, second), wanted, rtol=1e-4, atol=1e-5)
   assert np.abs(ask(first, second) - ask(second, first)).max() > 1e-2
+
+
+def test_equal_scores_stay_in_order_and_padding_comes_last():
+  ids = np.array([[4, 7, 2, 9], [-1, 3, -1, 5]])
+  scores = np.array([[1, 2, 1, 2], [np.nan, -8, -np.inf, -4]], np.float32)
+  ordered, by = rerank.in_order(ids, scores)
+  assert ordered.tolist() == [[7, 9, 4, 2], [5, 3, -1, -1]]
+  np.testing.assert_array_equal(by[0], [2, 2, 1, 1])
+  np.testing.assert_array_equal(by[1][:2], [-4, -8])

@@ -1,0 +1,157 @@
+"""A model as it is, in a folder or on a hub, ready to read a set's texts.
+
+The folder says what kind of model it is, how its vectors are pooled and how
+long its texts are. A text is cut where the folder says; of a cross-encoder's
+tokens a query gets `PAIR_QUERY` at most, and the passage the others.
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from prod_jax import config, model_kinds, sharding, strict
+from prod_jax.batches.tokens import Tokenizer
+from prod_jax.export.finished import BATCH_TOKENS
+from prod_jax.models import (
+  colbert,
+  cross_modules,
+  hf,
+  hub,
+  sentence_transformers,
+)
+from prod_jax.models.weights import WeightsError
+from prod_jax.processes import Processes
+from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.stages import folders
+from prod_jax.stages import tokenizer as tokenizers
+from prod_jax.stages.run import Run
+
+PAIR_QUERY = 64
+LONGEST = 512  # tokens of a text whose folder does not say it
+_NAME = "model"
+# Keys of config.data that say which texts there are, not how they are read.
+SET = (
+  "name",
+  "path",
+  "titles",
+  "max_characters",
+  "on_error",
+  "max_queries",
+  "max_passages",
+  "data_dir",
+)
+
+
+class Reader(NamedTuple):
+  """A model that reads texts.
+
+  Attributes:
+    kind: of the model.
+    frozen: with its weights.
+    tokenizer: that it has.
+    prompts: in front of each "query" and each "passage", where there are any.
+  """
+
+  kind: str
+  frozen: FrozenModel
+  tokenizer: Tokenizer
+  prompts: Mapping[str, str]
+
+
+def reading(
+  own: config.Data, data: config.Data, given: Mapping[str, Any]
+) -> config.Data:
+  """A set's data, read as a model reads its own, but for what was given."""
+  taken = {key: getattr(data, key) for key in (*SET, *given)}
+  return dataclasses.replace(own, **taken)
+
+
+def open_model(
+  weights: str, data: config.Data, given: Mapping[str, Any]
+) -> Reader:
+  """Opens a model.
+
+  Args:
+    weights: its folder, or its name on a hub, from where it is fetched.
+    data: of the set.
+    given: the keys of `data` that count more than what the folder says.
+
+  Raises:
+    ConfigError: there is none, or it says something that we do not compute.
+  """
+  try:
+    is_here = folders.is_here(weights)
+    folder = pathlib.Path(weights) if is_here else hub.fetch(weights)
+    model = _model(folder)
+    own = _lengths(folder, model.kind)
+    return _open(model, reading(own, data, given), weights)
+  except (WeightsError, hub.NotCached) as error:
+    raise strict.ConfigError(f"{weights}: {error}") from error
+
+
+def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
+  made = config.Config(0, data, config.Mesh(), {_NAME: model}, {})
+  # Nothing is written there.
+  run = Run(made, Processes(pathlib.Path(tempfile.gettempdir())))
+  if tokenizers.has_none(made, _NAME):
+    raise strict.ConfigError(
+      f"{weights} has no tokenizer; put its tokenizer.json there"
+    )
+  settled, tokenizer = run.settled(_NAME), run.tokenizer_of(_NAME)
+  where = f"config.models.{_NAME}"
+  folders.check_texts(where, settled, data, tokenizer)
+  run.check_tokenizer(_NAME)
+  frozen = FrozenModel(
+    model=run.model(_NAME),
+    copies=sharding.copies(run.first_params(_NAME, seed=0)),
+    special=tokenizer.special,
+    data=data,
+    batch_tokens=BATCH_TOKENS,
+  )
+  prompts = getattr(settled.model, "prompts", {})
+  return Reader(model.kind, frozen, tokenizer, prompts)
+
+
+def _model(folder: pathlib.Path) -> model_kinds.Model:
+  """What the folder is of.
+
+  Raises:
+    ConfigError: it does not say it.
+    WeightsError: it cannot be read.
+  """
+  weights = str(folder)
+  encoder = sentence_transformers.encoder_folder(folder)
+  if not (encoder / hf.CONFIG).is_file():
+    raise strict.ConfigError(
+      f"{folder} is no model's folder: there is no {hf.CONFIG} in it; of a "
+      "run's folder name a stage, as WORKDIR:STAGE"
+    )
+  if colbert.read(folder):
+    return model_kinds.Late(kind="late", weights=weights)
+  if cross_modules.read(folder):
+    return model_kinds.Cross(kind="cross", weights=weights)
+  head = hf.read_head(encoder)
+  if head:
+    two = head.labels == 2
+    return model_kinds.Cross(kind="cross", weights=weights, difference=two)
+  if sentence_transformers.read(folder) is None:
+    raise strict.ConfigError(
+      f"{folder} has an encoder alone, and does not say how its vectors are "
+      f"pooled; it takes a folder with {sentence_transformers.MODULES}"
+    )
+  return model_kinds.Dual(kind="dual", weights=weights)
+
+
+def _lengths(folder: pathlib.Path, kind: str) -> config.Data:
+  """How long texts are, as the folder says it."""
+  encoder = sentence_transformers.encoder_folder(folder)
+  late = colbert.read(folder) if kind == "late" else None
+  said = late.max_length if late else sentence_transformers.max_length(encoder)
+  longest = min(said or LONGEST, hf.read_config(encoder).usable_positions)
+  if kind == "cross":
+    query = min(PAIR_QUERY, longest // 2)
+    return config.Data(query_length=query, passage_length=longest - query)
+  query = (late.query_length if late else 0) or longest
+  return config.Data(query_length=query, passage_length=longest)

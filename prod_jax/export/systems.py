@@ -1,0 +1,307 @@
+"""Any ranker, ranking a set: what a command line names, and what it finds.
+
+  bm25, bm25:LANGUAGE     words; of a language's stems where one is named
+  FILE.trec, FILE.run     a TREC run of any tool
+  WORKDIR:STAGE           what a train stage has made
+  FOLDER, NAME/MODEL      a model as it is, in a folder or on a hub, see
+                          as_it_is.py
+
+A model that reads a query with its passage finds nothing by itself: it orders
+the first passages of another system.
+"""
+
+import dataclasses
+import pathlib
+import re
+import tempfile
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from prod_jax import metrics, storage, strict
+from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
+from prod_jax.export import as_it_is, finished
+from prod_jax.export.as_it_is import Reader
+from prod_jax.export.task import Task
+from prod_jax.models import hub
+from prod_jax.models.dual import DualEncoder
+from prod_jax.processes import Processes
+from prod_jax.retrieval import bm25, encode, rerank, runs, search
+from prod_jax.sets.records import DataError
+
+RUNS = (".trec", ".run")
+_BM25 = "bm25"
+_LABELLED = re.compile(r"([\w.-]+)=(.+)")
+_SHARD = 100_000  # passages; as of an encode stage
+
+
+class System(NamedTuple):
+  """A ranker as the command line names it.
+
+  Attributes:
+    label: by which it is known.
+    spec: what it is, as above.
+  """
+
+  label: str
+  spec: str
+
+  @property
+  def stage(self) -> tuple[str, str]:
+    """Working folder and train stage; both "" where it is none."""
+    workdir, _, stage = self.spec.rpartition(":")
+    is_stage = workdir not in ("", _BM25) and "/" not in stage
+    return (workdir, stage) if is_stage else ("", "")
+
+
+class Ranking(NamedTuple):
+  """What a system found for each query of a split, best first.
+
+  Attributes:
+    ids_QK: rows of the collection, -1 on padding.
+    scores_QK: of each.
+    reorders: whether it puts another system's passages in order.
+  """
+
+  ids_QK: np.ndarray
+  scores_QK: np.ndarray
+  reorders: bool = False
+
+
+def parse(words: Sequence[str]) -> list[System]:
+  """The systems of a command line, each SPEC or LABEL=SPEC.
+
+  Raises:
+    ConfigError: two have one label.
+  """
+  found: list[System] = []
+  for word in words:
+    match = _LABELLED.fullmatch(word)
+    system = System(*match.groups()) if match else System("", word)
+    if not match:
+      system = System(_name_of(system), word)
+    if any(system.label == other.label for other in found):
+      raise strict.ConfigError(
+        f"two systems are called {system.label!r}; name them apart, as "
+        f"first={word}"
+      )
+    found.append(system)
+  return found
+
+
+def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
+  """Ranks the passages of a set for its queries.
+
+  Args:
+    system: which ranker.
+    task: the set.
+    first: whose first passages a model orders that reads pairs.
+
+  Raises:
+    ConfigError: there is no such system, or it needs `first`.
+    DataError: it leaves no ranking of this set.
+  """
+  texts = [query.text for query in task.dataset.queries[task.split]]
+  workdir, _ = system.stage
+  if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
+    language = system.spec.partition(":")[2]
+    passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
+    found = Ranking(*bm25.search(passages, texts, task.depth, language))
+  elif system.spec.endswith(RUNS):
+    return of_run(pathlib.Path(system.spec), task)
+  elif workdir:
+    found = _by_model(system, _trained(system, task), task, first)
+  elif pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
+    reader = as_it_is.open_model(system.spec, task.data, task.given)
+    found = _by_model(system, reader, task, first)
+  else:
+    raise strict.ConfigError(
+      f"{system.spec!r} is no system: there is no such folder; it takes "
+      "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
+      "hub's NAME/MODEL"
+    )
+  if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
+    raise DataError(
+      f"{system.label} gives scores that are not a number; its weights are "
+      "broken"
+    )
+  return found
+
+
+def of_run(path: pathlib.Path, task: Task) -> Ranking:
+  """A TREC run by rows of the collection.
+
+  Raises:
+    DataError: it cannot be read, is empty, or is of other queries or passages.
+  """
+  if not path.is_file():
+    raise DataError(f"{path} is not there; it takes a TREC run")
+  run = runs.read_run(path)
+  if not run:
+    raise DataError(f"{path} has no line in it; write the run again")
+  queries = [query.id for query in task.dataset.queries[task.split]]
+  others = run.keys() - set(queries)
+  where = f"{task.dataset.name}, split {task.split}"
+  if others:
+    raise DataError(
+      f"{path}: {len(others)} of its {len(run)} queries, {min(others)!r} among "
+      f"them, are not in {where}, or have no label there; take them out, or "
+      "name their --split"
+    )
+  if missing := len(queries) - len(run):
+    logging.warning("%s: without %d queries, which count 0", path, missing)
+  row_of = task.dataset.row_of
+  width = max(map(len, run.values()))
+  ids_QK = np.full((len(queries), width), -1, np.int32)
+  scores_QK = np.full((len(queries), width), -np.inf, np.float32)
+  for line, query in enumerate(queries):
+    found = run.get(query, {})
+    try:
+      ids_QK[line, : len(found)] = [row_of[name] for name in found]
+    except KeyError as error:
+      raise DataError(
+        f"{path}: query {query} has passage {error}, which is not in {where}; "
+        "is the run of another collection, or config.data.max_passages set?"
+      ) from error
+    scores_QK[line, : len(found)] = list(found.values())
+  return Ranking(*rerank.in_order(ids_QK, scores_QK))
+
+
+def evaluate(
+  ranking: Ranking, task: Task, names: Sequence[str], relevant: int = 1
+) -> dict[str, dict[str, float]]:
+  """Metric to query id to value, as `metrics.evaluate` gives them.
+
+  Raises:
+    DataError: no query has anything to find.
+  """
+  passages = task.dataset.passages
+  rows = np.unique(ranking.ids_QK[ranking.ids_QK >= 0]).tolist()
+  name_of = {row: passages.id(row) for row in rows}
+  lines = zip(
+    task.dataset.queries[task.split],
+    ranking.ids_QK.tolist(),
+    ranking.scores_QK.tolist(),
+    strict=True,
+  )
+  run = {
+    query.id: {
+      name_of[row]: score
+      for row, score in zip(ids, scores, strict=True)
+      if row >= 0
+    }
+    for query, ids, scores in lines
+  }
+  found = metrics.evaluate(run, task.qrels, names, relevant=relevant)
+  for name, by_query in found.items():
+    if not by_query:
+      raise DataError(
+        f"no query of {task.dataset.name}, split {task.split}, has a passage "
+        f"that {name} counts; lower --relevant, which is {relevant}"
+      )
+  return found
+
+
+def write(
+  ranking: Ranking, system: System, task: Task, path: pathlib.Path
+) -> None:
+  """Writes a ranking as a TREC run."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  runs.write_run(
+    path,
+    [query.id for query in task.dataset.queries[task.split]],
+    ranking.ids_QK,
+    ranking.scores_QK,
+    tag=system.label,
+    name_of=task.dataset.passages.id,
+  )
+
+
+def _name_of(system: System) -> str:
+  """A label of a system that has been given none."""
+  _, stage = system.stage
+  if stage:
+    return stage
+  if system.spec.endswith(RUNS):
+    return pathlib.Path(system.spec).stem
+  return system.spec.rstrip("/").rpartition("/")[2].partition("@")[0]
+
+
+def _trained(system: System, task: Task) -> Reader:
+  """A train stage's model, with the lengths that it was trained with."""
+  workdir, stage = system.stage
+  try:
+    trained = finished.open_stage(storage.open_path(workdir), stage)
+  except strict.ConfigError as error:
+    said = re.sub(r"^--\w+: ", "", str(error))
+    raise strict.ConfigError(f"{system.spec}: {said}") from error
+  run = trained.run
+  data = as_it_is.reading(run.config.data, task.data, task.given)
+  run = dataclasses.replace(
+    run, config=dataclasses.replace(run.config, data=data)
+  )
+  trained = dataclasses.replace(trained, run=run)
+  return Reader(
+    trained.model.kind, trained.frozen(), trained.tokenizer, trained.prompts
+  )
+
+
+def _by_model(
+  system: System, reader: Reader, task: Task, first: Ranking | None
+) -> Ranking:
+  if reader.kind == "pairwise":
+    raise strict.ConfigError(
+      f"{system.label} reads a query with two passages, and says which is "
+      "better; it gives no passage a score"
+    )
+  if reader.kind != "dual" and first is None:
+    raise strict.ConfigError(
+      f"{system.label} is a model of kind {reader.kind}, which orders what "
+      "another system found; name one that searches in front of it, such as "
+      "bm25, or by --first"
+    )
+  data = reader.frozen.data
+  tokens = tokenise_dataset(
+    task.dataset,
+    reader.tokenizer,
+    task.folder / "tokens",
+    title_join=data.title_join,
+    max_tokens=max(data.passage_length, data.query_length),
+    prompts=reader.prompts,
+  )
+  if reader.kind == "dual":
+    return _search(system, reader, task, tokens)
+  assert first is not None
+  ids = first.ids_QK[:, : task.rerank_depth]
+  every = np.arange(len(ids))
+  queries = tokens.queries[task.split]
+  scores = rerank.score_lists(
+    reader.frozen, queries, tokens.passages, every, ids
+  )
+  return Ranking(*rerank.in_order(ids, scores), reorders=True)
+
+
+def _search(
+  system: System, reader: Reader, task: Task, tokens: TokenisedDataset
+) -> Ranking:
+  """Exact search among vectors that lie on the disk meanwhile."""
+  frozen, store = reader.frozen, tokens.queries[task.split]
+  assert isinstance(frozen.model, DualEncoder)
+  with tempfile.TemporaryDirectory(dir=task.folder) as made:
+    folder = pathlib.Path(made)
+    encode.encode_passages(
+      folder / "passages",
+      encode.embedder(frozen, "passage", tokens.passages),
+      len(tokens.passages),
+      _SHARD,
+      processes=Processes(folder),
+      name=system.label,
+    )
+    query_QD = encode.embedder(frozen, "query", store)(0, len(store))
+    index = search.open_index("exact", encode.open_shards(folder / "passages"))
+    try:
+      return Ranking(*index.search(query_QD, task.depth))
+    except ValueError as error:
+      raise DataError(f"{system.label}: {error}") from error

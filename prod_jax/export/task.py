@@ -1,0 +1,143 @@
+"""A set that systems are to rank, as a command line names it.
+
+Its keys are those of `config.data`. A system keeps its own lengths and title
+join unless these were set there.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prod_jax import config, storage, strict
+from prod_jax.export import finished
+from prod_jax.processes import Processes
+from prod_jax.report import record
+from prod_jax.sets.dataset import Dataset
+from prod_jax.stages.run import Run
+
+_SECTION = "data."
+_BEIR = ("corpus.jsonl", "corpus.jsonl.gz")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+  """A set that is to be ranked.
+
+  Attributes:
+    dataset: with the queries of one split.
+    split: that they are of.
+    data: how texts are read, where a system does not say it itself.
+    given: the keys of `data` that somebody has set, which count for all.
+    folder: where tokens and vectors are made.
+    depth: passages that a system finds for a query.
+    rerank_depth: of these, how many another one orders.
+  """
+
+  dataset: Dataset
+  split: str
+  data: config.Data
+  given: Mapping[str, Any]
+  folder: pathlib.Path
+  depth: int = 100
+  rerank_depth: int = 100
+
+  @property
+  def qrels(self) -> dict[str, dict[str, int]]:
+    return self.dataset.qrels(self.split)
+
+
+def open_task(
+  overrides: Sequence[str],
+  workdir: str,
+  folder: pathlib.Path,
+  *,
+  split: str,
+  depth: int,
+  rerank_depth: int,
+) -> Task:
+  """Opens a set, prepared now unless it was before.
+
+  Args:
+    overrides: behind `--config.`, such as data.path=FOLDER.
+    workdir: of a run whose set it is where they do not name another; "" is
+      none.
+    folder: for what is made.
+    split, depth, rerank_depth: as of Task.
+
+  Raises:
+    ConfigError: no set is named, or it has no such split.
+    DataError: it cannot be read.
+  """
+  given = _given(overrides)
+  own = finished.open_run(storage.open_path(workdir)) if workdir else None
+  data = _data(given, own)
+  folder.mkdir(parents=True, exist_ok=True)
+  made = config.Config(0, data, config.Mesh(), {}, {})
+  dataset = Run(made, Processes(folder)).dataset
+  if split not in dataset.queries:
+    raise strict.ConfigError(
+      f"--split: {dataset.name} has no split {split!r}; it has "
+      f"{', '.join(dataset.queries)}"
+    )
+  dataset = dataclasses.replace(
+    dataset, queries={split: dataset.queries[split]}
+  )
+  return Task(dataset, split, data, given, folder, depth, rerank_depth)
+
+
+def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
+  """The set of a run, and what its stages left.
+
+  Raises:
+    ConfigError: there is no run, or it has measured nothing.
+  """
+  run = finished.open_run(storage.open_path(workdir))
+  local = run.processes.local_folder
+  run.processes.fetch(local / finished.RESULTS)
+  left = record.load(local)
+  if not left.split:
+    raise strict.ConfigError(
+      f"{workdir} has measured nothing; let its evaluate stages run first"
+    )
+  for stage in left.stages.values():
+    if stage.kind == "evaluate":
+      run.processes.fetch(stage.folder / "run.trec")
+  return run.dataset, left
+
+
+def _given(overrides: Sequence[str]) -> dict[str, Any]:
+  """The keys that are set, read as a config has them.
+
+  Raises:
+    ConfigError: one is of another section, unknown, or of another type.
+  """
+  raw = {}
+  for word in overrides:
+    key, equals, value = word.partition("=")
+    if not equals or not key.startswith(_SECTION):
+      raise strict.ConfigError(
+        f"--config.{word}: it takes keys of config.data alone, such as "
+        "--config.data.path=FOLDER"
+      )
+    raw[key.removeprefix(_SECTION)] = strict.Typed(value)
+  read = strict.section(config.Data, raw, "config.data")
+  return {key: getattr(read, key) for key in raw}
+
+
+def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:
+  """The set that was named, or that of a run."""
+  if own and not {"name", "path"} & given.keys():
+    data = own.config.data
+    where = data.data_dir or str(own.workdir / "data")
+    return dataclasses.replace(data, **{"data_dir": where, **given})
+  if not {"name", "path"} & given.keys():
+    raise strict.ConfigError(
+      "no set is named; set --config.data.path=FOLDER, or --config.data.name "
+      "of a published one"
+    )
+  if "name" not in given:
+    path = pathlib.Path(given["path"])
+    is_beir = any((path / name).is_file() for name in _BEIR)
+    given = {**given, "name": "beir" if is_beir else "folder"}
+  return config.Data(**given)

@@ -1,0 +1,153 @@
+"""The command that measures: its tables, its files and its refusals."""
+
+import json
+
+import pytest
+
+from tests.export.conftest import command
+
+DEV = [f"q{i}" for i in range(96, 104)]
+
+
+def evaluate(*arguments):
+  return command("prod_jax.cli.evaluate", *map(str, arguments))
+
+
+def write_run(path, right):
+  """Each query finds its passage at the rank that is given, of three."""
+  lines = []
+  for query, rank in zip(DEV, right, strict=True):
+    found = ["p1", "p2", "p3"]
+    found[rank - 1 : rank] = [f"p{query[1:]}"]
+    lines += [f"{query} Q0 {p} {i} {9 - i} t" for i, p in enumerate(found)]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text("\n".join(lines) + "\n")
+  return path
+
+
+def rows(path):
+  head, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+  return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def test_two_rankers_are_compared(finished_run, tmp_path):
+  first = write_run(tmp_path / "first.trec", [1, 1, 2, 2, 2, 2, 2, 2])
+  second = write_run(tmp_path / "second.trec", [2, 1, 1, 1, 1, 1, 1, 2])
+  done = evaluate(
+    first,
+    f"better={second}",
+    f"{finished_run}:ce",
+    "--split=dev",
+    "--compare",
+    "--changed=2",
+    "--metrics=mrr@10,recall@1",
+    f"--per_query={tmp_path}/out/queries.tsv",
+    f"--json={tmp_path}/out/figures.json",
+    f"--run={tmp_path}/out/run.trec",
+    f"--cache_dir={tmp_path}/cache",
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  said = [line.split() for line in done.stdout.splitlines()]
+  assert ["set,", "split", "dev,", "8", "queries"] in said
+  assert ["system", "mrr@10", "recall@1"] in said
+  assert ["first", "0.625", "0.250"] in said
+  assert ["better", "0.875", "0.750"] in said
+  assert "ce: the first 100 of first" in done.stdout
+  (compared,) = [line for line in said if line[:2] == ["better", "+0.250"]]
+  assert compared[-3:] == ["5", "1", "2"]
+  changed = done.stdout.split("better against first, what changed most:\n")[1]
+  assert changed.startswith("+0.500  0.500 → 1.000  q100  ")
+  assert changed.splitlines()[2] == ""
+  found = json.loads((tmp_path / "out" / "figures.json").read_text())
+  assert found["systems"]["better"]["mrr@10"] == {"value": 0.875, "queries": 8}
+  better, ce = found["comparisons"]
+  assert (better["system"], better["before"]) == ("better", "first")
+  assert (better["wins"], better["losses"], better["equal"]) == (5, 1, 2)
+  # Of 2**6 ways to change places 2 differ more, and 2 * 6 as much.
+  assert better["p"] == pytest.approx(14 / 64)
+  low, high = sorted([better["p"], ce["p"]])
+  assert sorted([better["p_holm"], ce["p_holm"]]) == pytest.approx(
+    sorted([min(2 * low, 1), max(min(2 * low, 1), high)])
+  )
+  queries = rows(tmp_path / "out" / "queries.tsv")
+  assert len(queries) == 8 * 3
+  (one,) = [
+    r for r in queries if (r["query"], r["system"]) == ("q97", "better")
+  ]
+  assert (one["mrr@10"], one["recall@1"]) == ("1", "1")
+  assert one["text"]
+  left = {path.name for path in (tmp_path / "out").glob("*.trec")}
+  assert left == {f"run.{name}.trec" for name in ("first", "better", "ce")}
+
+
+def two_students(workdir):
+  """Gives the run an evaluation of its student's first stage, too."""
+  record = json.loads((workdir / "curriculum.json").read_text())
+  results = json.loads((workdir / "results.json").read_text())
+  by_name = {stage["name"]: stage for stage in record["stages"]}
+  for kind, role in (("encode", "params"), ("evaluate", "encoded")):
+    name, read = f"{kind}_warm", {"encode": "warm"}.get(kind, "encode_warm")
+    folder = f"{len(record['stages']):02d}-{name}"
+    record["stages"].append(
+      by_name[kind] | {"name": name, "dir": folder, "inputs": {role: read}}
+    )
+    settings = record["config"]["stages"][kind]
+    record["config"]["stages"][name] = settings | {role: read}
+  results += [
+    row | {"stage": "evaluate_warm", "model_stage": "warm"} for row in results
+  ]
+  (workdir / "curriculum.json").write_text(json.dumps(record))
+  (workdir / "results.json").write_text(json.dumps(results))
+  write_run(workdir / folder / "run.trec", [1, 1, 2, 2, 2, 2, 2, 2])
+  (other,) = workdir.glob("*-evaluate/run.trec")
+  write_run(other, [2, 1, 1, 1, 1, 1, 1, 2])
+
+
+def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
+  two_students(workdir)
+  done = evaluate(workdir, "--compare", f"--per_query={tmp_path}/queries.json")
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert "set, split dev, 8 queries" in done.stdout
+  (line,) = [
+    x for x in done.stdout.splitlines() if x.startswith("stage student")
+  ]
+  assert line.startswith("stage student: won 5, lost 1 queries, +0.250 [")
+  assert line.endswith(", p 0.2188")
+  found = {
+    r["query"]: r for r in json.loads((tmp_path / "queries.json").read_text())
+  }
+  assert list(found) == DEV
+  assert found["q96"] == {
+    "query": "q96",
+    "warm": 1.0,
+    "student": 0.5,
+    "won_at": None,
+    "gain": None,
+    "lost_at": "student",
+    "loss": -0.5,
+    "text": found["q96"]["text"],
+  }
+  assert (found["q98"]["won_at"], found["q98"]["gain"]) == ("student", 0.5)
+
+
+def test_a_refusal_is_a_line(finished_run, tmp_path):
+  run = write_run(tmp_path / "a.trec", [1] * 8)
+  with run.open("a") as file:
+    file.write("q96 Q0 p1\n")
+  workdir = f"{finished_run}:student"
+  for arguments, message in {
+    (run, workdir, "--split=dev"): f"{run}:25: 3 columns, expected query id",
+    (workdir, "--split=dve"): "--split: set has no split 'dve'; it has train",
+    (
+      workdir,
+      "--metrics=recall@200",
+    ): "recall@200 looks further; set --depth=20",
+    (finished_run,): "to compare, and 1 has one; let the evaluate stages",
+    (finished_run, "--config.data.path=a"): "alone is compared on its own set",
+    (): "SYSTEM… is missing; --help shows the flags",
+  }.items():
+    done = evaluate(*arguments, f"--cache_dir={tmp_path}/cache")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert done.stdout == ""

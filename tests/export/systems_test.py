@@ -1,0 +1,282 @@
+"""Rankers of each sort on a set: as in their run, as exported, from a file."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from prod_jax import metrics, strict
+from prod_jax.export import as_it_is, finished, systems, task, whole
+from prod_jax.models import hf, hub
+from prod_jax.retrieval import runs
+from prod_jax.sets.records import DataError
+from prod_jax.stages.run import PARAMS
+from tests.export import made
+from tests.main_test import write_folder
+from tests.sets import published
+
+METRICS = ["mrr@10", "ndcg@10", "recall@10"]
+WARM = "q96 Q0 p96 1 2.5 a\nq96 Q0 p3 2 2.5 a\nq97 Q0 p5 1 9 a\n"
+
+
+@pytest.fixture(scope="module")
+def opened(finished_run, tmp_path_factory):
+  """The run's own set, by its dev queries."""
+  return open_task(finished_run, tmp_path_factory.mktemp("evaluate"))
+
+
+def open_task(workdir, folder, *overrides, split="dev", depth=20):
+  return task.open_task(
+    overrides, str(workdir), folder, split=split, depth=depth, rerank_depth=10
+  )
+
+
+def rank(word, opened, first=None):
+  (system,) = systems.parse([str(word)])
+  return systems.rank(system, opened, first)
+
+
+def file(tmp_path, text):
+  path = tmp_path / "some.trec"
+  path.write_text(text)
+  return path
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run, tmp_path_factory):
+  """Folders of the student and of the cross-encoder."""
+  folder = tmp_path_factory.mktemp("exported")
+  for name in ("student", "ce"):
+    trained = finished.open_stage(finished_run, name)
+    whole.export(trained, whole.Options(to=folder / name, name=name))
+  return folder
+
+
+@pytest.fixture(scope="module")
+def student(finished_run, opened):
+  return rank(f"{finished_run}:student", opened)
+
+
+def test_a_stage_is_measured_as_in_its_run(finished_run, opened, student):
+  (folder,) = finished_run.glob("*-evaluate")
+  left = runs.read_run(folder / "run.trec")
+  names = [query.id for query in opened.dataset.queries["dev"]]
+  passages = opened.dataset.passages
+  for query, ids, scores in zip(
+    names, student.ids_QK, student.scores_QK, strict=True
+  ):
+    assert [passages.id(row) for row in ids] == list(left[query])
+    np.testing.assert_allclose(scores, list(left[query].values()), rtol=1e-5)
+  values = systems.evaluate(student, opened, METRICS)
+  rows = json.loads((finished_run / "results.json").read_text())
+  said = {r["metric"]: r["value"] for r in rows if r["index"] == "exact"}
+  assert {m: metrics.mean(v) for m, v in values.items()} == pytest.approx(said)
+
+
+def test_an_exported_folder_ranks_as_its_stage(exported, opened, student):
+  found = rank(exported / "student", opened)
+  np.testing.assert_array_equal(found.ids_QK, student.ids_QK)
+  # The run's scores are a cosine times 20.
+  np.testing.assert_allclose(
+    found.scores_QK * 20, student.scores_QK, rtol=1e-4, atol=1e-4
+  )
+
+
+def test_a_cross_encoder_orders_what_another_found(
+  finished_run, exported, opened, student
+):
+  found = rank(f"{finished_run}:ce", opened, student)
+  assert found.reorders and not student.reorders
+  assert found.ids_QK.shape[1] == opened.rerank_depth == 10
+  for ids, before in zip(found.ids_QK, student.ids_QK, strict=True):
+    assert {*ids} == {*before[:10]}
+  assert (np.diff(found.scores_QK, axis=1) <= 0).all()
+  # The folder has one length for both texts; with the run's it is the same.
+  given = {"query_length": 20, "passage_length": 24}
+  same = dataclasses.replace(
+    opened, given=given, data=dataclasses.replace(opened.data, **given)
+  )
+  again = rank(exported / "ce", same, student)
+  np.testing.assert_array_equal(again.ids_QK, found.ids_QK)
+  np.testing.assert_allclose(again.scores_QK, found.scores_QK, atol=1e-4)
+  with pytest.raises(
+    strict.ConfigError, match="ce is a model of kind cross, w"
+  ):
+    rank(f"{finished_run}:ce", opened)
+
+
+def test_token_vectors_and_two_towers(finished_run, opened, student):
+  found = rank(f"{finished_run}:colbert", opened, student)
+  assert found.reorders and (found.ids_QK >= 0).all()
+  assert not rank(f"{finished_run}:towers", opened).reorders
+
+
+def test_words_are_a_ranker(opened):
+  pytest.importorskip("bm25s", reason="of the extra bm25")
+  found = rank("bm25", opened)
+  # Each query is the beginning of its passage.
+  values = systems.evaluate(found, opened, ["mrr@10"])["mrr@10"]
+  assert set(values.values()) == {1.0}
+  assert rank("b=bm25:english", opened).ids_QK.shape == (8, 20)
+
+
+def test_a_run_is_measured_as_it_is(tmp_path, opened):
+  path = file(tmp_path, WARM)
+  found = rank(path, opened)
+  expected = metrics.evaluate(runs.read_run(path), opened.qrels, METRICS)
+  assert systems.evaluate(found, opened, METRICS) == expected
+  # p96 and p3 have one score, and ids count from z to a; others found nothing.
+  assert list(expected["mrr@10"].values()) == [1.0, *[0.0] * 7]
+  system = systems.System("again", "")
+  systems.write(found, system, opened, tmp_path / "to" / "again.run")
+  again = runs.read_run(tmp_path / "to" / "again.run")
+  assert again == runs.read_run(path)
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    (WARM + "q98 Q0 p1 1\n", r"some\.trec:4: 4 columns, expected query id"),
+    (WARM + "q98 Q0 p1 1 x a\n", r"some\.trec:4: score 'x' is not a number"),
+    ("", r"some\.trec has no line in it; write"),
+    (
+      WARM + "q1 Q0 p1 1 1 a\n",
+      r"1 of its 3 queries, 'q1' among them, are not in set, split dev.* --spl",
+    ),
+    (WARM + "q98 Q0 p999 1 1 a\n", r"query q98 has passage 'p999', which is n"),
+  ],
+)
+def test_a_run_at_fault_is_a_line(tmp_path, opened, text, message):
+  with pytest.raises(DataError, match=message) as caught:
+    rank(file(tmp_path, text), opened)
+  assert "\n" not in str(caught.value)
+
+
+def test_labels_are_given_or_taken_from_the_name():
+  words = [
+    "bm25",
+    "runs/q:student",
+    "old=a/b.trec",
+    "c/d.run",
+    "i/e5@v1",
+    "x/y/",
+  ]
+  assert [system.label for system in systems.parse(words)] == [
+    "bm25",
+    "student",
+    "old",
+    "d",
+    "e5",
+    "y",
+  ]
+  assert systems.parse(["gs://b/run"])[0].stage == ("", "")
+  assert systems.parse(["gs://b/run:s"])[0].stage == ("gs://b/run", "s")
+  with pytest.raises(
+    strict.ConfigError, match="two systems are called 'b'; na"
+  ):
+    systems.parse(["a/b", "b=bm25"])
+
+
+def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
+  shutil.copytree(made.embedder(tmp_path / "st"), tmp_path / "alone")
+  (tmp_path / "alone" / "modules.json").unlink()
+  for word, message in {
+    "nowhere/to/go": "is no system: there is no such folder; it takes bm25",
+    "missing.trec": "missing.trec is not there",
+    f"{finished_run}:stduent": ":stduent: 'stduent' is no stage; train stages",
+    f"{finished_run}:encode": "is of kind encode",
+    f"{tmp_path}:student": r"there is no .*curriculum\.json",
+    finished_run: "no config.json in it; of a run's folder name a stage",
+    tmp_path / "alone": "has an encoder alone, and does not say how its vector",
+  }.items():
+    with pytest.raises((strict.ConfigError, DataError), match=message):
+      rank(word, opened)
+  reader = as_it_is.Reader("pairwise", None, None, {})
+  with pytest.raises(
+    strict.ConfigError, match="duo reads a query with two pas"
+  ):
+    systems._by_model(systems.System("duo", "duo"), reader, opened, None)
+
+
+def test_a_hub_that_cannot_be_asked_is_a_line(monkeypatch, opened):
+  def snapshot(*arguments, **more):
+    raise OSError("offline")
+
+  monkeypatch.setattr(hub, "_snapshot", snapshot)
+  with pytest.raises(
+    strict.ConfigError, match=r"org/name: .*offline.* give a f"
+  ):
+    rank("org/name", opened)
+
+
+def test_broken_weights_are_named(workdir, opened):
+  (path,) = workdir.glob(f"*-student/{PARAMS}")
+  params = hf.load_params(path)
+  norm = params["encoder"]["embedding_norm"]
+  norm["bias"] = np.full_like(norm["bias"], np.nan)
+  hf.save_params(path, params)
+  with pytest.raises((strict.ConfigError, DataError), match="student"):
+    rank(f"{workdir}:student", opened)
+
+
+def test_a_folder_of_sentence_transformers_says_lengths_and_prompts(
+  tmp_path, opened
+):
+  folder = made.embedder(tmp_path / "st")
+  reader = as_it_is.open_model(str(folder), opened.data, {})
+  assert reader.kind == "dual"
+  assert reader.prompts == {"query": "tea ", "passage": "old "}
+  data = reader.frozen.data
+  assert (data.query_length, data.passage_length) == (30, 30)
+  assert data.path == opened.data.path
+  short = dataclasses.replace(opened.data, query_length=8)
+  reader = as_it_is.open_model(str(folder), short, {"query_length": 8})
+  assert (reader.frozen.data.query_length, data.passage_length) == (8, 30)
+  pairs = as_it_is.open_model(
+    str(made.classifier(tmp_path / "ce", labels=2)), opened.data, {}
+  )
+  data = pairs.frozen.data
+  assert (pairs.kind, data.query_length + data.passage_length) == ("cross", 40)
+
+
+def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
+  folder = write_folder(tmp_path / "other")
+  cache = tmp_path / "cache"
+  other = open_task(finished_run, cache, f"data.path={folder}", split="test")
+  assert other.dataset.name == "other"
+  assert list(other.dataset.queries) == ["test"]
+  assert other.given == {"path": str(folder)}
+  (tmp_path / "tiny").mkdir()
+  published.beir(tmp_path / "tiny")
+  beir = open_task("", cache, f"data.path={tmp_path / 'tiny'}", split="test")
+  assert (beir.data.name, len(beir.dataset.passages)) == ("beir", 6)
+  few = open_task("", cache, f"data.path={folder}", "data.max_passages=110")
+  assert len(few.dataset.passages) == 110
+  for words, message in {
+    (
+      f"data.path={folder}",
+      "data.pasage_length=3",
+    ): "did you mean config.data.",
+    (f"data.path={folder}", "seed=3"): "--config.seed=3: it takes keys of c",
+    ("data.passage_length=3",): "no set is named; set --config.data.path=FOLD",
+  }.items():
+    with pytest.raises(strict.ConfigError, match=message):
+      open_task("", cache, *words)
+  with pytest.raises(
+    strict.ConfigError,
+    match="other has no split 'dve'; it has train, dev, test",
+  ):
+    open_task("", cache, f"data.path={folder}", split="dve")
+
+
+def test_a_run_that_measured_nothing_is_refused(workdir):
+  (workdir / finished.RESULTS).unlink()
+  with pytest.raises(strict.ConfigError, match="has measured nothing; let its"):
+    task.open_finished(str(workdir))
+
+
+def test_nothing_to_find_is_no_nan(opened, student):
+  with pytest.raises(DataError, match="mrr@10 counts; lower --relevant, which"):
+    systems.evaluate(student, opened, ["mrr@10"], relevant=2)

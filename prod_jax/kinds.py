@@ -18,14 +18,15 @@ class Train:
     method: module under `prod_jax/methods`, or the dotted name of another one.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
-    candidates: mine or provided stage to draw negatives from; "" draws them
-      from the whole collection.
+    candidates: mine, provided, imported or denoise stage to draw negatives
+      from; "" draws them from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
     joint: that teacher goes on learning together with the model, for methods
       that say how.
     scores: score stage (a cross-encoder's scores) or encode stage (a dual
-      encoder's embeddings) of the teacher: cached, nothing runs in the step.
+      encoder's embeddings) of the teacher, or a denoise stage with its lists:
+      cached, nothing runs in the step.
     second: score stage of a second teacher beside `teacher` or an encode
       stage's embeddings.
     pairs: compare stage: a pairwise teacher's preferences within the lists.
@@ -205,6 +206,37 @@ class Divide:
 
 
 @dataclasses.dataclass(frozen=True)
+class Denoise:
+  """Find the unlabelled passages of lists that a teacher takes for positives.
+
+  z are the teacher's scores, z_pos that of the list's best labelled passage.
+
+  Attributes:
+    candidates: mine, provided, imported or denoise stage whose lists these are.
+    scores: stage with a teacher's scores of them.
+    split: whose queries these are.
+    rule: an unlabelled passage is taken for a positive where, by "absolute",
+      z > z_pos - margin; by "relative", z > margin * z_pos, for scores that
+      are above 0 (probabilities, cosines); by "percentile", z > the percentile
+      of all lists' z_pos, which judges lists without a label too.
+    margin: of "absolute" and "relative".
+    percentile: of "percentile", within 0 and 100.
+    action: "drop" takes such passages out of the lists, "relabel" makes them
+      positives, "keep" leaves the lists as they are; all are counted and
+      written down.
+  """
+
+  kind: Literal["denoise"]
+  candidates: str
+  scores: str
+  split: str = "train"
+  rule: Literal["absolute", "relative", "percentile"] = "absolute"
+  margin: float = 0.0
+  percentile: float = 0.0
+  action: Literal["drop", "keep", "relabel"] = "drop"
+
+
+@dataclasses.dataclass(frozen=True)
 class Compare:
   """Ask a pairwise model which of two candidates is better, once a pair.
 
@@ -317,6 +349,7 @@ Stage = (
   | Imported
   | Score
   | Divide
+  | Denoise
   | Compare
   | Darken
   | Cluster

@@ -11,5 +11,6 @@ tiles      products of queries and rows, on the device
 rerank     candidates scored by a model that reads them with their query
 pairs      which pairs of a ranking a pairwise model is asked about
 divide     which queries PROD's last stage keeps
+denoise    which unlabelled passages a teacher takes for positives
 runs       rankings as TREC files
 """

@@ -21,7 +21,7 @@ from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
 
-_OF_LISTS = kinds.Score | kinds.Imported  # whose scores are of lists
+OF_LISTS = kinds.Score | kinds.Imported | kinds.Denoise  # scores of lists
 
 
 def check(job: TrainJob) -> None:
@@ -36,7 +36,7 @@ def check(job: TrainJob) -> None:
     )
   if stage.joint and not stage.teacher:
     raise strict.ConfigError(f"{where}.joint needs a teacher in the step")
-  scored = isinstance(stages.get(stage.scores), _OF_LISTS)
+  scored = isinstance(stages.get(stage.scores), OF_LISTS)
   if stage.second and scored:
     raise strict.ConfigError(
       f"{where}.second goes with a dual-encoder teacher; set scores to an "
@@ -47,7 +47,7 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
     )
   if stage.sampling == "simans" and isinstance(
-    _made(job, stage.candidates), kinds.Provided
+    made(job, stage.candidates), kinds.Provided
   ):
     raise strict.ConfigError(
       f"{where}.sampling='simans' draws by the retriever's scores, and lists "
@@ -64,12 +64,23 @@ def check(job: TrainJob) -> None:
     )
 
 
-def _made(job: TrainJob, name: str) -> kinds.Stage | None:
-  """The stage that made some lists, where another one has scored them."""
+def made(job: Job[Any], name: str) -> kinds.Stage | None:
+  """The stage that made some lists, where others have judged them."""
   found = job.run.config.stages.get(name)
-  if isinstance(found, kinds.Imported) and found.candidates:
-    return _made(job, found.candidates)
+  if isinstance(found, kinds.Imported | kinds.Denoise) and found.candidates:
+    return made(job, found.candidates)
   return found
+
+
+def mined_with(job: TrainJob, name: str) -> str | None:
+  """Whose parameters retrieved some lists; None where no mine stage made them.
+
+  They are a train stage's, or those of a model as it is.
+  """
+  found = made(job, name)
+  if not isinstance(found, kinds.Mine):
+    return None
+  return str(job.run.stage(found.encoded).params)
 
 
 def offered(job: TrainJob) -> Sources:
@@ -86,7 +97,7 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    if isinstance(job.source("scores"), _OF_LISTS):
+    if isinstance(job.source("scores"), OF_LISTS):
       return offered._replace(teacher="scores")
     width = widths.encoder_of(job, "scores").width
     return offered._replace(teacher="embeddings", width=width)

@@ -196,10 +196,11 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
-  encoded = job.run.stage(job.source("anchor").encoded)
-  if encoded.params != stage.init or stage.anchor != stage.candidates:
+  mined_with = examples.mined_with(job, stage.anchor)
+  if mined_with != stage.init or stage.anchor != stage.candidates:
     raise strict.ConfigError(
-      f"{job.where}.anchor: {stage.anchor} was mined with {encoded.params}, "
+      f"{job.where}.anchor: {stage.anchor} was mined with "
+      f"{mined_with or 'no model'}, "
       f"and this stage starts from {stage.init or 'new weights'} with the "
       f"lists of {stage.candidates}; they must be the same, or set "
       'anchor="start"'

@@ -35,7 +35,8 @@ class Method(Protocol):
   A method whose loss has parameters of its own has `beside`, too, as of PROD:
   (settings, student, sources, key) to trees by name. They are trained with the
   student, `params` is then {"student", …their names}, and none is kept behind
-  the stage.
+  the stage. One that divides scores by a temperature has `temperatures`:
+  settings to the teacher's and the student's, for the report of scores.
   """
 
   TRAINS: Sequence[str]

@@ -19,7 +19,7 @@ from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
 from prod_jax.models.build import shapes_of
-from prod_jax.stages import examples, sources, widths
+from prod_jax.stages import examples, scorecard, sources, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -106,6 +106,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       )
       state = checkpoints.restore(first, state)
     learnt_from = examples.examples(job)
+    scorecard.write(job, learnt_from, _temperatures(job))
     batches = _batches(job, learnt_from, first)
     schedule = loop.Schedule(
       name=job.name,
@@ -260,6 +261,14 @@ def _loss_fn(job: Job[kinds.Train]) -> LossFn:
     assert isinstance(student, DualEncoder)  # as `widths.check` has seen
     return matryoshka.make(method, settings, student, offered, stage.widths)
   return method.make(settings, student, offered)
+
+
+def _temperatures(job: Job[kinds.Train]) -> tuple[float, float]:
+  """What divides the teacher's and the student's scores in the loss."""
+  method = _method(job)
+  if not hasattr(method, "temperatures"):
+    return 1.0, 1.0
+  return method.temperatures(_made(job).settings)
 
 
 def _made(job: Job[kinds.Train]) -> _Made:

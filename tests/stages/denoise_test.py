@@ -254,7 +254,7 @@ def test_lists_without_any_negative_left_are_an_error(judged):
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    (dict(candidates="encode"), "candidates is 'encode', a stage of kind enc"),
+    (dict(candidates="encode"), "candidates is 'encode', a stage of kind enco"),
     (dict(scores="encode"), "scores is 'encode', a stage of kind encode"),
     (dict(split="dev"), "split is 'dev', but mine has lists for 'train'"),
     (dict(rule="relative"), "margin is 0; rule='relative' takes a share"),
@@ -267,7 +267,7 @@ def test_lists_without_any_negative_left_are_an_error(judged):
   ],
 )
 def test_what_cannot_be_is_refused_with_its_key(run_of, changes, message):
-  with pytest.raises(strict.ConfigError, match="config.stages.denoise") as e:
+  with pytest.raises(strict.ConfigError, match=r"config\.stages\.denoise") as e:
     main.check(run_of(**changes))
   assert message in str(e.value)
 

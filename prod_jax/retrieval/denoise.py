@@ -97,7 +97,7 @@ def relabelled(
   The positive that a step draws, the first labelled one, stays that: it comes
   first in its list. A list without a label begins with what it has got.
   """
-  labelled_Q1 = lists.label.any(axis=1)[:, None]
+  labelled_Q1 = lists.label.any(axis=1, keepdims=True)
   drawn_QC = np.where(labelled_Q1, lists.label, false_QC)
   drawn_Q1 = drawn_QC.argmax(axis=1)[:, None]
   gold_Q = np.take_along_axis(lists.ids, drawn_Q1, axis=1)[:, 0]

@@ -86,6 +86,7 @@ def look(learnt_from: Examples, seed: int) -> Looked | None:
   if list_scores is not None:
     teacher_QN = list_scores[at]
   else:
+    assert embeddings is not None  # as seen above
     teacher_QN = _embedded(embeddings, lists, number_Q)
   return Looked(
     label=lists.label[at] & there_QN,

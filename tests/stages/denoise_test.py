@@ -315,5 +315,7 @@ def test_a_student_learns_from_denoised_lists(run_of):
   assert lost == summaries["denoise"]["found"] > 0
   log = (run.folder("student") / "metrics.jsonl").read_text().splitlines()
   assert all(np.isfinite(json.loads(line)["loss"]) for line in log)
+  scored = json.loads((run.folder("student") / "scores.json").read_text())
+  assert scored["retriever"]["is_student"]
   record = main._record_of(stages.job_of(run, "student"))
   assert record["taught_by"] == "ce"

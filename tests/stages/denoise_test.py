@@ -298,6 +298,18 @@ def test_lists_scores_and_anchor_go_together(run_of, changes, message):
     main.check(replaced(run_of(), "student", **changes))
 
 
+def test_division_takes_the_lists_that_were_read(run_of):
+  """Without what stood above the positive a teacher is right of each query."""
+  run = run_of()
+  for role in ("candidates", "scores"):
+    read = dict(candidates="mine", scores="score") | {role: "denoise"}
+    divide = kinds.Divide(kind="divide", **read)
+    described = {**run.config.stages, "divide": divide}
+    config = dataclasses.replace(run.config, stages=described)
+    with pytest.raises(strict.ConfigError, match=rf"divide\.{role}.* of kind"):
+      main.check(Run(config, run.processes))
+
+
 @pytest.mark.long
 def test_a_student_learns_from_denoised_lists(run_of):
   run = run_of(margin=0.02)

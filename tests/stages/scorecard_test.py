@@ -1,14 +1,13 @@
 """What is said of a teacher's scores before a student learns from them."""
 
 import json
-import types
 
 import numpy as np
 import pytest
 
 from prod_jax import stages
-from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, save_lists
+from prod_jax.retrieval import encode
 from prod_jax.stages import examples, scorecard, train
 from tests.stages.denoise_test import replaced, run_of
 
@@ -118,13 +117,28 @@ def test_lists_without_label_or_retriever(job):
   assert "above" not in scorecard.said({**found, "of_lists": 2})
 
 
-def test_embeddings_are_looked_at_in_whole_lists():
-  query = np.array([[1, 0]] * 5 + [[0, 2]] * 5, np.float32)
-  passage = np.stack([np.arange(30), 10 - np.arange(30)], axis=1)
-  learnt_from = types.SimpleNamespace(embeddings=Embeddings(query, passage))
-  scores = scorecard._embedded(learnt_from.embeddings, LISTS, np.array([1, 0]))
-  assert scores[0, :2].tolist() == [-20, -22]
-  assert scores[1, :2].tolist() == [10, 11]
+def test_embeddings_are_looked_at_in_whole_lists(job):
+  """Query 4 likes passages of a high number, query 7 those of a low one."""
+  in_batch = dict(in_batch=True, temperature=2.0, hard=0.1, soft=0.9)
+  made = job(scores="encode", settings=in_batch)
+  vectors = np.stack([np.arange(120), 120 - np.arange(120)], axis=1)
+  encode.encode_passages(
+    made.inputs["scores"] / "passages",
+    lambda start, stop: vectors[start:stop].astype(np.float32),
+    120,
+    120,
+    processes=made.run.processes,
+    name="toy",
+  )
+  query = np.array([[1, 0]] * 5 + [[0, 2]] * 59, np.float32)
+  np.save(made.inputs["scores"] / "queries-train.npy", query)
+  looked = scorecard.look(examples.examples(made), 0)
+  np.testing.assert_array_equal(
+    looked.teacher, [[10, 11, np.nan], [200, 198, np.nan]]
+  )
+  found = report(made)
+  assert (found["drawn"], found["teacher"]["name"]) == (False, "start")
+  assert found["teacher"]["extent"] == (1 / 2 + 2 / 2) / 2
 
 
 def test_a_passage_that_is_drawn_twice_counts_once(job):

@@ -114,13 +114,14 @@ def made(
     "suggested_temperature": _rounded(even),
     "reason": _reason(even),
   }
-  if np.isnan(retriever).all():
+  # Imported lists may have the teacher's own scores, provided ones have none.
+  if np.isnan(retriever).all() or _equal(retriever, teacher):
     return {**found, "retriever": None, "agreement": None}
   mined_with = examples.mined_with(job, stage.candidates)
   found["retriever"] = {
     "name": mined_with or stage.candidates,
     # Otherwise the student would score these lists in another way.
-    "is_student": mined_with == (stage.init or None),
+    "is_student": mined_with is not None and mined_with == stage.init,
     **figures(retriever, looked.label, temperatures[1]),
   }
   found["agreement"] = _mean(scores.agreement(teacher, retriever))
@@ -175,6 +176,10 @@ def _judge(role: str, judge: dict[str, Any]) -> str:
   if judge["above_positive"] is None:
     return words
   return f"{words}, {_percent(judge['above_positive'])} of negatives above"
+
+
+def _equal(one_QN: np.ndarray, other_QN: np.ndarray) -> bool:
+  return np.array_equal(one_QN, other_QN, equal_nan=True)
 
 
 def _repeated(column_QN: np.ndarray) -> np.ndarray:

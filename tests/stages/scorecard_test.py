@@ -103,6 +103,19 @@ def test_scores_of_another_retriever_have_its_name(job):
   assert "; retriever start at" in scorecard.said(found)
 
 
+def test_lists_that_came_with_the_teachers_scores_have_no_other_judge(job):
+  looked = scorecard.Looked(LISTS.label, SCORES, SCORES.copy(), drawn=True)
+  found = scorecard.made(job(), looked, (1.0, 1.0))
+  assert found["retriever"] is found["agreement"] is None
+
+
+def test_lists_of_no_retriever_are_not_the_students(job, monkeypatch):
+  monkeypatch.setattr(examples, "mined_with", lambda job, name: None)
+  found = report(job(init=""))
+  assert not found["retriever"]["is_student"]
+  assert found["retriever"]["name"] == "mine"
+
+
 def test_lists_without_label_or_retriever(job):
   looked = scorecard.Looked(
     label=np.zeros((2, 2), bool),

@@ -17,6 +17,7 @@ sets          text: collections, queries and labels
 batch         what a batch holds, and the letters of its axes
 config        the sections of a config
 kinds         the kinds of stage that a config can name
+list_kinds    those of them that are about lists
 model_kinds   the kinds of model, the same
 config_file   config files and overrides, read into these
 strict        mappings to dataclasses, with the key that was meant

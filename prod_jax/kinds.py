@@ -8,8 +8,36 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-# Those of a split that have a labelled positive, those that have none, or both.
-Queries = Literal["labelled", "unlabelled", "all"]
+from prod_jax.list_kinds import (
+  Compare,
+  Darken,
+  Denoise,
+  Divide,
+  Imported,
+  Mine,
+  Provided,
+  Queries,
+  Score,
+)
+
+__all__ = [
+  "Accept",
+  "Cluster",
+  "Compare",
+  "Darken",
+  "Denoise",
+  "Divide",
+  "Encode",
+  "Evaluate",
+  "Gate",
+  "Imported",
+  "Mine",
+  "Provided",
+  "Queries",
+  "Score",
+  "Stage",
+  "Train",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +49,8 @@ class Train:
     method: module under `prod_jax/methods`, or the dotted name of another one.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
-    candidates: mine or provided stage to draw negatives from; "" draws them
-      from the whole collection.
+    candidates: mine, provided, imported or denoise stage to draw negatives
+      from; "" draws them from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
     gate: gate stage that says whether its teacher teaches at all; skipped where
@@ -30,7 +58,8 @@ class Train:
     joint: that teacher goes on learning together with the model, for methods
       that say how.
     scores: score stage (a cross-encoder's scores) or encode stage (a dual
-      encoder's embeddings) of the teacher: cached, nothing runs in the step.
+      encoder's embeddings) of the teacher, or a denoise stage with its lists:
+      cached, nothing runs in the step.
     second: score stage of a second teacher beside `teacher` or an encode
       stage's embeddings.
     pairs: compare stage: a pairwise teacher's preferences within the lists.
@@ -101,172 +130,6 @@ class Encode:
   splits: tuple[str, ...] = ("train", "dev", "test")
   batch_tokens: int = 8192
   shard_rows: int = 100_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Mine:
-  """Retrieve `depth` candidates for each query of `split`.
-
-  Attributes:
-    queries: which queries of the split: those with labels, those without, or
-      all. A list of a query without labels has no positive.
-    limit: above 0, that many of these only, the first ones: what a large
-      teacher is to score costs by the query.
-    negatives: above 0, a list keeps that many of its first passages that are
-      not labelled, beside all that are; ranks stay those of the whole run.
-    relevance: with "answers" a passage that contains an answer is a positive
-      too, and the labelled one is the first in its list.
-    block_queries: queries that are searched for and saved together; all vectors
-      are read for each block.
-  """
-
-  kind: Literal["mine"]
-  encoded: str
-  depth: int
-  queries: Queries = "labelled"
-  limit: int = 0
-  negatives: int = 0
-  split: str = "train"
-  index: Literal["exact", "scann"] = "exact"
-  relevance: Literal["labels", "answers"] = "labels"
-  gate: str = ""
-  block_queries: int = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Provided:
-  """Lists that came with the data set: at most `negatives` of its own a query.
-
-  Nothing was retrieved: the lists have labels, and neither ranks nor scores.
-  Where a set has more negatives, they are drawn by the stage's seed.
-
-  Attributes:
-    grade_0: passages that were judged for the query and have no grade above 0
-      are its negatives too.
-  """
-
-  kind: Literal["provided"]
-  negatives: int
-  split: str = "train"
-  grade_0: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Imported:
-  """A teacher's scores, or lists, from a file of the user's.
-
-  Attributes:
-    path: of the file; with `.gz` at the end it is unpacked.
-    format: "run" (TREC's), "tsv" (query id, passage id, score), "json" (a JSON
-      object a line: such a triple, or a query with its positives and negatives)
-      or "parquet" (the same as columns); "" finds it out.
-    split: whose queries these are.
-    queries: which of them, as of `Mine`.
-    candidates: stage whose lists are scored by the file; "" makes lists of what
-      the file has.
-    missing: what becomes of a passage of a list without a score where scores
-      are learnt from: "error", or "drop" takes it out of its list.
-    positives: "add" labels what the file calls a positive and the set does not;
-      "" leaves it out of the lists.
-    transform: "logit" undoes a sigmoid, for scores that are probabilities.
-  """
-
-  kind: Literal["imported"]
-  path: str
-  format: Literal["", "run", "tsv", "json", "parquet"] = ""
-  split: str = "train"
-  queries: Queries = "labelled"
-  candidates: str = ""
-  missing: Literal["error", "drop"] = "error"
-  positives: Literal["", "add"] = ""
-  transform: Literal["", "logit"] = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-  """Score the lists of `candidates`, each pair once.
-
-  `params` is a train stage of a cross-encoder or a late-interaction model.
-  """
-
-  kind: Literal["score"]
-  params: str
-  candidates: str
-  gate: str = ""
-  batch_tokens: int = 8192
-  block_queries: int = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Divide:
-  """Keep the queries that the teacher gets right and the student wrong.
-
-  Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
-  student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
-  teacher < student and teacher <= teacher_to. Where a query has no labels, the
-  teacher's own first passage stands for the positive. Fewer than `least`
-  queries left is an error.
-  """
-
-  kind: Literal["divide"]
-  scores: str
-  candidates: str
-  rule: Literal["marco", "nq"] = "marco"
-  student_from: int = 1
-  student_to: int = 14
-  teacher_to: int = 0
-  least: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Compare:
-  """Ask a pairwise model which of two candidates is better, once a pair.
-
-  Attributes:
-    params: train stage of a model of kind "pairwise".
-    candidates: mine stage whose lists the pairs are of.
-    scores: score stage that ranks them.
-    depth: of that ranking, 0 for the whole list.
-    window: pairs are at most this many ranks apart.
-    pairs: drawn for a query, all where there are fewer.
-    both_orders: asks with either passage first and takes the mean; without,
-      the higher ranked one stands first, as in the official code.
-  """
-
-  kind: Literal["compare"]
-  params: str
-  candidates: str
-  scores: str
-  pairs: int
-  depth: int = 0
-  window: int = 5
-  both_orders: bool = False
-  batch_tokens: int = 8192
-  block_queries: int = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Darken:
-  """Make dark examples from a list's passages and score them, once.
-
-  Attributes:
-    params: train stage of the cross-encoder that scores them.
-    candidates: mine stage whose lists they are made from.
-    strengthened: how many negatives of a query get a span of its positive.
-    strengthen_rate: share of a negative that the span replaces.
-    masked: how many copies of the positive get holes.
-    mask_rate: share of the positive that is masked.
-  """
-
-  kind: Literal["darken"]
-  params: str
-  candidates: str
-  strengthened: int
-  masked: int
-  strengthen_rate: float
-  mask_rate: float
-  batch_tokens: int = 8192
-  block_queries: int = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -381,6 +244,7 @@ Stage = (
   | Imported
   | Score
   | Divide
+  | Denoise
   | Compare
   | Darken
   | Cluster

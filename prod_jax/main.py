@@ -109,10 +109,9 @@ def _record_of(job: Job) -> dict[str, Any]:
   stage = job.stage
   if not isinstance(stage, kinds.Train):
     return {"model": None, "taught_by": None}
-  source = job.source("scores") if stage.scores else None
-  taught_by = stage.teacher or getattr(source, "params", "labels")
-  if isinstance(source, kinds.Imported):
-    taught_by = stage.scores
+  taught_by = stage.teacher or "labels"
+  if stage.scores:
+    taught_by = sources.judge(job.run, stage.scores)
   return {"model": stage.model, "taught_by": taught_by}
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests import pages
 
 PAGE = "ADD_A_STAGE_KIND.md"
-# All that `denoised` depends on; figures are not.
+# All that `shifted` depends on; figures are not.
 STAGES = (
   "student_warm",
   "teacher_de",
@@ -17,8 +17,8 @@ STAGES = (
   "ce",
   "mine_lists",
   "score_lists",
-  "denoise",
-  "denoised",
+  "shift",
+  "shifted",
 )
 
 
@@ -32,22 +32,22 @@ def test_the_example_runs_and_is_learnt_from(folder):
   less = [f"--stages={','.join(STAGES)}", "--config.data.max_passages=300"]
   run = pages.run(folder, *pages.command(PAGE), *less)
   assert run.returncode == 0, run.stderr[-4000:]
-  workdir = folder / "runs" / "denoised"
+  workdir = folder / "runs" / "shifted"
   ids = {}
-  for kind in ("mine_lists", "denoise"):
+  for kind in ("mine_lists", "shift"):
     (stage,) = workdir.glob(f"*-{kind}")
     ids[kind] = np.load(stage / "candidates" / "ids.npy")
   kept = [(rows >= 0).sum() for rows in ids.values()]
   assert 0 < kept[1] < kept[0]
-  (trained,) = workdir.glob("*-denoised")
+  (trained,) = workdir.glob("*-shifted")
   assert (trained / "params.safetensors").exists()
   record = json.loads((workdir / "curriculum.json").read_text())
-  summary = {s["name"]: s["summary"] for s in record["stages"]}["denoise"]
+  summary = {s["name"]: s["summary"] for s in record["stages"]}["shift"]
   assert summary["negatives"] < summary["of"]
 
 
 def test_the_tests_of_the_example_pass(folder):
-  run = pages.run(folder, "-m", "pytest", "-q", "tests/stages/denoise_test.py")
+  run = pages.run(folder, "-m", "pytest", "-q", "tests/stages/shift_test.py")
   assert run.returncode == 0, run.stdout[-4000:]
   assert "1 passed" in run.stdout
 
@@ -55,17 +55,17 @@ def test_the_tests_of_the_example_pass(folder):
 @pytest.mark.parametrize(
   ("argument", "message"),
   [
-    ("margn=1.0", "did you mean config.stages.denoise.margin"),
-    ("margin=-1.0", "config.stages.denoise.margin is -1.0; it is 0 or more"),
+    ("skp=1", "did you mean config.stages.shift.skip"),
+    ("skip=-1", "config.stages.shift.skip is -1; it is 0 or more"),
     ("candidates=mine_wide", "score_lists scored the lists of 'mine_lists'"),
     ("scores=ce", "a stage of kind train; it takes one of kind score"),
-    ("scores=denoised", "is no stage before it"),
+    ("scores=shifted", "is no stage before it"),
   ],
 )
 def test_what_the_page_promises_is_refused_is_refused(
   folder, argument, message
 ):
-  more = [f"--config.stages.denoise.{argument}", "--dry_run"]
+  more = [f"--config.stages.shift.{argument}", "--dry_run"]
   run = pages.run(folder, *pages.command(PAGE), *more)
   assert run.returncode == 2, run.stderr[-4000:]
   assert message in run.stderr

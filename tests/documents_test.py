@@ -28,17 +28,17 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 # What stands for a file or a folder that the reader has.
 THE_READERS = {
-  "configs/denoised.py",
+  "configs/shifted.py",
   "configs/faq.py",
   "file.py",
   "my_config.py",
   "my_methods/jeffreys.py",
   "launch/mine.toml",
   "prod_jax/sets/datasets/faq.py",
-  "prod_jax/stages/denoise.py",
+  "prod_jax/stages/shift.py",
   "runs/",
   "tests/sets/faq_test.py",
-  "tests/stages/denoise_test.py",
+  "tests/stages/shift_test.py",
 }
 # What a run has, or a machine of the launcher.
 MADE = {

@@ -16,6 +16,7 @@ LEVELS = {
   "config": 1,
   "config_file": 1,
   "kinds": 1,
+  "list_kinds": 1,
   "model_kinds": 1,
   "strict": 1,
   "sharding": 1,
@@ -49,6 +50,7 @@ LEVELS = {
 NEIGHBOURS = {
   ("config", "kinds"),
   ("config", "model_kinds"),
+  ("kinds", "list_kinds"),
   ("model_kinds", "strict"),
   ("main", "cli"),
   ("packaged", "parts"),

@@ -24,7 +24,7 @@ from prod_jax.models import (
 from prod_jax.models.weights import WeightsError
 from prod_jax.processes import Processes
 from prod_jax.retrieval.forward import FrozenModel
-from prod_jax.stages import folders
+from prod_jax.stages import files, folders
 from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import Run
 
@@ -101,7 +101,7 @@ def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
     )
   settled, tokenizer = run.settled(_NAME), run.tokenizer_of(_NAME)
   where = f"config.models.{_NAME}"
-  folders.check_texts(where, settled, data, tokenizer)
+  files.check_texts(where, settled, data, tokenizer)
   run.check_tokenizer(_NAME)
   frozen = FrozenModel(
     model=run.model(_NAME),

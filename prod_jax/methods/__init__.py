@@ -37,7 +37,9 @@ class Method(Protocol):
   student, `params` is then {"student", …their names}, and none is kept behind
   the stage. One that can learn from queries without labels has
   `learns_unlabelled`: settings to whether it does; its terms of the label are 0
-  there (`scoring.Columns`).
+  there (`scoring.Columns`). One that divides scores by a temperature has
+  `temperatures`: settings to the teacher's and the student's, for the report of
+  scores.
   """
 
   TRAINS: Sequence[str]

@@ -62,6 +62,11 @@ class Settings:
       raise strict.FieldError("over", f"is {self.over}; it is 1 or more")
 
 
+def temperatures(settings: Settings) -> tuple[float, float]:
+  """What divides the teacher's scores, and what the student's."""
+  return settings.temperature, settings.temperature
+
+
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 

@@ -12,6 +12,7 @@ queries, and not against its own list, which the teachers judge.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -44,6 +45,12 @@ class Settings:
   teacher_scale: float = 1.0
   pairs: float = 3.0
   in_batch: float = 1.0
+
+
+def temperatures(settings: Settings) -> tuple[float, float]:
+  """What divides the teacher's scores, and what the student's."""
+  scale = settings.teacher_scale
+  return 1 / scale if scale else math.inf, settings.temperature
 
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:

@@ -157,6 +157,12 @@ def learns_unlabelled(settings: Settings) -> bool:
   return bool(settings.soft) and settings.kd != "dkd"
 
 
+def temperatures(settings: Settings) -> tuple[float, float]:
+  """What divides the teacher's scores, and what the student's."""
+  student = 1.0 if settings.kd == "prob" else settings.temperature
+  return settings.temperature, student
+
+
 def beside(
   settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
 ) -> dict[str, Any]:

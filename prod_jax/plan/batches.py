@@ -174,8 +174,9 @@ def packed_shape(
   return Packed(ids, texts, texts, texts, array(*leading))
 
 
-def list_columns(stage: kinds.Stage) -> int:
+def list_columns(job: Job[Any]) -> int:
   """Passages of a list: what is kept of those retrieved, and the positive."""
+  stage = examples.made(job, job.stage.candidates)
   kept = getattr(stage, "negatives", 0) or getattr(stage, "depth", 0)
   return kept + 1
 
@@ -184,5 +185,5 @@ def _columns(job: Job[kinds.Train]) -> int:
   """Enough for any sampling."""
   columns = job.stage.negatives + 1
   if job.stage.candidates:
-    columns = max(columns, list_columns(job.source("candidates")))
+    columns = max(columns, list_columns(job))
   return columns

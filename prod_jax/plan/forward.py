@@ -27,6 +27,7 @@ from prod_jax.retrieval import encode as embedding
 from prod_jax.retrieval import rerank
 from prod_jax.retrieval.forward import rows_of
 from prod_jax.sets.sizes import Size
+from prod_jax.stages import examples
 from prod_jax.stages.run import Job
 
 _SAMPLE = 4096  # texts by which it is seen how many stand in a row
@@ -74,7 +75,7 @@ def encode(job: Job[kinds.Encode], size: Size) -> Program:
 
 
 def score(job: Job[kinds.Score], size: Size) -> Program:
-  columns = batches.list_columns(job.source("candidates"))
+  columns = batches.list_columns(job)
   queries = _queries(job, size)
   return _forward(job, _pairs(job, size), queries and queries * columns)
 
@@ -102,7 +103,7 @@ def evaluate(job: Job[kinds.Evaluate], size: Size) -> Program | None:
 
 def _queries(job: Job, size: Size) -> int | None:
   """Queries that have lists."""
-  lists = job.source("candidates")
+  lists: Any = examples.made(job, job.stage.candidates)
   queries = size.queries.get(lists.split)
   limit = getattr(lists, "limit", 0)  # a mine stage's
   return min(queries, limit) if queries and limit else queries

@@ -9,6 +9,7 @@ figures   the page's sections with charts
 examples  the page's queries, answered by the first and the last student
 changes   what changes from ranker to ranker, query by query
 scores    what a teacher and the miner before it thought of the same lists
+scorecards  what teachers' scores were like before they were learnt from
 picture   the curriculum drawn
 lineage   what it is drawn of: stages, and what feeds what
 plots     charts

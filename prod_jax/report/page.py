@@ -14,6 +14,7 @@ from prod_jax.report import (
   figures,
   picture,
   record,
+  scorecards,
   style,
   tables,
 )
@@ -62,6 +63,7 @@ def write_page(
       *figures.progression(run),
       *figures.losses(run),
       *figures.distributions(run),
+      *_scorecards(run),
       *examples.section(run, texts, qrels),
       *_all_results(run),
     ),
@@ -95,8 +97,8 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   caption = (
     "A box is a train stage with its MRR@10, a lane one model. Thick lines "
     "teach, thin ones start from the weights before, dashed ones feed lists: "
-    "mined (diamond), scored (circle), divided (triangle). A dashed outline "
-    "has not run."
+    "mined (diamond), scored (circle), divided (triangle), denoised (square). "
+    "A dashed outline has not run."
   )
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
@@ -116,6 +118,18 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
 def _stage(row: tables.Row) -> Tag:
   taught = tag("span", f"taught by {row.taught_by or 'nobody'}", class_="by")
   return tag("span", tag("b", row.stage), taught)
+
+
+def _scorecards(run: record.Run) -> Iterator[Tag]:
+  yield tag("h2", "Before each distillation")
+  rows = [(row.cells, row.is_student) for row in scorecards.rows(run)]
+  if not rows:
+    yield missing("No stage has learnt from cached scores of lists.")
+    return
+  yield tag("p", scorecards.EXPLAINED, class_="quiet")
+  yield _table(scorecards.HEAD, rows, words=2)
+  for note in scorecards.notes(run):
+    yield tag("p", f"{note}.", class_="quiet")
 
 
 def _all_results(run: record.Run) -> Iterator[Tag]:

@@ -180,6 +180,18 @@ def logged(stage: Stage) -> list[dict[str, Any]]:
   return [rows[step] for step in sorted(rows)]
 
 
+def scorecard(stage: Stage) -> dict[str, Any] | None:
+  """What a train stage wrote of its teacher's scores, None where it has not.
+
+  What an older config left in the folder of a pending stage does not count.
+  """
+  path = stage.folder / "scores.json"
+  if not (stage.ran and path.exists()):
+    return None
+  found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+  return found
+
+
 def is_number(value: Any) -> bool:
   """Whether a value of a JSON file is a finite number."""
   return isinstance(value, int | float) and math.isfinite(value)

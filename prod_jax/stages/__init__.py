@@ -9,6 +9,7 @@ tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
 widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
+scorecard  what a teacher's scores are like, before they are learnt from
 train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings
 mine       candidate lists, retrieved
@@ -16,6 +17,7 @@ provided   candidate lists that came with the data set
 imported   lists and scores from a file of the user's
 score      a teacher's scores of lists
 divide     the queries that a teacher gets right and a student wrong
+denoise    what a teacher takes for a positive among unlabelled passages
 compare    a pairwise teacher's preferences within lists
 darken     dark examples of lists, scored
 cluster    clusters of queries
@@ -60,6 +62,7 @@ KINDS = {
   "imported": "prod_jax.stages.imported",
   "score": "prod_jax.stages.score",
   "divide": "prod_jax.stages.divide",
+  "denoise": "prod_jax.stages.denoise",
   "compare": "prod_jax.stages.compare",
   "darken": "prod_jax.stages.darken",
   "cluster": "prod_jax.stages.cluster",

@@ -23,7 +23,7 @@ from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
 
-_OF_LISTS = kinds.Score | kinds.Imported  # whose scores are of lists
+OF_LISTS = kinds.Score | kinds.Imported | kinds.Denoise  # scores of lists
 
 
 def check(job: TrainJob) -> None:
@@ -38,7 +38,7 @@ def check(job: TrainJob) -> None:
     )
   if stage.joint and not stage.teacher:
     raise strict.ConfigError(f"{where}.joint needs a teacher in the step")
-  scored = isinstance(stages.get(stage.scores), _OF_LISTS)
+  scored = isinstance(stages.get(stage.scores), OF_LISTS)
   if stage.second and scored:
     raise strict.ConfigError(
       f"{where}.second goes with a dual-encoder teacher; set scores to an "
@@ -49,7 +49,7 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws from lists; set candidates"
     )
   if stage.sampling == "simans" and isinstance(
-    _made(job, stage.candidates), kinds.Provided
+    made(job, stage.candidates), kinds.Provided
   ):
     raise strict.ConfigError(
       f"{where}.sampling='simans' draws by the retriever's scores, and lists "
@@ -66,11 +66,11 @@ def check(job: TrainJob) -> None:
     )
 
 
-def _made(job: TrainJob, name: str) -> kinds.Stage | None:
-  """The stage that made some lists, where another one has scored them."""
+def made(job: Job[Any], name: str) -> kinds.Stage | None:
+  """The stage that made some lists, where others have judged them."""
   found = job.run.config.stages.get(name)
-  if isinstance(found, kinds.Imported) and found.candidates:
-    return _made(job, found.candidates)
+  if isinstance(found, kinds.Imported | kinds.Denoise) and found.candidates:
+    return made(job, found.candidates)
   return found
 
 
@@ -88,6 +88,19 @@ def check_labels(job: TrainJob, learns_unlabelled: bool) -> None:
     )
 
 
+def mined_with(job: TrainJob, name: str) -> str | None:
+  """Whose parameters retrieved some lists; None where no mine stage made them.
+
+  They are a train stage's, those of a model as it is, or what an accept stage
+  chose.
+  """
+  found = made(job, name)
+  if not isinstance(found, kinds.Mine):
+    return None
+  encoded = job.run.stage(found.encoded)
+  return encoded.params if isinstance(encoded, kinds.Encode) else found.encoded
+
+
 def offered(job: TrainJob) -> Sources:
   """What the stage offers its method."""
   stage, sampling = job.stage, sampling_of(job)
@@ -102,7 +115,7 @@ def offered(job: TrainJob) -> Sources:
     model = _in_chunks(job.model_of("teacher"), stage)
     return offered._replace(teacher="step", model=model)
   if stage.scores:
-    if isinstance(job.source("scores"), _OF_LISTS):
+    if isinstance(job.source("scores"), OF_LISTS):
       return offered._replace(teacher="scores")
     width = widths.encoder_of(job, "scores").width
     return offered._replace(teacher="embeddings", width=width)

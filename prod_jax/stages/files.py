@@ -74,7 +74,7 @@ def _read(run: Run, name: str) -> None:
   run.check_tokenizer(name)
   tokens = run.tokenizer_of(name)
   _check_padding(where, settled, tokens)
-  _check_texts(where, settled, run.config.data, tokens)
+  check_texts(where, settled, run.config.data, tokens)
   if tokenizer.has_none(run.config, name):
     logging.info(
       "%s.weights is %r, a folder without a tokenizer: that of "
@@ -102,7 +102,7 @@ def _check_tensors(
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 
 
-def _check_texts(
+def check_texts(
   where: str,
   settled: folders.Settled,
   data: config.Data,

@@ -36,16 +36,10 @@ _IN_FINGERPRINTS = (
 )
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
-OfLists = kinds.Train | kinds.Divide | kinds.Compare
-InBlocks = kinds.Mine | kinds.Score | kinds.Compare | kinds.Darken
-OfTexts = (
-  kinds.Encode
-  | kinds.Score
-  | kinds.Compare
-  | kinds.Darken
-  | kinds.Gate
-  | kinds.Evaluate
-)
+OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare
+Scoring = kinds.Score | kinds.Compare | kinds.Darken
+InBlocks = kinds.Mine | Scoring
+OfTexts = kinds.Encode | Scoring | kinds.Gate | kinds.Evaluate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,7 +383,9 @@ class Job(Generic[S]):
     stage, source = self.stage, self.source(role)
     name, candidates = getattr(stage, role), stage.candidates
     scored = [source.candidates] if source.candidates else []
-    if isinstance(source, kinds.Imported):
+    if isinstance(source, kinds.Denoise):
+      scored = [name]  # what it leaves is no longer what it reads
+    elif isinstance(source, kinds.Imported):
       # Its lists are those that it has scored, less what has no score.
       scored = [name] if source.missing == "drop" else [name, *scored]
     if candidates not in scored:

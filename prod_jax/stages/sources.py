@@ -17,7 +17,7 @@ from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
 from prod_jax.retrieval import encode
 from prod_jax.stages import folders, tokenizer
-from prod_jax.stages.run import Job
+from prod_jax.stages.run import Job, Run
 
 START = "start"  # the anchor that is a frozen copy of the first parameters
 MODEL = "model"  # in place of a kind of stage: a model with its own weights
@@ -134,8 +134,8 @@ def _read(path: Any) -> np.ndarray:
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
-_ANY_LISTS = {"mine": None, "provided": None, "imported": None}
-_ANY_SCORES = {"score": None, "imported": None}
+_ANY_LISTS = dict.fromkeys(("mine", "provided", "imported", "denoise"))
+_ANY_SCORES = dict.fromkeys(("score", "imported", "denoise"))
 _ENCODED = {"encode": None, "accept": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
@@ -145,16 +145,17 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "train": {
     "init": {"train": None, "accept": None},
     "gate": {"gate": None},
-    "candidates": {"mine": _LISTS, "provided": _LISTS, "imported": _LISTS},
+    "candidates": dict.fromkeys(_ANY_LISTS, _LISTS),
     "queries": {"divide": None},
     "teacher": {"train": None, MODEL: None},
     "scores": {
-      "score": _SCORES,
-      "imported": _SCORES,
+      **dict.fromkeys(_ANY_SCORES, _SCORES),
       "encode": Source("embeddings", _load_embeddings, _shape_embeddings),
     },
-    "second": {"score": _SCORES, "imported": _SCORES},
-    "anchor": {"mine": Source("anchor_BN", _load_mined, _shape_scores)},
+    "second": dict.fromkeys(_ANY_SCORES, _SCORES),
+    "anchor": dict.fromkeys(
+      ("mine", "denoise"), Source("anchor_BN", _load_mined, _shape_scores)
+    ),
     "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
     "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
     "clusters": {"cluster": None},
@@ -169,9 +170,10 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
     "gate": {"gate": None},
   },
   "divide": {
-    "scores": _ANY_SCORES,
+    "scores": {"score": None, "imported": None},
     "candidates": {"mine": None, "imported": None},
   },
+  "denoise": {"candidates": _ANY_LISTS, "scores": _ANY_SCORES},
   "compare": {
     "params": {"train": None, MODEL: None},
     "candidates": _ANY_LISTS,
@@ -216,6 +218,18 @@ def reads(
     for k, v in named.items()
     if v and (k, v) != ("anchor", START) and k not in own
   }
+
+
+def judge(run: Run, name: str) -> str:
+  """Whose scores a stage has left.
+
+  A train stage's, those of a model as it is, or of a file, which is named by
+  the stage that read it.
+  """
+  stage = run.stage(name)
+  if isinstance(stage, kinds.Denoise):
+    return judge(run, stage.scores)
+  return str(getattr(stage, "params", name))
 
 
 def own_models(job: Job[kinds.Stage]) -> dict[str, str]:

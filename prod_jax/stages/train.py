@@ -19,7 +19,7 @@ from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
 from prod_jax.models.build import shapes_of
-from prod_jax.stages import examples, sources, widths
+from prod_jax.stages import examples, scorecard, sources, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
@@ -107,6 +107,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       )
       state = checkpoints.restore(first, state)
     learnt_from = examples.examples(job, _learns_unlabelled(job))
+    scorecard.write(job, learnt_from, _temperatures(job))
     batches = _batches(job, learnt_from, first)
     schedule = loop.Schedule(
       name=job.name,
@@ -198,12 +199,11 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
-  mined_with = job.source("anchor").encoded
-  if isinstance(encoded := job.run.stage(mined_with), kinds.Encode):
-    mined_with = encoded.params
+  mined_with = examples.mined_with(job, stage.anchor)
   if mined_with != stage.init or stage.anchor != stage.candidates:
     raise strict.ConfigError(
-      f"{job.where}.anchor: {stage.anchor} was mined with {mined_with}, "
+      f"{job.where}.anchor: {stage.anchor} was mined with "
+      f"{mined_with or 'no model'}, "
       f"and this stage starts from {stage.init or 'new weights'} with the "
       f"lists of {stage.candidates}; they must be the same, or set "
       'anchor="start"'
@@ -263,6 +263,14 @@ def _loss_fn(job: Job[kinds.Train]) -> LossFn:
     assert isinstance(student, DualEncoder)  # as `widths.check` has seen
     return matryoshka.make(method, settings, student, offered, stage.widths)
   return method.make(settings, student, offered)
+
+
+def _temperatures(job: Job[kinds.Train]) -> tuple[float, float]:
+  """What divides the teacher's and the student's scores in the loss."""
+  method = _method(job)
+  if not hasattr(method, "temperatures"):
+    return 1.0, 1.0
+  return method.temperatures(_made(job).settings)
 
 
 def _made(job: Job[kinds.Train]) -> _Made:

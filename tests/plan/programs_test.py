@@ -1,11 +1,12 @@
 """Stages as programs: batches as a run has them, checks as a run makes them."""
 
+import dataclasses
 import pathlib
 
 import jax
 import pytest
 
-from prod_jax import config_file, strict
+from prod_jax import config_file, kinds, strict
 from prod_jax.plan import batches, programs, shapes
 from prod_jax.processes import Processes
 from prod_jax.sets.sizes import Size
@@ -71,6 +72,21 @@ def test_examples_are_steps_passages_and_pairs():
   assert counts["compare"] == 50 * asked.pairs * (1 + asked.both_orders)
   assert counts["evaluate_ce"] == 8 * stages["evaluate_ce"].rerank_depth
   assert programs.programs(run_of("lead"), Size(0, {}))[1].examples is None
+
+
+def test_denoised_lists_are_as_long_as_those_that_were_mined():
+  run = run_of("quickstart", "stages.mine_2.limit=20")
+  denoise = kinds.Denoise("denoise", candidates="mine_2", scores="score_1")
+  again = dataclasses.replace(run.stage("score_1"), candidates="denoise")
+  found = {}
+  for name, stage in run.config.stages.items():
+    found |= {name: stage}
+    if name == "score_1":
+      found |= {"denoise": denoise, "again": again}
+  config = dataclasses.replace(run.config, stages=found)
+  counts = made(dataclasses.replace(run, config=config), "score_1", "again")
+  assert counts["again"].examples == counts["score_1"].examples
+  assert counts["again"].examples == 20 * (run.stage("mine_2").depth + 1)
 
 
 def test_a_batch_that_does_not_divide_is_no_error_here():

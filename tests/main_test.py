@@ -1,7 +1,6 @@
 """The command: end to end, again, in part, and after kill -9."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -13,11 +12,10 @@ import pytest
 
 from prod_jax import packaged
 from prod_jax.processes import PREEMPTED
+from tests import commands
+from tests.commands import CACHE, REPO, environment
 
-REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = "configs/quickstart.py:runlocal"
-# Prepared text and compiled programs, which do not change what is measured.
-CACHE = REPO / ".pytest_cache" / "prod_jax"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,24 +63,9 @@ def command(workdir, *arguments, config=QUICKSTART):
   ]
 
 
-def environment(fast=False):
-  """One device, as on a laptop; `fast` compiles quickly and runs slowly."""
-  return {
-    **os.environ,
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": str(fast),
-    "JAX_PLATFORMS": "cpu",
-    "JAX_COMPILATION_CACHE_DIR": str(CACHE / "compiled"),
-  }
-
-
 def run(workdir, *arguments, code=0, fast=False, **kwargs):
-  done = subprocess.run(
-    command(workdir, *arguments, **kwargs),
-    cwd=REPO,
-    env=environment(fast),
-    capture_output=True,
-    text=True,
-  )
+  words = command(workdir, *arguments, **kwargs)[2:]
+  done = commands.run(*words, env=environment(fast))
   assert done.returncode == code, done.stderr[-4000:]
   return done
 

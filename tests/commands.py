@@ -52,6 +52,7 @@ def environment(fast: bool = False, **more: str) -> dict[str, str]:
     **(FAST if fast else {}),
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(CACHE / "compiled"),
+    "PYTHONPATH": str(REPO),  # for commands in other folders
     **more,
   }
 

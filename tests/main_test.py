@@ -74,7 +74,7 @@ def run(workdir, *arguments, code=0, fast=False, **kwargs):
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
   workdir = tmp_path_factory.mktemp("run") / "work"
-  return workdir, run(workdir)
+  return workdir, run(workdir, fast=True)
 
 
 def test_every_stage_leaves_its_artefacts_and_figures(finished):
@@ -96,14 +96,15 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
-  again = run(workdir)
+  again = run(workdir, fast=True)
   assert again.stderr.count("cached, nothing to do") == 42
   assert again.stdout == first.stdout
 
 
 def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   workdir, _ = finished
-  done = run(workdir, "--dry_run", "--config.stages.divide.student_to=13")
+  other = "--config.stages.divide.student_to=13"
+  done = run(workdir, "--dry_run", other, fast=True)
   lines = done.stdout.splitlines()
   assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
   status = {line.split()[0]: line.split()[-1] for line in lines[1:]}
@@ -145,7 +146,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   ],
 )
 def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
-  done = run(tmp_path, argument, code=2)
+  done = run(tmp_path, argument, code=2, fast=True)
   assert message in done.stderr
   assert "Traceback" not in done.stderr
   assert not list(tmp_path.glob("*/STARTED.json"))
@@ -157,10 +158,10 @@ LONG = (
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=30",
   "--config.stages.student_de.checkpoint_every=5",
-  "--config.stages.student_de.method=prod",
-  "--stages=student_warm,encode_student_warm,teacher_warm,encode_teacher_warm,"
-  "mine_teacher,teacher_de,encode_teacher_de,accept_student_warm,mine_1,"
-  "student_de",
+  "--config.stages.student_de.init=student_warm",
+  "--config.stages.student_de.scores=encode_student_warm",
+  "--config.stages.mine_1.encoded=encode_student_warm",
+  "--stages=student_warm,encode_student_warm,mine_1,student_de",
 )
 
 
@@ -219,13 +220,19 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "name", ["medquad", pytest.param("boolq", marks=pytest.mark.long)]
+  ("name", "last", "stages"),
+  [
+    ("medquad", "student_warm", "student_warm,encode_student_warm,"),
+    pytest.param("medquad", "student_final", "", marks=pytest.mark.long),
+    pytest.param("boolq", "student_final", "", marks=pytest.mark.long),
+  ],
 )
-def test_a_folder_runs_by_path(tmp_path, name):
+def test_a_folder_runs_by_path(tmp_path, name, last, stages):
   """The configs for a folder, on one of our own making."""
   path = write_folder(tmp_path / "small")
   config = f"configs/{name}.py:runlocal,data.path={path}"
-  done = run(tmp_path / name, config=config, fast=True)
-  assert "student_final" in done.stdout
+  some = [f"--stages={stages}evaluate_{last}"] if stages else []
+  done = run(tmp_path / name, *some, config=config, fast=True)
+  assert last in done.stdout
   rows = json.loads((tmp_path / name / "results.json").read_text())
   assert {row["dataset"] for row in rows} == {"small"}

@@ -11,9 +11,16 @@ from typing import NamedTuple
 import pytest
 
 from prod_jax import packaged
-from tests.main_test import CACHE, environment
+from tests import commands
+from tests.commands import CACHE, REPO, environment
 
-REPO = pathlib.Path(__file__).parents[1]
+# The examples' stages without a teacher that retrieves.
+FEWER = (
+  "--config.stages.mine_wide.encoded=encode_student_warm",
+  "--config.stages.mine_lists.encoded=encode_student_warm",
+  "--config.data.max_passages=300",
+  "--stages=student_warm,encode_student_warm,mine_wide,ce,mine_lists,score_lists",
+)
 
 
 class Block(NamedTuple):
@@ -79,11 +86,12 @@ def _change(path: pathlib.Path, diff: str) -> None:
 def run(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess:
   """`python WORDS` in a folder, with the code that is there."""
   if words[:2] == ("-m", "prod_jax.main"):
-    words = (*words, f"--config.data.data_dir={CACHE / 'data'}")
+    data = f"--config.data.data_dir={CACHE / 'data'}"
+    return commands.run(*words[1:], data, cwd=folder)
   return subprocess.run(
     [sys.executable, *words],
     cwd=folder,
-    env={**environment(fast=True), "PYTHONPATH": str(folder)},
+    env=environment(fast=True, PYTHONPATH=str(folder)),
     capture_output=True,
     text=True,
   )

@@ -70,7 +70,8 @@ def teachers() -> dict:
     kind="train",
     model="ce",
     method="ranking",
-    candidates=LISTS,
+    # A cross-encoder learns little from the hardest negatives alone.
+    candidates="lists_wide",
     negatives=5,
     batch_size=8,
     steps=150,
@@ -91,6 +92,7 @@ def teachers() -> dict:
     ),
     **quickstart.measured("teacher"),
     LISTS: quickstart.mine("encode_teacher", depth=DEPTH, queries="all"),
+    "lists_wide": quickstart.mine("encode_teacher", depth=50),
     "ce_weak": dict(cross),
     "ce_strong": dict(cross, init="ce_weak"),
     **{f"evaluate_{ce}": _reranked(ce) for ce in ("ce_weak", "ce_strong")},

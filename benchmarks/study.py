@@ -28,6 +28,7 @@ from prod_jax.retrieval import runs
 FOLDER = pathlib.Path(__file__).parent / "studies"
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE = "STUDY.md"
+PEER = "peer"  # in a run's folder, what another library made of its lists
 METRICS = ("mrr@10", "ndcg@10", "recall@100")
 AGAINST = ("mined", "ce")  # what people do today, and the big teacher at once
 LAST = "prod"
@@ -50,6 +51,10 @@ def collect(workdir: str) -> dict[str, Any]:
     folder = left.stages[measured.stage].folder
     run = runs.read_run(folder / "run.trec")
     draws[match["arm"]][match["draw"]] = metrics.evaluate(run, qrels, METRICS)
+  for path in sorted(pathlib.Path(workdir, PEER).glob("*/run.trec")):
+    match = _DRAW.fullmatch(path.parent.name)
+    found = metrics.evaluate(runs.read_run(path), qrels, METRICS)
+    draws[match["arm"]][match["draw"]] = found
   return {
     "data": left.dataset,
     "split": left.split,

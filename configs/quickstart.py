@@ -36,7 +36,7 @@ from prod_jax.models.transformer import spread_layers
 BATCH_TOKENS = 1024
 # Passages of a list, and queries whose lists cross-encoders train on and score;
 # data progression divides more of them.
-DEPTH, QUERIES, HARD_OF = 16, 384, 768
+DEPTH, QUERIES, HARD_OF = 16, 320, 640
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -49,7 +49,7 @@ def get_config(variant: str = "") -> ConfigDict:
     title_join=". ",
     query_length=20,
     passage_length=32,
-    max_queries=dict(train=1536, dev=256, test=256),
+    max_queries=dict(train=1536, dev=128, test=256),
     max_passages=3200,  # of 6,250: each student embeds all of them
   )
   config.mesh = dict(data=-1, fsdp=1, tensor=1)
@@ -89,8 +89,8 @@ def stages() -> dict:
     **warm_up(),
     **accepted("student_warm", before=encoded("student")),
     **from_dual_encoder(),
-    **from_cross_encoder(1, "student_de"),
-    **from_cross_encoder(2, "student_ce_1", init="ce_1"),
+    **from_cross_encoder(1, "student_de", steps=150),
+    **from_cross_encoder(2, "student_ce_1", steps=100, init="ce_1"),
     **on_hard_queries(),
   }
 
@@ -160,15 +160,16 @@ def from_cross_encoder(number: int, student: str, **cross_encoder) -> dict:
   """Train a cross-encoder on a student's lists, and distil it into that."""
   ce, lists = f"ce_{number}", f"mine_{number + 1}"
   return {
-    lists: mine(f"accept_{student}", depth=DEPTH, limit=QUERIES),
+    # A cross-encoder learns little from the hardest negatives alone: it draws
+    # from longer lists of the same retriever, as the official 100 are.
+    f"{lists}_wide": mine(f"accept_{student}", depth=50),
     ce: dict(
       kind="train",
       model="ce",
       method="ranking",
-      candidates=lists,
+      candidates=f"{lists}_wide",
       negatives=5,
       batch_size=8,
-      steps=100,
       warmup_steps=10,
       learning_rate=1e-4,
       clip=2.0,
@@ -176,7 +177,10 @@ def from_cross_encoder(number: int, student: str, **cross_encoder) -> dict:
     ),
     f"evaluate_{ce}": reranked(ce),
     f"gate_{ce}": gate(student, ce),
-    f"score_{number}": scored(ce, lists, gate=f"gate_{ce}"),
+    lists: mine(
+      f"accept_{student}", gate=f"gate_{ce}", depth=DEPTH, limit=QUERIES
+    ),
+    f"score_{number}": scored(ce, lists),
     f"student_{ce}": dict(
       distil(f"accept_{student}", lists, f"score_{number}"),
       gate=f"gate_{ce}",
@@ -192,9 +196,11 @@ def from_cross_encoder(number: int, student: str, **cross_encoder) -> dict:
 def on_hard_queries() -> dict:
   """Data progression: what the teacher gets right and the student wrong."""
   return dict(
-    mine_4=mine("accept_student_ce_2", depth=DEPTH, limit=HARD_OF),
     gate_final=gate("student_ce_2", "ce_2"),
-    score_3=scored("ce_2", "mine_4", gate="gate_final"),
+    mine_4=mine(
+      "accept_student_ce_2", gate="gate_final", depth=DEPTH, limit=HARD_OF
+    ),
+    score_3=scored("ce_2", "mine_4"),
     # The student 2nd to 15th, the teacher 1st: official code.
     divide=dict(
       kind="divide",
@@ -282,14 +288,13 @@ def reranked(params: str) -> dict:
   )
 
 
-def scored(params: str, lists: str, **more) -> dict:
+def scored(params: str, lists: str) -> dict:
   """What a cross-encoder thinks of lists."""
   return dict(
     kind="score",
     params=params,
     candidates=lists,
     batch_tokens=BATCH_TOKENS,
-    **more,
   )
 
 

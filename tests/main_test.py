@@ -81,7 +81,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   workdir, done = finished
   record = json.loads((workdir / "curriculum.json").read_text())
   assert {s["status"] for s in record["stages"]} == {"done"}
-  assert len(record["stages"]) == 42
+  assert len(record["stages"]) == 44
   rows = json.loads((workdir / "results.json").read_text())
   assert {r["index"] for r in rows} >= {"exact", "rerank"}
   assert all(0 <= r["value"] <= 1 and r["queries"] == 32 for r in rows)
@@ -97,7 +97,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
   again = run(workdir, fast=True)
-  assert again.stderr.count("cached, nothing to do") == 42
+  assert again.stderr.count("cached, nothing to do") == 44
   assert again.stdout == first.stdout
 
 

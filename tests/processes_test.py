@@ -30,7 +30,7 @@ WHOLE = (
   "--stages=student_warm,encode_student_warm,teacher_warm,encode_teacher_warm,"
   "mine_teacher,teacher_de,encode_teacher_de,evaluate_teacher_de,"
   "accept_student_warm,gate_de,mine_1,student_de,encode_student_de,"
-  "accept_student_de,mine_2,ce_1,gate_ce_1,score_1,student_ce_1",
+  "accept_student_de,mine_2_wide,ce_1,gate_ce_1,mine_2,score_1,student_ce_1",
 )
 LONG = (
   "--config.stages.student_warm.steps=24",

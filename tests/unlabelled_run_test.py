@@ -44,15 +44,14 @@ def test_a_student_learns_from_queries_that_nobody_labelled(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "changes",
+  ("lists", "changes"),
   [
-    "",
-    "stages.ce_1.candidates=mine_1,stages.student_ce_1.settings.kd=dkd",
+    ("mine_2_wide", "stages.ce_1.steps=1"),
+    ("mine_2", "stages.student_ce_1.settings.kd=dkd"),
   ],
-  ids=["ranking", "dkd"],
 )
-def test_what_needs_labels_is_not_given_lists_without(tmp_path, changes):
-  config = f"{QUICKSTART},stages.mine_2.queries=unlabelled,{changes}"
-  done = run(tmp_path, config=config.rstrip(","), code=2)
-  wanted = "mine_2 has lists of queries without labels, and method "
+def test_what_needs_labels_is_not_given_lists_without(tmp_path, lists, changes):
+  config = f"{QUICKSTART},stages.{lists}.queries=unlabelled,{changes}"
+  done = run(tmp_path, config=config, code=2)
+  wanted = f"{lists} has lists of queries without labels, and method "
   assert wanted in done.stderr and "Traceback" not in done.stderr

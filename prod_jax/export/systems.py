@@ -144,13 +144,23 @@ def of_run(path: pathlib.Path, task: Task) -> Ranking:
   queries = [query.id for query in task.dataset.queries[task.split]]
   others = run.keys() - set(queries)
   where = f"{task.dataset.name}, split {task.split}"
-  if others:
+  if len(others) == len(run):
     raise DataError(
-      f"{path}: {len(others)} of its {len(run)} queries, {min(others)!r} among "
-      f"them, are not in {where}, or have no label there; take them out, or "
-      "name their --split"
+      f"{path}: none of its {len(run)} queries, {min(others)!r} among them, is "
+      f"in {where}, or has a label there; name their --split"
     )
-  if missing := len(queries) - len(run):
+  if others:
+    # TREC's own runs have topics that nobody judged.
+    logging.warning(
+      "%s: %d of its %d queries, such as %s, are not in %s, or have no label "
+      "there, and do not count",
+      path,
+      len(others),
+      len(run),
+      min(others),
+      where,
+    )
+  if missing := len(set(queries) - run.keys()):
     logging.warning("%s: without %d queries, which count 0", path, missing)
   row_of = task.dataset.row_of
   width = max(map(len, run.values()))

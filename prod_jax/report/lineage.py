@@ -113,6 +113,8 @@ def _model(run: record.Run, stage: record.Stage) -> str:
 def _edges(run: record.Run, stage: record.Stage) -> Iterator[Edge]:
   found: dict[str, Service] = {}
   for role, name in stage.inputs.items():
+    if role == "gate":
+      continue  # it says whether the stage runs, and gives it nothing
     service: Service = "feeds"
     if stage.kind == "train" and role in _TEACHING:
       service = "teaches"
@@ -133,6 +135,8 @@ def _sources(run: record.Run, name: str) -> list[str]:
   stage = run.stages[name]
   if stage.kind in DRAWN:
     return [name]
+  if stage.kind == "accept":
+    return _sources(run, stage.chose or stage.inputs["encoded"])
   return [s for read in stage.inputs.values() for s in _sources(run, read)]
 
 

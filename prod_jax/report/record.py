@@ -29,6 +29,7 @@ class Stage:
     ran: False while it is pending, and where it was skipped.
     skipped: why it was, or "".
     said: by a gate or an accept stage: what it has found and decided, or "".
+    chose: the encode stage that an accept stage has taken on, or "".
     model: that a train stage trains, else "".
     taught_by: "labels", or a train stage, a model as it is or an imported
       stage with scores; else "".
@@ -41,6 +42,7 @@ class Stage:
   ran: bool
   skipped: str
   said: str
+  chose: str
   seconds: float
   model: str
   taught_by: str
@@ -128,7 +130,8 @@ class Run:
       if stage.kind == "train":
         return stage
       read = stage.inputs
-      name = next((read[role] for role in _UPSTREAM if role in read), "")
+      role = next((role for role in _UPSTREAM if role in read), "")
+      name = stage.chose or read.get(role, "")
     return None
 
 
@@ -208,6 +211,7 @@ def _stage(
     ran=raw["status"] not in ("pending", "skipped"),
     skipped=summary.get("skipped", ""),
     said=summary.get("why", ""),
+    chose=summary.get("accepted", ""),
     seconds=float(raw.get("seconds") or 0),
     model=raw.get("model") or "",
     taught_by=raw.get("taught_by") or "",

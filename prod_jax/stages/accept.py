@@ -62,15 +62,17 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
   student = _values(job, "encoded")
   worse, said = [], []
   figures: dict[str, Any] = {}
-  for role in _ROLES[1:]:
-    if getattr(stage, role):
-      found = held_out.compared(job, _values(job, role), student)
-      figures |= {f"{role}_{k}": v for k, v in held_out.figures(found).items()}
-      figures[role] = round(found.first, 4)
-      figures["student"] = round(found.second, 4)
-      said.append(held_out.said(job, found, getattr(stage, role)))
-      if found.difference < -stage.tolerance:
-        worse.append(role)
+  # The first student began as the untrained model: that is one comparison.
+  roles = [role for role in ("base", "before") if getattr(stage, role)]
+  named = {job.inputs[role]: role for role in roles}
+  for role in named.values():
+    found = held_out.compared(job, _values(job, role), student)
+    figures |= {f"{role}_{k}": v for k, v in held_out.figures(found).items()}
+    figures[role] = round(found.first, 4)
+    figures["student"] = round(found.second, 4)
+    said.append(held_out.said(job, found, getattr(stage, role)))
+    if found.difference < -stage.tolerance:
+      worse.append(role)
   name = stage.before if worse else stage.encoded
   passed = {"refused": bool(worse), "why": "; ".join(said)}
   return name, passed | figures

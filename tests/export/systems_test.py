@@ -142,8 +142,8 @@ def test_a_run_is_measured_as_it_is(tmp_path, opened):
     (WARM + "q98 Q0 p1 1 x a\n", r"some\.trec:4: score 'x' is not a number"),
     ("", r"some\.trec has no line in it; write"),
     (
-      WARM + "q1 Q0 p1 1 1 a\n",
-      r"1 of its 3 queries, 'q1' among them, are not in set, split dev.* --spl",
+      "q1 Q0 p1 1 1 a\nq2 Q0 p1 1 1 a\n",
+      r"none of its 2 queries, 'q1' among them, is in set, split dev.* --split",
     ),
     (WARM + "q98 Q0 p999 1 1 a\n", r"query q98 has passage 'p999', which is n"),
   ],
@@ -152,6 +152,15 @@ def test_a_run_at_fault_is_a_line(tmp_path, opened, text, message):
   with pytest.raises(DataError, match=message) as caught:
     rank(file(tmp_path, text), opened)
   assert "\n" not in str(caught.value)
+
+
+def test_queries_that_nobody_judged_do_not_count(tmp_path, opened, caplog):
+  """As in TREC's own runs, which have more topics than were judged."""
+  more = rank(file(tmp_path, WARM + "q1 Q0 p1 1 1 a\n"), opened)
+  assert "1 of its 3 queries, such as q1, are not in set" in caplog.text
+  alone = rank(file(tmp_path, WARM), opened)
+  measured = [systems.evaluate(x, opened, METRICS) for x in (more, alone)]
+  assert measured[0] == measured[1]
 
 
 def test_labels_are_given_or_taken_from_the_name():

@@ -1,5 +1,6 @@
 """The graph of a run: who feeds whom, and where everyone stands."""
 
+import dataclasses
 import json
 
 from prod_jax.report import lineage, record
@@ -57,3 +58,37 @@ def test_nodes_of_a_lane_do_not_overlap(workdir):
   nodes = lineage.layout(record.load(workdir), SPACING).nodes
   assert nodes["mine_again"].lane == nodes["mine_1"].lane
   assert nodes["mine_again"].start == nodes["mine_1"].end + SPACING.gap
+
+
+def test_what_an_accept_stage_has_chosen_is_where_the_next_one_starts(workdir):
+  """A refused student stands beside the way, and a gate gives nothing."""
+  run = record.load(workdir)
+  made = {
+    name: dataclasses.replace(
+      run.stages["student_de"],
+      name=name,
+      kind=kind,
+      inputs=inputs,
+      chose=chose,
+    )
+    for name, kind, inputs, chose in (
+      ("one", "train", {}, ""),
+      ("encode_one", "encode", {"params": "one"}, ""),
+      ("gate", "gate", {"encoded": "encode_one", "teacher": "ce_1"}, ""),
+      ("two", "train", {"init": "one", "gate": "gate"}, ""),
+      ("encode_two", "encode", {"params": "two"}, ""),
+      (
+        "accept",
+        "accept",
+        {"encoded": "encode_two", "before": "encode_one"},
+        "encode_one",
+      ),
+      ("three", "train", {"init": "accept"}, ""),
+    )
+  }
+  run = dataclasses.replace(run, stages={**run.stages, **made})
+  graph = lineage.layout(run, SPACING)
+  found = edges(graph)
+  assert found["one", "three"] == found["one", "two"] == "starts"
+  assert ("two", "three") not in found and ("ce_1", "two") not in found
+  assert run.trainer("accept").name == "one"

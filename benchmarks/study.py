@@ -1,0 +1,307 @@
+"""Arms of configs/study.py as figures, and the figures as docs/STUDY.md.
+
+    python -m benchmarks.study collect WORKDIR --name=NAME
+    python -m benchmarks.study page
+
+The first reads what a run has left, whole or not, and writes
+`benchmarks/studies/NAME.json`; the second writes the page and its plots of all
+that lie there. An arm's value of a query is the mean over its draws, and arms
+are compared by these, paired; p is corrected by Holm over the arms of a study.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prod_jax import metrics, significance
+from prod_jax.export import task
+from prod_jax.report import axes, record
+from prod_jax.report.markup import Tag, render, tag
+from prod_jax.retrieval import runs
+
+FOLDER = pathlib.Path(__file__).parent / "studies"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+PAGE = "STUDY.md"
+PEER = "peer"  # in a run's folder, what another library made of its lists
+METRICS = ("mrr@10", "ndcg@10", "recall@100")
+AGAINST = ("mined", "ce")  # what people do today, and the big teacher at once
+LAST = "prod"
+_DRAW = re.compile(r"(?P<arm>\w+)_(?P<draw>\d+)")
+
+Values = Mapping[str, Mapping[str, float]]  # by metric, by query
+
+
+def collect(workdir: str) -> dict[str, Any]:
+  """The figures of a run of the study."""
+  dataset, left = task.open_finished(workdir)
+  qrels = dataset.qrels(left.split)
+  beside: dict[str, dict[str, float]] = {}
+  draws: dict[str, dict[str, Values]] = collections.defaultdict(dict)
+  for name, measured in left.measured.items():
+    match = _DRAW.fullmatch(name)
+    if match is None:
+      beside[name] = {m: measured.values[m] for m in METRICS}
+      continue
+    folder = left.stages[measured.stage].folder
+    run = runs.read_run(folder / "run.trec")
+    draws[match["arm"]][match["draw"]] = metrics.evaluate(run, qrels, METRICS)
+  for path in sorted(pathlib.Path(workdir, PEER).glob("*/run.trec")):
+    match = _DRAW.fullmatch(path.parent.name)
+    found = metrics.evaluate(runs.read_run(path), qrels, METRICS)
+    draws[match["arm"]][match["draw"]] = found
+  return {
+    "data": left.dataset,
+    "split": left.split,
+    "queries": len(qrels),
+    "passages": len(dataset.passages),
+    "settings": _settings(left),
+    "beside": beside,
+    "divided": _divided(pathlib.Path(workdir)),
+    "arms": {arm: _arm(of) for arm, of in draws.items()},
+    "compared": {one: _compared(draws, one) for one in AGAINST if one in draws},
+  }
+
+
+def _settings(left: record.Run) -> dict[str, Any]:
+  """What of the config the figures depend on most."""
+  data = left.config["data"]
+  train = next(s for s in left.trained("student") if _DRAW.match(s.name))
+  keys = ("labelled", "query_length", "passage_length", "max_passages")
+  return {
+    **{key: data[key] for key in keys},
+    "train_queries": data["max_queries"].get("train"),
+    "batch_size": train.settings["batch_size"],
+    "layers": left.config["models"]["student"]["layers"],
+  }
+
+
+def _divided(workdir: pathlib.Path) -> dict[str, int]:
+  """Queries that a division has kept, by the arm that learnt from them."""
+  stages = json.loads((workdir / "curriculum.json").read_text())["stages"]
+  return {
+    stage["name"].removeprefix("divide_"): stage["summary"]["kept"]
+    for stage in stages
+    if stage["kind"] == "divide" and stage["summary"]
+  }
+
+
+def _arm(draws: Mapping[str, Values]) -> dict[str, Any]:
+  """Mean and spread of an arm over its draws, by metric."""
+  of_draws = {
+    metric: [metrics.mean(values[metric]) for values in draws.values()]
+    for metric in METRICS
+  }
+  return {
+    metric: {"mean": float(np.mean(values)), "draws": values}
+    for metric, values in of_draws.items()
+  }
+
+
+def _compared(
+  draws: Mapping[str, Mapping[str, Values]], one: str
+) -> dict[str, Any]:
+  """Every other arm against one of them, in the first metric."""
+  others = [arm for arm in draws if arm != one]
+  # Draws that both have: a study may be under way.
+  found = {}
+  for arm in others:
+    both = sorted(draws[arm].keys() & draws[one].keys())
+    first, second = (_mean([draws[x][d] for d in both]) for x in (one, arm))
+    found[arm] = significance.paired(first, second)._asdict()
+    found[arm]["better_in"] = sum(
+      metrics.mean(draws[arm][d][METRICS[0]])
+      > metrics.mean(draws[one][d][METRICS[0]])
+      for d in both
+    )
+    found[arm]["draws"] = len(both)
+  corrected = significance.holm([found[arm]["p"] for arm in others])
+  for arm, p in zip(others, corrected, strict=True):
+    found[arm]["p_holm"] = p
+  return found
+
+
+def _mean(draws: Sequence[Values]) -> dict[str, float]:
+  """The first metric's mean over draws, by query."""
+  metric = METRICS[0]
+  return {
+    query: float(np.mean([values[metric][query] for values in draws]))
+    for query in draws[0][metric]
+  }
+
+
+def page(studies: Mapping[str, Mapping[str, Any]]) -> str:
+  """All studies as Markdown."""
+  parts = [_HEAD]
+  for name, study in studies.items():
+    plot = f"![arms of {name}](study-{name}.svg)"
+    parts += [f"## {name}", _scope(study), plot, _table(study), *_said(study)]
+  if not studies:
+    parts.append("No study has been run.")
+  return "\n\n".join(parts) + "\n"
+
+
+_HEAD = """# What each part of PROD is worth
+
+Written by `python -m benchmarks.study page` from `benchmarks/studies/*.json`;
+what is not here was not run. The arms are those of `configs/study.py`: one
+student, as many steps and queries in each, shared teachers, lists and scores.
+Each was run in several draws of its order of queries and negatives. MRR@10 of a
+query is averaged over draws, and arms are compared query by query (paired
+randomisation, Holm over the arms; 95 % bootstrap intervals)."""
+
+
+def _scope(study: Mapping[str, Any]) -> str:
+  settings = study["settings"]
+  labelled = settings["labelled"] or "all"
+  return (
+    f"{study['data']}, split {study['split']}: {study['queries']:,} queries "
+    f"over {study['passages']:,} passages; {labelled} of "
+    f"{settings['train_queries']:,} training queries have labels. Texts are "
+    f"cut at {settings['query_length']} and {settings['passage_length']} "
+    f"tokens; {settings['batch_size']} queries a step; the student has the "
+    f"layers {', '.join(map(str, settings['layers']))} of all-MiniLM-L6-v2."
+  )
+
+
+def _table(study: Mapping[str, Any]) -> str:
+  heads = ["arm", "MRR@10", "draws", "nDCG@10", "recall@100"]
+  heads += [f"against `{one}`" for one in study["compared"]]
+  lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
+  for name, values in study["beside"].items():
+    cells = [f"{values[m]:.3f}" for m in METRICS]
+    blank = [""] * len(study["compared"])
+    lines.append([name, cells[0], "", *cells[1:], *blank])
+  for arm, of in study["arms"].items():
+    draws = ", ".join(f"{x:.3f}" for x in of[METRICS[0]]["draws"])
+    means = [f"{of[m]['mean']:.3f}" for m in METRICS]
+    against = [_against(found.get(arm)) for found in study["compared"].values()]
+    lines.append([f"`{arm}`", f"**{means[0]}**", draws, *means[1:], *against])
+  return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _against(found: Mapping[str, Any] | None) -> str:
+  if found is None:
+    return ""
+  return (
+    f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], "
+    f"p {found['p_holm']:.4f}"
+  )
+
+
+def _said(study: Mapping[str, Any]) -> Iterator[str]:
+  """What the figures say of the whole of PROD, in words."""
+  if study["divided"]:
+    kept = ", ".join(f"{arm} {n}" for arm, n in study["divided"].items())
+    yield f"Queries that the division kept: {kept}."
+  for one, found in study["compared"].items():
+    if LAST in found:
+      of = found[LAST]
+      is_better = of["difference"] > 0 and of["p_holm"] < 0.05
+      yield (
+        f"`{LAST}` is {'' if is_better else 'not '}above `{one}`: "
+        f"{_against(of)}; higher in {of['better_in']} of {of['draws']} draws."
+      )
+
+
+def picture(name: str, study: Mapping[str, Any]) -> Tag:
+  """MRR@10 of each arm, a dot a draw, with models beside as lines."""
+  metric = METRICS[0]
+  arms = {arm: of[metric] for arm, of in study["arms"].items()}
+  beside = {n: values[metric] for n, values in study["beside"].items()}
+  every = [x for of in arms.values() for x in of["draws"]] + [*beside.values()]
+  low, high = min(every) - 0.02, max(every) + 0.02
+  left, right, line, top = 130.0, 20.0, 24.0, 46.0
+  width, height = 720.0, top + line * len(arms) + 40.0
+
+  def across(value: float) -> float:
+    return left + (value - low) / (high - low) * (width - left - right)
+
+  parts = [
+    tag("title", f"{name}: MRR@10 of each arm"),
+    tag("style", _STYLE),
+    tag("rect", width=width, height=height, fill="#fdfdfb"),
+  ]
+  for value in axes.ticks(low, high):
+    x = across(value)
+    parts.append(_upright(x, top - 8, height - 28, "grid"))
+    parts.append(_text(f"{value:g}", x, height - 12, "middle", "quiet"))
+  for number, (label, value) in enumerate(beside.items()):
+    x = across(value)
+    parts.append(_upright(x, top - 8, height - 28, "beside"))
+    parts.append(_text(label, x, 12.0 + 12 * (number % 3), "middle", "quiet"))
+  for number, (arm, of) in enumerate(arms.items()):
+    y = top + line * number + line / 2
+    parts.append(_text(arm, left - 10, y + 4, "end", "name"))
+    parts += [
+      tag("circle", cx=across(x), cy=y, r=3.5, class_="draw")
+      for x in of["draws"]
+    ]
+    parts.append(_upright(across(of["mean"]), y - 8, y + 8, "mean"))
+  size = {"width": width, "height": height}
+  return tag(
+    "svg",
+    *parts,
+    xmlns="http://www.w3.org/2000/svg",
+    viewBox=f"0 0 {width:g} {height:g}",
+    **size,
+  )
+
+
+_STYLE = """
+text { font: 12px system-ui, "Segoe UI", Roboto, Helvetica, sans-serif;
+  fill: #1c2126; }
+.quiet { fill: #5b656e; font-size: 11px; }
+.grid { stroke: #dfe2e5; stroke-width: 1; }
+.beside { stroke: #ad4e00; stroke-width: 1; stroke-dasharray: 3 3; }
+.draw { fill: #ffffff; stroke: #0a5f9e; stroke-width: 1.5; }
+.mean { stroke: #0a5f9e; stroke-width: 3; }
+"""
+
+
+def _upright(x: float, top: float, bottom: float, kind: str) -> Tag:
+  return tag("path", d=f"M{x:.1f} {top:g}V{bottom:g}", class_=kind)
+
+
+def _text(words: str, x: float, y: float, anchor: str, kind: str) -> Tag:
+  return tag("text", words, x=x, y=y, text_anchor=anchor, class_=kind)
+
+
+def files() -> dict[pathlib.Path, str]:
+  """What is written, and where."""
+  studies = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted(FOLDER.glob("*.json"))
+  }
+  pictures = {
+    DOCS / f"study-{name}.svg": render(picture(name, study)) + "\n"
+    for name, study in studies.items()
+  }
+  return {DOCS / PAGE: page(studies), **pictures}
+
+
+def main() -> None:
+  """Collects a run, or writes the page."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  commands = parser.add_subparsers(dest="command", required=True)
+  collecting = commands.add_parser("collect")
+  collecting.add_argument("workdir")
+  collecting.add_argument("--name", required=True)
+  commands.add_parser("page")
+  asked = parser.parse_args()
+  if asked.command == "collect":
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{asked.name}.json"
+    path.write_text(json.dumps(collect(asked.workdir), indent=1) + "\n")
+    return
+  for path, text in files().items():
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,143 @@
+"""sentence-transformers in a study: the same student, lists, scores and steps.
+
+    python -m benchmarks.study_peer WORKDIR --loss=kl --draw=1
+
+trains what the stage `start` has made on the lists of the stage `lists`, with
+the scores of `score_strong`, by DistillKLDivLoss or MarginMSELoss, and leaves a
+TREC run in `WORKDIR/peer/st_kl_1`, which `benchmarks.study collect` takes for
+one more arm. Batch size, steps, rate and clipping are read off the stage
+`ce_DRAW`. In the environment of `make bench`.
+"""
+
+import argparse
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import (
+  SentenceTransformer,
+  SentenceTransformerTrainer,
+  SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer import losses
+from sentence_transformers.util import pairwise_dot_score
+
+from benchmarks import study
+from prod_jax import kinds, storage
+from prod_jax.batches import draws
+from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.export import finished, whole
+from prod_jax.retrieval import runs
+from prod_jax.sets import records
+from prod_jax.stages.run import Run
+
+LOSSES = {"kl": losses.DistillKLDivLoss, "margin": losses.MarginMSELoss}
+_DEPTH = 100
+
+
+def main() -> None:
+  """Trains and ranks."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("workdir", type=pathlib.Path)
+  parser.add_argument("--loss", choices=LOSSES, required=True)
+  parser.add_argument("--draw", type=int, required=True)
+  asked = parser.parse_args()
+  run = finished.open_run(storage.open_path(str(asked.workdir)))
+  model = _student(asked.workdir)
+  scale = run.config.models["student"].scale
+  loss = LOSSES[asked.loss](
+    model, similarity_fct=lambda q, p: scale * pairwise_dot_score(q, p)
+  )
+  stage = run.stage(f"ce_{asked.draw}")
+  _train(model, loss, _rows(run, stage, asked.draw), stage)
+  folder = asked.workdir / study.PEER / f"st_{asked.loss}_{asked.draw}"
+  folder.mkdir(parents=True, exist_ok=True)
+  _rank(run, model, folder / "run.trec")
+
+
+def _student(workdir: pathlib.Path) -> SentenceTransformer:
+  """What `start` has made, as anyone would load it."""
+  with tempfile.TemporaryDirectory() as made:
+    folder = pathlib.Path(made) / "start"
+    trained = finished.open_stage(storage.open_path(str(workdir)), "start")
+    whole.export(trained, whole.Options(folder))
+    return SentenceTransformer(str(folder), device="cpu")
+
+
+def _texts(run: Run) -> list[str]:
+  join = run.config.data.title_join
+  return [records.joined(p.title, p.text, join) for p in run.dataset.passages]
+
+
+def _rows(run: Run, stage: kinds.Train, draw: int) -> Dataset:
+  """A row for each query of each batch, drawn as the stage draws."""
+  lists = load_lists(Candidates, run.folder("lists") / "candidates")
+  scores = np.load(run.folder("score_strong") / "scores.npy")
+  rng = np.random.default_rng(draw)
+  count = stage.steps * stage.batch_size
+  epochs = -(-count // len(lists.query))
+  order = np.concatenate(
+    [rng.permutation(len(lists.query)) for _ in range(epochs)]
+  )[:count]
+  columns = draws.Random()(
+    draws.lists_of(lists, order, scores, None), stage.negatives, rng
+  )
+  texts, queries = _texts(run), run.dataset.queries["train"]
+  made: dict[str, Sequence[Any]] = {
+    "query": [queries[row].text for row in lists.query[order]]
+  }
+  ids = np.take_along_axis(lists.ids[order], columns, axis=1)
+  for number, column in enumerate(ids.T):
+    made[f"passage_{number}"] = [texts[row] for row in column]
+  taken = np.take_along_axis(scores[order], columns, axis=1)
+  return Dataset.from_dict({**made, "label": taken.tolist()})
+
+
+def _train(
+  model: SentenceTransformer, loss: Any, rows: Dataset, stage: kinds.Train
+) -> None:
+  with tempfile.TemporaryDirectory() as made:
+    SentenceTransformerTrainer(
+      model=model,
+      args=SentenceTransformerTrainingArguments(
+        output_dir=made,
+        per_device_train_batch_size=stage.batch_size,
+        max_steps=stage.steps,
+        learning_rate=stage.learning_rate,
+        warmup_steps=stage.warmup_steps,
+        weight_decay=stage.weight_decay,
+        max_grad_norm=stage.clip,
+        lr_scheduler_type="linear",
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+      ),
+      train_dataset=rows,
+      loss=loss,
+    ).train()
+
+
+def _rank(run: Run, model: SentenceTransformer, to: pathlib.Path) -> None:
+  """The first passages of each test query, by exact search."""
+  queries = run.dataset.queries["test"]
+  passages = model.encode(_texts(run), normalize_embeddings=True)
+  asked = model.encode([q.text for q in queries], normalize_embeddings=True)
+  scores, ids = torch.topk(torch.tensor(asked @ passages.T), _DEPTH)
+  runs.write_run(
+    to,
+    [query.id for query in queries],
+    ids.numpy().astype(np.int32),
+    scores.numpy(),
+    tag="sentence-transformers",
+    name_of=run.dataset.passages.id,
+  )
+
+
+if __name__ == "__main__":
+  main()

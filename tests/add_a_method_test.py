@@ -9,6 +9,7 @@ import pytest
 from prod_jax import packaged
 from tests import commands, pages
 from tests.commands import CACHE, REPO, environment
+from tests.main_test import SCORED
 
 PAGE = "ADD_A_METHOD.md"
 
@@ -52,7 +53,7 @@ def run(folder, line, *more):
 
 def test_the_example_trains_and_is_measured(folder):
   (line,) = (b for b in texts("") if "prod_jax.main" in b)
-  *less, stages = pages.FEWER
+  *less, stages = SCORED
   own = "jeffreys,encode_jeffreys,evaluate_jeffreys"
   done = run(folder, line, *less, f"{stages},{own}")
   assert done.returncode == 0, done.stderr[-4000:]

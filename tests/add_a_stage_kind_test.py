@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import pages
+from tests.main_test import SCORED
 
 PAGE = "ADD_A_STAGE_KIND.md"
 
@@ -17,7 +18,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_example_runs_and_is_learnt_from(folder):
-  *less, stages = pages.FEWER
+  *less, stages = SCORED
   own = f"{stages},shift,shifted"
   run = pages.run(folder, *pages.command(PAGE), *less, own)
   assert run.returncode == 0, run.stderr[-4000:]

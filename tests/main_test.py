@@ -16,6 +16,13 @@ from tests import commands
 from tests.commands import CACHE, REPO, environment
 
 QUICKSTART = "configs/quickstart.py:runlocal"
+# The stages of configs/baselines.py that give a method its lists and scores,
+# without a teacher that retrieves.
+SCORED = (
+  "--config.stages.mine_wide.encoded=encode_student_warm",
+  "--config.stages.mine_lists.encoded=encode_student_warm",
+  "--stages=student_warm,encode_student_warm,mine_wide,ce,mine_lists,score_lists",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -155,8 +162,9 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
 # What a kill is tested on: enough steps and blocks to be in the middle of.
 LONG = (
   "--config.data.name=folder",
+  "--config.models.student.width=16",
   "--config.stages.mine_1.block_queries=8",
-  "--config.stages.student_de.steps=30",
+  "--config.stages.student_de.steps=20",
   "--config.stages.student_de.checkpoint_every=5",
   "--config.stages.student_de.init=student_warm",
   "--config.stages.student_de.scores=encode_student_warm",
@@ -200,13 +208,13 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   assert code == PREEMPTED
   # The signal may come when the last block is made.
   assert re.search(r"stopped (mine_1 with \d+ of 40|before student_de)", rest)
-  _, code = stop_at(killed, "student_de: checkpoint at step 15", *arguments)
+  _, code = stop_at(killed, "student_de: checkpoint at step 5", *arguments)
   assert code == -signal.SIGKILL
   rest, code = stop_at(
-    killed, "student_de: checkpoint at step 20", *arguments, by=signal.SIGTERM
+    killed, "student_de: checkpoint at step 10", *arguments, by=signal.SIGTERM
   )
   assert code == PREEMPTED
-  step = re.search(r"stopped student_de at step (\d+) of 30, saved", rest)[1]
+  step = re.search(r"stopped student_de at step (\d+) of 20, saved", rest)[1]
   done = run(killed, *arguments)
   assert "mine_1: cached" in done.stderr
   assert f"goes on from its checkpoint at step {step}" in done.stderr

@@ -14,14 +14,6 @@ from prod_jax import packaged
 from tests import commands
 from tests.commands import CACHE, REPO, environment
 
-# The examples' stages without a teacher that retrieves.
-FEWER = (
-  "--config.stages.mine_wide.encoded=encode_student_warm",
-  "--config.stages.mine_lists.encoded=encode_student_warm",
-  "--config.data.max_passages=300",
-  "--stages=student_warm,encode_student_warm,mine_wide,ce,mine_lists,score_lists",
-)
-
 
 class Block(NamedTuple):
   """A fenced block: its language, its text, and the file named before it."""

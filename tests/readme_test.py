@@ -16,7 +16,7 @@ from prod_jax.models import hf
 from prod_jax.models.cross import CrossEncoder, Head
 from prod_jax.models.transformer_config import TransformerConfig
 from tests import main_test
-from tests.commands import REPO, environment
+from tests.commands import CACHE, REPO, environment
 from tests.main_test import write_folder
 
 
@@ -106,6 +106,8 @@ def test_python_commands_run(line, quickstart, tmp_path):
       )
     )
     line = line.replace("launch/mine.toml", str(mine)) + " --dry_run"
+  if "cli.prepare" in line:
+    line += f" --config.data.data_dir={CACHE / 'data'}"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
   done = run([sys.executable, *shlex.split(line)[1:]])
   said = {

@@ -27,6 +27,7 @@ from prod_jax.models import Encoder, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.stages import accepted
 from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
@@ -153,7 +154,7 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
 
 
 def open_stage(workdir: storage.Path, name: str) -> Trained:
-  """Opens a train stage by what its run left.
+  """Opens a train stage by what its run left; of an accept stage its choice.
 
   Raises:
     ConfigError: there is no run, no such train stage, or it has not ended.
@@ -161,6 +162,8 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
   run = open_run(workdir)
   stages, local = run.config.stages, run.processes.local_folder
   run.processes.fetch(local / RESULTS)
+  if isinstance(stages.get(name), kinds.Accept):
+    name = _accepted(run, name)
   trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
   if name not in trained:
     what = (
@@ -173,6 +176,18 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
   opened = Trained(run, name, record.load(local))
   _check_same(opened)
   return opened
+
+
+def _accepted(run: Run, name: str) -> str:
+  """The train stage of the student that an accept stage has taken on."""
+  folder_of(run, name, accepted.ACCEPTED)
+  chosen = accepted.trained(run, name)
+  if chosen not in run.config.stages:
+    raise strict.ConfigError(
+      f"--stage: {name!r} has accepted model {chosen} as it is, since nothing "
+      "that was trained was better; there is nothing to export"
+    )
+  return chosen
 
 
 def recorded(run: Run, stage: str) -> dict[str, Any]:

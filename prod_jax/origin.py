@@ -77,11 +77,8 @@ def processor(devices: Sequence[jax.Device]) -> str:
 def _cpu() -> str:
   """Its name; makers give several generations the same one."""
   text = CPU_INFO.read_text() if CPU_INFO.exists() else ""
-  said = dict(
-    (part.strip() for part in line.split(":", 1))
-    for line in text.splitlines()
-    if ":" in line
-  )
+  cut = (line.partition(":") for line in text.splitlines())
+  said = {key.strip(): value.strip() for key, _, value in cut}
   name = said.get("model name", platform.machine())
   if "cpu family" not in said:
     return name

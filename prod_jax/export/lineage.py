@@ -1,15 +1,11 @@
 """What a trained model comes from: stages, teachers, data, and their hashes."""
 
-import importlib.metadata
 import json
 import pathlib
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import packaged, stages, strict
+from prod_jax import origin, packaged, stages, strict
 from prod_jax.curriculum import DONE
 from prod_jax.export.finished import Trained, recorded
 from prod_jax.models import hub
@@ -18,7 +14,6 @@ from prod_jax.sets.datasets import published
 from prod_jax.stages import folders, sources
 from prod_jax.stages.run import PARAMS
 
-_PACKAGES = ("prod_jax", "jax", "flax", "optax", "numpy", "tokenizers")
 # Keys of a config that name files and folders, besides weights.
 _PATHS = ("path", "data_dir", "tokenizer")
 
@@ -118,8 +113,8 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
       for path in sorted(folder.rglob("*"))
       if path.is_file() and path.name != "README.md"  # it gets filled in
     },
-    "versions": {"python": sys.version.split()[0], **_versions()},
-    "git_commit": _commit(),
+    "versions": origin.versions(),
+    "git_commit": origin.commit(),
   }
 
 
@@ -214,25 +209,3 @@ def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:
     "inputs": dict(stage.inputs),
     "params": packaged.sha256(params) if params.is_file() else None,
   }
-
-
-def _versions() -> dict[str, str]:
-  """Of the packages whose version may change a digit."""
-  found = {}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
-
-
-def _commit() -> str | None:
-  """Of prod_jax, where it runs from a clone."""
-  clone = pathlib.Path(__file__).parents[2]
-  if not (clone / ".git").exists() or not shutil.which("git"):
-    return None
-  done = subprocess.run(
-    ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True
-  )
-  return done.stdout.strip() or None

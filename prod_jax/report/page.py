@@ -12,6 +12,7 @@ from typing import Any
 from prod_jax.report import (
   examples,
   figures,
+  origins,
   picture,
   record,
   scorecards,
@@ -142,6 +143,8 @@ def _all_results(run: record.Run) -> Iterator[Tag]:
     yield tag("details", title, _table(head, rows, words=5))
   else:
     yield missing("There are no results yet.")
+  for line in origins.lines(run):
+    yield tag("p", _sentence(line), class_="quiet")
   config = json.dumps(run.config, indent=2, ensure_ascii=False)
   yield tag("details", tag("summary", "Config"), tag("pre", config))
 

@@ -34,6 +34,7 @@ class Stage:
     taught_by: "labels", or a train stage, a model as it is or an imported
       stage with scores; else "".
     settings: of this stage in the config.
+    origin: what it was run with; empty where no run has written it down.
   """
 
   name: str
@@ -48,6 +49,7 @@ class Stage:
   taught_by: str
   inputs: Mapping[str, str]
   settings: Mapping[str, Any]
+  origin: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +219,7 @@ def _stage(
     taught_by=raw.get("taught_by") or "",
     inputs=raw.get("inputs") or {},
     settings=settings,
+    origin=raw.get("origin") or {},
   )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from prod_jax.report import record
+from prod_jax.report import origins, record
 
 METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
 ABSENT = "-"
@@ -235,7 +235,7 @@ def _markdown(run: record.Run) -> str:
   ]
   title = f"## {run.workdir.name}"
   said = "; ".join([scope(run), *_settings(run)])
-  ending = [f"- {note}" for note in notes(run)]
+  ending = [f"- {note}" for note in [*notes(run), *origins.lines(run)]]
   return "\n".join([title, "", f"{said}.", "", *lines, "", *ending, ""])
 
 
@@ -257,7 +257,6 @@ def _settings(run: record.Run) -> list[str]:
   """Settings of the whole run that its numbers depend on."""
   data = run.config.get("data") or {}
   named = {
-    "seed": run.config.get("seed"),
     "tokens of a query": data.get("query_length"),
     "tokens of a passage": data.get("passage_length"),
     "train queries": (data.get("max_queries") or {}).get("train"),

@@ -85,7 +85,8 @@ def test_markdown_has_the_settings_and_what_did_not_run(workdir):
     "# Results\n\nWritten by `python -m prod_jax.cli.report "
     f"{workdir} {workdir}`"
   )
-  assert "tiny, split test, 3 queries; seed 7; tokens of a query 24" in text
+  assert "tiny, split test, 3 queries; tokens of a query 24" in text
+  assert "\n- made with seed 7; config hash, data, " in text
   line = (
     "| student_de | teacher_de | prod | 120 | 32 | 0.0003 | 0.400 | 0.450 | "
     "0.750 | 90 |"

@@ -103,10 +103,10 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   )
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
-  head = ["stage", *tables.METRICS.values(), "seconds"]
+  head = ["stage", *tables.METRICS.values(), tables.GAIN, "seconds"]
   rows: list[tuple[list[str | Tag], bool]] = [
     (
-      [_stage(row), *map(row.cell, tables.METRICS), row.time],
+      [_stage(row), *map(row.cell, tables.METRICS), row.gain, row.time],
       row.model == record.STUDENT,
     )
     for row in tables.rows_of(run)

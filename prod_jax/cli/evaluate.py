@@ -243,10 +243,10 @@ def _say_table(what: str, values: _Values) -> None:
   _say_rows([(what, *_METRICS.value), *rows])
 
 
-def _say_comparison(found: Sequence[changes.Change]) -> None:
+def _say_comparison(compared: Sequence[changes.Change]) -> None:
   _say(
-    f"\n{_METRICS.value[0]} against {found[0].before}, with the 95 % interval "
-    "and p by Holm:"
+    f"\n{_METRICS.value[0]} against {compared[0].before}, with the 95 % "
+    "interval and p by Holm:"
   )
   heads = ("system", "difference", "p", "won", "lost", "equal")
   rows = [
@@ -258,18 +258,18 @@ def _say_comparison(found: Sequence[changes.Change]) -> None:
       str(change.paired.losses),
       str(_equal(change)),
     )
-    for change in found
+    for change in compared
   ]
   _say_rows([heads, *rows])
 
 
 def _say_changed(
   values: _Values,
-  found: Sequence[changes.Change],
+  compared: Sequence[changes.Change],
   text_of: Mapping[str, str],
 ) -> None:
   of = _headline(values)
-  for change in found if _CHANGED.value else []:
+  for change in compared if _CHANGED.value else []:
     _say(f"\n{change.name} against {change.before}, what changed most:")
     rows = changes.most_changed(of, change.before, change.name, _CHANGED.value)
     for query, before, after in rows:
@@ -299,7 +299,7 @@ def _say_rows(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _write_json(
-  name: str, split: str, values: _Values, found: Sequence[changes.Change]
+  name: str, split: str, values: _Values, compared: Sequence[changes.Change]
 ) -> None:
   if not _JSON.value:
     return
@@ -322,7 +322,7 @@ def _write_json(
         "equal": _equal(change),
         "p_holm": change.p,
       }
-      for change in found
+      for change in compared
     ],
   }
   _write(_JSON.value, json.dumps(record, indent=2, ensure_ascii=False))

@@ -351,14 +351,14 @@ def _read_queries(
 
 
 def _readers(
-  found: Mapping[str, Callable[[], Found]],
+  by_split: Mapping[str, Callable[[], Found]],
   builders: Mapping[Any, Any],
   numbers: Mapping[str, Sequence[int]],
 ) -> dict[str, Callable[[], tuple[Negatives, Sequence[int]]]]:
   return {
     split: functools.partial(_open_negatives, reader, builders, split, rows)
     for split, rows in numbers.items()
-    if (reader := found.get(split)) is not None
+    if (reader := by_split.get(split)) is not None
   }
 
 

@@ -237,26 +237,26 @@ def _log_left(job: ImportedJob, rows: np.ndarray, lists: Candidates) -> None:
     )
 
 
-def _unknown(found: read.Found) -> str:
+def _unknown(file: read.Found) -> str:
   return "; ".join(
-    f"{found.unknown[kind]} pairs name unknown {kind}, such as "
-    f"{', '.join(found.examples[kind])}"
+    f"{file.unknown[kind]} pairs name unknown {kind}, such as "
+    f"{', '.join(file.examples[kind])}"
     for kind in (read.QUERIES, read.PASSAGES)
-    if found.unknown[kind]
+    if file.unknown[kind]
   )
 
 
 def _report(
-  job: ImportedJob, found: read.Found, tidy: foreign.Tidy, scored: int
+  job: ImportedJob, file: read.Found, tidy: foreign.Tidy, scored: int
 ) -> dict[str, Any]:
   """What the file has, as a log line and as figures."""
-  if unknown := _unknown(found):
+  if unknown := _unknown(file):
     logging.warning("%s: %s", job.name, unknown)
   figures = {
     "pairs": len(tidy.pairs.query),
     "scored": scored,
-    "unknown_queries": found.unknown[read.QUERIES],
-    "unknown_passages": found.unknown[read.PASSAGES],
+    "unknown_queries": file.unknown[read.QUERIES],
+    "unknown_passages": file.unknown[read.PASSAGES],
     "repeated": tidy.repeated,
     "contradictory": tidy.contradictory,
     "copies": tidy.copies,

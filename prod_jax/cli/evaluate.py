@@ -177,14 +177,16 @@ def _of_curriculum(workdir: str) -> None:
     query.id: " ".join(query.text.split())
     for query in dataset.queries[left.split]
   }
-  found = changes.stage_by_stage(_headline(values))
+  start_of = changes.starts(left, values)
+  found = changes.against_start(_headline(values), start_of)
   _say_scope(dataset.name, left.split, len(text_of))
   _say_table("stage", values)
-  _say(f"\n{_METRICS.value[0]} against the stage before, p by Holm:")
+  _say(f"\n{_METRICS.value[0]} against where a stage began, p by Holm:")
   for change in found:
     _say(
-      f"stage {change.name}: won {change.paired.wins}, lost "
-      f"{change.paired.losses} queries, {_difference(change)}, p {change.p:.4f}"
+      f"stage {change.name} against {change.before}: won {change.paired.wins}, "
+      f"lost {change.paired.losses} queries, {_difference(change)}, p "
+      f"{change.p:.4f}"
     )
   _say_changed(values, found, text_of)
   _write_json(dataset.name, left.split, values, found)
@@ -198,7 +200,7 @@ def _of_curriculum(workdir: str) -> None:
       "loss": course.lost and course.lost[1],
       "text": text_of[course.query],
     }
-    for course in changes.courses(_headline(values))
+    for course in changes.courses(_headline(values), start_of)
   )
 
 

@@ -22,7 +22,7 @@ from prod_jax import (
 )
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
-from prod_jax.curriculum import DONE
+from prod_jax.curriculum import DONE, SKIPPED
 from prod_jax.models import Encoder, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
@@ -140,10 +140,16 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
     files: that it has to hold.
 
   Raises:
-    ConfigError: the stage has not ended.
+    ConfigError: the stage has not ended, or was skipped.
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
+  if why := _done(folder / DONE).get("summary", {}).get(SKIPPED):
+    goes_on = "".join(
+      f"; --stage={accept} is the student that went on instead"
+      for accept in _acceptors(run, name)
+    )
+    raise strict.ConfigError(f"--stage: {name!r} was skipped, {why}{goes_on}")
   missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
   if missing:
     raise strict.ConfigError(
@@ -190,11 +196,25 @@ def _accepted(run: Run, name: str) -> str:
   return chosen
 
 
+def _acceptors(run: Run, name: str) -> list[str]:
+  """The accept stages that chose whether a train stage's student goes on."""
+  stages = run.config.stages
+  return [
+    accept
+    for accept, stage in stages.items()
+    if isinstance(stage, kinds.Accept)
+    and run.stage(stage.encoded).params == name
+  ]
+
+
 def recorded(run: Run, stage: str) -> dict[str, Any]:
   """What a stage depended on as it ran, {} where that was not written down."""
-  done = run.processes.remote(run.folder(stage)) / DONE
-  found = json.loads(done.read_text()) if done.exists() else {}
-  return found.get("fingerprint") or {}
+  done = _done(run.processes.remote(run.folder(stage)) / DONE)
+  return done.get("fingerprint") or {}
+
+
+def _done(path: storage.Path) -> dict[str, Any]:
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _check_same(trained: Trained) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prod_jax import origin, packaged, stages, strict
-from prod_jax.curriculum import DONE
+from prod_jax.curriculum import DONE, GATE
 from prod_jax.export.finished import Trained, recorded
 from prod_jax.models import hub
 from prod_jax.report import record
@@ -19,12 +19,18 @@ _PATHS = ("path", "data_dir", "tokenizer")
 
 
 def upstream(trained: Trained) -> list[record.Stage]:
-  """The stages that a model depends on and its own, as they were run."""
+  """The stages that a model depends on and its own, as they were run.
+
+  Of those that an accept stage chose among, the one that it took on. A gate
+  says whether a stage runs, and gives it nothing.
+  """
   left = trained.left.stages
 
   def reached(name: str) -> Iterator[str]:
     yield name
-    for read in left[name].inputs.values():
+    stage = left[name]
+    given = [read for role, read in stage.inputs.items() if role != GATE]
+    for read in [stage.chose] if stage.kind == "accept" else given:
       if read in left:
         yield from reached(read)
 

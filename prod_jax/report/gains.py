@@ -13,8 +13,7 @@ def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
   None where a model that nobody trained was not measured, or where a run has
   not kept its figures by query.
   """
-  before = run.trainer(stage.inputs["init"]) if "init" in stage.inputs else None
-  first = _values(run, before.name if before else stage.model)
+  first = _values(run, run.began(stage))
   second = _values(run, stage.name)
   if not first or not second or not first.keys() & second.keys():
     return None

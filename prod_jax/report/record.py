@@ -125,6 +125,21 @@ class Run:
       and is_number(row["value"])
     }
 
+  @property
+  def refused(self) -> set[str]:
+    """The train stages whose student an accept stage has not taken on."""
+    return {
+      trainer.name
+      for stage in self.stages.values()
+      if stage.chose not in ("", stage.inputs.get("encoded"))
+      and (trainer := self.trainer(stage.inputs["encoded"]))
+    }
+
+  def began(self, stage: Stage) -> str:
+    """Where a train stage began: another one, or its model as it is."""
+    before = self.trainer(stage.inputs.get("init", ""))
+    return before.name if before else stage.model
+
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
     while name in self.stages:

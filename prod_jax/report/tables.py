@@ -152,9 +152,13 @@ def notes(run: record.Run) -> list[str]:
 
 
 def gap(run: record.Run) -> Gap | None:
-  """The gap in MRR@10; None unless a student and a teacher were measured."""
+  """The gap in MRR@10; None unless a student and a teacher were measured.
+
+  A student that was refused has closed nothing.
+  """
   students: list[tuple[float, str]] = []
   teachers: list[tuple[float, str]] = []
+  refused = run.refused
   # A model as it is comes before what was made of it.
   for name in run.as_they_are:
     value = run.value(name, record.HEADLINE)
@@ -162,7 +166,7 @@ def gap(run: record.Run) -> Gap | None:
       (students if name == record.STUDENT else teachers).append((value, name))
   for stage in run.trained():
     value = run.value(stage.name, record.HEADLINE)
-    if value is not None:
+    if value is not None and stage.name not in refused:
       own = stage.model == record.STUDENT
       (students if own else teachers).append((value, stage.name))
   if not students or not teachers:

@@ -53,3 +53,15 @@ def test_a_choice_of_the_untrained_model_is_no_export(run):
 def test_a_choice_that_was_not_made(run):
   with pytest.raises(strict.ConfigError, match=r"there is no .*accepted\.json"):
     finished.open_stage(run.workdir, "accept")
+
+
+def test_a_student_that_was_skipped_points_to_the_one_that_went_on(run):
+  (run.folder("first") / "params.safetensors").unlink()
+  done = {"hash": "1", "summary": {"skipped": "because ce does not teach"}}
+  (run.folder("first") / finished.DONE).write_text(json.dumps(done))
+  with pytest.raises(
+    strict.ConfigError,
+    match="'first' was skipped, because ce does not teach; --stage=accept is "
+    "the student that went on",
+  ):
+    finished.open_stage(run.workdir, "first")

@@ -174,6 +174,26 @@ def workdir(tmp_path: pathlib.Path) -> pathlib.Path:
   return folder
 
 
+@pytest.fixture
+def refused(workdir: pathlib.Path) -> pathlib.Path:
+  """The same, where `student_de` is refused and the next start before it."""
+  path = workdir / "curriculum.json"
+  record = json.loads(path.read_text())
+  *before, final = record["stages"]
+  accept = before[0] | {
+    "name": "accept_de",
+    "kind": "accept",
+    "model": None,
+    "inputs": {"encoded": "encode_de", "before": "encode_warm"},
+    "summary": {"accepted": "encode_warm", "refused": True},
+  }
+  final["inputs"] |= {"init": "accept_de"}
+  after = final | {"name": "after_final", "inputs": {"init": "student_final"}}
+  record["stages"] = [*before, accept, final, after]
+  path.write_text(json.dumps(record))
+  return workdir
+
+
 def log_steps(folder: pathlib.Path) -> None:
   """Ten lines, of which a resumed stage wrote step 30 twice."""
   steps = [10, 20, 30, 30, *range(40, 101, 10)]

@@ -60,6 +60,12 @@ def test_the_gap_is_from_the_first_student_to_the_best_teacher(workdir):
   assert gap.closed == pytest.approx(0.375)
 
 
+def test_a_refused_student_closes_no_gap(refused):
+  gap = tables.gap(record.load(refused))
+  assert gap.first == gap.best == (0.25, "student_warm")
+  assert gap.closed == 0
+
+
 def test_a_student_as_it_is_is_where_the_gap_begins(workdir):
   path = workdir / "results.json"
   rows = json.loads(path.read_text())

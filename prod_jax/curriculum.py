@@ -64,7 +64,8 @@ class Stage:
 class Plan:
   """A stage, and whether its artefacts are there.
 
-  What its DONE file says of it, and `fingerprint`: what the result depends on.
+  What its DONE file says of it; `fingerprint`: what the result depends on; and
+  `origin`: what it was run with, which is today's where it runs today.
   """
 
   stage: Stage
@@ -73,6 +74,7 @@ class Plan:
   seconds: float = 0.0
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
   fingerprint: Any = None
+  origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def skipped(self) -> str:
@@ -85,7 +87,7 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
   plans: dict[str, Plan] = {}
   for stage in stages:
     fingerprint = stage.fingerprint()
-    digest = _hash(
+    digest = hash_of(
       {
         "kind": stage.kind,
         "fingerprint": fingerprint,
@@ -93,11 +95,11 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
       }
     )
     done = _read(processes.remote(stage.folder) / DONE)
-    plans[stage.name] = (
-      Plan(stage, digest, CACHED, done["seconds"], done["summary"])
-      if done.get("hash") == digest
-      else Plan(stage, digest, PENDING, fingerprint=fingerprint)
-    )
+    item = Plan(stage, digest, PENDING, fingerprint=fingerprint)
+    if done.get("hash") == digest:
+      item.status, item.seconds = CACHED, done["seconds"]
+      item.summary, item.origin = done["summary"], done.get("origin", {})
+    plans[stage.name] = item
   return list(plans.values())
 
 
@@ -106,6 +108,7 @@ def run(
   processes: Processes,
   only: Sequence[str] = (),
   record: Mapping[str, Any] | None = None,
+  origin: Mapping[str, Any] | None = None,
 ) -> None:
   """Runs what is pending, in order, and keeps the record up to date.
 
@@ -115,6 +118,8 @@ def run(
       working folder.
     only: names to run; empty is all.
     record: entries of curriculum.json besides its stages.
+    origin: what this process runs stages with, such as versions. It stands in
+      the DONE file of each stage that it runs, and in all rows of that stage.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
@@ -130,7 +135,7 @@ def run(
   processes.shared_folder.mkdir(parents=True, exist_ok=True)
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
-  processes.meet(f"stages {_hash(seen)}")
+  processes.meet(f"stages {hash_of(seen)}")
   for item in plans:
     if item.status == CACHED:
       why = f"; it was skipped, {item.skipped}" if item.skipped else ""
@@ -139,6 +144,7 @@ def run(
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
       )
+      item.origin = origin or {}
       _run_one(item, by_name, processes)
     if processes.first:
       _record(plans, processes.shared_folder, record or {})
@@ -163,6 +169,12 @@ def table(plans: Sequence[Plan]) -> str:
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in rows
   )
+
+
+def hash_of(value: Any) -> str:
+  """The sha256 of a value as JSON, its keys in order."""
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _run_one(
@@ -266,6 +278,7 @@ def _finish(item: Plan, processes: Processes) -> None:
   done = {
     "hash": item.hash,
     "fingerprint": item.fingerprint,
+    "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
     "id": uuid.uuid4().hex,
@@ -293,7 +306,8 @@ def _record(
   stages = []
   for item in plans:
     summary = dict(item.summary)
-    rows += summary.pop("results", [])
+    made = {"stage_hash": item.hash, **item.origin}
+    rows += [row | made for row in summary.pop("results", [])]
     stages.append(
       {
         "name": item.stage.name,
@@ -303,16 +317,12 @@ def _record(
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
         "summary": summary,
+        "origin": item.origin,
         **item.stage.record,
       }
     )
   _write(workdir / "results.json", rows)
   _write(workdir / "curriculum.json", {**record, "stages": stages})
-
-
-def _hash(value: Any) -> str:
-  text = json.dumps(value, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read(path: storage.Path) -> dict[str, Any]:

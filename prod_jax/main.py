@@ -12,6 +12,7 @@ import functools
 import sys
 from typing import Any
 
+import jax
 from absl import flags, logging
 
 from prod_jax import (
@@ -19,6 +20,7 @@ from prod_jax import (
   config,
   curriculum,
   kinds,
+  origin,
   report,
   stages,
   storage,
@@ -115,6 +117,16 @@ def _record_of(job: Job) -> dict[str, Any]:
   return {"model": stage.model, "taught_by": taught_by}
 
 
+def origin_of(run: Run) -> dict[str, Any]:
+  """What it runs stages with: all that a figure's last digit depends on."""
+  return {
+    "seed": run.config.seed,
+    "config_hash": curriculum.hash_of(strict.plain(run.config)),
+    "data_fingerprint": run.located.fingerprint,
+    **origin.here(jax.devices()),
+  }
+
+
 def main(run_config: config.Config) -> None:
   """Runs or shows it, and ends the process with the code of how it ended."""
   try:
@@ -183,7 +195,7 @@ def _run(run: Run) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  curriculum.run(plans, run.processes, _STAGES.value, record)
+  curriculum.run(plans, run.processes, _STAGES.value, record, origin_of(run))
   if run.processes.first:
     _report(run)
 

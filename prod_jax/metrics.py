@@ -39,18 +39,18 @@ class _Ranking(NamedTuple):
   """One query.
 
   Attributes:
-    found: int [K], grades of the retrieved passages in order; unjudged are 0.
+    retrieved: int [K], grades of what was retrieved in order; unjudged are 0.
     judged: int [J], grades of all judged passages.
     lowest: grade from which on a passage is relevant to a binary metric.
   """
 
-  found: np.ndarray
+  retrieved: np.ndarray
   judged: np.ndarray
   lowest: int
 
   def hits(self, cutoff: int | None) -> np.ndarray:
     """1-based ranks of the relevant passages within the cut-off."""
-    return 1 + np.flatnonzero(self.found[:cutoff] >= self.lowest)
+    return 1 + np.flatnonzero(self.retrieved[:cutoff] >= self.lowest)
 
   def relevant(self) -> int:
     """How many passages are relevant, found or not."""
@@ -64,7 +64,7 @@ def _mrr(ranking: _Ranking, cutoff: int | None) -> float:
 
 def _ndcg(ranking: _Ranking, cutoff: int | None) -> float:
   ideal = np.sort(ranking.judged)[::-1]
-  return _dcg(ranking.found[:cutoff]) / _dcg(ideal[:cutoff])
+  return _dcg(ranking.retrieved[:cutoff]) / _dcg(ideal[:cutoff])
 
 
 def _dcg(grades: np.ndarray) -> float:

@@ -19,6 +19,7 @@ class Lab:
     self.ran = []
     self.fingerprints = {"a": 1, "b": 1, "c": 1}
     self.fail = None
+    self.origin = {"commit": "one", "seed": 0}
 
   def stages(self):
     return [
@@ -49,7 +50,8 @@ class Lab:
   def run(self, only=()):
     self.ran = []
     plans = curriculum.plan(self.stages(), self.processes)
-    curriculum.run(plans, self.processes, only, {"dataset": "toy"})
+    record = {"dataset": "toy"}
+    curriculum.run(plans, self.processes, only, record, self.origin)
     return self.ran
 
 
@@ -78,6 +80,40 @@ def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   assert lab.run() == ["a", "b", "c"]
   stale = sorted(p.name[:4] for p in (lab.workdir / "stale").iterdir())
   assert stale == ["00-a", "01-b", "01-b", "02-c"]
+
+
+def test_a_row_says_what_its_stage_was_run_with_then(lab):
+  lab.run(["a", "c"])
+  lab.origin = {"commit": "two", "seed": 0}
+  assert lab.run() == ["b"]
+  rows = json.loads((lab.workdir / "results.json").read_text())
+  hashes = {
+    p.stage.name: p.hash for p in curriculum.plan(lab.stages(), lab.processes)
+  }
+  assert rows == [
+    {
+      "stage": name,
+      "value": 0.5,
+      "stage_hash": hashes[name],
+      "commit": commit,
+      "seed": 0,
+    }
+    for name, commit in [("a", "one"), ("b", "two"), ("c", "one")]
+  ]
+  left = json.loads((lab.workdir / "curriculum.json").read_text())["stages"]
+  assert [s["origin"]["commit"] for s in left] == ["one", "two", "one"]
+
+
+def test_work_of_an_older_version_stays_without_an_origin(lab):
+  lab.run()
+  path = lab.folder("a") / curriculum.DONE
+  done = json.loads(path.read_text())
+  del done["origin"]
+  path.write_text(json.dumps(done))
+  assert lab.run() == []
+  first, *rest = json.loads((lab.workdir / "results.json").read_text())
+  assert first.keys() == {"stage", "value", "stage_hash"}
+  assert all(row["commit"] == "one" for row in rest)
 
 
 def test_an_interrupted_stage_finds_its_unfinished_work(lab):

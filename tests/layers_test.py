@@ -24,6 +24,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "origin": 1,
   "packaged": 1,
   "parts": 1,
   "compilation": 1,

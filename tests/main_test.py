@@ -95,6 +95,9 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   assert all(
     0 <= r["index_recall"] <= 1 for r in rows if r["index"] != "rerank"
   )
+  assert all(
+    row.keys() >= {"stage_hash", *record["stages"][0]["origin"]} for row in rows
+  )
   assert len(list(workdir.glob("*/run.trec"))) == 8
   page = (workdir / "report.html").read_text()
   assert "student_final" in page

@@ -85,7 +85,7 @@ def test_python_commands_run(line, quickstart, tmp_path):
     line += " --stages=student_warm"
   read = ("report", "export", "embed", "evaluate")
   if any(f"cli.{name}" in line for name in read):
-    line = line.replace("student_final", "student_warm")
+    line = line.replace("accept_student_final", "student_warm")
     (tmp_path / "texts.tsv").write_text("p1\ta title\ta text\n")
     line = line.replace("texts.tsv", str(tmp_path / "texts.tsv"))
   if "--coordinator" in line:

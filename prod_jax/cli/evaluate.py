@@ -177,14 +177,16 @@ def _of_curriculum(workdir: str) -> None:
     query.id: " ".join(query.text.split())
     for query in dataset.queries[left.split]
   }
-  found = changes.stage_by_stage(_headline(values))
+  start_of = changes.starts(left, values)
+  found = changes.against_start(_headline(values), start_of)
   _say_scope(dataset.name, left.split, len(text_of))
   _say_table("stage", values)
-  _say(f"\n{_METRICS.value[0]} against the stage before, p by Holm:")
+  _say(f"\n{_METRICS.value[0]} against where a stage began, p by Holm:")
   for change in found:
     _say(
-      f"stage {change.name}: won {change.paired.wins}, lost "
-      f"{change.paired.losses} queries, {_difference(change)}, p {change.p:.4f}"
+      f"stage {change.name} against {change.before}: won {change.paired.wins}, "
+      f"lost {change.paired.losses} queries, {_difference(change)}, p "
+      f"{change.p:.4f}"
     )
   _say_changed(values, found, text_of)
   _write_json(dataset.name, left.split, values, found)
@@ -198,7 +200,7 @@ def _of_curriculum(workdir: str) -> None:
       "loss": course.lost and course.lost[1],
       "text": text_of[course.query],
     }
-    for course in changes.courses(_headline(values))
+    for course in changes.courses(_headline(values), start_of)
   )
 
 
@@ -243,10 +245,10 @@ def _say_table(what: str, values: _Values) -> None:
   _say_rows([(what, *_METRICS.value), *rows])
 
 
-def _say_comparison(found: Sequence[changes.Change]) -> None:
+def _say_comparison(compared: Sequence[changes.Change]) -> None:
   _say(
-    f"\n{_METRICS.value[0]} against {found[0].before}, with the 95 % interval "
-    "and p by Holm:"
+    f"\n{_METRICS.value[0]} against {compared[0].before}, with the 95 % "
+    "interval and p by Holm:"
   )
   heads = ("system", "difference", "p", "won", "lost", "equal")
   rows = [
@@ -258,18 +260,18 @@ def _say_comparison(found: Sequence[changes.Change]) -> None:
       str(change.paired.losses),
       str(_equal(change)),
     )
-    for change in found
+    for change in compared
   ]
   _say_rows([heads, *rows])
 
 
 def _say_changed(
   values: _Values,
-  found: Sequence[changes.Change],
+  compared: Sequence[changes.Change],
   text_of: Mapping[str, str],
 ) -> None:
   of = _headline(values)
-  for change in found if _CHANGED.value else []:
+  for change in compared if _CHANGED.value else []:
     _say(f"\n{change.name} against {change.before}, what changed most:")
     rows = changes.most_changed(of, change.before, change.name, _CHANGED.value)
     for query, before, after in rows:
@@ -299,7 +301,7 @@ def _say_rows(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _write_json(
-  name: str, split: str, values: _Values, found: Sequence[changes.Change]
+  name: str, split: str, values: _Values, compared: Sequence[changes.Change]
 ) -> None:
   if not _JSON.value:
     return
@@ -322,7 +324,7 @@ def _write_json(
         "equal": _equal(change),
         "p_holm": change.p,
       }
-      for change in found
+      for change in compared
     ],
   }
   _write(_JSON.value, json.dumps(record, indent=2, ensure_ascii=False))

@@ -22,11 +22,12 @@ from prod_jax import (
 )
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
-from prod_jax.curriculum import DONE
+from prod_jax.curriculum import DONE, SKIPPED
 from prod_jax.models import Encoder, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.stages import accepted
 from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
@@ -139,10 +140,16 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
     files: that it has to hold.
 
   Raises:
-    ConfigError: the stage has not ended.
+    ConfigError: the stage has not ended, or was skipped.
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
+  if why := _done(folder / DONE).get("summary", {}).get(SKIPPED):
+    goes_on = "".join(
+      f"; --stage={accept} is the student that went on instead"
+      for accept in _acceptors(run, name)
+    )
+    raise strict.ConfigError(f"--stage: {name!r} was skipped, {why}{goes_on}")
   missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
   if missing:
     raise strict.ConfigError(
@@ -153,7 +160,7 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
 
 
 def open_stage(workdir: storage.Path, name: str) -> Trained:
-  """Opens a train stage by what its run left.
+  """Opens a train stage by what its run left; of an accept stage its choice.
 
   Raises:
     ConfigError: there is no run, no such train stage, or it has not ended.
@@ -161,6 +168,8 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
   run = open_run(workdir)
   stages, local = run.config.stages, run.processes.local_folder
   run.processes.fetch(local / RESULTS)
+  if isinstance(stages.get(name), kinds.Accept):
+    name = _accepted(run, name)
   trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
   if name not in trained:
     what = (
@@ -175,11 +184,37 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
   return opened
 
 
+def _accepted(run: Run, name: str) -> str:
+  """The train stage of the student that an accept stage has taken on."""
+  folder_of(run, name, accepted.ACCEPTED)
+  chosen = accepted.trained(run, name)
+  if chosen not in run.config.stages:
+    raise strict.ConfigError(
+      f"--stage: {name!r} has accepted model {chosen} as it is, since nothing "
+      "that was trained was better; there is nothing to export"
+    )
+  return chosen
+
+
+def _acceptors(run: Run, name: str) -> list[str]:
+  """The accept stages that chose whether a train stage's student goes on."""
+  stages = run.config.stages
+  return [
+    accept
+    for accept, stage in stages.items()
+    if isinstance(stage, kinds.Accept)
+    and run.stage(stage.encoded).params == name
+  ]
+
+
 def recorded(run: Run, stage: str) -> dict[str, Any]:
   """What a stage depended on as it ran, {} where that was not written down."""
-  done = run.processes.remote(run.folder(stage)) / DONE
-  found = json.loads(done.read_text()) if done.exists() else {}
-  return found.get("fingerprint") or {}
+  done = _done(run.processes.remote(run.folder(stage)) / DONE)
+  return done.get("fingerprint") or {}
+
+
+def _done(path: storage.Path) -> dict[str, Any]:
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _check_same(trained: Trained) -> None:

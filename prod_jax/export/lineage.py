@@ -1,16 +1,12 @@
 """What a trained model comes from: stages, teachers, data, and their hashes."""
 
-import importlib.metadata
 import json
 import pathlib
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import packaged, stages, strict
-from prod_jax.curriculum import DONE
+from prod_jax import origin, packaged, stages, strict
+from prod_jax.curriculum import DONE, GATE
 from prod_jax.export.finished import Trained, recorded
 from prod_jax.models import hub
 from prod_jax.report import record
@@ -18,18 +14,23 @@ from prod_jax.sets.datasets import published
 from prod_jax.stages import folders, sources
 from prod_jax.stages.run import PARAMS
 
-_PACKAGES = ("prod_jax", "jax", "flax", "optax", "numpy", "tokenizers")
 # Keys of a config that name files and folders, besides weights.
 _PATHS = ("path", "data_dir", "tokenizer")
 
 
 def upstream(trained: Trained) -> list[record.Stage]:
-  """The stages that a model depends on and its own, as they were run."""
+  """The stages that a model depends on and its own, as they were run.
+
+  Of those that an accept stage chose among, the one that it took on. A gate
+  says whether a stage runs, and gives it nothing.
+  """
   left = trained.left.stages
 
   def reached(name: str) -> Iterator[str]:
     yield name
-    for read in left[name].inputs.values():
+    stage = left[name]
+    given = [read for role, read in stage.inputs.items() if role != GATE]
+    for read in [stage.chose] if stage.kind == "accept" else given:
       if read in left:
         yield from reached(read)
 
@@ -118,8 +119,8 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
       for path in sorted(folder.rglob("*"))
       if path.is_file() and path.name != "README.md"  # it gets filled in
     },
-    "versions": {"python": sys.version.split()[0], **_versions()},
-    "git_commit": _commit(),
+    "versions": origin.versions(),
+    "git_commit": origin.commit(),
   }
 
 
@@ -214,25 +215,3 @@ def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:
     "inputs": dict(stage.inputs),
     "params": packaged.sha256(params) if params.is_file() else None,
   }
-
-
-def _versions() -> dict[str, str]:
-  """Of the packages whose version may change a digit."""
-  found = {}
-  for name in _PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
-
-
-def _commit() -> str | None:
-  """Of prod_jax, where it runs from a clone."""
-  clone = pathlib.Path(__file__).parents[2]
-  if not (clone / ".git").exists() or not shutil.which("git"):
-    return None
-  done = subprocess.run(
-    ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True
-  )
-  return done.stdout.strip() or None

@@ -22,14 +22,15 @@ def layer_weights(
 
       w = softmax_k(-mean_b CE(z_k)[b] / tau)
 
-  A layer that ranks better weighs more. The weights are constants: no gradient
-  passes, as in the official code, which builds them outside of the graph.
+  A layer that ranks better weighs more. The mean is over rows with a label.
+  The weights are constants: no gradient passes, as in the official code, which
+  builds them outside of the graph.
 
   Source: LEAD (arXiv 2212.05225), layer re-weighting of its code.
 
   Args:
     teacher_KBN: the teacher's scores at each layer.
-    target_B: column of the positive.
+    target_B: column of the positive; -1 where there is none.
     temperature: tau > 0, in nats; large values even the weights out.
     where: False on columns that do not count.
 
@@ -41,9 +42,11 @@ def layer_weights(
   >>> [round(float(x), 4) for x in w]
   [0.4922, 0.5078]
   """
+  # A row without one has a cross-entropy of 0.
+  count = jnp.maximum((target_B >= 0).sum(), 1)
   nll_K = jnp.stack(
     [
-      contrastive.cross_entropy(z_BN, target_B, where=where).mean()
+      contrastive.cross_entropy(z_BN, target_B, where=where).sum() / count
       for z_BN in teacher_KBN
     ]
   )

@@ -159,8 +159,10 @@ def learns_unlabelled(settings: Settings) -> bool:
 
 def temperatures(settings: Settings) -> tuple[float, float]:
   """What divides the teacher's scores, and what the student's."""
-  student = 1.0 if settings.kd == "prob" else settings.temperature
-  return settings.temperature, student
+  T = settings.temperature
+  if settings.kd in ("logit", "bi_logit"):
+    return 1.0, 1.0
+  return T, 1.0 if settings.kd == "prob" else T
 
 
 def beside(

@@ -360,13 +360,13 @@ def _limits(encoder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 
 def _said(
   path: pathlib.Path,
-  found: Mapping[str, Any],
+  settings: Mapping[str, Any],
   key: str,
   kind: type[T],
   otherwise: T,
 ) -> T:
   """A value of a file; WeightsError where it is of another kind."""
-  value = found.get(key)
+  value = settings.get(key)
   if value is None:
     return otherwise
   kinds: Any = (int, float) if kind is float else kind

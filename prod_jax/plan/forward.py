@@ -92,6 +92,15 @@ def compare(job: Job[kinds.Compare], size: Size) -> Program:
   return _forward(job, _triples(job, size), queries and queries * asked)
 
 
+def gate(job: Job[kinds.Gate], size: Size) -> Program | None:
+  """Only what reads texts: of a dual encoder the vectors are there."""
+  if isinstance(job.run.config.stages.get(job.stage.teacher), kinds.Encode):
+    return None
+  queries = size.queries.get(job.stage.split)
+  count = queries and queries * job.stage.depth
+  return _forward(job, _pairs(job, size, role="teacher"), count)
+
+
 def evaluate(job: Job[kinds.Evaluate], size: Size) -> Program | None:
   """Only what reranks: retrieval is no step of a model."""
   if not job.stage.rerank:
@@ -185,7 +194,7 @@ def _forward(job: Job, reads: _Reads, examples: int | None) -> Program:
   return Program(
     stage=job.name,
     kind=job.stage.kind,
-    model=job.source(reads.role).model,
+    model=job.model_name(reads.role),
     unit=reads.unit,
     batch=batch,
     multiple=1,

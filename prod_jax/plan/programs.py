@@ -15,6 +15,7 @@ _FORWARD: Mapping[str, Callable[..., Program | None]] = {
   "score": forward.score,
   "compare": forward.compare,
   "darken": forward.darken,
+  "gate": forward.gate,
   "evaluate": forward.evaluate,
 }
 

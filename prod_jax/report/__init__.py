@@ -7,7 +7,9 @@ tables    its figures as rows, for a terminal and for Markdown
 page      the HTML page
 figures   the page's sections with charts
 examples  the page's queries, answered by the first and the last student
+gains     what each stage has gained over where it began
 changes   what changes from ranker to ranker, query by query
+origins   what the stages were run with, and where they differ in it
 scores    what a teacher and the miner before it thought of the same lists
 scorecards  what teachers' scores were like before they were learnt from
 picture   the curriculum drawn

@@ -1,12 +1,11 @@
 """What changes between rankers, query by query, and whether it is by chance.
 
 Values are one metric's, a query each. Several systems are held against the
-first; the student of a curriculum, stage by stage, against itself before.
+first; the student of a curriculum, stage by stage, against where it began.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prod_jax import metrics, significance, strict
@@ -40,7 +39,7 @@ class Course:
     query: its id.
     values: after each stage, in order.
     won, lost: the stage with the largest gain and with the largest loss
-      against the one before, and how much; None where there is none.
+      against where it began, and how much; None where there is none.
   """
 
   query: str
@@ -55,10 +54,27 @@ def against_first(values: Values) -> list[Change]:
   return _compared(values, [(first, name) for name in others])
 
 
-def stage_by_stage(values: Values) -> list[Change]:
-  """Every ranker but the first, held against the one before it."""
-  names = list(values)
-  return _compared(values, list(itertools.pairwise(names)))
+def against_start(values: Values, start_of: Mapping[str, str]) -> list[Change]:
+  """Every ranker that has a start, held against that."""
+  return _compared(values, [(start, name) for name, start in start_of.items()])
+
+
+def starts(run: record.Run, names: Collection[str]) -> dict[str, str]:
+  """Where train stages began: the last stage on the way to each, by its name.
+
+  Args:
+    run: what it left.
+    names: of the train stages; a start is one of them. One that began with
+      none of them is left out.
+  """
+  found = {}
+  for name in names:
+    start = run.began(run.stages[name])
+    while start not in names and start in run.stages:
+      start = run.began(run.stages[start])
+    if start in names:
+      found[name] = start
+  return found
 
 
 def most_changed(
@@ -73,14 +89,15 @@ def most_changed(
   return sorted(pairs, key=lambda p: (-abs(p[2] - p[1]), p[0]))[:count]
 
 
-def courses(values: Values) -> Iterator[Course]:
+def courses(values: Values, start_of: Mapping[str, str]) -> Iterator[Course]:
   """What became of each query on its way; of equal changes the first."""
   names = list(values)
   for query in values[names[0]]:
     of = {name: values[name][query] for name in names if query in values[name]}
     steps = [
-      (after, of[after] - of[before])
-      for before, after in itertools.pairwise(of)
+      (name, of[name] - of[start])
+      for name, start in start_of.items()
+      if name in of and start in of
     ]
     gains = [step for step in steps if step[1] > 0]
     losses = [step for step in steps if step[1] < 0]

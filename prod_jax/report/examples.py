@@ -70,9 +70,13 @@ class Texts:
 def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
   """The comparison in numbers, the rule of the choice, and the examples."""
   yield tag("h2", "The first and the last student, query by query")
-  students = answered(run)
+  refused = run.refused
+  students = [each for each in answered(run) if each[0] not in refused]
   if len(students) < 2:
-    yield missing("It takes the runs of two student stages to compare them.")
+    yield missing(
+      "It takes the runs of two student stages, neither of them refused, to "
+      "compare them."
+    )
     return
   first = answers_of(*students[0], qrels)
   last = answers_of(*students[-1], qrels)

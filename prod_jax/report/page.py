@@ -12,6 +12,7 @@ from typing import Any
 from prod_jax.report import (
   examples,
   figures,
+  origins,
   picture,
   record,
   scorecards,
@@ -102,10 +103,10 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   )
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
-  head = ["stage", *tables.METRICS.values(), "seconds"]
+  head = ["stage", *tables.METRICS.values(), tables.GAIN, "seconds"]
   rows: list[tuple[list[str | Tag], bool]] = [
     (
-      [_stage(row), *map(row.cell, tables.METRICS), row.time],
+      [_stage(row), *map(row.cell, tables.METRICS), row.gain, row.time],
       row.model == record.STUDENT,
     )
     for row in tables.rows_of(run)
@@ -142,6 +143,8 @@ def _all_results(run: record.Run) -> Iterator[Tag]:
     yield tag("details", title, _table(head, rows, words=5))
   else:
     yield missing("There are no results yet.")
+  for line in origins.lines(run):
+    yield tag("p", _sentence(line), class_="quiet")
   config = json.dumps(run.config, indent=2, ensure_ascii=False)
   yield tag("details", tag("summary", "Config"), tag("pre", config))
 

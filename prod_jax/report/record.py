@@ -34,6 +34,7 @@ class Stage:
     taught_by: "labels", or a train stage, a model as it is or an imported
       stage with scores; else "".
     settings: of this stage in the config.
+    origin: what it was run with; empty where no run has written it down.
   """
 
   name: str
@@ -48,6 +49,7 @@ class Stage:
   taught_by: str
   inputs: Mapping[str, str]
   settings: Mapping[str, Any]
+  origin: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,21 @@ class Run:
       and row.get("width")
       and is_number(row["value"])
     }
+
+  @property
+  def refused(self) -> set[str]:
+    """The train stages whose student an accept stage has not taken on."""
+    return {
+      trainer.name
+      for stage in self.stages.values()
+      if stage.chose not in ("", stage.inputs.get("encoded"))
+      and (trainer := self.trainer(stage.inputs["encoded"]))
+    }
+
+  def began(self, stage: Stage) -> str:
+    """Where a train stage began: another one, or its model as it is."""
+    before = self.trainer(stage.inputs.get("init", ""))
+    return before.name if before else stage.model
 
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
@@ -217,6 +234,7 @@ def _stage(
     taught_by=raw.get("taught_by") or "",
     inputs=raw.get("inputs") or {},
     settings=settings,
+    origin=raw.get("origin") or {},
   )
 
 

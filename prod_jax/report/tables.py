@@ -4,9 +4,10 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from prod_jax.report import record
+from prod_jax.report import gains, origins, record
 
 METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
+GAIN = "gain [95 %]"
 ABSENT = "-"
 NOT_RUN = "not run"
 SKIPPED = "skipped"
@@ -22,6 +23,8 @@ class Row:
     missing: what stands for a figure that is not there: of a stage that was
       not run, or was skipped.
     values: by metric name; those that were not measured are None.
+    gain: of the headline metric over where the stage began, with its interval;
+      "" where that is not known.
     seconds: that training took; None unless it ran.
   """
 
@@ -30,6 +33,7 @@ class Row:
   taught_by: str
   missing: str
   values: dict[str, float | None]
+  gain: str
   seconds: float | None
 
   def cell(self, metric: str) -> str:
@@ -66,10 +70,11 @@ class Gap:
 def table(workdir: str | pathlib.Path) -> str:
   """The rows as aligned text, with what was measured and the gap closed."""
   run = record.load(pathlib.Path(workdir))
-  lines = [("stage", "taught by", *METRICS.values(), "seconds")]
+  lines = [("stage", "taught by", *METRICS.values(), GAIN, "seconds")]
   for row in rows_of(run):
     numbers = [row.cell(metric) for metric in METRICS]
-    lines.append((row.stage, row.taught_by or ABSENT, *numbers, row.time))
+    taught_by, gain = row.taught_by or ABSENT, row.gain or ABSENT
+    lines.append((row.stage, taught_by, *numbers, gain, row.time))
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   text = [
     "  ".join(
@@ -100,6 +105,7 @@ def rows_of(run: record.Run) -> list[Row]:
       taught_by=AS_IT_IS,
       missing=ABSENT,
       values={metric: run.value(name, metric) for metric in METRICS},
+      gain="",
       seconds=0.0,
     )
     for name in run.as_they_are
@@ -111,6 +117,7 @@ def rows_of(run: record.Run) -> list[Row]:
       taught_by=stage.taught_by,
       missing=missing(stage),
       values={metric: run.value(stage.name, metric) for metric in METRICS},
+      gain=gains.text(gains.of(run, stage)),
       seconds=stage.seconds if stage.ran else None,
     )
     for stage in run.trained()
@@ -145,9 +152,13 @@ def notes(run: record.Run) -> list[str]:
 
 
 def gap(run: record.Run) -> Gap | None:
-  """The gap in MRR@10; None unless a student and a teacher were measured."""
+  """The gap in MRR@10; None unless a student and a teacher were measured.
+
+  A student that was refused has closed nothing.
+  """
   students: list[tuple[float, str]] = []
   teachers: list[tuple[float, str]] = []
+  refused = run.refused
   # A model as it is comes before what was made of it.
   for name in run.as_they_are:
     value = run.value(name, record.HEADLINE)
@@ -155,7 +166,7 @@ def gap(run: record.Run) -> Gap | None:
       (students if name == record.STUDENT else teachers).append((value, name))
   for stage in run.trained():
     value = run.value(stage.name, record.HEADLINE)
-    if value is not None:
+    if value is not None and stage.name not in refused:
       own = stage.model == record.STUDENT
       (students if own else teachers).append((value, stage.name))
   if not students or not teachers:
@@ -226,6 +237,7 @@ def _markdown(run: record.Run) -> str:
     "batch",
     "learning rate",
     *METRICS.values(),
+    GAIN,
     "seconds",
   )
   lines = [
@@ -235,12 +247,13 @@ def _markdown(run: record.Run) -> str:
   ]
   title = f"## {run.workdir.name}"
   said = "; ".join([scope(run), *_settings(run)])
-  ending = [f"- {note}" for note in notes(run)]
+  ending = [f"- {note}" for note in [*notes(run), *origins.lines(run)]]
   return "\n".join([title, "", f"{said}.", "", *lines, "", *ending, ""])
 
 
 def _cells(run: record.Run, row: Row) -> list[str]:
-  settings = run.stages[row.stage].settings
+  stage = run.stages.get(row.stage)
+  settings = stage.settings if stage else {}  # of a model as it is
   shown = ("method", "steps", "batch_size")
   rate = settings.get("learning_rate")
   return [
@@ -249,6 +262,7 @@ def _cells(run: record.Run, row: Row) -> list[str]:
     *(str(settings.get(key, ABSENT)) for key in shown),
     ABSENT if rate is None else f"{rate:g}",
     *(row.cell(metric) for metric in METRICS),
+    row.gain or ABSENT,
     row.time,
   ]
 
@@ -257,10 +271,10 @@ def _settings(run: record.Run) -> list[str]:
   """Settings of the whole run that its numbers depend on."""
   data = run.config.get("data") or {}
   named = {
-    "seed": run.config.get("seed"),
     "tokens of a query": data.get("query_length"),
     "tokens of a passage": data.get("passage_length"),
     "train queries": (data.get("max_queries") or {}).get("train"),
+    "of them with labels": data.get("labelled") or None,
     "passages at most": data.get("max_passages") or None,
   }
   return [f"{k} {v}" for k, v in named.items() if v is not None]

@@ -3,15 +3,18 @@
 The format that trec_eval reads. Measuring a run is metrics.py.
 """
 
+import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from prod_jax import storage
 from prod_jax.sets.records import DataError
+
+BY_QUERY = "by_query.json"
 
 
 def write_run(
@@ -63,6 +66,19 @@ def write_run(
         f"{qid} Q0 {names[row]} {rank} {score:.9g} {tag}\n"
         for rank, (row, score) in enumerate(ranked, 1)
       )
+
+
+def write_values(
+  folder: pathlib.Path, values: Mapping[str, Mapping[str, float]]
+) -> None:
+  """Writes figures of a run beside it: metric to query id to value."""
+  storage.write_text(folder / BY_QUERY, json.dumps(values))
+
+
+def read_values(folder: pathlib.Path) -> dict[str, dict[str, float]]:
+  """What `write_values` wrote, {} where it did not."""
+  path = folder / BY_QUERY
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def read_run(path: pathlib.Path) -> dict[str, dict[str, float]]:

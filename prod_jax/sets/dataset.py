@@ -110,13 +110,14 @@ class Dataset:
     return {query.id: dict(query.positives) for query in self.queries[split]}
 
   def answers(self, split: str) -> list[tuple[str, ...]]:
-    """Answers of each query of a split.
+    """Answers of each query of a split; a query without labels has none.
 
     Raises:
       DataError: there are none.
     """
-    answers = [query.answers for query in self.queries[split]]
-    if not all(answers):
+    queries = self.queries[split]
+    answers = [query.answers for query in queries]
+    if any(q.positives and not q.answers for q in queries) or not any(answers):
       raise DataError(
         f"{self.name} has queries of split {split!r} without answers; of the "
         "sets here, only 'nq' has them"
@@ -351,14 +352,14 @@ def _read_queries(
 
 
 def _readers(
-  found: Mapping[str, Callable[[], Found]],
+  by_split: Mapping[str, Callable[[], Found]],
   builders: Mapping[Any, Any],
   numbers: Mapping[str, Sequence[int]],
 ) -> dict[str, Callable[[], tuple[Negatives, Sequence[int]]]]:
   return {
     split: functools.partial(_open_negatives, reader, builders, split, rows)
     for split, rows in numbers.items()
-    if (reader := found.get(split)) is not None
+    if (reader := by_split.get(split)) is not None
   }
 
 

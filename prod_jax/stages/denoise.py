@@ -139,13 +139,13 @@ def _lines(
   dataset: Dataset,
   lists: Candidates,
   scores_QC: np.ndarray,
-  found: denoise.Found,
+  judged: denoise.Found,
 ) -> Iterator[dict[str, Any]]:
   """What is written down of each passage that was found, list by list."""
   stage, queries = job.stage, dataset.queries[job.stage.split]
   places_QC = denoise.places(scores_QC)
-  for line, column in np.argwhere(found.false_QC):
-    best, rank = found.positive_Q[line], int(lists.rank[line, column])
+  for line, column in np.argwhere(judged.false_QC):
+    best, rank = judged.positive_Q[line], int(lists.rank[line, column])
     has = best >= 0
     yield {
       "query_id": queries[lists.query[line]].id,
@@ -159,7 +159,7 @@ def _lines(
       "teacher_rank": int(places_QC[line, column]),
       "stage": job.name,
       "rule": stage.rule,
-      "limit": float(found.limit_Q[line]),
+      "limit": float(judged.limit_Q[line]),
       "action": stage.action,
     }
 

@@ -1,7 +1,8 @@
 """Stage kind `evaluate`: retrieve for held-out queries and measure.
 
 Leaves a TREC run for each kind of index and each width, `run.trec` being the
-exact one (or the reranked one), and rows for `results.json` in its summary.
+exact one (or the reranked one), `by_query.json` of that with each metric's
+values, and rows for `results.json` in its summary.
 """
 
 from collections.abc import Sequence
@@ -146,6 +147,8 @@ class _Reporter:
       values = metrics.evaluate(
         run, qrels, self._job.stage.metrics, relevant=self._job.stage.relevant
       )
+    if of in (EXACT, RERANK):
+      runs.write_values(self._job.folder, values)
     for metric, by_query in values.items():
       self._rows.append(
         {

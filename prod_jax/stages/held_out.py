@@ -8,15 +8,25 @@ from prod_jax import kinds, metrics, significance, strict
 from prod_jax.significance import Paired
 from prod_jax.stages.run import Job
 
+ROUNDING = 1e-9  # by which means of equal values may differ
 HeldOut = Job[kinds.Gate | kinds.Accept]
 
 
 def check_metric(job: HeldOut) -> None:
-  """Raises ConfigError for a metric that is none."""
+  """Raises ConfigError for a metric that is none, or looks too far."""
+  metric, depth = job.stage.metric, job.stage.depth
   try:
-    metrics.evaluate({}, {}, [job.stage.metric])
+    metrics.evaluate({}, {}, [metric])
   except ValueError as error:
     raise strict.ConfigError(f"{job.where}.metric: {error}") from error
+  if depth < 1:
+    raise strict.ConfigError(f"{job.where}.depth is {depth}; it is 1 or more")
+  cut = metric.partition("@")[2]
+  if cut and int(cut) > depth:
+    raise strict.ConfigError(
+      f"{job.where}.depth is {depth}, and {metric} looks further; set "
+      f"depth={cut}"
+    )
 
 
 def queries(job: HeldOut, role: str) -> np.ndarray:
@@ -59,21 +69,22 @@ def compared(
   return significance.paired(first, second, seed=job.seed)
 
 
-def figures(found: Paired) -> dict[str, Any]:
+def figures(paired: Paired) -> dict[str, Any]:
   """For a summary."""
   return {
-    "difference": round(found.difference, 4),
-    "low": round(found.low, 4),
-    "high": round(found.high, 4),
-    "p": round(found.p, 4),
-    "queries": found.queries,
+    "difference": round(paired.difference, 4),
+    "low": round(paired.low, 4),
+    "high": round(paired.high, 4),
+    "p": round(paired.p, 4),
+    "queries": paired.queries,
   }
 
 
-def said(job: HeldOut, found: Paired, first: str) -> str:
+def said(job: HeldOut, paired: Paired, first: str) -> str:
   """The same in words: what the second has, for what the first has."""
   return (
-    f"{job.stage.metric} {found.second:.4f} for the {found.first:.4f} of "
-    f"{first} ({found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], "
-    f"p {found.p:.4f}, {found.queries} queries of {job.stage.split})"
+    f"{job.stage.metric} {paired.second:.4f} for the {paired.first:.4f} of "
+    f"{first} ({paired.difference:+.4f} [{paired.low:+.4f}, "
+    f"{paired.high:+.4f}], p {paired.p:.4f}, {paired.queries} queries of "
+    f"{job.stage.split})"
   )

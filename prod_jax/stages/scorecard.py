@@ -108,7 +108,8 @@ def made(
     "columns": teacher.shape[1],
     "drawn": looked.drawn,
     "teacher": {
-      "name": sources.judge(job.run, stage.scores or stage.second),
+      # Beside a second teacher `scores` has embeddings, which `look` leaves.
+      "name": sources.judge(job.run, stage.second or stage.scores),
       **figures(teacher, looked.label, temperatures[0]),
     },
     "suggested_temperature": _rounded(even),

@@ -111,7 +111,9 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
   (line,) = [
     x for x in done.stdout.splitlines() if x.startswith("stage student")
   ]
-  assert line.startswith("stage student: won 5, lost 1 queries, +0.250 [")
+  assert line.startswith(
+    "stage student against warm: won 5, lost 1 queries, +0.250 ["
+  )
   assert line.endswith(", p 0.2188")
   found = {
     r["query"]: r for r in json.loads((tmp_path / "queries.json").read_text())

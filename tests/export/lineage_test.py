@@ -169,3 +169,59 @@ def test_the_commit_of_a_hubs_model_is_written_down(tmp_path, monkeypatch, run):
   found = said["first_weights"]["teacher"]
   assert (found["name"], found["commit"]) == ("org/model", "c0ffee")
   assert "| first weights of teacher | org/model |" in card
+
+
+@pytest.fixture
+def chosen(tmp_path):
+  """A student, a second one that a gate's teacher taught, and a third."""
+  models = dict(
+    student=dict(kind="dual", weights=str(made.embedder(tmp_path / "own"))),
+    teacher=dict(
+      kind="cross", weights=str(made.classifier(tmp_path / "classifier"))
+    ),
+  )
+  embeds = dict(kind="encode", splits=("train", "dev"))
+  found = made.run_of(
+    tmp_path / "work",
+    models,
+    first=dict(made.TRAIN, model="student"),
+    encode_first=embeds | dict(params="first"),
+    gate=dict(kind="gate", encoded="encode_first", teacher="teacher", depth=5),
+    mine=dict(kind="mine", encoded="encode_first", depth=5),
+    score=dict(kind="score", params="teacher", candidates="mine"),
+    second=dict(made.TRAIN, model="student", init="first", gate="gate")
+    | PROD
+    | dict(scores="score"),
+    encode_second=embeds | dict(params="second"),
+    accept=dict(kind="accept", encoded="encode_second", before="encode_first"),
+    student_learns=dict(init="accept"),
+  )
+  made.finish(found)
+  return found
+
+
+@pytest.mark.parametrize(
+  ("choice", "reached", "teachers"),
+  [
+    ("first", [], []),
+    (
+      "second",
+      ["mine", "score", "second", "encode_second"],
+      [("teacher", "teacher")],
+    ),
+  ],
+)
+def test_a_student_that_was_not_chosen_is_no_ancestor(
+  chosen, choice, reached, teachers
+):
+  path = chosen.workdir / finished.CURRICULUM
+  left = json.loads(path.read_text())
+  for stage in left["stages"]:
+    if stage["name"] == "accept":
+      stage["summary"] = {"accepted": f"encode_{choice}"}
+  path.write_text(json.dumps(left))
+  trained = finished.open_stage(chosen.workdir, "student_learns")
+  names = {stage.name for stage in lineage.upstream(trained)}
+  always = {"first", "encode_first", "accept", "student_learns"}
+  assert names == always.union(reached)
+  assert lineage.teachers(trained) == teachers

@@ -105,6 +105,16 @@ def test_a_batch_without_columns_weighs_layers_the_same():
   np.testing.assert_array_equal(found, [0, 0])
 
 
+def test_rows_without_a_label_do_not_even_the_weights_out():
+  z = jnp.concatenate([TEACHER, TEACHER[:, ::-1]], axis=1)
+  target = jnp.array([0, 1, -1, -1])
+  found = layer_weights(z, target, temperature=1.0)
+  wanted = layer_weights(TEACHER, TARGET, temperature=1.0)
+  np.testing.assert_array_equal(found, wanted)
+  none = layer_weights(TEACHER, jnp.array([-1, -1]), temperature=1.0)
+  np.testing.assert_array_equal(none, [0.5, 0.5])
+
+
 def test_embeddings_on_worked_numbers():
   q_s, q_t = jnp.eye(2), jnp.array([[1.0, 1.0], [0.0, 0.0]])
   p_s = jnp.array([[[1.0, 0], [0, 1]], [[1.0, 1], [0, 0]]])

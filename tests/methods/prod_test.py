@@ -356,3 +356,17 @@ def test_the_gathered_gradient_of_the_official_code_is_a_share_of_ours():
     averaged,
     whole,
   )
+
+
+@pytest.mark.parametrize(
+  ("kd", "divided"),
+  [
+    ("softmax", (4.0, 4.0)),
+    ("dkd", (4.0, 4.0)),
+    ("prob", (4.0, 1.0)),
+    ("logit", (1.0, 1.0)),
+    ("bi_logit", (1.0, 1.0)),
+  ],
+)
+def test_temperatures_are_those_that_divide(kd, divided):
+  assert prod.temperatures(settings(kd=kd)) == divided

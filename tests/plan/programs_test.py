@@ -74,6 +74,20 @@ def test_examples_are_steps_passages_and_pairs():
   assert programs.programs(run_of("lead"), Size(0, {}))[1].examples is None
 
 
+def test_a_gate_reads_as_many_pairs_as_its_teacher_orders():
+  run = run_of("quickstart")
+  size = Size(1000, {"dev": 5})
+  (program,) = programs.programs(run, size, ["gate_de", "gate_ce_1"])
+  assert (program.stage, program.kind) == ("gate_ce_1", "gate")
+  assert (program.model, program.unit) == ("ce", "pairs")
+  assert program.examples == 5 * run.stage("gate_ce_1").depth
+  run.config.stages["gate_ce_1"] = dataclasses.replace(
+    run.stage("gate_ce_1"), teacher="ce"
+  )
+  (program,) = programs.programs(run, size, ["gate_ce_1"])
+  assert program.model == "ce"  # as it is
+
+
 def test_denoised_lists_are_as_long_as_those_that_were_mined():
   run = run_of("quickstart", "stages.mine_2.limit=20")
   denoise = kinds.Denoise("denoise", candidates="mine_2", scores="score_1")

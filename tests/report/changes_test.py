@@ -49,8 +49,11 @@ def test_each_is_held_against_the_first():
   assert second.paired.high == pytest.approx(high, abs=0.02)
 
 
-def test_a_stage_is_held_against_the_one_before():
-  found = changes.stage_by_stage(VALUES)
+IN_A_ROW = {"second": "first", "third": "second"}
+
+
+def test_a_stage_is_held_against_where_it_began():
+  found = changes.against_start(VALUES, IN_A_ROW)
   assert [(c.before, c.name) for c in found] == [
     ("first", "second"),
     ("second", "third"),
@@ -67,7 +70,8 @@ def test_what_changed_most_comes_first():
 
 
 def test_the_course_of_a_query_has_its_best_and_its_worst_stage():
-  found = {course.query: course for course in changes.courses(VALUES)}
+  courses = changes.courses(VALUES, IN_A_ROW)
+  found = {course.query: course for course in courses}
   assert found["q0"].values == {"first": 0, "second": 1, "third": 0}
   assert found["q0"].won == ("second", 1)
   assert found["q0"].lost == ("third", -1)
@@ -77,10 +81,14 @@ def test_the_course_of_a_query_has_its_best_and_its_worst_stage():
   several = {
     n: {"q": v} for n, v in zip("abcde", [0.0, 0.1, 0.5, 0.4, 0.2], strict=True)
   }
-  (course,) = changes.courses(several)
+  (course,) = changes.courses(several, dict(zip("bcde", "abcd", strict=True)))
   assert course.won == ("c", pytest.approx(0.4))
   assert course.lost == ("e", pytest.approx(-0.2))
   assert len(found) == 8
+  # Arms from one start do not follow each other.
+  arms = {"second": "first", "third": "first"}
+  (first, *_) = changes.courses(VALUES, arms)
+  assert (first.won, first.lost) == (("second", 1), None)
 
 
 def test_the_students_of_a_run_are_measured(workdir):
@@ -101,3 +109,16 @@ def test_it_takes_two_stages_with_a_run(workdir):
   next(workdir.glob("*-evaluate_de/run.trec")).unlink()
   with pytest.raises(strict.ConfigError, match="to compare, and 1 has one"):
     changes.of_students(record.load(workdir), QRELS, ["mrr@10"])
+
+
+def test_a_stage_began_with_the_student_that_was_accepted(refused):
+  run = record.load(refused)
+  measured = ["student_warm", "student_de", "student_final"]
+  assert changes.starts(run, measured) == {
+    "student_de": "student_warm",
+    "student_final": "student_warm",
+  }
+  # What lies between was not measured.
+  assert changes.starts(run, ["student_warm", "after_final"]) == {
+    "after_final": "student_warm"
+  }

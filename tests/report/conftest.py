@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from prod_jax.batches.lists import Candidates, save_lists
+from prod_jax.retrieval import runs
 
 EVIL = '<script>alert("x")</script> & co'
 QRELS = {"q1": {"p1": 1}, "q2": {"p2": 1, "p3": 0}, "q3": {"p3": 2}}
@@ -31,6 +32,11 @@ VALUES = {  # mrr@10, ndcg@10, recall@100
   "evaluate_teacher": ("teacher_de", 0.5, 0.55, 0.9),
   "evaluate_de": ("student_de", 0.4, 0.45, 0.75),
   "evaluate_ce": ("ce_1", 0.65, 0.7, 0.6),
+}
+
+BY_QUERY = {  # MRR@10 of q1, q2 and q3
+  "evaluate_warm": (0.0, 0.5, 0.25),
+  "evaluate_de": (0.45, 0.5, 0.25),
 }
 
 
@@ -160,9 +166,32 @@ def workdir(tmp_path: pathlib.Path) -> pathlib.Path:
       for rank, passage in enumerate(passages, 1)
     ]
     (folders[name] / "run.trec").write_text("\n".join(lines) + "\n")
+  for name, of in BY_QUERY.items():
+    values = dict(zip(("q1", "q2", "q3"), of, strict=True))
+    runs.write_values(folders[name], {"mrr@10": values})
   save_lists(lists(), folders["mine_1"] / "candidates")
   np.save(folders["score_1"] / "scores.npy", teacher_scores())
   return folder
+
+
+@pytest.fixture
+def refused(workdir: pathlib.Path) -> pathlib.Path:
+  """The same, where `student_de` is refused and the next start before it."""
+  path = workdir / "curriculum.json"
+  record = json.loads(path.read_text())
+  *before, final = record["stages"]
+  accept = before[0] | {
+    "name": "accept_de",
+    "kind": "accept",
+    "model": None,
+    "inputs": {"encoded": "encode_de", "before": "encode_warm"},
+    "summary": {"accepted": "encode_warm", "refused": True},
+  }
+  final["inputs"] |= {"init": "accept_de"}
+  after = final | {"name": "after_final", "inputs": {"init": "student_final"}}
+  record["stages"] = [*before, accept, final, after]
+  path.write_text(json.dumps(record))
+  return workdir
 
 
 def log_steps(folder: pathlib.Path) -> None:

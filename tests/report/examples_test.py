@@ -78,3 +78,7 @@ def test_what_cannot_be_compared_is_said(workdir):
   assert "No query of the two runs has a label" in section(workdir, qrels={})
   next(workdir.rglob("*evaluate_de/run.trec")).unlink()
   assert "It takes the runs of two student stages" in section(workdir)
+
+
+def test_a_refused_student_is_not_the_last(refused):
+  assert "two student stages, neither of them refused" in section(refused)

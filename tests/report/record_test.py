@@ -62,6 +62,13 @@ def test_a_stage_finds_who_trained_the_model_it_runs(workdir):
   assert run.trainer("nobody") is None
 
 
+def test_a_refused_student_is_not_where_the_next_one_began(refused):
+  run = record.load(refused)
+  assert run.refused == {"student_de"}
+  assert run.began(run.stages["student_final"]) == "student_warm"
+  assert run.began(run.stages["student_warm"]) == "student"
+
+
 def test_an_empty_folder_is_no_run(tmp_path):
   with pytest.raises(FileNotFoundError, match=r"curriculum.json.*--workdir"):
     record.load(tmp_path)

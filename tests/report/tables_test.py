@@ -10,17 +10,17 @@ from prod_jax.report import record, tables
 TABLE = """\
 tiny, split test, 3 queries
 
-stage          taught by    MRR@10  nDCG@10  recall@100  seconds
-student_warm   labels        0.250    0.300       0.500       90
-teacher_de     labels        0.500    0.550       0.900       90
-student_de     teacher_de    0.400    0.450       0.750       90
-ce_1           labels        0.650    0.700       0.600       90
-student_final  ce_1        not run  not run     not run  not run
+stage          taught by    MRR@10  nDCG@10  recall@100              gain [95 %]  seconds
+student_warm   labels        0.250    0.300       0.500                        -       90
+teacher_de     labels        0.500    0.550       0.900                        -       90
+student_de     teacher_de    0.400    0.450       0.750  +0.150 [+0.000, +0.450]       90
+ce_1           labels        0.650    0.700       0.600                        -       90
+student_final  ce_1        not run  not run     not run                        -  not run
 
 reranked: ce_1 ordered the first 10 of teacher_de; their recall is that of \
 these lists
 gap closed: 38% in MRR@10 = (0.400 student_de - 0.250 student_warm) / \
-(0.650 ce_1 - 0.250 student_warm)"""
+(0.650 ce_1 - 0.250 student_warm)"""  # noqa: E501
 
 
 def test_the_table_of_the_terminal(workdir):
@@ -48,7 +48,7 @@ def test_what_ran_and_was_not_measured_is_a_dash(workdir):
   text = report.table(workdir)
   assert text.startswith("tiny: nothing is measured yet\n")
   line = next(x for x in text.splitlines() if x.startswith("student_de"))
-  assert line.split() == ["student_de", "teacher_de", "-", "-", "-", "90"]
+  assert line.split() == ["student_de", "teacher_de", *"----", "90"]
   assert text.endswith("unknown until a student and a teacher are measured")
 
 
@@ -58,6 +58,12 @@ def test_the_gap_is_from_the_first_student_to_the_best_teacher(workdir):
   assert gap.best == (0.4, "student_de")
   assert gap.teacher == (0.65, "ce_1")
   assert gap.closed == pytest.approx(0.375)
+
+
+def test_a_refused_student_closes_no_gap(refused):
+  gap = tables.gap(record.load(refused))
+  assert gap.first == gap.best == (0.25, "student_warm")
+  assert gap.closed == 0
 
 
 def test_a_student_as_it_is_is_where_the_gap_begins(workdir):
@@ -85,10 +91,11 @@ def test_markdown_has_the_settings_and_what_did_not_run(workdir):
     "# Results\n\nWritten by `python -m prod_jax.cli.report "
     f"{workdir} {workdir}`"
   )
-  assert "tiny, split test, 3 queries; seed 7; tokens of a query 24" in text
+  assert "tiny, split test, 3 queries; tokens of a query 24" in text
+  assert "\n- made with seed 7; config hash, data, " in text
   line = (
     "| student_de | teacher_de | prod | 120 | 32 | 0.0003 | 0.400 | 0.450 | "
-    "0.750 | 90 |"
+    "0.750 | +0.150 [+0.000, +0.450] | 90 |"
   )
   assert line in text
   assert "| student_final | ce_1 | - | - | - | - | not run |" in text
@@ -100,6 +107,6 @@ def test_markdown_is_a_table_whatever_the_names(workdir):
   path.write_text(text)
   lines = report.write_results_markdown([workdir]).splitlines()
   rows = [x.replace("\\|", "") for x in lines if x.startswith("|")]
-  assert {row.count("|") for row in rows} == {11}
+  assert {row.count("|") for row in rows} == {12}
   assert len(rows) == 7
   assert len(json.loads(text)["stages"]) == 14

@@ -35,11 +35,12 @@ def job(run_of):
       run_of(), "student", **dict(taught, settings=learns) | changes
     )
     found = stages.job_of(run, "student")
-    for role, folder in found.inputs.items():
+    for role in found.inputs:
+      folder = found.inputs[role]
       folder.mkdir(parents=True, exist_ok=True)
       if role == "candidates":
         save_lists(LISTS, folder / "candidates")
-      elif role == "scores":
+      elif role in ("scores", "second"):
         np.save(folder / "scores.npy", SCORES)
     found.folder.mkdir(exist_ok=True)
     return found
@@ -47,9 +48,28 @@ def job(run_of):
   return made
 
 
+def learnt_from(job):
+  return examples.examples(job, train._learns_unlabelled(job))
+
+
 def report(job):
-  scorecard.write(job, examples.examples(job), train._temperatures(job))
+  scorecard.write(job, learnt_from(job), train._temperatures(job))
   return json.loads((job.folder / "scores.json").read_text())
+
+
+def embed(job):
+  """Embeddings of which query 4 likes high numbers, and query 7 low ones."""
+  vectors = np.stack([np.arange(120), 120 - np.arange(120)], axis=1)
+  encode.encode_passages(
+    job.inputs["scores"] / "passages",
+    lambda start, stop: vectors[start:stop].astype(np.float32),
+    120,
+    120,
+    processes=job.run.processes,
+    name="toy",
+  )
+  query = np.array([[1, 0]] * 5 + [[0, 2]] * 59, np.float32)
+  np.save(job.inputs["scores"] / "queries-train.npy", query)
 
 
 def test_figures_of_teacher_and_student(job, caplog):
@@ -131,27 +151,25 @@ def test_lists_without_label_or_retriever(job):
 
 
 def test_embeddings_are_looked_at_in_whole_lists(job):
-  """Query 4 likes passages of a high number, query 7 those of a low one."""
   in_batch = dict(in_batch=True, temperature=2.0, hard=0.1, soft=0.9)
   made = job(scores="encode", settings=in_batch)
-  vectors = np.stack([np.arange(120), 120 - np.arange(120)], axis=1)
-  encode.encode_passages(
-    made.inputs["scores"] / "passages",
-    lambda start, stop: vectors[start:stop].astype(np.float32),
-    120,
-    120,
-    processes=made.run.processes,
-    name="toy",
-  )
-  query = np.array([[1, 0]] * 5 + [[0, 2]] * 59, np.float32)
-  np.save(made.inputs["scores"] / "queries-train.npy", query)
-  looked = scorecard.look(examples.examples(made), 0)
+  embed(made)
+  looked = scorecard.look(learnt_from(made), 0)
   np.testing.assert_array_equal(
     looked.teacher, [[10, 11, np.nan], [200, 198, np.nan]]
   )
   found = report(made)
   assert (found["drawn"], found["teacher"]["name"]) == (False, "start")
   assert found["teacher"]["extent"] == (1 / 2 + 2 / 2) / 2
+
+
+def test_of_two_teachers_the_one_with_scores_of_lists_is_looked_at(job):
+  both = dict(in_batch=True, temperature=2.0, hard=0.1, soft=0.9, larger=True)
+  made = job(scores="encode", second="score", settings=both)
+  embed(made)
+  looked = scorecard.look(learnt_from(made), 0)
+  np.testing.assert_array_equal(looked.teacher, SCORES[:, :2])
+  assert report(made)["teacher"]["name"] == "ce"
 
 
 def test_a_passage_that_is_drawn_twice_counts_once(job):
@@ -173,5 +191,5 @@ def test_a_step_of_one_column_has_whole_lists(job):
 
 def test_labels_alone_are_no_report(job):
   plain = job(scores="", method="contrastive", settings={})
-  scorecard.write(plain, examples.examples(plain), (1.0, 1.0))
+  scorecard.write(plain, learnt_from(plain), (1.0, 1.0))
   assert not (plain.folder / "scores.json").exists()

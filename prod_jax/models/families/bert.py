@@ -54,11 +54,11 @@ NAMES = Names(
 )
 
 
-def _read(found: Mapping[str, Any]) -> dict[str, Any]:
-  used = found.get("use_task_id", False)
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+  used = settings.get("use_task_id", False)
   if not isinstance(used, bool):
     raise ValueError(f"use_task_id is {used!r}; it takes true or false")
-  return {"task_row": used and found.get("model_type") == "ernie"}
+  return {"task_row": used and settings.get("model_type") == "ernie"}
 
 
 BERT = Family(
@@ -69,7 +69,7 @@ BERT = Family(
   names=NAMES,
   # The pooler lies with the encoder, and is used by nothing but the head.
   head=HeadNames(
-    shape=lambda found: Head("cls", hidden="tanh"),
+    shape=lambda settings: Head("cls", hidden="tanh"),
     modules={"dense": "pooler.dense", "": "classifier"},
   ),
   read=_read,

@@ -25,13 +25,13 @@ def described(path: pathlib.Path) -> dict[str, Any]:
   return weights.read_json(path)
 
 
-def family_of(path: pathlib.Path, found: Mapping[str, Any]) -> Family:
+def family_of(path: pathlib.Path, settings: Mapping[str, Any]) -> Family:
   """Whose config.json it is; WeightsError where we know no such family."""
-  return FAMILIES[_family_name(path, found)]
+  return FAMILIES[_family_name(path, settings)]
 
 
-def _family_name(path: pathlib.Path, found: Mapping[str, Any]) -> str:
-  kind = str(found.get("model_type", "bert"))
+def _family_name(path: pathlib.Path, settings: Mapping[str, Any]) -> str:
+  kind = str(settings.get("model_type", "bert"))
   name = ALIASES.get(kind, kind)
   if name not in FAMILIES:
     known = ", ".join(sorted({*FAMILIES, *ALIASES}))
@@ -40,28 +40,30 @@ def _family_name(path: pathlib.Path, found: Mapping[str, Any]) -> str:
 
 
 def config_of(
-  path: pathlib.Path, found: Mapping[str, Any]
+  path: pathlib.Path, settings: Mapping[str, Any]
 ) -> TransformerConfig:
   """The shape in a config.json; WeightsError where we do not compute it."""
-  name = _family_name(path, found)
+  name = _family_name(path, settings)
   family = FAMILIES[name]
   for key, known in family.supported.items():
-    value = found.get(key, known[0])
+    value = settings.get(key, known[0])
     if value not in known:
       raise WeightsError(f"{path}: {key} is {value!r}; supported: {known}")
   fields = {
-    our: _value(path, found, their, default, int(our not in _MAY_BE_0))
+    our: _value(path, settings, their, default, int(our not in _MAY_BE_0))
     for our, (their, default) in family.fields.items()
   }
   try:
-    return TransformerConfig(**fields | {"family": name} | family.read(found))
+    return TransformerConfig(
+      **fields | {"family": name} | family.read(settings)
+    )
   except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
     raise WeightsError(f"{path}: {error}") from error
 
 
 def _value(
   path: pathlib.Path,
-  found: Mapping[str, Any],
+  settings: Mapping[str, Any],
   key: str,
   default: Any,
   least: int,
@@ -70,7 +72,7 @@ def _value(
 
   Of whole numbers those below `least` are refused, of others those below 0.
   """
-  value = found.get(key, default)
+  value = settings.get(key, default)
   whole_number = isinstance(default, float) and type(value) is int
   if type(value) is not type(default) and not whole_number:
     kind = type(default).__name__
@@ -83,10 +85,10 @@ def _value(
   return value
 
 
-def head_of(path: pathlib.Path, found: Mapping[str, Any]) -> Head:
+def head_of(path: pathlib.Path, settings: Mapping[str, Any]) -> Head:
   """The head of the family, for one label."""
   try:
-    return family_of(path, found).head.shape(found)
+    return family_of(path, settings).head.shape(settings)
   except (ValueError, TypeError) as error:
     raise WeightsError(f"{path}: {error}") from error
 
@@ -98,24 +100,24 @@ def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
     ValueError: the family's does not say what the encoder or the head is.
   """
   family = FAMILIES[config.family]
-  found: dict[str, Any] = {"model_type": config.family}
-  found |= {
+  settings: dict[str, Any] = {"model_type": config.family}
+  settings |= {
     their: getattr(config, o) for o, (their, _) in family.fields.items()
   }
-  found |= {key: known[0] for key, known in family.supported.items()}
-  found |= family.written(config)
+  settings |= {key: known[0] for key, known in family.supported.items()}
+  settings |= family.written(config)
   kind = "Model"
   if head is not None and not head.is_linear:
     kind = "ForSequenceClassification"
     labels = range(head.labels)
-    found |= family.head.fields(head)
-    found["id2label"] = {str(i): f"LABEL_{i}" for i in labels}
-    found["label2id"] = {f"LABEL_{i}": i for i in labels}
-    said = dataclasses.replace(family.head.shape(found), labels=head.labels)
+    settings |= family.head.fields(head)
+    settings["id2label"] = {str(i): f"LABEL_{i}" for i in labels}
+    settings["label2id"] = {f"LABEL_{i}": i for i in labels}
+    said = dataclasses.replace(family.head.shape(settings), labels=head.labels)
     if said != head:
       raise ValueError(f"a head of {config.family} is {said}, not {head}")
-  found["architectures"] = [f"{family.architecture}{kind}"]
-  read = config_of(pathlib.Path(CONFIG), found)
+  settings["architectures"] = [f"{family.architecture}{kind}"]
+  read = config_of(pathlib.Path(CONFIG), settings)
   # How a model is run is no business of a folder, and a task's row is in the
   # type table by now.
   asked = dataclasses.replace(
@@ -123,4 +125,4 @@ def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
   )
   if read != asked:
     raise ValueError(f"an encoder of {config.family} is {read}, not {asked}")
-  return found
+  return settings

@@ -37,9 +37,9 @@ DISTILBERT = Family(
     },
   ),
   head=HeadNames(
-    shape=lambda found: Head("cls", hidden="relu"),
+    shape=lambda settings: Head("cls", hidden="relu"),
     modules={"dense": "pre_classifier", "": "classifier"},
   ),
   types=False,
-  read=lambda found: {"type_vocab": 0},
+  read=lambda settings: {"type_vocab": 0},
 )

@@ -22,7 +22,7 @@ ELECTRA = Family(
   ),
   head=HeadNames(
     # Exact GELU whatever the encoder's activation is.
-    shape=lambda found: Head("cls", hidden="gelu"),
+    shape=lambda settings: Head("cls", hidden="gelu"),
     modules=roberta.HEAD_MODULES,
   ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from prod_jax.models.cross import Head
 from prod_jax.models.transformer_config import TransformerConfig
 
-Found = Mapping[str, Any]  # a config.json
+Settings = Mapping[str, Any]  # a config.json
 # Our module and theirs, where a module is one of ours stacked on others.
 Modules = Mapping[str, tuple[str, ...]]
 
@@ -40,7 +40,7 @@ class HeadNames:
     fields: what of the head its config.json says.
   """
 
-  shape: Callable[[Found], Head]
+  shape: Callable[[Settings], Head]
   modules: Mapping[str, str]
   fields: Callable[[Head], dict[str, Any]] = lambda head: {}
 
@@ -70,5 +70,5 @@ class Family:
   names: Names
   head: HeadNames
   types: bool = True
-  read: Callable[[Found], dict[str, Any]] = lambda found: {}
+  read: Callable[[Settings], dict[str, Any]] = lambda settings: {}
   written: Callable[[TransformerConfig], dict[str, Any]] = lambda config: {}

@@ -73,16 +73,16 @@ def ending(file: Tensors, end: str) -> str | None:
 
 
 def check_shapes(
-  file: Tensors, wanted: Stored, found: Mapping[str, str], shapes: Shapes
+  file: Tensors, wanted: Stored, stored_names: Mapping[str, str], shapes: Shapes
 ) -> None:
   """Raises WeightsError where a tensor is missing or of another shape."""
   wrong = []
   for name, keys in wanted.items():
     shape = tensors.stored_shape(keys, shapes)
-    if name not in found:
+    if name not in stored_names:
       wrong.append(f"{name} {list(shape)} is missing")
       continue
-    stored = file.shape(found[name])
+    stored = file.shape(stored_names[name])
     if stored == shape:
       continue
     if (
@@ -92,20 +92,23 @@ def check_shapes(
       # reads one type.
       logging.info(
         "%s: %s has %d rows, of which the first %d are read",
-        *(file.source, found[name], stored[0], shape[0]),
+        *(file.source, stored_names[name], stored[0], shape[0]),
       )
       continue
     wrong.append(
-      f"{found[name]} is {list(stored)}, the config asks for {list(shape)}"
+      f"{stored_names[name]} is {list(stored)}, the config asks for "
+      f"{list(shape)}"
     )
   _refuse(file, wrong)
 
 
 def check_there(
-  file: Tensors, wanted: Iterable[str], found: Mapping[str, str]
+  file: Tensors, wanted: Iterable[str], stored_names: Mapping[str, str]
 ) -> None:
   """Raises WeightsError where a tensor is missing, whatever its shape."""
-  _refuse(file, [f"{name} is missing" for name in wanted if name not in found])
+  _refuse(
+    file, [f"{name} is missing" for name in wanted if name not in stored_names]
+  )
 
 
 def _padded(keys: Sequence[str], shape: tuple[int, ...]) -> bool:
@@ -115,27 +118,27 @@ def _padded(keys: Sequence[str], shape: tuple[int, ...]) -> bool:
 
 def check_others(
   file: Tensors,
-  read: Iterable[str],
-  found: Mapping[str, str],
-  cut: str | None,
+  bare_names: Iterable[str],
+  stored_names: Mapping[str, str],
+  left_out: str | None,
 ) -> None:
   """Says what is not read; raises WeightsError where that may be the encoder's.
 
   Args:
     file: of the weights.
-    read: bare names of what is read.
-    found: stored names by bare ones.
-    cut: what the names of layers that are left out begin with.
+    bare_names: bare names of what is read.
+    stored_names: stored names by bare ones.
+    left_out: what the names of layers that are left out begin with.
   """
-  left = set(found) - set(read)
-  if cut is not None:
-    left = {name for name in left if not name.startswith(cut)}
+  left = set(stored_names) - set(bare_names)
+  if left_out is not None:
+    left = {name for name in left if not name.startswith(left_out)}
   beside = collections.Counter(
     match[1] for name in left if (match := _BESIDE.search(name))
   )
   _refuse(
     file,
-    [f"{found[n]} is left over" for n in left if not _BESIDE.search(n)],
+    [f"{stored_names[n]} is left over" for n in left if not _BESIDE.search(n)],
   )
   if beside:
     logging.info(

@@ -18,14 +18,14 @@ _DEFAULT = ("rope_type", "type")  # the newer and the older name
 _DEPTH = ("num_hidden_layers", 22)
 
 
-def _read(found: Mapping[str, Any]) -> dict[str, Any]:
-  every = found.get("global_attn_every_n_layers", 3)
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+  every = settings.get("global_attn_every_n_layers", 3)
   if type(every) is not int or every < 1:
     raise ValueError(
       f"global_attn_every_n_layers is {every!r}; it takes 1 or more"
     )
-  depth = found.get(*_DEPTH)
-  kinds = found.get("layer_types") or [
+  depth = settings.get(*_DEPTH)
+  kinds = settings.get("layer_types") or [
     _LOCAL if i % every else _GLOBAL for i in range(depth)
   ]
   known = isinstance(kinds, list) and all(k in (_GLOBAL, _LOCAL) for k in kinds)
@@ -34,18 +34,18 @@ def _read(found: Mapping[str, Any]) -> dict[str, Any]:
       f"layer_types is {kinds}; it takes {_GLOBAL} or {_LOCAL} for each of the "
       f"{depth} layers"
     )
-  _check_unscaled("rope_scaling", found.get("rope_scaling"), _DEFAULT)
-  described = found.get("rope_parameters")
+  _check_unscaled("rope_scaling", settings.get("rope_scaling"), _DEFAULT)
+  described = settings.get("rope_parameters")
   _check_unscaled("rope_parameters", described, (_GLOBAL, _LOCAL))
-  theta = _theta(found, _GLOBAL, "global_rope_theta", 160_000.0)
+  theta = _theta(settings, _GLOBAL, "global_rope_theta", 160_000.0)
   # Configs of old may say that there is one base for both.
-  default = 10_000.0 if "local_rope_theta" not in found else theta
+  default = 10_000.0 if "local_rope_theta" not in settings else theta
   return {
     "pre_norm": True,
     "gated": True,
     "type_vocab": 0,
     "rotary_theta": theta,
-    "local_theta": _theta(found, _LOCAL, "local_rope_theta", default),
+    "local_theta": _theta(settings, _LOCAL, "local_rope_theta", default),
     "local_layers": tuple(i for i, k in enumerate(kinds) if k == _LOCAL),
   }
 
@@ -64,17 +64,17 @@ def _check_unscaled(key: str, said: Any, known: Collection[str]) -> None:
 
 
 def _theta(
-  found: Mapping[str, Any], kind: str, older: str, default: float
+  settings: Mapping[str, Any], kind: str, older: str, default: float
 ) -> float:
   """The base of a kind of layers, from the newer field or else the older."""
-  described = (found.get("rope_parameters") or {}).get(kind)
+  described = (settings.get("rope_parameters") or {}).get(kind)
   _check_unscaled(
     f"rope_parameters.{kind}", described, (*_DEFAULT, "rope_theta")
   )
   theta = (described or {}).get("rope_theta")
   key = f"rope_parameters.{kind}.rope_theta"
   if theta is None:
-    theta, key = found.get(older), older
+    theta, key = settings.get(older), older
   if theta is None:
     return default
   if type(theta) not in (int, float) or not theta > 0:
@@ -98,11 +98,11 @@ def _written(config: TransformerConfig) -> dict[str, Any]:
   }
 
 
-def _head(found: Mapping[str, Any]) -> Head:
+def _head(settings: Mapping[str, Any]) -> Head:
   return Head(
-    found.get("classifier_pooling", "cls"),
-    hidden=found.get("classifier_activation", "gelu"),
-    hidden_bias=found.get("classifier_bias", False),
+    settings.get("classifier_pooling", "cls"),
+    hidden=settings.get("classifier_activation", "gelu"),
+    hidden_bias=settings.get("classifier_bias", False),
     norm=True,
   )
 

@@ -12,7 +12,7 @@ _OFFSET = 2  # the padding index is always 1
 _BUCKETS = 32  # transformers takes so many, whatever a config says
 
 
-def _read(found: Mapping[str, Any]) -> dict[str, Any]:
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
   return {
     "position_offset": _OFFSET,
     "relative_buckets": _BUCKETS,
@@ -53,7 +53,7 @@ MPNET = Family(
     },
   ),
   head=HeadNames(
-    shape=lambda found: Head("cls", hidden="tanh"),
+    shape=lambda settings: Head("cls", hidden="tanh"),
     modules=roberta.HEAD_MODULES,
   ),
   types=False,

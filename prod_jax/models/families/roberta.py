@@ -17,8 +17,8 @@ from prod_jax.models.transformer_config import TransformerConfig
 HEAD_MODULES = {"dense": "classifier.dense", "": "classifier.out_proj"}
 
 
-def _read(found: Mapping[str, Any]) -> dict[str, Any]:
-  padding = found.get("pad_token_id", 1)
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+  padding = settings.get("pad_token_id", 1)
   if type(padding) is not int or padding < 0:
     raise ValueError(f"pad_token_id is {padding!r}; it takes 0 or more")
   return {"position_offset": padding + 1, "type_vocab": 1}
@@ -35,7 +35,7 @@ ROBERTA = Family(
   supported=bert.SUPPORTED,
   names=Names(bert.EMBEDDINGS, bert.NAMES.layer, bert.LAYER),
   head=HeadNames(
-    shape=lambda found: Head("cls", hidden="tanh"), modules=HEAD_MODULES
+    shape=lambda settings: Head("cls", hidden="tanh"), modules=HEAD_MODULES
   ),
   types=False,
   read=_read,

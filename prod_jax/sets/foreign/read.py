@@ -67,7 +67,7 @@ class _Named(NamedTuple):
 
 
 class _Part(NamedTuple):
-  found: Found
+  piece: Found
   skipped: collections.Counter[str]
 
 
@@ -105,11 +105,11 @@ def read(
   examples: dict[str, list[str]] = {QUERIES: [], PASSAGES: []}
   for part in parts:
     faults.skipped.update(part.skipped)
-    unknown.update(part.found.unknown)
-    for kind, some in part.found.examples.items():
+    unknown.update(part.piece.unknown)
+    for kind, some in part.piece.examples.items():
       examples[kind] = [*dict.fromkeys(examples[kind] + some)][:_EXAMPLES]
   faults.log()
-  pairs = [part.found.pairs for part in parts] or [_pairs([], [], [], [])]
+  pairs = [part.piece.pairs for part in parts] or [_pairs([], [], [], [])]
   joined = Pairs(*(np.concatenate(x) for x in zip(*pairs, strict=True)))
   return Found(joined, unknown, examples)
 

@@ -1,0 +1,35 @@
+"""What a train stage has gained over where it began, query by query."""
+
+from collections.abc import Mapping
+
+from prod_jax import significance
+from prod_jax.report import record
+from prod_jax.retrieval import runs
+
+
+def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
+  """The headline metric after a stage against that before it.
+
+  None where a model that nobody trained was not measured, or where a run has
+  not kept its figures by query.
+  """
+  first = _values(run, run.began(stage))
+  second = _values(run, stage.name)
+  if not first or not second or not first.keys() & second.keys():
+    return None
+  return significance.paired(first, second)
+
+
+def text(gain: significance.Paired | None) -> str:
+  """A difference with its 95 % interval; "" without one."""
+  if gain is None:
+    return ""
+  return f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+
+
+def _values(run: record.Run, name: str) -> Mapping[str, float]:
+  measured = run.measured.get(name)
+  if measured is None or measured.stage not in run.stages:
+    return {}
+  values = runs.read_values(run.stages[measured.stage].folder)
+  return values.get(record.HEADLINE, {})

@@ -13,7 +13,7 @@ from prod_jax.stages.run import Run
 from tests.main_test import QUICKSTART, REPO, run, write_folder
 from tests.sets import published
 
-STAGES = "student_warm,teacher_de"
+STAGES = "student_warm,teacher_warm"
 # Not downloaded as long as nobody puts its files there.
 MARCO = "data.name=msmarco_passage"
 
@@ -132,7 +132,7 @@ def test_docstrings_are_not_parsed(tmp_path, look, parsed, caplog):
 
 
 def test_splits_are_checked_where_the_set_is_prepared(tmp_path, look, parsed):
-  splits = "stages.encode_teacher_de.splits=('train','test','dl21')"
+  splits = "stages.encode_teacher_de.splits=('train','dev','test','dl21')"
   wrong = run_of(tmp_path, splits)
   main.check(wrong)
   look(wrong)

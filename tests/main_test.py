@@ -16,6 +16,7 @@ from tests import commands
 from tests.commands import CACHE, REPO, environment
 
 QUICKSTART = "configs/quickstart.py:runlocal"
+FEW = "--config.data.max_passages=400"
 # The stages of configs/baselines.py that give a method its lists and scores,
 # without a teacher that retrieves.
 SCORED = (
@@ -81,7 +82,7 @@ def run(workdir, *arguments, code=0, fast=False, **kwargs):
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
   workdir = tmp_path_factory.mktemp("run") / "work"
-  return workdir, run(workdir, fast=True)
+  return workdir, run(workdir, FEW, fast=True)
 
 
 def test_every_stage_leaves_its_artefacts_and_figures(finished):
@@ -106,7 +107,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
-  again = run(workdir, fast=True)
+  again = run(workdir, FEW, fast=True)
   assert again.stderr.count("cached, nothing to do") == 44
   assert again.stdout == first.stdout
 
@@ -114,7 +115,7 @@ def test_a_second_run_finds_everything_done(finished):
 def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   workdir, _ = finished
   other = "--config.stages.divide.student_to=13"
-  done = run(workdir, "--dry_run", other, fast=True)
+  done = run(workdir, FEW, "--dry_run", other, fast=True)
   lines = done.stdout.splitlines()
   assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
   status = {line.split()[0]: line.split()[-1] for line in lines[1:]}

@@ -17,8 +17,8 @@ class Mine:
   Attributes:
     queries: which queries of the split: those with labels, those without, or
       all. A list of a query without labels has no positive.
-    limit: above 0, that many of these only, the first ones: what a large
-      teacher is to score costs by the query.
+    limit: above 0, that many of these only, the same ones each time: what a
+      large teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
     relevance: with "answers" a passage that contains an answer is a positive

@@ -1,19 +1,16 @@
 """docs/ADD_A_METHOD.md does what it says."""
 
 import json
-import pathlib
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from prod_jax import packaged
-from tests import pages
-from tests.main_test import CACHE, environment
+from tests import commands, pages
+from tests.commands import CACHE, REPO, environment
+from tests.main_test import SCORED
 
-REPO = pathlib.Path(__file__).parents[1]
 PAGE = "ADD_A_METHOD.md"
 
 
@@ -43,23 +40,22 @@ def run(folder, line, *more):
   words = shlex.split(line.replace("\\\n", " "))
   path = words.pop(0).removeprefix("PYTHONPATH=")
   assert words.pop(0) == "python"
-  return subprocess.run(
-    [
-      sys.executable,
-      *words,
-      f"--config.data.data_dir={CACHE / 'data'}",
-      *more,
-    ],
+  assert words.pop(0) == "-m"
+  paths = [*(str(folder / entry) for entry in path.split(":")), str(REPO)]
+  return commands.run(
+    *words,
+    f"--config.data.data_dir={CACHE / 'data'}",
+    *more,
     cwd=folder,
-    env={**environment(fast=True), "PYTHONPATH": f"{path}:{REPO}"},
-    capture_output=True,
-    text=True,
+    env=environment(fast=True, PYTHONPATH=":".join(paths)),
   )
 
 
 def test_the_example_trains_and_is_measured(folder):
   (line,) = (b for b in texts("") if "prod_jax.main" in b)
-  done = run(folder, line)
+  *less, stages = SCORED
+  own = "jeffreys,encode_jeffreys,evaluate_jeffreys"
+  done = run(folder, line, *less, f"{stages},{own}")
   assert done.returncode == 0, done.stderr[-4000:]
   stage = next((folder / "runs" / "jeffreys").glob("*-jeffreys"))
   rows = [

@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 
 from tests import pages
+from tests.main_test import SCORED
 
 PAGE = "ADD_A_STAGE_KIND.md"
-# All that `shifted` depends on; figures are not.
-STAGES = (
-  "student_warm",
-  "teacher_de",
-  "encode_teacher_de",
-  "mine_wide",
-  "ce",
-  "mine_lists",
-  "score_lists",
-  "shift",
-  "shifted",
-)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +18,9 @@ def folder(tmp_path_factory):
 
 
 def test_the_example_runs_and_is_learnt_from(folder):
-  less = [f"--stages={','.join(STAGES)}", "--config.data.max_passages=300"]
-  run = pages.run(folder, *pages.command(PAGE), *less)
+  *less, stages = SCORED
+  own = f"{stages},shift,shifted"
+  run = pages.run(folder, *pages.command(PAGE), *less, own)
   assert run.returncode == 0, run.stderr[-4000:]
   workdir = folder / "runs" / "shifted"
   ids = {}

@@ -7,19 +7,17 @@ from xml.etree import ElementTree
 import jax
 import pytest
 
+from tests.commands import CACHE, FAST, REPO
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile much and compute little. The command, which they start as a
-# process of its own, runs as it does for everyone.
+# Tests compile much and compute little. Commands, which they start as processes
+# of their own, run as they do for everyone where a test does not say `fast`.
 jax.config.update("jax_disable_most_optimizations", True)
-
-REPO = pathlib.Path(__file__).parents[1]
+os.environ.update(FAST)  # XLA reads its flags when it first compiles
 # What one test compiles another one reads, and the next run all of it.
-jax.config.update(
-  "jax_compilation_cache_dir",
-  str(REPO / ".pytest_cache" / "prod_jax" / "compiled_by_tests"),
-)
+jax.config.update("jax_compilation_cache_dir", str(CACHE / "compiled_by_tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

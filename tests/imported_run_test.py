@@ -2,15 +2,14 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.export import card, finished
-from tests.main_test import REPO, environment, run, write_folder
+from tests import commands
+from tests.main_test import run, write_folder
 
 IMPORTED = "configs/imported.py"
 
@@ -101,20 +100,12 @@ def test_a_card_and_a_report_say_whose_scores_they_were(done, tmp_path):
 
 
 def export(workdir, stage, to, *arguments, code=0):
-  made = subprocess.run(
-    [
-      sys.executable,
-      "-m",
-      "prod_jax.cli.lists",
-      f"--workdir={workdir}",
-      f"--stage={stage}",
-      f"--to={to}",
-      *arguments,
-    ],
-    cwd=REPO,
-    env=environment(),
-    capture_output=True,
-    text=True,
+  made = commands.run(
+    "prod_jax.cli.lists",
+    f"--workdir={workdir}",
+    f"--stage={stage}",
+    f"--to={to}",
+    *arguments,
   )
   assert made.returncode == code, made.stderr
   return made

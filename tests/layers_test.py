@@ -1,6 +1,7 @@
 """The structure of the house: levels of imports, and who may say what."""
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -128,6 +129,7 @@ def imports(path: pathlib.Path) -> set[str]:
   return found
 
 
+@functools.cache
 def code_of(path: pathlib.Path) -> str:
   """The file without docstrings and comments."""
   return ast.unparse(_Strip().visit(ast.parse(path.read_text())))

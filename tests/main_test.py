@@ -1,7 +1,6 @@
 """The command: end to end, again, in part, and after kill -9."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -13,11 +12,17 @@ import pytest
 
 from prod_jax import packaged
 from prod_jax.processes import PREEMPTED
+from tests import commands
+from tests.commands import CACHE, REPO, environment
 
-REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = "configs/quickstart.py:runlocal"
-# Prepared text and compiled programs, which do not change what is measured.
-CACHE = REPO / ".pytest_cache" / "prod_jax"
+# The stages of configs/baselines.py that give a method its lists and scores,
+# without a teacher that retrieves.
+SCORED = (
+  "--config.stages.mine_wide.encoded=encode_student_warm",
+  "--config.stages.mine_lists.encoded=encode_student_warm",
+  "--stages=student_warm,encode_student_warm,mine_wide,ce,mine_lists,score_lists",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,24 +70,9 @@ def command(workdir, *arguments, config=QUICKSTART):
   ]
 
 
-def environment(fast=False):
-  """One device, as on a laptop; `fast` compiles quickly and runs slowly."""
-  return {
-    **os.environ,
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": str(fast),
-    "JAX_PLATFORMS": "cpu",
-    "JAX_COMPILATION_CACHE_DIR": str(CACHE / "compiled"),
-  }
-
-
 def run(workdir, *arguments, code=0, fast=False, **kwargs):
-  done = subprocess.run(
-    command(workdir, *arguments, **kwargs),
-    cwd=REPO,
-    env=environment(fast),
-    capture_output=True,
-    text=True,
-  )
+  words = command(workdir, *arguments, **kwargs)[2:]
+  done = commands.run(*words, env=environment(fast))
   assert done.returncode == code, done.stderr[-4000:]
   return done
 
@@ -91,7 +81,7 @@ def run(workdir, *arguments, code=0, fast=False, **kwargs):
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
   workdir = tmp_path_factory.mktemp("run") / "work"
-  return workdir, run(workdir)
+  return workdir, run(workdir, fast=True)
 
 
 def test_every_stage_leaves_its_artefacts_and_figures(finished):
@@ -116,14 +106,15 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
-  again = run(workdir)
+  again = run(workdir, fast=True)
   assert again.stderr.count("cached, nothing to do") == 44
   assert again.stdout == first.stdout
 
 
 def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   workdir, _ = finished
-  done = run(workdir, "--dry_run", "--config.stages.divide.student_to=13")
+  other = "--config.stages.divide.student_to=13"
+  done = run(workdir, "--dry_run", other, fast=True)
   lines = done.stdout.splitlines()
   assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
   status = {line.split()[0]: line.split()[-1] for line in lines[1:]}
@@ -165,7 +156,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   ],
 )
 def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
-  done = run(tmp_path, argument, code=2)
+  done = run(tmp_path, argument, code=2, fast=True)
   assert message in done.stderr
   assert "Traceback" not in done.stderr
   assert not list(tmp_path.glob("*/STARTED.json"))
@@ -174,13 +165,14 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
 # What a kill is tested on: enough steps and blocks to be in the middle of.
 LONG = (
   "--config.data.name=folder",
+  "--config.models.student.width=16",
   "--config.stages.mine_1.block_queries=8",
-  "--config.stages.student_de.steps=30",
+  "--config.stages.student_de.steps=20",
   "--config.stages.student_de.checkpoint_every=5",
-  "--config.stages.student_de.method=prod",
-  "--stages=student_warm,encode_student_warm,teacher_warm,encode_teacher_warm,"
-  "mine_teacher,teacher_de,encode_teacher_de,accept_student_warm,mine_1,"
-  "student_de",
+  "--config.stages.student_de.init=student_warm",
+  "--config.stages.student_de.scores=encode_student_warm",
+  "--config.stages.mine_1.encoded=encode_student_warm",
+  "--stages=student_warm,encode_student_warm,mine_1,student_de",
 )
 
 
@@ -219,13 +211,13 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   assert code == PREEMPTED
   # The signal may come when the last block is made.
   assert re.search(r"stopped (mine_1 with \d+ of 40|before student_de)", rest)
-  _, code = stop_at(killed, "student_de: checkpoint at step 15", *arguments)
+  _, code = stop_at(killed, "student_de: checkpoint at step 5", *arguments)
   assert code == -signal.SIGKILL
   rest, code = stop_at(
-    killed, "student_de: checkpoint at step 20", *arguments, by=signal.SIGTERM
+    killed, "student_de: checkpoint at step 10", *arguments, by=signal.SIGTERM
   )
   assert code == PREEMPTED
-  step = re.search(r"stopped student_de at step (\d+) of 30, saved", rest)[1]
+  step = re.search(r"stopped student_de at step (\d+) of 20, saved", rest)[1]
   done = run(killed, *arguments)
   assert "mine_1: cached" in done.stderr
   assert f"goes on from its checkpoint at step {step}" in done.stderr
@@ -239,13 +231,19 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "name", ["medquad", pytest.param("boolq", marks=pytest.mark.long)]
+  ("name", "last", "stages"),
+  [
+    ("medquad", "student_warm", "student_warm,encode_student_warm,"),
+    pytest.param("medquad", "student_final", "", marks=pytest.mark.long),
+    pytest.param("boolq", "student_final", "", marks=pytest.mark.long),
+  ],
 )
-def test_a_folder_runs_by_path(tmp_path, name):
+def test_a_folder_runs_by_path(tmp_path, name, last, stages):
   """The configs for a folder, on one of our own making."""
   path = write_folder(tmp_path / "small")
   config = f"configs/{name}.py:runlocal,data.path={path}"
-  done = run(tmp_path / name, config=config, fast=True)
-  assert "student_final" in done.stdout
+  some = [f"--stages={stages}evaluate_{last}"] if stages else []
+  done = run(tmp_path / name, *some, config=config, fast=True)
+  assert last in done.stdout
   rows = json.loads((tmp_path / name / "results.json").read_text())
   assert {row["dataset"] for row in rows} == {"small"}

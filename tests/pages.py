@@ -11,9 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from prod_jax import packaged
-from tests.main_test import CACHE, environment
-
-REPO = pathlib.Path(__file__).parents[1]
+from tests import commands
+from tests.commands import CACHE, REPO, environment
 
 
 class Block(NamedTuple):
@@ -79,11 +78,12 @@ def _change(path: pathlib.Path, diff: str) -> None:
 def run(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess:
   """`python WORDS` in a folder, with the code that is there."""
   if words[:2] == ("-m", "prod_jax.main"):
-    words = (*words, f"--config.data.data_dir={CACHE / 'data'}")
+    data = f"--config.data.data_dir={CACHE / 'data'}"
+    return commands.run(*words[1:], data, cwd=folder)
   return subprocess.run(
     [sys.executable, *words],
     cwd=folder,
-    env={**environment(fast=True), "PYTHONPATH": str(folder)},
+    env=environment(fast=True, PYTHONPATH=str(folder)),
     capture_output=True,
     text=True,
   )

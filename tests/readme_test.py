@@ -1,7 +1,6 @@
 """Every command of the README runs, on small data where it takes data."""
 
 import importlib.util
-import os
 import pathlib
 import re
 import shlex
@@ -16,9 +15,9 @@ from prod_jax import packaged
 from prod_jax.models import hf
 from prod_jax.models.cross import CrossEncoder, Head
 from prod_jax.models.transformer_config import TransformerConfig
+from tests import main_test
+from tests.commands import CACHE, REPO, environment
 from tests.main_test import write_folder
-
-REPO = pathlib.Path(__file__).parents[1]
 
 
 def commands() -> list[str]:
@@ -54,14 +53,23 @@ def test_make_targets_do_what_the_readme_says(line):
   assert runs[line] in re.sub(r"\\\s+", "", done.stdout)
 
 
-@pytest.mark.parametrize(
-  "line", [line for line in commands() if line.startswith("python ")]
-)
-def test_python_commands_run(line, tmp_path):
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory) -> pathlib.Path:
+  """A run of the quickstart with its first student."""
   try:
     packaged.model_folder()
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
+  workdir = tmp_path_factory.mktemp("readme") / "quickstart"
+  main_test.run(workdir, "--stages=student_warm", fast=True)
+  return workdir
+
+
+@pytest.mark.parametrize(
+  "line", [line for line in commands() if line.startswith("python ")]
+)
+def test_python_commands_run(line, quickstart, tmp_path):
+  line = line.replace("runs/quickstart", str(quickstart))
   line = line.replace("runs/", f"{tmp_path}/runs/").split(">")[0]
   if "imported" in line:
     imported(line, tmp_path)
@@ -80,15 +88,6 @@ def test_python_commands_run(line, tmp_path):
     line = line.replace("accept_student_final", "student_warm")
     (tmp_path / "texts.tsv").write_text("p1\ta title\ta text\n")
     line = line.replace("texts.tsv", str(tmp_path / "texts.tsv"))
-    made = [
-      sys.executable,
-      "-m",
-      "prod_jax.main",
-      "--config=configs/quickstart.py:runlocal",
-      f"--workdir={tmp_path}/runs/quickstart",
-      "--stages=student_warm",
-    ]
-    run(made)
   if "--coordinator" in line:
     assert "student_warm" in as_two(line, tmp_path)
     return
@@ -107,6 +106,8 @@ def test_python_commands_run(line, tmp_path):
       )
     )
     line = line.replace("launch/mine.toml", str(mine)) + " --dry_run"
+  if "cli.prepare" in line:
+    line += f" --config.data.data_dir={CACHE / 'data'}"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
   done = run([sys.executable, *shlex.split(line)[1:]])
   said = {
@@ -176,7 +177,7 @@ def as_two(line: str, tmp_path: pathlib.Path) -> str:
       *shlex.split(line.replace("process_id=0", "process_id=1"))[1:],
     ],
     cwd=REPO,
-    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    env=environment(fast=True),
     stdout=subprocess.PIPE,
     text=True,
   )
@@ -187,17 +188,13 @@ def as_two(line: str, tmp_path: pathlib.Path) -> str:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess:
+  """Python from its start, as a reader has it."""
   done = subprocess.run(
     command,
     cwd=REPO,
     capture_output=True,
     text=True,
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
-      "JAX_COMPILATION_CACHE_DIR": str(REPO / ".pytest_cache" / "compiled"),
-    },
+    env=environment(fast=True),
   )
   assert done.returncode == 0, done.stderr[-3000:]
   return done

@@ -24,6 +24,11 @@ class Labels(NamedTuple):
   copies: Copies
   passages: int
 
+  @property
+  def labelled(self) -> np.ndarray:
+    """bool: queries with a labelled passage."""
+    return np.array([bool(rows) for rows in self.positives], bool)
+
   def codes(self) -> np.ndarray:
     """int64: each query with each labelled passage, in order."""
     count = [len(rows) for rows in self.positives]
@@ -63,8 +68,8 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
   Args:
     pairs: of the file.
     labels: of the set.
-    add: what the file calls positive is labelled; it is left out otherwise,
-      since it is no negative.
+    add: what the file calls positive is labelled. Else it is left out, since it
+      is no negative; of a query without labels it is a candidate as the others.
   """
   passage, copied = _originals(pairs, labels)
   pairs = pairs._replace(passage=passage)
@@ -80,7 +85,7 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
   if add:
     label |= only_called
   else:
-    keep = ~only_called
+    keep = ~(only_called & labels.labelled[pairs.query])
     pairs, label = Pairs(*(x[keep] for x in pairs)), label[keep]
   unlabelled = int(only_called.sum())
   return Tidy(pairs, label, copied, repeated, contradictory, unlabelled)
@@ -196,9 +201,9 @@ def _with_missed(tidy: Tidy, labels: Labels) -> tuple[np.ndarray, ...]:
 
 def _keep(lists: Candidates, labels: Labels) -> np.ndarray:
   """bool [Q]: lists with a label, or of a query that nobody labelled."""
-  bare = np.array([not rows for rows in labels.positives], bool)
   something = (lists.ids >= 0).any(axis=1)
-  return lists.label.any(axis=1) | (bare[lists.query] & something)
+  bare = ~labels.labelled[lists.query]
+  return lists.label.any(axis=1) | (bare & something)
 
 
 def _take(lists: Candidates, keep_Q: np.ndarray) -> Candidates:

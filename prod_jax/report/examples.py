@@ -74,7 +74,7 @@ def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
   students = [each for each in answered(run) if each[0] not in refused]
   if len(students) < 2:
     yield missing(
-      "It takes the runs of two student stages that were not refused to "
+      "It takes the runs of two student stages, neither of them refused, to "
       "compare them."
     )
     return

@@ -110,13 +110,14 @@ class Dataset:
     return {query.id: dict(query.positives) for query in self.queries[split]}
 
   def answers(self, split: str) -> list[tuple[str, ...]]:
-    """Answers of each query of a split.
+    """Answers of each query of a split; a query without labels has none.
 
     Raises:
       DataError: there are none.
     """
-    answers = [query.answers for query in self.queries[split]]
-    if not all(answers):
+    queries = self.queries[split]
+    answers = [query.answers for query in queries]
+    if any(q.positives and not q.answers for q in queries) or not any(answers):
       raise DataError(
         f"{self.name} has queries of split {split!r} without answers; of the "
         "sets here, only 'nq' has them"

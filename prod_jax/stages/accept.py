@@ -71,7 +71,7 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
     figures[role] = round(found.first, 4)
     figures["student"] = round(found.second, 4)
     said.append(held_out.said(job, found, getattr(stage, role)))
-    if found.difference < -stage.tolerance:
+    if found.difference < -stage.tolerance - held_out.ROUNDING:
       worse.append(role)
   name = stage.before if worse else stage.encoded
   passed = {"refused": bool(worse), "why": "; ".join(said)}

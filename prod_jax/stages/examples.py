@@ -149,9 +149,13 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
     path = job.inputs["queries"] / "queries.npy"
     rows = np.load(path, allow_pickle=False)
   if job.stage.candidates:
-    positives = _with_those_of_lists(positives, cached["candidates"])
-  if not learns_unlabelled or sampling_of(job).NEEDS_LABELS:
-    rows = _labelled(job, rows, positives)
+    lists = cached["candidates"]
+    positives = _with_those_of_lists(positives, lists)
+    rows = _kept(job, rows, np.isin(rows, lists.query), "have a list")
+  needs = not learns_unlabelled or sampling_of(job).NEEDS_LABELS
+  if needs or not job.stage.candidates:
+    has_label = np.array([bool(positives[row]) for row in rows], bool)
+    rows = _kept(job, rows, has_label, "have a label")
   of_model, of_teacher = carried(job)
   teacher = None
   if of_teacher is not None:
@@ -171,19 +175,19 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
   )
 
 
-def _labelled(
-  job: TrainJob, rows: np.ndarray, positives: list[tuple[int, ...]]
+def _kept(
+  job: TrainJob, rows: np.ndarray, where: np.ndarray, what: str
 ) -> np.ndarray:
-  """Those of the rows that have a positive."""
-  kept = np.array([row for row in rows if positives[row]], np.int32)
-  if len(kept) < len(rows):
+  """Some of the rows, and a line about the others."""
+  if not where.all():
     logging.info(
-      "%s: learns from labels, and leaves out %d of %d queries without any",
+      "%s: of %d queries it can learn from the %d that %s",
       job.name,
-      len(rows) - len(kept),
       len(rows),
+      where.sum(),
+      what,
     )
-  return kept
+  return rows[where]
 
 
 def _with_those_of_lists(

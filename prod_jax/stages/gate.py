@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, storage
+from prod_jax import kinds, storage, strict
 from prod_jax.retrieval import encode, rerank, search
 from prod_jax.stages import held_out
 from prod_jax.stages.mine import scores_of
@@ -31,6 +31,17 @@ def check(job: Job[kinds.Gate]) -> None:
   else:
     job.check_trains("teacher", ("cross", "late"))
   held_out.check_metric(job)
+  depth = job.stage.depth
+  kind, _, cut = job.stage.metric.partition("@")
+  if kind in ("recall", "hit") and int(cut or depth) >= depth:
+    raise strict.ConfigError(
+      f"{job.where}.metric is {job.stage.metric}, which no order of the same "
+      f"{depth} passages changes; take mrr or ndcg"
+    )
+  if not 0 < job.stage.level <= 1:
+    raise strict.ConfigError(
+      f"{job.where}.level is {job.stage.level}; it is above 0 and at most 1"
+    )
 
 
 def run(job: Job[kinds.Gate]) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
     held_out.values(job, ids_QK, scores) for scores in (student_QK, teacher_QK)
   )
   found = held_out.compared(job, student, teacher)
-  passed = found.difference > 0 and found.p < stage.level
+  passed = found.difference > held_out.ROUNDING and found.p < stage.level
   figures = {
     "passed": passed,
     "why": f"{stage.teacher} {'teaches' if passed else 'does not teach'}: of "

@@ -8,15 +8,25 @@ from prod_jax import kinds, metrics, significance, strict
 from prod_jax.significance import Paired
 from prod_jax.stages.run import Job
 
+ROUNDING = 1e-9  # by which means of equal values may differ
 HeldOut = Job[kinds.Gate | kinds.Accept]
 
 
 def check_metric(job: HeldOut) -> None:
-  """Raises ConfigError for a metric that is none."""
+  """Raises ConfigError for a metric that is none, or looks too far."""
+  metric, depth = job.stage.metric, job.stage.depth
   try:
-    metrics.evaluate({}, {}, [job.stage.metric])
+    metrics.evaluate({}, {}, [metric])
   except ValueError as error:
     raise strict.ConfigError(f"{job.where}.metric: {error}") from error
+  if depth < 1:
+    raise strict.ConfigError(f"{job.where}.depth is {depth}; it is 1 or more")
+  cut = metric.partition("@")[2]
+  if cut and int(cut) > depth:
+    raise strict.ConfigError(
+      f"{job.where}.depth is {depth}, and {metric} looks further; set "
+      f"depth={cut}"
+    )
 
 
 def queries(job: HeldOut, role: str) -> np.ndarray:

@@ -61,6 +61,11 @@ def check(job: ImportedJob) -> None:
       f"{job.where}.positives is {stage.positives!r}, and the lists of "
       f"{stage.candidates} have their labels; leave one of the two out"
     )
+  if stage.queries != "labelled":
+    raise strict.ConfigError(
+      f"{job.where}.queries is {stage.queries!r}, and the lists of "
+      f"{stage.candidates} say whose they are; set it there"
+    )
   split = job.source("candidates").split
   if split != stage.split:
     raise strict.ConfigError(
@@ -87,7 +92,7 @@ def run(job: ImportedJob) -> dict[str, Any]:
     dataset.copies_of(stage.split),
     len(dataset.passages),
   )
-  rows = rows_of(job, labels.positives)
+  rows = _rows(job, labels)
   wanted = np.isin(found.pairs.query, rows)
   pairs = read.Pairs(*(x[wanted] for x in found.pairs))
   tidy = foreign.tidied(pairs, labels, add=stage.positives == "add")
@@ -117,6 +122,13 @@ def run(job: ImportedJob) -> dict[str, Any]:
     "missing": lost,
     **report,
   }
+
+
+def _rows(job: ImportedJob, labels: foreign.Labels) -> np.ndarray:
+  """The queries that lists are of: others' lists say it for themselves."""
+  if not job.stage.candidates:
+    return rows_of(job, labels.positives)
+  return load_lists(Candidates, job.inputs["candidates"] / "candidates").query
 
 
 def _is_learnt_from(job: ImportedJob) -> bool:

@@ -22,6 +22,7 @@ from prod_jax.batches.lists import (
 from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
 from prod_jax.sets import answers
+from prod_jax.sets.passages import smallest_hashes
 from prod_jax.stages.run import Job
 
 _PAIRS = 16_384  # of vectors, that are read and multiplied at once
@@ -35,6 +36,10 @@ def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
 def check(job: Job[kinds.Mine]) -> None:
   """Raises ConfigError for a split that is not encoded, or keys that clash."""
   job.check_encoded(job.stage.split)
+  if job.stage.limit < 0:
+    raise strict.ConfigError(
+      f"{job.where}.limit is {job.stage.limit}; it is 0, which is none, or more"
+    )
   if job.stage.relevance == "answers" and job.stage.queries != "labelled":
     raise strict.ConfigError(
       f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "
@@ -54,7 +59,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     encoded / f"queries-{stage.split}.npy", mmap_mode="r", allow_pickle=False
   )
   positives = job.run.dataset.positive_rows(stage.split)
-  rows = rows_of(job, positives)[: stage.limit or None]
+  rows = _limited(job, rows_of(job, positives))
   # Of all queries: lists of every block are to have the same width.
   most = max(*(len(positives[row]) for row in rows), 1)
   copies = job.run.processes.first_then_others(
@@ -119,6 +124,19 @@ def rows_of(
       "config.data.labelled"
     )
   return rows.astype(np.int32)
+
+
+def _limited(job: Job[kinds.Mine], rows: np.ndarray) -> np.ndarray:
+  """So many of them as the stage asks for, the same ones each time.
+
+  Those without labels stand behind the others: the first ones would have none.
+  """
+  limit = job.stage.limit
+  if not 0 < limit < len(rows):
+    return rows
+  queries = job.run.dataset.queries[job.stage.split]
+  names = {int(row): queries[row].id.encode() for row in rows}
+  return np.array(smallest_hashes(names, names, limit), np.int32)
 
 
 def _of_labelled(lists: Candidates) -> dict[str, Any]:

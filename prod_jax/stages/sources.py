@@ -295,12 +295,20 @@ def check_kinds(job: Job[kinds.Stage]) -> None:
 
 
 def queries_of(job: Job[Any]) -> kinds.Queries:
-  """Whether the lists that a job reads are of queries with labels."""
-  stage = job.source("candidates")
-  # What is made of lists has the queries of these.
-  while name := getattr(stage, "candidates", ""):
+  """Whether the lists that a job reads are of queries with labels.
+
+  A stage on the way may have labelled some.
+  """
+  stage, labels = job.source("candidates"), False
+  while True:
+    labels |= getattr(stage, "action", "") == "relabel"
+    labels |= getattr(stage, "positives", "") == "add"
+    # What is made of lists has the queries of these.
+    if not (name := getattr(stage, "candidates", "")):
+      break
     stage = job.run.stage(name)
-  return getattr(stage, "queries", "labelled")
+  found: kinds.Queries = getattr(stage, "queries", "labelled")
+  return "all" if labels and found == "unlabelled" else found
 
 
 def loaded(job: Job[kinds.Train]) -> dict[str, Any]:

@@ -33,12 +33,14 @@ def test_lists_are_ranked_by_score_and_labels_that_lack_come_behind():
   lists = made(
     pairs((2, 4, 0.1), (0, 3, 2.0), (2, 7, 0.9), (1, 3, 1.0), (0, 5, 3.0))
   )
-  assert lists.query.tolist() == [0, 2]  # 1 has no label, 3 is not there
-  assert lists.ids.tolist() == [[5, 3, -1], [7, 4, 2]]
-  assert lists.label.tolist() == [[1, 0, 0], [1, 0, 1]]
-  assert lists.rank.tolist() == [[0, 1, -1], [0, 1, -1]]
+  assert lists.query.tolist() == [0, 1, 2]  # 3 is not there
+  assert lists.ids.tolist() == [[5, 3, -1], [3, -1, -1], [7, 4, 2]]
+  # Nobody has labelled anything of 1.
+  assert lists.label.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
+  assert lists.rank.tolist() == [[0, 1, -1], [0, -1, -1], [0, 1, -1]]
   np.testing.assert_array_equal(
-    lists.score, np.array([[3, 2, NAN], [0.9, 0.1, NAN]], np.float32)
+    lists.score,
+    np.array([[3, 2, NAN], [1, NAN, NAN], [0.9, 0.1, NAN]], np.float32),
   )
   assert lists.ids.dtype == lists.rank.dtype == lists.query.dtype == np.int32
 
@@ -85,6 +87,16 @@ def test_what_the_file_alone_calls_positive_is_no_negative():
   assert lists.ids.tolist() == [[3, 4, 5]] and lists.label.all()
 
 
+def test_of_a_query_without_labels_it_is_a_candidate():
+  """Or the list of what nobody labelled would lack its best passage."""
+  given = pairs((1, 5, 8.0, 1), (1, 6, 2.0), (1, 7, 1.0))
+  tidy = foreign.tidied(given, LABELS, add=False)
+  assert tidy.unlabelled == 1
+  lists = made(given)
+  assert lists.ids.tolist() == [[5, 6, 7]] and not lists.label.any()
+  assert made(given, add=True).label.tolist() == [[1, 0, 0]]
+
+
 def test_a_copy_stands_for_its_positive():
   copies = Copies(*np.array([[2, 3, 7], [2, 8, 7]]).T)
   labels = LABELS._replace(copies=copies)
@@ -110,7 +122,7 @@ def test_scores_are_aligned_with_other_lists():
   wanted = np.array([[0.4, NAN, NAN], [0.5, NAN, 0.6]], np.float32)
   np.testing.assert_array_equal(scores, wanted)
   assert foreign.missing(LISTS, scores).tolist() == [[0, 1, 0], [0, 1, 0]]
-  lists, kept = foreign.dropped(LISTS, scores)
+  lists, kept = foreign.dropped(LISTS, scores, LABELS)
   # The other list has lost its positive.
   assert lists.query.tolist() == [0]
   assert lists.ids.tolist() == [[5, -1, 6]]

@@ -1,27 +1,16 @@
 """Every command that takes a config takes it in one form."""
 
 import ast
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-REPO = pathlib.Path(__file__).parents[2]
+from tests.commands import REPO, run
+
 COMMANDS = {
   "prod_jax.main": ["--workdir=nowhere", "--dry_run"],
   "prod_jax.cli.plan": ["--topology=v5e:2x4"],
   "prod_jax.cli.prepare": ["--workdir=nowhere"],
 }
-
-
-def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
-  return subprocess.run(
-    [sys.executable, "-m", name, *arguments],
-    cwd=REPO,
-    capture_output=True,
-    text=True,
-  )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,10 +1,10 @@
 """The command that prepares data, as a process of its own."""
 
 import subprocess
-import sys
 
 import pytest
 
+from tests import commands
 from tests.sets import published
 
 CONFIG = """
@@ -32,11 +32,9 @@ def command(tmp_path):
   )
 
   def run(*more: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "prod_jax.cli.prepare"]
-    return subprocess.run(
-      [*command, f"--config={config}", f"--workdir={tmp_path / 'run'}", *more],
-      capture_output=True,
-      text=True,
+    workdir = f"--workdir={tmp_path / 'run'}"
+    return commands.run(
+      "prod_jax.cli.prepare", f"--config={config}", workdir, *more
     )
 
   return run

@@ -1,16 +1,13 @@
 """A small run with a model of each kind, for the tests of this room."""
 
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+from tests import commands
 from tests.main_test import write_folder
 
-REPO = pathlib.Path(__file__).parents[2]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CONFIG = """
 import ml_collections
@@ -75,7 +72,9 @@ def finished_run(tmp_path_factory) -> pathlib.Path:
       tokenizer=str(write_vocabulary(root / "vocabulary")),
     )
   )
-  done = command("prod_jax.main", f"--config={config}", f"--workdir={root}/run")
+  done = commands.run(
+    "prod_jax.main", f"--config={config}", f"--workdir={root}/run"
+  )
   assert done.returncode == 0, done.stderr[-4000:]
   return root / "run"
 
@@ -84,19 +83,3 @@ def finished_run(tmp_path_factory) -> pathlib.Path:
 def workdir(finished_run, tmp_path) -> pathlib.Path:
   """A copy that a test may change."""
   return pathlib.Path(shutil.copytree(finished_run, tmp_path / "run"))
-
-
-def command(module: str, *arguments: str) -> subprocess.CompletedProcess:
-  """Runs a command as a process of its own."""
-  return subprocess.run(
-    [sys.executable, "-m", module, *arguments],
-    cwd=REPO,
-    capture_output=True,
-    text=True,
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
-      "JAX_COMPILATION_CACHE_DIR": str(REPO / ".pytest_cache" / "compiled"),
-    },
-  )

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from tests.export.conftest import command
+from tests import commands
 
 DEV = [f"q{i}" for i in range(96, 104)]
 
 
 def evaluate(*arguments):
-  return command("prod_jax.cli.evaluate", *map(str, arguments))
+  return commands.run("prod_jax.cli.evaluate", *map(str, arguments))
 
 
 def write_run(path, right):

@@ -12,11 +12,11 @@ from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import encode
 from prod_jax.sets.records import Passage
-from tests.export.conftest import command
+from tests import commands
 
 
 def export(workdir, to, *more, stage="student"):
-  return command(
+  return commands.run(
     "prod_jax.cli.export",
     f"--workdir={workdir}",
     f"--stage={stage}",
@@ -222,7 +222,7 @@ def test_embedded_texts_are_those_of_the_encode_stage(finished_run, tmp_path):
   rows = (finished_run.parent / "set" / "queries.dev.tsv").read_text()
   source, to = tmp_path / "texts.tsv", tmp_path / "out" / "vectors.npy"
   source.write_text(rows)
-  done = command(
+  done = commands.run(
     "prod_jax.cli.embed",
     f"--workdir={finished_run}",
     "--stage=student",

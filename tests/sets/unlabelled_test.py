@@ -98,3 +98,14 @@ def test_two_files_are_one_too_many(open_source, source):
 def test_more_labels_than_there_are(open_source, labelled):
   with pytest.raises(DataError, match=r"data\.labelled is .* 3 labelled"):
     open_source(labelled=labelled)
+
+
+def test_answers_are_asked_of_labelled_queries_alone(open_source, source):
+  """As NQ's, which all have some, beside queries that nobody labelled."""
+  (source / "queries.unlabelled.tsv").write_text("u1\twhat?\n")
+  opened = open_source()
+  with pytest.raises(DataError, match="without answers"):
+    opened.answers("train")
+  known = [q._replace(answers=("a",)) for q in opened.queries["train"][:3]]
+  opened.queries["train"][:3] = known
+  assert opened.answers("train") == [("a",), ("a",), ("a",), ()]

@@ -1,10 +1,7 @@
 """Models that come as folders: what is taken from them, and used as it is."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import huggingface_hub
 import jax
@@ -20,8 +17,9 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
 from prod_jax.stages import files, folders
 from prod_jax.stages.run import Run
+from tests import commands
 from tests.batches.special_test import bert, save
-from tests.main_test import REPO, write_folder
+from tests.main_test import write_folder
 from tests.models.sentence_transformers_test import TANH, modules, write
 
 CONFIG = """
@@ -268,15 +266,9 @@ def test_numbers_are_looked_at_before_the_first_stage(folder):
   name = next(n for n in tensors if n.endswith("word_embeddings.weight"))
   tensors[name][0, 0] = np.inf
   safetensors.numpy.save_file(tensors, path, metadata={"format": "pt"})
-  command = [
-    *(sys.executable, "-m", "prod_jax.main"),
-    *("--config=config.py", "--workdir=work"),
-  ]
-  environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
+  command = ["prod_jax.main", "--config=config.py", "--workdir=work"]
   dry, run = (
-    subprocess.run(
-      [*command, *more], env=environment, capture_output=True, text=True
-    )
+    commands.run(*command, *more, cwd=pathlib.Path.cwd())
     for more in (["--dry_run"], [])
   )
   assert dry.returncode == 0, dry.stderr

@@ -195,6 +195,37 @@ def test_a_metric_that_is_none(run, kind):
     module.check(job(run, name, kind(**settings)))
 
 
+@pytest.mark.parametrize(
+  ("kind", "settings", "message"),
+  [
+    (kinds.Gate, dict(depth=0), "depth is 0; it is 1 or more"),
+    (kinds.Gate, dict(depth=9, metric="mrr", level=0.0), "level is 0.0; it"),
+    (kinds.Gate, dict(depth=5, metric="mrr@10"), "mrr@10 looks further"),
+    (kinds.Gate, dict(depth=5, metric="recall@5"), "no order of the same 5"),
+    (kinds.Accept, dict(metric="recall@1000"), "looks further; set depth=1000"),
+  ],
+)
+def test_numbers_that_measure_nothing(run, kind, settings, message):
+  gates = kind is kinds.Gate
+  roles = {"encoded": "first", "teacher" if gates else "before": "second"}
+  stage = kind(kind=kind.__name__.lower(), **roles, **settings)
+  with pytest.raises(strict.ConfigError, match=message):
+    (gate if gates else accept).check(job(run, "asked", stage))
+
+
+def test_an_equal_student_is_not_refused_by_rounding(run, monkeypatch):
+  """The same reciprocal ranks in another order have a mean of -2e-17 less."""
+  ranks = {"first": [0.5, 1.0, 1 / 3], "second": [1.0, 1 / 3, 0.5]}
+
+  def values(job, role):
+    return {f"q{i}": x for i, x in enumerate(ranks[job.inputs[role].name[3:]])}
+
+  monkeypatch.setattr(accept, "_values", values)
+  for name in ("first", "second"):
+    write(run, name, right=1)
+  assert chosen(run)["accepted"] == "second"
+
+
 def test_a_split_that_is_not_encoded(run):
   run.config.stages["second"] = kinds.Encode(
     kind="encode", params="student", splits=("train",)

@@ -1,10 +1,7 @@
 """Models of one run that read texts in tokens of their own."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +21,7 @@ from prod_jax.processes import Processes
 from prod_jax.sets.sizes import Size
 from prod_jax.stages import examples, sources, train
 from prod_jax.stages.run import Job, Run
+from tests import commands
 from tests.batches.special_test import bert, mpnet, save
 from tests.methods.batches import rng
 
@@ -378,15 +376,11 @@ def test_the_command_compares_vocabulary_and_weights(run_of, folder):
   )
   shape = [f"{key}=0" for key in ("width", "depth", "heads", "mlp_width")]
   overrides = ["weights=weights", "tokenizer=", *shape]
-  done = subprocess.run(
-    [
-      *(sys.executable, "-m", "prod_jax.main", "--dry_run"),
-      *("--config=config.py", "--workdir=work"),
-      *(f"--config.models.student.{override}" for override in overrides),
-    ],
-    env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)},
-    capture_output=True,
-    text=True,
+  done = commands.run(
+    "prod_jax.main",
+    *("--dry_run", "--config=config.py", "--workdir=work"),
+    *(f"--config.models.student.{override}" for override in overrides),
+    cwd=folder,
   )
   assert done.returncode == 2, done.stderr
   assert (

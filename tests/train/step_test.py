@@ -96,6 +96,7 @@ def batches(first=0):
     .repeat()
     .batch(16)
     .map(make_batch)[first:]
+    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
   )
 
 

@@ -6,7 +6,8 @@
 The first reads what a run has left, whole or not, and writes
 `benchmarks/studies/NAME.json`; the second writes the page and its plots of all
 that lie there. An arm's value of a query is the mean over its draws, and arms
-are compared by these, paired; p is corrected by Holm over the arms of a study.
+are compared by these, paired, over the draws that both have; p is corrected by
+Holm over all comparisons of a study.
 """
 
 import argparse
@@ -53,6 +54,8 @@ def collect(workdir: str) -> dict[str, Any]:
     draws[match["arm"]][match["draw"]] = metrics.evaluate(run, qrels, METRICS)
   for path in sorted(pathlib.Path(workdir, PEER).glob("*/run.trec")):
     match = _DRAW.fullmatch(path.parent.name)
+    if match is None:
+      raise ValueError(f"{path.parent} is not named ARM_DRAW, such as st_kl_1")
     found = metrics.evaluate(runs.read_run(path), qrels, METRICS)
     draws[match["arm"]][match["draw"]] = found
   return {
@@ -64,7 +67,7 @@ def collect(workdir: str) -> dict[str, Any]:
     "beside": beside,
     "divided": _divided(pathlib.Path(workdir)),
     "arms": {arm: _arm(of) for arm, of in draws.items()},
-    "compared": {one: _compared(draws, one) for one in AGAINST if one in draws},
+    "compared": _compared(draws),
   }
 
 
@@ -104,26 +107,44 @@ def _arm(draws: Mapping[str, Values]) -> dict[str, Any]:
 
 
 def _compared(
-  draws: Mapping[str, Mapping[str, Values]], one: str
-) -> dict[str, Any]:
-  """Every other arm against one of them, in the first metric."""
-  others = [arm for arm in draws if arm != one]
-  # Draws that both have: a study may be under way.
-  found = {}
-  for arm in others:
-    both = sorted(draws[arm].keys() & draws[one].keys())
-    first, second = (_mean([draws[x][d] for d in both]) for x in (one, arm))
-    found[arm] = significance.paired(first, second)._asdict()
-    found[arm]["better_in"] = sum(
-      metrics.mean(draws[arm][d][METRICS[0]])
-      > metrics.mean(draws[one][d][METRICS[0]])
-      for d in both
-    )
-    found[arm]["draws"] = len(both)
-  corrected = significance.holm([found[arm]["p"] for arm in others])
-  for arm, p in zip(others, corrected, strict=True):
-    found[arm]["p_holm"] = p
+  draws: Mapping[str, Mapping[str, Values]],
+) -> dict[str, dict[str, Any]]:
+  """The arms against each of `AGAINST`, in the first metric.
+
+  A pair of arms is compared once, by the draws that both have: a study may be
+  under way. Holm counts all comparisons together.
+  """
+  found: dict[str, dict[str, Any]] = {}
+  for one in AGAINST:
+    if one in draws:
+      found[one] = {
+        arm: _pair(draws[one], of, both)
+        for arm, of in draws.items()
+        if arm != one
+        and arm not in found
+        and (both := sorted(of.keys() & draws[one].keys()))
+      }
+  every = [pair for pairs in found.values() for pair in pairs.values()]
+  corrected = significance.holm([pair["p"] for pair in every])
+  for pair, p in zip(every, corrected, strict=True):
+    pair["p_holm"] = p
   return found
+
+
+def _pair(
+  one: Mapping[str, Values], arm: Mapping[str, Values], draws: Sequence[str]
+) -> dict[str, Any]:
+  """An arm against another one, in some draws."""
+  first, second = ([of[d] for d in draws] for of in (one, arm))
+  better = [
+    metrics.mean(after[METRICS[0]]) > metrics.mean(before[METRICS[0]])
+    for before, after in zip(first, second, strict=True)
+  ]
+  return {
+    **significance.paired(_mean(first), _mean(second))._asdict(),
+    "better_in": sum(better),
+    "draws": len(draws),
+  }
 
 
 def _mean(draws: Sequence[Values]) -> dict[str, float]:
@@ -152,8 +173,11 @@ Written by `python -m benchmarks.study page` from `benchmarks/studies/*.json`;
 what is not here was not run. The arms are those of `configs/study.py`: one
 student, as many steps and queries in each, shared teachers, lists and scores.
 Each was run in several draws of its order of queries and negatives. MRR@10 of a
-query is averaged over draws, and arms are compared query by query (paired
-randomisation, Holm over the arms; 95 % bootstrap intervals)."""
+query is averaged over draws, and arms are compared query by query over the
+draws that both have (paired randomisation, Holm over all comparisons of a
+study; 95 % bootstrap intervals). Intervals and p are over queries, of these
+means: all draws share the start, teachers, lists and scores, whose variance is
+not in them."""
 
 
 def _scope(study: Mapping[str, Any]) -> str:
@@ -190,7 +214,7 @@ def _against(found: Mapping[str, Any] | None) -> str:
     return ""
   return (
     f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], "
-    f"p {found['p_holm']:.4f}"
+    f"p {found['p_holm']:.4f}, draws {found['draws']}"
   )
 
 
@@ -205,7 +229,7 @@ def _said(study: Mapping[str, Any]) -> Iterator[str]:
       is_better = of["difference"] > 0 and of["p_holm"] < 0.05
       yield (
         f"`{LAST}` is {'' if is_better else 'not '}above `{one}`: "
-        f"{_against(of)}; higher in {of['better_in']} of {of['draws']} draws."
+        f"{_against(of)}; higher in {of['better_in']} of them."
       )
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import study
+from prod_jax import significance
 from prod_jax.report.markup import render
+from tests.export import made as made_by_hand
 
 ARMS = {"mined": 0.4, "ce": 0.45, "prod": 0.6}
 
@@ -46,12 +48,13 @@ def made(draws):
     "beside": {"start": dict.fromkeys(study.METRICS, 0.35)},
     "divided": {"prod_1": 12},
     "arms": {arm: study._arm(of) for arm, of in draws.items()},
-    "compared": {one: study._compared(draws, one) for one in study.AGAINST},
+    "compared": study._compared(draws),
   }
 
 
 def test_arms_are_compared_by_the_mean_of_their_draws(draws):
-  found = study._compared(draws, "mined")["prod"]
+  compared = study._compared(draws)
+  found = compared["mined"]["prod"]
   first, second = (
     np.mean([[*draws[arm][d]["mrr@10"].values()] for d in ("1", "2")], axis=0)
     for arm in ("mined", "prod")
@@ -59,17 +62,30 @@ def test_arms_are_compared_by_the_mean_of_their_draws(draws):
   assert found["difference"] == pytest.approx((second - first).mean())
   assert found["p"] <= found["p_holm"] < 0.01
   assert (found["better_in"], found["draws"]) == (2, 2)
-  assert "mined" not in study._compared(draws, "mined")
+  assert [*compared["mined"]] == ["ce", "prod"]
+  assert [*compared["ce"]] == ["prod"]  # ce and mined are compared above
+
+
+def test_all_comparisons_of_a_study_are_corrected_together(draws):
+  compared = study._compared(draws)
+  every = [pair for of in compared.values() for pair in of.values()]
+  assert [pair["p_holm"] for pair in every] == significance.holm(
+    [pair["p"] for pair in every]
+  )
+  least = min(pair["p"] for pair in every)
+  assert min(pair["p_holm"] for pair in every) == pytest.approx(3 * least)
 
 
 def test_a_study_that_is_under_way_compares_what_both_have(draws):
   del draws["prod"]["2"]
-  found = study._compared(draws, "mined")["prod"]
+  found = study._compared(draws)["mined"]["prod"]
   assert found["draws"] == found["better_in"] == 1
   first, second = (
     np.mean([*draws[arm]["1"]["mrr@10"].values()]) for arm in ("mined", "prod")
   )
   assert found["difference"] == pytest.approx(second - first)
+  draws["prod"] = {"3": draws["ce"]["1"]}
+  assert "prod" not in study._compared(draws)["mined"]
 
 
 def test_the_page_says_what_was_found(made):
@@ -77,7 +93,7 @@ def test_the_page_says_what_was_found(made):
   assert "30 of 100 training queries have labels" in text
   assert "| `prod` | **0." in text and "study-toy-30.svg" in text
   assert "`prod` is above `mined`: +0." in text
-  assert "higher in 2 of 2 draws" in text
+  assert "draws 2; higher in 2 of them" in text
   made["compared"]["ce"]["prod"].update(p_holm=0.2)
   assert "`prod` is not above `ce`" in study.page({"toy-30": made})
   assert "No study has been run" in study.page({})
@@ -89,6 +105,73 @@ def test_the_picture_has_a_dot_a_draw_within_its_frame(made):
   assert len(dots) == 6
   width = float(root.get("width"))
   assert all(0 < float(dot.get("cx")) < width for dot in dots)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+  """A run of two arms in two draws, of which one is not through."""
+  shape = dict(width=8, depth=1, heads=2, mlp_width=8)
+  stages, rows = {}, []
+  right = dict(start=8, mined_1=8, mined_2=4, prod_1=32)
+  for name in right:
+    stages |= {
+      name: dict(made_by_hand.TRAIN, model="student"),
+      f"encode_{name}": dict(kind="encode", params=name, splits=("test",)),
+      f"evaluate_{name}": dict(kind="evaluate", encoded=f"encode_{name}"),
+    }
+  run = made_by_hand.run_of(
+    tmp_path / "run", {"student": dict(kind="dual", **shape)}, **stages
+  )
+  made_by_hand.finish(run)
+  for name, count in right.items():
+    rows += [
+      dict(
+        stage=f"evaluate_{name}",
+        model_stage=name,
+        split="test",
+        metric=metric,
+        value=count / 32,
+        queries=32,
+        index="exact",
+      )
+      for metric in study.METRICS
+    ]
+    write_run(run.folder(f"evaluate_{name}"), count)
+  (run.workdir / "results.json").write_text(json.dumps(rows))
+  return run.workdir
+
+
+def write_run(folder, right):
+  """So many of the 32 test queries find their passage, the others another."""
+  folder.mkdir(parents=True, exist_ok=True)
+  lines = [
+    f"q{q} Q0 p{q if q < 64 + right else 0} 1 1.5 t" for q in range(64, 96)
+  ]
+  (folder / "run.trec").write_text("\n".join(lines) + "\n")
+
+
+def test_a_run_is_collected(workdir):
+  write_run(workdir / study.PEER / "st_kl_2", right=16)
+  found = study.collect(str(workdir))
+  assert (found["split"], found["queries"], found["passages"]) == (
+    "test",
+    32,
+    120,
+  )
+  assert found["settings"]["batch_size"] == 8
+  assert found["beside"] == {"start": dict.fromkeys(study.METRICS, 0.25)}
+  draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
+  assert draws == {"mined": [0.25, 0.125], "prod": [1.0], "st_kl": [0.5]}
+  assert found["arms"]["mined"]["ndcg@10"]["mean"] == 0.1875
+  of = found["compared"]["mined"]
+  assert (of["prod"]["difference"], of["prod"]["draws"]) == (0.75, 1)
+  assert (of["st_kl"]["difference"], of["st_kl"]["draws"]) == (0.375, 1)
+
+
+def test_a_peer_without_a_draw_is_named(workdir):
+  write_run(workdir / study.PEER / "kl", right=16)
+  with pytest.raises(ValueError, match="peer/kl is not named ARM_DRAW"):
+    study.collect(str(workdir))
 
 
 def test_page_and_plots_are_those_of_the_kept_results():

@@ -1,7 +1,7 @@
 """python -m prod_jax.cli.evaluate SYSTEM… --config.data.path=FOLDER
 
-Measures rankers on a set, and with --compare holds them against the first. A
-SYSTEM is one of these, or LABEL= and one of these:
+Measures rankers on a set, and with --compare holds them against the first one
+on the line. A SYSTEM is one of these, or LABEL= and one of these:
 
   bm25, bm25:LANGUAGE    words, with the extra bm25
   FILE.trec, FILE.run    a TREC run
@@ -51,7 +51,7 @@ _RERANK = flags.DEFINE_integer(
   "rerank_depth", 100, "How many passages these put in order.", lower_bound=1
 )
 _COMPARE = flags.DEFINE_bool(
-  "compare", False, "Compare each system with the first one."
+  "compare", False, "Compare each system with the first one on the line."
 )
 _CHANGED = flags.DEFINE_integer(
   "changed", 10, "Of a comparison, the queries to show.", lower_bound=0
@@ -108,9 +108,7 @@ def _of_systems(parsed: Sequence[systems.System]) -> None:
     depth=_DEPTH.value,
     rerank_depth=_RERANK.value,
   )
-  rankings: dict[str, systems.Ranking] = {}
-  for system in parsed:
-    rankings[system.label] = systems.rank(system, asked, rankings.get(first))
+  rankings = systems.rank_all(parsed, asked, first)
   values = {
     label: systems.evaluate(
       ranking, asked, _METRICS.value, _RELEVANT.value or 1
@@ -125,7 +123,8 @@ def _of_systems(parsed: Sequence[systems.System]) -> None:
   _say_scope(asked.dataset.name, asked.split, len(queries))
   _say_table("system", values)
   if those := [label for label, of in rankings.items() if of.reorders]:
-    _say(f"{', '.join(those)}: the first {asked.rerank_depth} of {first}")
+    depth = asked.rerank_depth
+    _say(f"{', '.join(those)}: the first {depth} of {first} in another order")
   if found:
     _say_comparison(found)
     _say_changed(values, found, text_of)

@@ -91,6 +91,22 @@ def parse(words: Sequence[str]) -> list[System]:
   return found
 
 
+def rank_all(
+  listed: Sequence[System], task: Task, first: str
+) -> dict[str, Ranking]:
+  """The ranking of each system by its label, in their order.
+
+  Args:
+    listed: the systems.
+    task: the set.
+    first: label of the one whose first passages others put in order.
+  """
+  found: dict[str, Ranking] = {}
+  for system in sorted(listed, key=lambda s: s.label != first):
+    found[system.label] = rank(system, task, found.get(first))
+  return {system.label: found[system.label] for system in listed}
+
+
 def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
   """Ranks the passages of a set for its queries.
 

@@ -136,9 +136,14 @@ class Run:
     }
 
   def began(self, stage: Stage) -> str:
-    """Where a train stage began: another one, or its model as it is."""
+    """Where a train stage began: another one, or its model as it is.
+
+    "" where a stage has that model's name, which then means the stage.
+    """
     before = self.trainer(stage.inputs.get("init", ""))
-    return before.name if before else stage.model
+    if before:
+      return before.name
+    return "" if stage.model in self.stages else stage.model
 
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""

@@ -52,7 +52,7 @@ def test_two_rankers_are_compared(finished_run, tmp_path):
   assert ["system", "mrr@10", "recall@1"] in said
   assert ["first", "0.625", "0.250"] in said
   assert ["better", "0.875", "0.750"] in said
-  assert "ce: the first 100 of first" in done.stdout
+  assert "ce: the first 100 of first in another order" in done.stdout
   (compared,) = [line for line in said if line[:2] == ["better", "+0.250"]]
   assert compared[-3:] == ["5", "1", "2"]
   changed = done.stdout.split("better against first, what changed most:\n")[1]

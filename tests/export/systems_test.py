@@ -289,3 +289,13 @@ def test_a_run_that_measured_nothing_is_refused(workdir):
 def test_nothing_to_find_is_no_nan(opened, student):
   with pytest.raises(DataError, match="mrr@10 counts; lower --relevant, which"):
     systems.evaluate(student, opened, ["mrr@10"], relevant=2)
+
+
+def test_what_others_put_in_order_is_ranked_before_them(
+  finished_run, opened, tmp_path
+):
+  words = [f"{finished_run}:ce", f"warm={file(tmp_path, WARM)}"]
+  found = systems.rank_all(systems.parse(words), opened, "warm")
+  assert list(found) == ["ce", "warm"]
+  assert (found["ce"].reorders, found["warm"].reorders) == (True, False)
+  assert found["ce"].ids_QK.shape == found["warm"].ids_QK.shape

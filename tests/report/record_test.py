@@ -67,6 +67,7 @@ def test_a_refused_student_is_not_where_the_next_one_began(refused):
   assert run.refused == {"student_de"}
   assert run.began(run.stages["student_final"]) == "student_warm"
   assert run.began(run.stages["student_warm"]) == "student"
+  assert run.began(run.stages["ce_1"]) == ""  # of the model that has its name
 
 
 def test_an_empty_folder_is_no_run(tmp_path):

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, without the seconds of their imports.
+"""Commands as processes of their own, without the time of their imports.
 
 `run` is `python -m MODULE …`: a server that has imported the libraries, though
 nothing of ours, forks, and the fork runs the module as `__main__`. There is one
@@ -22,7 +22,7 @@ import tempfile
 REPO = pathlib.Path(__file__).parents[1]
 # Prepared text and compiled programs, which do not change what is measured.
 CACHE = REPO / ".pytest_cache" / "prod_jax"
-# What makes a program in a third of the time, and a slower one.
+# What makes a program in less than half of the time, and a slower one.
 FAST = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "True"}
 # From 0.12 on the compiler has no other emitters, and these are quick.
 if importlib.metadata.version("jaxlib").startswith("0.10."):

@@ -89,8 +89,8 @@ def stages() -> dict:
     **warm_up(),
     **accepted("student_warm", before=encoded("student")),
     **from_dual_encoder(),
-    **from_cross_encoder(1, "student_de", steps=150),
-    **from_cross_encoder(2, "student_ce_1", steps=100, init="ce_1"),
+    **from_cross_encoder(1, "student_de", steps=80),
+    **from_cross_encoder(2, "student_ce_1", steps=60, init="ce_1"),
     **on_hard_queries(),
   }
 

@@ -117,7 +117,8 @@ class Dataset:
     """
     queries = self.queries[split]
     answers = [query.answers for query in queries]
-    if any(q.positives and not q.answers for q in queries) or not any(answers):
+    known = any(answers) or not queries
+    if not known or any(q.positives and not q.answers for q in queries):
       raise DataError(
         f"{self.name} has queries of split {split!r} without answers; of the "
         "sets here, only 'nq' has them"

@@ -118,7 +118,6 @@ def test_a_job_has_the_folders_that_it_reads_and_writes(quickstart, tmp_path):
   assert {role: job.inputs[role] for role in job.inputs} == {
     "params": next_to(tmp_path, "ce_1"),
     "candidates": next_to(tmp_path, "mine_2"),
-    "gate": next_to(tmp_path, "gate_ce_1"),
   }
   assert job.folder == next_to(tmp_path, "score_1")
   assert job.where == "config.stages.score_1"

@@ -194,7 +194,8 @@ def run(command: list[str]) -> subprocess.CompletedProcess:
     cwd=REPO,
     capture_output=True,
     text=True,
-    env=environment(fast=True),
+    # The TPU's compiler refuses flags of the CPU's.
+    env=environment(fast="prod_jax.cli.plan" not in command),
   )
   assert done.returncode == 0, done.stderr[-3000:]
   return done

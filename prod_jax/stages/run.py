@@ -308,9 +308,12 @@ class Job(Generic[S]):
 
   def params_of(self, role: str) -> Any:
     """Its weights: those that the stage left, or its own."""
-    name = accepted.trained(self.run, getattr(self.stage, role))
+    named = getattr(self.stage, role)
+    name = accepted.trained(self.run, named)
     if name in self.run.config.stages:
-      return self.run.trained_params(self.run.folder(name))
+      own = name == named
+      folder = self.inputs[role] if own else self.run.folder(name)
+      return self.run.trained_params(folder)
     # Nothing is drawn: `sources.check_own` has seen that all is there.
     return self.run.first_params(name, seed=0)
 

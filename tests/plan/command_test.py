@@ -2,13 +2,12 @@
 
 import importlib.util
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-REPO = pathlib.Path(__file__).parents[2]
+from tests.commands import REPO, environment
 
 # Long rows, so that few of them fill a chip: rows cost the compiler time. The
 # batch is near the largest one, so that few programs are asked about.
@@ -64,6 +63,8 @@ def run(folder, *arguments, code=0):
       *arguments,
     ],
     cwd=REPO,
+    # The TPU's compiler refuses flags of the CPU's.
+    env=environment(),
     capture_output=True,
     text=True,
   )

@@ -63,7 +63,10 @@ def collect(workdir: str) -> dict[str, Any]:
     "split": left.split,
     "queries": len(qrels),
     "passages": len(dataset.passages),
-    "settings": _settings(left),
+    "settings": {
+      "train_queries": len(dataset.queries["train"]),
+      **_settings(left),
+    },
     "beside": beside,
     "divided": _divided(pathlib.Path(workdir)),
     "arms": {arm: _arm(of) for arm, of in draws.items()},
@@ -78,7 +81,6 @@ def _settings(left: record.Run) -> dict[str, Any]:
   keys = ("labelled", "query_length", "passage_length", "max_passages")
   return {
     **{key: data[key] for key in keys},
-    "train_queries": data["max_queries"].get("train"),
     "batch_size": train.settings["batch_size"],
     "layers": left.config["models"]["student"]["layers"],
   }

@@ -159,6 +159,7 @@ def test_a_run_is_collected(workdir):
     120,
   )
   assert found["settings"]["batch_size"] == 8
+  assert found["settings"]["train_queries"] == 64
   assert found["beside"] == {"start": dict.fromkeys(study.METRICS, 0.25)}
   draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
   assert draws == {"mined": [0.25, 0.125], "prod": [1.0], "st_kl": [0.5]}

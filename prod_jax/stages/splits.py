@@ -14,12 +14,15 @@ def check(config: Config, dataset: Dataset) -> None:
   """Finds splits and answers that are read and are not there.
 
   Raises:
-    ConfigError: a stage encodes a split that the set has not.
+    ConfigError: a stage encodes a split that the set has not, or compares
+      students or teachers on one without labels.
     DataError: a stage goes by answers, and queries have none.
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
       _check_splits(f"config.stages.{name}", stage, dataset)
+    elif isinstance(stage, kinds.Gate | kinds.Accept):
+      _check_labels(f"config.stages.{name}", stage, dataset)
     elif (
       isinstance(stage, kinds.Mine | kinds.Evaluate)
       and stage.relevance == "answers"
@@ -41,6 +44,18 @@ def check_negatives(config: Config, located: Located) -> None:
       raise DataError(no_negatives(source.name, stage.split, source.negatives))
     if stage.grade_0 and stage.split in source.judged:
       source.judged[stage.split]()  # says where there are no grades
+
+
+def _check_labels(
+  where: str, stage: kinds.Gate | kinds.Accept, dataset: Dataset
+) -> None:
+  # A split that is not there is named where it is encoded.
+  queries = dataset.queries.get(stage.split, ())
+  if queries and not any(query.positives for query in queries):
+    raise strict.ConfigError(
+      f"{where}.split is {stage.split!r}, and none of its {len(queries)} "
+      f"queries in {dataset.name} has a label to measure by"
+    )
 
 
 def _check_splits(where: str, stage: kinds.Encode, dataset: Dataset) -> None:

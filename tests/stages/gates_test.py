@@ -1,5 +1,6 @@
 """Which teacher teaches, and which student goes on, by held-out queries."""
 
+import dataclasses
 import json
 import pathlib
 import types
@@ -10,7 +11,9 @@ import pytest
 from prod_jax import config_file, kinds, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
-from prod_jax.stages import accept, accepted, gate
+from prod_jax.sets.dataset import Dataset
+from prod_jax.sets.records import Query
+from prod_jax.stages import accept, accepted, gate, splits
 from prod_jax.stages.run import Job, Run
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -243,3 +246,22 @@ def test_students_of_two_models(run):
   stage = kinds.Accept(kind="accept", encoded="first", before="second")
   with pytest.raises(strict.ConfigError, match="models student and teacher_de"):
     accept.check(job(run, "accept", stage))
+
+
+@pytest.mark.parametrize("kind", [kinds.Gate, kinds.Accept])
+def test_a_split_without_labels_stops_before_the_first_stage(run, kind):
+  """All processes look: one that stopped alone would leave others waiting."""
+  gates = kind is kinds.Gate
+  roles = {"encoded": "first", "teacher" if gates else "before": "second"}
+  depth = dict(depth=10)
+  name = kind.__name__.lower()
+  stages = {name: kind(kind=name, **roles, **depth)}
+  config = dataclasses.replace(run.config, stages=stages)
+  dataset = object.__new__(Dataset)  # no more of it is looked at
+  dataset.__dict__.update(name="toy", queries={"dev": [Query("q", "a", ())]})
+  with pytest.raises(
+    strict.ConfigError, match=f"{name}.split is 'dev', and none of its 1"
+  ):
+    splits.check(config, dataset)
+  dataset.queries["dev"].append(Query("r", "b", (("p", 1),)))
+  splits.check(config, dataset)

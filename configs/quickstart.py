@@ -331,9 +331,10 @@ def shrink(config: ConfigDict) -> None:
       stage.gate = ""
     if stage.kind == "accept":
       stage.update(tolerance=1.0, base="")
-  # Without weights there is no student as it is.
-  for name in ("encode_student", "evaluate_student"):
-    if name in config.stages:
-      del config.stages[name]
+  # Without weights there is no model as it is.
+  for name in set(config.models) - set(config.stages):
+    for stage in (encoded(name), f"evaluate_{name}"):
+      if stage in config.stages:
+        del config.stages[stage]
   if "accept_student_warm" in config.stages:
     config.stages.accept_student_warm.before = encoded("student_warm")

@@ -50,7 +50,8 @@ def get_config(variant: str = "") -> ConfigDict:
   config.stages = ConfigDict(stages, sort_keys=False)
   quickstart.finish(config, variant)
   if variant == "runlocal":
-    config.data.update(labelled=40, max_passages=0)
+    config.data.update(labelled=40, max_passages=400)
+    config.stages.mine_teacher.encoded = quickstart.encoded("start")
   return config
 
 

@@ -182,7 +182,7 @@ def test_wandb_that_cannot_start_is_a_config_error(tmp_path, monkeypatch):
     raise RuntimeError("no API key")
 
   wandb.init = init
-  with pytest.raises(strict.ConfigError, match="no API key.*WANDB_MODE"):
+  with pytest.raises(strict.ConfigError, match=r"no API key.*WANDB_MODE"):
     opened(tmp_path, "wandb")
 
 

@@ -20,6 +20,7 @@ kinds         the kinds of stage that a config can name
 list_kinds    those of them that are about lists
 model_kinds   the kinds of model, the same
 config_file   config files and overrides, read into these
+ranges        what a number of a config may be
 strict        mappings to dataclasses, with the key that was meant
 metrics       ranked passages and judgements to figures
 significance  whether two rankers differ on the same queries

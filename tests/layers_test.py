@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "ranges": 0,
   "batch": 1,
   "config": 1,
   "config_file": 1,

@@ -38,10 +38,6 @@ def check(job: Job[kinds.Gate]) -> None:
       f"{job.where}.metric is {job.stage.metric}, which no order of the same "
       f"{depth} passages changes; take mrr or ndcg"
     )
-  if not 0 < job.stage.level <= 1:
-    raise strict.ConfigError(
-      f"{job.where}.level is {job.stage.level}; it is above 0 and at most 1"
-    )
 
 
 def run(job: Job[kinds.Gate]) -> dict[str, Any]:

@@ -19,8 +19,6 @@ def check_metric(job: HeldOut) -> None:
     metrics.evaluate({}, {}, [metric])
   except ValueError as error:
     raise strict.ConfigError(f"{job.where}.metric: {error}") from error
-  if depth < 1:
-    raise strict.ConfigError(f"{job.where}.depth is {depth}; it is 1 or more")
   cut = metric.partition("@")[2]
   if cut and int(cut) > depth:
     raise strict.ConfigError(

@@ -36,10 +36,6 @@ def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
 def check(job: Job[kinds.Mine]) -> None:
   """Raises ConfigError for a split that is not encoded, or keys that clash."""
   job.check_encoded(job.stage.split)
-  if job.stage.limit < 0:
-    raise strict.ConfigError(
-      f"{job.where}.limit is {job.stage.limit}; it is 0, which is none, or more"
-    )
   if job.stage.relevance == "answers" and job.stage.queries != "labelled":
     raise strict.ConfigError(
       f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "

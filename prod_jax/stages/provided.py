@@ -30,11 +30,7 @@ def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
 
 
 def check(job: Job[kinds.Provided]) -> None:
-  """Raises ConfigError where it asks for no negative."""
-  if job.stage.negatives < 1:
-    raise strict.ConfigError(
-      f"{job.where}.negatives is {job.stage.negatives}; it is 1 or more"
-    )
+  """Nothing: it reads no other stage."""
 
 
 def run(job: Job[kinds.Provided]) -> dict[str, Any]:

@@ -67,11 +67,6 @@ def check(job: Job[kinds.Train]) -> None:
   examples.check(job)
   widths.check(job, job.run.model(stage.model))
   _check_mesh(job)
-  for key in ("accumulation", "chunks"):
-    if getattr(stage, key) < 1:
-      raise strict.ConfigError(
-        f"{job.where}.{key} is {getattr(stage, key)}; it is 1 or more"
-      )
   groups = examples.grouping(job).groups
   if stage.batch_size % groups:
     raise strict.ConfigError(

@@ -201,8 +201,6 @@ def test_a_metric_that_is_none(run, kind):
 @pytest.mark.parametrize(
   ("kind", "settings", "message"),
   [
-    (kinds.Gate, dict(depth=0), "depth is 0; it is 1 or more"),
-    (kinds.Gate, dict(depth=9, metric="mrr", level=0.0), "level is 0.0; it"),
     (kinds.Gate, dict(depth=5, metric="mrr@10"), "mrr@10 looks further"),
     (kinds.Gate, dict(depth=5, metric="recall@5"), "no order of the same 5"),
     (kinds.Accept, dict(metric="recall@1000"), "looks further; set depth=1000"),

@@ -203,15 +203,3 @@ def test_a_limit_takes_queries_with_labels_and_without(tmp_path):
   assert (some < 20).any() and (some >= 20).any()
   assert set(some) <= set(limited(20))
   assert limited(0) is rows and limited(40) is rows
-
-
-def test_a_limit_below_nothing(mined, tmp_path):
-  run = Run(
-    config_file.load(str(REPO / "configs" / "quickstart.py")),
-    Processes(tmp_path),
-  )
-  stage = kinds.Mine(
-    kind="mine", encoded="encode_student_warm", depth=6, limit=-1
-  )
-  with pytest.raises(strict.ConfigError, match="limit is -1; it is 0"):
-    mine.check(Job(run, "mined", stage, {}, tmp_path))

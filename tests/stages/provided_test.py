@@ -109,13 +109,6 @@ def test_another_seed_or_set_makes_other_lists(tmp_path):
   assert first != provided.fingerprint(other)
 
 
-def test_a_stage_that_asks_for_no_negative_is_refused(tmp_path):
-  own, _ = job(tmp_path)
-  none = kinds.Provided(kind="provided", negatives=0)
-  with pytest.raises(strict.ConfigError, match=r"own\.negatives is 0"):
-    provided.check(dataclasses.replace(own, stage=none))
-
-
 def test_grades_that_are_not_there_are_told_before_anything(tmp_path):
   for name, content in FILES.items():
     (tmp_path / name).write_text(content)

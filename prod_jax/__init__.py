@@ -28,6 +28,7 @@ sharding      the mesh, and where each array lies on it
 per_device    what each device does with its own rows and heads
 processes     those of a run: where they meet, when they stop
 coordination  keys, values and beats between them
+artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array

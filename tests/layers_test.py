@@ -33,6 +33,7 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "artefacts": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -65,6 +66,7 @@ NEIGHBOURS = {
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("artefacts", "storage"),
   ("batches", "sets"),
 }
 

@@ -93,14 +93,13 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
     contextlib.closing(Checkpoints(folder, strict.plain(stage))) as checkpoints,
     contextlib.closing(MetricsWriter(job.folder, run.processes)) as writer,
   ):
-    first = checkpoints.latest() or 0
+    first, state = checkpoints.newest(state)
     # All of them, or the steps of one would wait for the others for ever.
     run.processes.meet(f"{job.name}: goes on from step {first}")
     if first:
       logging.info(
         "%s: goes on from its checkpoint at step %d", job.name, first
       )
-      state = checkpoints.restore(first, state)
     learnt_from = examples.examples(job, _learns_unlabelled(job))
     scorecard.write(job, learnt_from, _temperatures(job))
     batches = _batches(job, learnt_from, first)

@@ -30,6 +30,9 @@ class Data:
     labelled: above 0, so many of the train queries keep their labels, the same
       ones each time; the others are as those without any, which a file
       `queries.unlabelled.tsv` brings.
+    own_documents: "leave_out" takes the passage whose id is the query's own out
+      of mined lists, drawn negatives and all rankings, "keep" does not; "" is
+      the former in BEIR's arguana and quora, whose queries are passages.
     max_passages: above 0, the labelled passages of those queries and others up
       to this many: a smaller haystack, whose figures are not the set's own.
     tokenizer: of models that have none of their own, nor weights with one: a
@@ -55,6 +58,7 @@ class Data:
   on_error: Literal["raise", "skip"] = "raise"
   max_queries: Mapping[str, Count] = dataclasses.field(default_factory=dict)
   labelled: Whole = 0
+  own_documents: Literal["", "keep", "leave_out"] = ""
   max_passages: Whole = 0
   tokenizer: str = "packaged"
   title_join: str = ". "

@@ -58,8 +58,14 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
     return {}
   vectors = encode.open_shards(encoded / "passages")
   query_QD = np.load(encoded / f"queries-{stage.split}.npy", allow_pickle=False)
-  exact_QK, scores_QK = search.open_index(EXACT, vectors).search(
-    query_QD, stage.depth
+  own_Q = job.run.dataset.own_rows(stage.split)
+  if own_Q is not None:
+    count = int((own_Q >= 0).sum())
+    logging.info(
+      "%s: the own document of %d queries is in no ranking", job.name, count
+    )
+  exact_QK, scores_QK = search.search_others(
+    search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
   )
   report = _Reporter(job)
   if texts is not None:
@@ -71,13 +77,15 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   for kind in stage.indexes:
     index = search.open_index(kind, vectors)
     if index.kind != EXACT:
-      ids_QK, scores_QK = index.search(query_QD, stage.depth)
+      ids_QK, scores_QK = search.search_others(
+        index, query_QD, stage.depth, own_Q
+      )
       recall = search.recall_against(exact_QK, ids_QK)
       report.add(index.kind, ids_QK, scores_QK, recall)
   for width in stage.widths:
     cut_QW, cut = _cut(job, query_QD, width), _cut(job, vectors, width)
-    ids_QK, scores_QK = search.open_index(EXACT, cut).search(
-      cut_QW[:], stage.depth
+    ids_QK, scores_QK = search.search_others(
+      search.open_index(EXACT, cut), cut_QW[:], stage.depth, own_Q
     )
     recall = search.recall_against(exact_QK, ids_QK)
     report.add(EXACT, ids_QK, scores_QK, recall, width=width)

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, storage, strict
-from prod_jax.retrieval import encode, rerank, search
+from prod_jax.retrieval import encode, rerank
 from prod_jax.stages import held_out
 from prod_jax.stages.mine import scores_of
 from prod_jax.stages.run import Job
@@ -47,9 +47,7 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
   texts = None if _by_vectors(job) else job.tokens_of("teacher")
   if not job.run.processes.first:
     return {}
-  ids_QK, student_QK = search.open_index(
-    "exact", encode.open_shards(job.inputs["encoded"] / "passages")
-  ).search(held_out.queries(job, "encoded"), stage.depth)
+  ids_QK, student_QK = held_out.retrieved(job, "encoded")
   if texts is None:
     vectors = encode.open_shards(job.inputs["teacher"] / "passages")
     teacher_QK = scores_of(held_out.queries(job, "teacher"), vectors, ids_QK)

@@ -52,7 +52,7 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
     most=stage.negatives,
     seed=job.seed,
     judged=stage.grade_0,
-    copies=copies,
+    none=dataset.no_negatives(stage.split),
   )
   labelled = np.array([bool(rows) for rows in positives])
   queries = np.flatnonzero(labelled & (negatives_QC >= 0).any(axis=1))

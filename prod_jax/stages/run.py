@@ -32,6 +32,7 @@ _IN_FINGERPRINTS = (
   "titles",
   "max_characters",
   "data_dir",
+  "own_documents",
   "tokenizer",
 )
 

@@ -345,6 +345,42 @@ def test_queries_of_another_split_are_not_left_out(opened, caplog):
   assert "queries.jsonl: left out 1 queries without a positive" in caplog.text
 
 
+def own_documents(folder):
+  """Queries of a set of BEIR's that are passages, one of them its positive."""
+  rows = [{"_id": n, "text": f"text {n}"} for n in ("q1", "q2", "p-0", "p-4")]
+  published.write(folder / "corpus.jsonl", published.objects(rows))
+  header = "query-id\tcorpus-id\tscore\n"
+  published.write(folder / "qrels/test.tsv", header + "q1\tp-0\t1\n")
+  published.write(folder / "qrels/train.tsv", header + "q2\tq2\t1\n")
+
+
+def test_own_documents_are_left_out_where_a_set_says_so(tmp_path):
+  opened = {}
+  for name, said in (
+    ("arguana", ""),
+    ("arguana", "keep"),
+    ("scifact", ""),
+    ("scifact", "leave_out"),
+  ):
+    folder = tmp_path / name
+    if not folder.exists():
+      folder.mkdir()
+      published.beir(folder)
+      own_documents(folder)
+    found = located("beir", folder, tmp_path / "data", own_documents=said)
+    opened[name, said] = found.open()
+  for key in (("arguana", "keep"), ("scifact", "")):
+    assert opened[key].own_rows("test") is None
+    assert opened[key].no_negatives("test") == [()]
+  for key in (("arguana", ""), ("scifact", "leave_out")):
+    assert opened[key].own_rows("test").tolist() == [0]
+    assert opened[key].no_negatives("test") == [(0,)]
+    assert opened[key].own_rows("train").tolist() == [-1]  # it is a positive
+  prints = {key: found.fingerprint for key, found in opened.items()}
+  assert prints["arguana", ""] != prints["arguana", "keep"]
+  assert prints["scifact", ""] != prints["scifact", "leave_out"]
+
+
 def test_options_of_other_sets(opened):
   with pytest.raises(
     DataError, match=r"data\.titles is 'rocketqa', which 'nq'"

@@ -40,6 +40,7 @@ def run(tmp_path):
   made = Run(config, Processes(tmp_path))
   queries = [types.SimpleNamespace(id=f"q{i}") for i in range(QUERIES)]
   made.__dict__["dataset"] = types.SimpleNamespace(
+    own_rows=lambda split: None,
     passages=Passages(range(PASSAGES)),
     queries={"dev": queries},
     qrels=lambda split: {f"q{i}": {f"p{i:02d}": 1} for i in range(QUERIES)},

@@ -29,16 +29,17 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
   """Of a run whose data set holds these rows, and what it was asked for."""
   asked = []
 
-  def negative_rows(split, *, most, seed, judged, copies):
+  def negative_rows(split, *, most, seed, judged, none):
     asked.append((split, most, seed, judged))
     made = np.array(negatives, np.int32)
-    for line, rows in zip(made, copies, strict=True):
+    for line, rows in zip(made, none, strict=True):
       line[np.isin(line, rows)] = -1
     return made
 
   def own_negatives(split, *, judged):
     return (lambda query: np.array(negatives[query])), range(len(negatives))
 
+  found = Copies(*np.array([*copies], int).reshape(-1, 3).T)
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, Processes(folder))
   run.__dict__["located"] = types.SimpleNamespace(
@@ -48,7 +49,8 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
     positive_rows=lambda split: positives,
     negative_rows=negative_rows,
     own_negatives=own_negatives,
-    copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
+    copies_of=lambda split: found,
+    no_negatives=lambda split: found.by_query(len(positives)),
   )
   return Job(run, "own", STAGE, {}, folder), asked
 

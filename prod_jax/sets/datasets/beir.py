@@ -24,6 +24,7 @@ from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 _HEADER = "query-id\tcorpus-id\tscore"
+PASSAGES = ("arguana", "quora")  # sets whose queries are passages
 _KEYS = ("_id", "title", "text")
 
 

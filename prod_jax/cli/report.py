@@ -1,6 +1,8 @@
 """Figures of runs as Markdown, from what their stages measured.
 
-prod_jax report runs/quickstart > docs/RESULTS.md
+  prod_jax report runs/quickstart > docs/RESULTS.md
+
+What a run has not come to yet is left out.
 """
 
 import argparse

@@ -25,7 +25,6 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
 DONE = "DONE.json"
-STARTED = "STARTED.json"
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", blocks.FOLDER)
 PENDING, CACHED, RAN, SKIPPED = "pending", "cached", "done", "skipped"
@@ -109,6 +108,7 @@ def run(
   only: Sequence[str] = (),
   record: Mapping[str, Any] | None = None,
   origin: Mapping[str, Any] | None = None,
+  done: Callable[[Plan], None] = lambda item: None,
 ) -> None:
   """Runs what is pending, in order, and keeps the record up to date.
 
@@ -120,6 +120,7 @@ def run(
     record: entries of curriculum.json besides its stages.
     origin: what this process runs stages with, such as versions. It stands in
       the DONE file of each stage that it runs, and in all rows of that stage.
+    done: is told, on the first process, of each stage that is.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
@@ -148,6 +149,8 @@ def run(
       _run_one(item, by_name, processes)
     if processes.first:
       _record(plans, processes.shared_folder, record or {})
+      if item.status != PENDING and not item.skipped:
+        done(item)
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -244,7 +247,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = _read(folder / STARTED).get("hash")
+  started = _read(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
     stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
@@ -258,17 +261,19 @@ def _prepare(item: Plan, processes: Processes) -> None:
       stale,
     )
   folder.mkdir(parents=True, exist_ok=True)
-  if not (folder / STARTED).exists():
-    _write(folder / STARTED, {"hash": item.hash, "id": uuid.uuid4().hex})
+  if not (folder / storage.STARTED).exists():
+    _write(
+      folder / storage.STARTED, {"hash": item.hash, "id": uuid.uuid4().hex}
+    )
 
 
 def _begin(item: Plan, processes: Processes) -> None:
   """Leaves this machine's twin of the folder empty, or of this very start."""
-  started = _read(processes.remote(item.stage.folder) / STARTED)
-  if _read(item.stage.folder / STARTED) != started:
+  started = _read(processes.remote(item.stage.folder) / storage.STARTED)
+  if _read(item.stage.folder / storage.STARTED) != started:
     shutil.rmtree(item.stage.folder, ignore_errors=True)
     item.stage.folder.mkdir(parents=True)
-    _write(item.stage.folder / STARTED, started)
+    _write(item.stage.folder / storage.STARTED, started)
 
 
 def _finish(item: Plan, processes: Processes) -> None:

@@ -24,6 +24,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "trackers": 1,
   "origin": 1,
   "packaged": 1,
   "parts": 1,
@@ -65,6 +66,9 @@ NEIGHBOURS = {
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("trackers", "processes"),
+  ("trackers", "storage"),
+  ("trackers", "strict"),
   ("batches", "sets"),
 }
 
@@ -102,6 +106,7 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],

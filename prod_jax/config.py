@@ -80,10 +80,16 @@ class Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """A whole run; `stages` are run in the order in which they are written."""
+  """A whole run; `stages` are run in the order in which they are written.
+
+  Attributes:
+    trackers: where metrics are shown besides, each with an extra of its name;
+      no result depends on them.
+  """
 
   seed: Seed
   data: Data
   mesh: Mesh
   models: Mapping[str, model_kinds.Model]
   stages: Mapping[str, kinds.Stage]
+  trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()

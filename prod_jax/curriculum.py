@@ -26,7 +26,6 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
 DONE = "DONE.json"
-STARTED = "STARTED.json"
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _SAID = ("hash", "seconds", "summary")  # by each DONE file
@@ -116,6 +115,7 @@ def run(
   only: Sequence[str] = (),
   record: Mapping[str, Any] | None = None,
   origin: Mapping[str, Any] | None = None,
+  done: Callable[[Plan], None] = lambda item: None,
 ) -> None:
   """Runs what is pending, in order, and keeps the record up to date.
 
@@ -127,6 +127,7 @@ def run(
     record: entries of curriculum.json besides its stages.
     origin: what this process runs stages with, such as versions. It stands in
       the DONE file of each stage that it runs, and in all rows of that stage.
+    done: is told, on the first process, of each stage that is.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
@@ -155,6 +156,8 @@ def run(
       _run_one(item, by_name, processes)
     if processes.first:
       _record(plans, processes.shared_folder, record or {})
+      if item.status != PENDING and not item.skipped:
+        done(item)
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -251,7 +254,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = _read(folder / STARTED).get("hash")
+  started = _read(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
     stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
@@ -272,17 +275,19 @@ def _prepare(item: Plan, processes: Processes) -> None:
     # What is left is as it was, and may serve.
     (folder / name).unlink(missing_ok=True)
   (folder / DONE).unlink(missing_ok=True)
-  if not (folder / STARTED).exists():
-    _write(folder / STARTED, {"hash": item.hash, "id": uuid.uuid4().hex})
+  if not (folder / storage.STARTED).exists():
+    _write(
+      folder / storage.STARTED, {"hash": item.hash, "id": uuid.uuid4().hex}
+    )
 
 
 def _begin(item: Plan, processes: Processes) -> None:
   """Leaves this machine's twin of the folder empty, or of this very start."""
-  started = _read(processes.remote(item.stage.folder) / STARTED)
-  if _read(item.stage.folder / STARTED) != started:
+  started = _read(processes.remote(item.stage.folder) / storage.STARTED)
+  if _read(item.stage.folder / storage.STARTED) != started:
     shutil.rmtree(item.stage.folder, ignore_errors=True)
     item.stage.folder.mkdir(parents=True)
-    _write(item.stage.folder / STARTED, started)
+    _write(item.stage.folder / storage.STARTED, started)
 
 
 def _finish(item: Plan, processes: Processes) -> None:
@@ -296,7 +301,7 @@ def _finish(item: Plan, processes: Processes) -> None:
     "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
-    "files": artefacts.record(shared, but=(*_ELSEWHERE, STARTED, DONE)),
+    "files": artefacts.record(shared, but=(*_ELSEWHERE, storage.STARTED, DONE)),
     "id": uuid.uuid4().hex,
   }
   for folder in {item.stage.folder, shared}:

@@ -22,6 +22,7 @@ from etils import epath
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
+STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"

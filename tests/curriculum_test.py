@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from prod_jax import curriculum, strict
+from prod_jax import curriculum, storage, strict
 from prod_jax.processes import Processes
 
 
@@ -172,7 +172,7 @@ def test_what_is_no_record_of_a_stage_says_nothing(lab, text):
 
 def test_a_damaged_file_of_a_start_keeps_what_there_was(lab):
   lab.run()
-  (lab.folder("b") / curriculum.STARTED).write_text("")
+  (lab.folder("b") / storage.STARTED).write_text("")
   assert lab.run() == []
   (lab.folder("b") / curriculum.DONE).unlink()
   assert lab.run() == ["b"]

@@ -25,6 +25,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "trackers": 1,
   "origin": 1,
   "packaged": 1,
   "parts": 1,
@@ -68,6 +69,9 @@ NEIGHBOURS = {
   ("processes", "coordination"),
   ("processes", "storage"),
   ("artefacts", "storage"),
+  ("trackers", "processes"),
+  ("trackers", "storage"),
+  ("trackers", "strict"),
   ("batches", "sets"),
 }
 
@@ -105,6 +109,7 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],

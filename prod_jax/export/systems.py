@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, storage, strict
+from prod_jax import metrics, progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
 from prod_jax.export import as_it_is, finished
 from prod_jax.export.as_it_is import Reader
@@ -29,6 +29,7 @@ from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
+from prod_jax.retrieval.forward import Shown
 from prod_jax.sets.records import DataError
 
 RUNS = (".trec", ".run")
@@ -314,9 +315,11 @@ def _by_model(
   ids = first.ids_QK[:, : task.rerank_depth]
   every = np.arange(len(ids))
   queries = tokens.queries[task.split]
-  scores = rerank.score_lists(
-    reader.frozen, queries, tokens.passages, every, ids
-  )
+  pairs = int((ids >= 0).sum())
+  with progress.Meter(f"{system.label}: scoring", pairs, "pairs") as meter:
+    scores = rerank.score_lists(
+      reader.frozen, queries, tokens.passages, every, ids, Shown(meter)
+    )
   return Ranking(*rerank.in_order(ids, scores), reorders=True)
 
 
@@ -336,7 +339,9 @@ def _search(
       processes=Processes(folder),
       name=system.label,
     )
-    query_QD = encode.embedder(frozen, "query", store)(0, len(store))
+    with progress.Meter(system.label, len(store), "queries") as meter:
+      embed = encode.embedder(frozen, "query", store)
+      query_QD = embed(0, len(store), Shown(meter))
     index = search.open_index("exact", encode.open_shards(folder / "passages"))
     try:
       return Ranking(

@@ -5,6 +5,10 @@ those rows, and how it was embedded, is encode.py.
 """
 
 import ctypes
+import functools
+import mmap
+import pathlib
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +39,9 @@ CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
+# absl::SetMinLogLevel, a function there, whose name has absl's version in it.
+LOG_SWITCH = rb"_ZN4absl\w*14SetMinLogLevelE\w+"
+_WARNINGS = 1  # absl::LogSeverityAtLeast::kWarning
 
 
 def open_index(kind: str, vectors: Vectors) -> Index:
@@ -113,6 +120,7 @@ class ScannIndex:
     import scann
 
     _allow_avx2()  # before the index is made
+    _only_warnings()
     self._rows = vectors.shape[0]
     sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
     # A row that is not finite is named below.
@@ -194,6 +202,19 @@ def _allow_avx2() -> None:
   except ValueError:
     return
   switch.value = True
+
+
+@functools.cache
+def _only_warnings() -> None:
+  """Tells ScaNN not to narrate on standard error, if it can be told."""
+  import scann_pybind
+
+  path = pathlib.Path(scann_pybind.__file__)
+  with path.open("rb") as file:
+    names = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    found = re.search(LOG_SWITCH, names)
+  if found:
+    ctypes.CDLL(str(path))[found[0].decode()](_WARNINGS)
 
 
 def _balanced(

@@ -64,7 +64,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   own_Q = job.run.dataset.own_rows(stage.split)
   index = search.open_index(stage.index, vectors)
 
-  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+  def work(start: int, stop: int, _: object) -> dict[str, np.ndarray]:
     query = rows[start:stop]
     labelled_QM = padded_rows([positives[row] for row in query], most)
     q_QD = np.asarray(queries_QD[query])

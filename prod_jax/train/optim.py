@@ -1,6 +1,7 @@
 """AdamW with linear warm-up, linear decay and global-norm clipping."""
 
 import jax
+import numpy as np
 import optax
 
 from prod_jax import kinds, strict
@@ -27,6 +28,14 @@ def schedule(stage: kinds.Train) -> optax.Schedule:
     ],
     [warmup],
   )
+
+
+def learning_rates(stage: kinds.Train) -> np.ndarray:
+  """The learning rate of each step, float32 [steps].
+
+  Of all at once: asked for step by step, it would wait behind the step.
+  """
+  return np.asarray(jax.vmap(schedule(stage))(np.arange(stage.steps)))
 
 
 def make_optimizer(stage: kinds.Train) -> optax.GradientTransformation:

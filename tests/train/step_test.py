@@ -132,6 +132,7 @@ class Run:
       batch_size=16,
       log_every=1,
       checkpoint_every=every,
+      learning_rates=np.linspace(1.0, 0.5, steps),
     )
     with (
       contextlib.closing(MetricsWriter(self.folder, self.processes)) as writer,
@@ -228,7 +229,10 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
   assert int(resumed.step) == 6
   assert_trees_close(resumed, whole, rtol=0)
   rows = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
-  steps = [json.loads(row)["step"] for row in rows]
+  rows = [json.loads(row) for row in rows]
+  steps = [row["step"] for row in rows]
+  rates = [row["learning_rate"] for row in rows]
+  np.testing.assert_allclose(rates, np.linspace(1.0, 0.5, 6), rtol=1e-6)
   # Killed in step 5, whose predecessor was not yet settled; back to step 4.
   assert steps == [1, 2, 3, 4, 5, 6]
 

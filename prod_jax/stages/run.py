@@ -29,9 +29,8 @@ from prod_jax.trackers import Trackers
 
 PARAMS = "params.safetensors"
 # Keys of config.data that the fingerprints of set and tokenizers speak for.
-_IN_FINGERPRINTS = (
-  "path titles max_characters data_dir own_documents tokenizer".split()
-)
+_OF_SET = ("path", "titles", "max_characters", "data_dir", "own_documents")
+_IN_FINGERPRINTS = (*_OF_SET, "tokenizer")
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
 OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "ranges": 0,
   "batch": 1,
   "config": 1,
   "config_file": 1,
@@ -33,6 +34,7 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "artefacts": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -56,6 +58,7 @@ NEIGHBOURS = {
   ("kinds", "list_kinds"),
   ("model_kinds", "strict"),
   ("main", "cli"),
+  ("cli", "main"),
   ("packaged", "parts"),
   ("sharding", "config"),
   ("sharding", "strict"),
@@ -65,6 +68,7 @@ NEIGHBOURS = {
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("artefacts", "storage"),
   ("trackers", "processes"),
   ("trackers", "storage"),
   ("trackers", "strict"),
@@ -78,17 +82,19 @@ ONLY_IN = {
   ],
   r"\bimport optax\b|\bfrom optax\b": ["train/"],
   r"\bml_collections\b": ["config_file.py"],
-  r"\bimport (app, )?flags\b": ["main.py", "cli/"],
+  r"\babsl\b.*\b(app|flags)\b": [],
+  r"\bargparse\b": ["main.py", "cli/"],
+  r"\bshtab\b": ["cli/completion.py"],
   r"\borbax\b": ["train/checkpoint.py"],
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
   r"\bimport (bm25s|Stemmer)\b": ["retrieval/bm25.py"],
   r"\b(import|from) torch\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "export/snippets.py",  # as a card says it
   ],
   r"\b(import|from) safetensors\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "models/hf.py",
     "models/weights.py",
   ],

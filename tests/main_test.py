@@ -210,8 +210,9 @@ runpy.run_module("prod_jax.main", run_name="__main__", alter_sys=True)
 
 
 def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
-  """Runs until a line is logged that matches, or to its end without; returns
-  what was logged, and the exit code.
+  """Runs until a line is logged that matches, or to its end without one.
+
+  Returns what was logged, and the exit code.
   """
   python, _, _, *words = command(workdir, *arguments)
   done = subprocess.run(

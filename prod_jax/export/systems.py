@@ -125,7 +125,9 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
   if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
     language = system.spec.partition(":")[2]
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
-    found = Ranking(*bm25.search(passages, texts, task.depth, language))
+    found = _others(
+      *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
+    )
   elif system.spec.endswith(RUNS):
     return of_run(pathlib.Path(system.spec), task)
   elif workdir:
@@ -193,7 +195,16 @@ def of_run(path: pathlib.Path, task: Task) -> Ranking:
         "is the run of another collection, or config.data.max_passages set?"
       ) from error
     scores_QK[line, : len(found)] = list(found.values())
-  return Ranking(*rerank.in_order(ids_QK, scores_QK))
+  return _others(*rerank.in_order(ids_QK, scores_QK), task, width)
+
+
+def _others(
+  ids_QK: np.ndarray, scores_QK: np.ndarray, task: Task, k: int
+) -> Ranking:
+  """The first `k` of a ranking, without the queries' own documents."""
+  if task.own_Q is not None:
+    ids_QK, scores_QK = search.without_own(ids_QK, scores_QK, task.own_Q)
+  return Ranking(ids_QK[:, :k], scores_QK[:, :k])
 
 
 def evaluate(
@@ -333,6 +344,8 @@ def _search(
       query_QD = embed(0, len(store), Shown(meter))
     index = search.open_index("exact", encode.open_shards(folder / "passages"))
     try:
-      return Ranking(*index.search(query_QD, task.depth))
+      return Ranking(
+        *search.search_others(index, query_QD, task.depth, task.own_Q)
+      )
     except ValueError as error:
       raise DataError(f"{system.label}: {error}") from error

@@ -13,7 +13,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, Int32
 
 from prod_jax.retrieval import tiles
 from prod_jax.retrieval.exact import ExactIndex
@@ -66,6 +66,37 @@ def open_index(kind: str, vectors: Vectors) -> Index:
   except ImportError as error:
     logging.warning("search is exact: scann cannot be imported (%s)", error)
     return ExactIndex(vectors)
+
+
+def search_others(
+  index: Index, query_QD: Queries, k: int, own_Q: np.ndarray | None
+) -> Neighbours:
+  """The `k` best rows of each query, its own document left out.
+
+  Args:
+    index: to search in.
+    query_QD: queries.
+    k: rows of each.
+    own_Q: row of the query's own document, -1 where it has none; None where
+      none is left out.
+  """
+  if own_Q is None:
+    return index.search(query_QD, k)
+  ids_QK, scores_QK = without_own(*index.search(query_QD, k + 1), own_Q)
+  return ids_QK[:, :k], scores_QK[:, :k]
+
+
+def without_own(
+  ids_QK: Int32[np.ndarray, "Q K"],
+  scores_QK: Float32[np.ndarray, "Q K"],
+  own_Q: np.ndarray,
+) -> Neighbours:
+  """Lists without a row of their query; -1 and -inf stand at their end."""
+  is_own = ids_QK == np.where(own_Q < 0, -2, own_Q)[:, None]
+  order = np.argsort(is_own, axis=1, kind="stable")
+  ids = np.take_along_axis(np.where(is_own, -1, ids_QK), order, axis=1)
+  scores = np.where(is_own, -np.inf, scores_QK).astype(scores_QK.dtype)
+  return ids, np.take_along_axis(scores, order, axis=1)
 
 
 class ScannIndex:

@@ -52,7 +52,7 @@ def check(job: DenoiseJob) -> None:
       f"for {split!r}"
     )
   if stage.rule == "percentile":
-    if not 0 < stage.percentile <= 100:
+    if not stage.percentile:
       raise strict.ConfigError(
         f"{job.where}.percentile is {stage.percentile:g}; rule='percentile' "
         "takes one above 0 and up to 100"

@@ -57,8 +57,9 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   if not job.run.processes.first:
     return {}
   query_QD, vectors = _vectors(job)
-  exact_QK, scores_QK = search.open_index(EXACT, vectors).search(
-    query_QD, stage.depth
+  own_Q = _own(job)
+  exact_QK, scores_QK = search.search_others(
+    search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
   )
   report = _Reporter(job)
   # The exact run comes first: others are held against it.
@@ -66,17 +67,30 @@ def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   for kind in stage.indexes:
     index = search.open_index(kind, vectors)
     if index.kind != EXACT:
-      ids_QK, scores_QK = index.search(query_QD, stage.depth)
+      ids_QK, scores_QK = search.search_others(
+        index, query_QD, stage.depth, own_Q
+      )
       recall = search.recall_against(exact_QK, ids_QK)
       report.add(index.kind, ids_QK, scores_QK, recall)
   for width in stage.widths:
     cut_QW, cut = _cut(job, query_QD, width), _cut(job, vectors, width)
-    ids_QK, scores_QK = search.open_index(EXACT, cut).search(
-      cut_QW[:], stage.depth
+    ids_QK, scores_QK = search.search_others(
+      search.open_index(EXACT, cut), cut_QW[:], stage.depth, own_Q
     )
     recall = search.recall_against(exact_QK, ids_QK)
     report.add(EXACT, ids_QK, scores_QK, recall, width=width)
   return report.summary()
+
+
+def _own(job: Job[kinds.Evaluate]) -> np.ndarray | None:
+  """As of `Dataset.own_rows`, and counted in the log."""
+  own_Q = job.run.dataset.own_rows(job.stage.split)
+  if own_Q is not None and job.run.processes.first:
+    count = int((own_Q >= 0).sum())
+    logging.info(
+      "%s: the own document of %d queries is in no ranking", job.name, count
+    )
+  return own_Q
 
 
 def _vectors(job: Job[kinds.Evaluate]) -> tuple[np.ndarray, encode.Shards]:
@@ -98,11 +112,12 @@ def _cut(
 def _reranked(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """Measures the first `rerank_depth` of a run in the reranker's order."""
   stage, texts = job.stage, job.tokens_of("rerank")
+  own_Q = _own(job)
 
   def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     query_QD, vectors = _vectors(job)
-    exact_QK, _ = search.open_index(EXACT, vectors).search(
-      query_QD, stage.depth
+    exact_QK, _ = search.search_others(
+      search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
     )
     ids = exact_QK[:, : stage.rerank_depth]
     scores = rerank.score_lists(

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, storage, strict
-from prod_jax.retrieval import encode, rerank, search
+from prod_jax.retrieval import encode, rerank
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages import held_out
 from prod_jax.stages.mine import scores_of
@@ -39,10 +39,6 @@ def check(job: Job[kinds.Gate]) -> None:
     raise strict.ConfigError(
       f"{job.where}.metric is {job.stage.metric}, which no order of the same "
       f"{depth} passages changes; take mrr or ndcg"
-    )
-  if not 0 < job.stage.level <= 1:
-    raise strict.ConfigError(
-      f"{job.where}.level is {job.stage.level}; it is above 0 and at most 1"
     )
 
 
@@ -73,19 +69,11 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
   return figures
 
 
-def _retrieved(job: Job[kinds.Gate]) -> tuple[np.ndarray, np.ndarray]:
-  """The student's lists [Q, K], and its scores of them."""
-  vectors = encode.open_shards(job.inputs["encoded"] / "passages")
-  return search.open_index("exact", vectors).search(
-    held_out.queries(job, "encoded"), job.stage.depth
-  )
-
-
 def _ordered_by_vectors(job: Job[kinds.Gate]) -> Sequence[np.ndarray] | None:
   """Lists, student's scores and teacher's; None but on the first process."""
   if not job.run.processes.first:
     return None
-  ids_QK, student_QK = _retrieved(job)
+  ids_QK, student_QK = held_out.retrieved(job, "encoded")
   vectors = encode.open_shards(job.inputs["teacher"] / "passages")
   queries_QD = held_out.queries(job, "teacher")
   return ids_QK, student_QK, scores_of(queries_QD, vectors, ids_QK)
@@ -96,7 +84,7 @@ def _ordered_by_model(job: Job[kinds.Gate]) -> Sequence[np.ndarray] | None:
   texts, split = job.tokens_of("teacher"), job.stage.split
 
   def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
-    ids_QK, student_QK = _retrieved(job)
+    ids_QK, student_QK = held_out.retrieved(job, "encoded")
     teacher_QK = rerank.score_lists(
       job.frozen("teacher"),
       texts.queries[split],

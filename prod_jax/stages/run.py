@@ -29,7 +29,8 @@ from prod_jax.trackers import Trackers
 
 PARAMS = "params.safetensors"
 # Keys of config.data that the fingerprints of set and tokenizers speak for.
-_IN_FINGERPRINTS = ("path", "titles", "max_characters", "data_dir", "tokenizer")
+_OF_SET = ("path", "titles", "max_characters", "data_dir", "own_documents")
+_IN_FINGERPRINTS = (*_OF_SET, "tokenizer")
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
 OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare
@@ -235,15 +236,12 @@ class Run:
 
   def data_fingerprint(self, *models: str) -> dict[str, Any]:
     """All that decides the tokens that a stage's models see."""
+    data = strict.plain(self.config.data)
     return {
       "dataset": self.located.fingerprint,
       "tokenizers": [self.tokenizer_of(name).fingerprint for name in models],
       "prompts": [self._prompts(name) for name in models],
-      "data": {
-        k: v
-        for k, v in strict.plain(self.config.data).items()
-        if k not in _IN_FINGERPRINTS
-      },
+      "data": {k: v for k, v in data.items() if k not in _IN_FINGERPRINTS},
     }
 
   def model_name(self, name: str) -> str:

@@ -67,11 +67,6 @@ def check(job: Job[kinds.Train]) -> None:
   examples.check(job)
   widths.check(job, job.run.model(stage.model))
   _check_mesh(job)
-  for key in ("accumulation", "chunks"):
-    if getattr(stage, key) < 1:
-      raise strict.ConfigError(
-        f"{job.where}.{key} is {getattr(stage, key)}; it is 1 or more"
-      )
   groups = examples.grouping(job).groups
   if stage.batch_size % groups:
     raise strict.ConfigError(
@@ -100,14 +95,13 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       MetricsWriter(job.folder, run.processes, tracked.teller(job))
     ) as writer,
   ):
-    first = checkpoints.latest() or 0
+    first, state = checkpoints.newest(state)
     # All of them, or the steps of one would wait for the others for ever.
     run.processes.meet(f"{job.name}: goes on from step {first}")
     if first:
       logging.info(
         "%s: goes on from its checkpoint at step %d", job.name, first
       )
-      state = checkpoints.restore(first, state)
     learnt_from = examples.examples(job, _learns_unlabelled(job))
     scorecard.write(job, learnt_from, _temperatures(job))
     batches = _batches(job, learnt_from, first)

@@ -16,10 +16,9 @@ def schedule(stage: kinds.Train) -> optax.Schedule:
   Raises:
     ConfigError: when the warm-up is longer than the stage.
   """
-  if not 0 <= stage.warmup_steps <= stage.steps:
+  if stage.warmup_steps > stage.steps:
     raise strict.ConfigError(
-      f"warmup_steps is {stage.warmup_steps} of {stage.steps} steps; it must "
-      "lie between 0 and steps"
+      f"warmup_steps is {stage.warmup_steps}, more than steps={stage.steps}"
     )
   peak, warmup = stage.learning_rate, stage.warmup_steps
   return optax.join_schedules(

@@ -246,7 +246,8 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   assert code == PREEMPTED
   said = r"stopped encode_student_warm with \d+ of 120 passages made now; all"
   assert re.search(said, rest), rest
-  _, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  said, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  assert code == -signal.SIGKILL, said[-4000:]
   assert {p.suffix for p in passages.iterdir()} == {"", ".json"}
   assert code == -signal.SIGKILL
   mined = tmp_path / "killed" / "11-mine_1"

@@ -113,6 +113,20 @@ def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
   return run.dataset, left
 
 
+def open_prepared(workdir: str) -> Dataset:
+  """The set of a run, without downloading or preparing anything.
+
+  Raises:
+    ConfigError: there is no run, or its set is not prepared.
+    NotDownloaded: its set is not there.
+  """
+  run = finished.open_run(storage.open_path(workdir))
+  located = dataclasses.replace(run, may_fetch=False).located
+  if not located.prepared:
+    raise strict.ConfigError(f"{workdir}: its data is no longer prepared")
+  return located.open()
+
+
 def _given(overrides: Sequence[str]) -> dict[str, Any]:
   """The keys that are set, read as a config has them.
 

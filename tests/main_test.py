@@ -1,17 +1,19 @@
 """The command: end to end, again, in part, and after kill -9."""
 
 import json
+import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from prod_jax import packaged
-from prod_jax.processes import PREEMPTED
+from prod_jax import config_file, main, packaged, strict
+from prod_jax.processes import PREEMPTED, Processes
+from prod_jax.stages import files
+from prod_jax.stages.run import Run
 from tests import commands
 from tests.commands import CACHE, REPO, environment
 
@@ -71,7 +73,7 @@ def command(workdir, *arguments, config=QUICKSTART):
   ]
 
 
-def run(workdir, *arguments, code=0, fast=False, **kwargs):
+def run(workdir, *arguments, code=0, fast=True, **kwargs):
   words = command(workdir, *arguments, **kwargs)[2:]
   done = commands.run(*words, env=environment(fast))
   assert done.returncode == code, done.stderr[-4000:]
@@ -82,7 +84,7 @@ def run(workdir, *arguments, code=0, fast=False, **kwargs):
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
   workdir = tmp_path_factory.mktemp("run") / "work"
-  return workdir, run(workdir, FEW, fast=True)
+  return workdir, run(workdir, FEW)
 
 
 def test_every_stage_leaves_its_artefacts_and_figures(finished):
@@ -107,7 +109,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
 
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
-  again = run(workdir, FEW, fast=True)
+  again = run(workdir, FEW)
   assert again.stderr.count("cached, nothing to do") == 44
   assert again.stdout == first.stdout
 
@@ -115,7 +117,7 @@ def test_a_second_run_finds_everything_done(finished):
 def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   workdir, _ = finished
   other = "--config.stages.divide.student_to=13"
-  done = run(workdir, FEW, "--dry_run", other, fast=True)
+  done = run(workdir, FEW, "--dry_run", other)
   lines = done.stdout.splitlines()
   assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
   status = {line.split()[0]: line.split()[-1] for line in lines[1:]}
@@ -130,34 +132,54 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
 
 
 @pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("stages.mine_1.dept=3", "did you mean config.stages.mine_1.dep"),
+    ("stages.mine_1.encoded=encode_d", "which is no stage before it"),
+    ("models.student.layers=3", "not a tuple"),
+    ("models.ce.heads=3", "config.models.ce.heads is 3, which"),
+    ("stages.student_de.method=prodd", "prodd.py"),
+    ("stages.student_ce_1.anchor=", "needs an anchor"),
+    ("stages.ce_1.model=student", "trains a model of kind cross"),
+    (
+      "stages.ce_1.model=cee",
+      "model is 'cee', and there is no such model; known:",
+    ),
+    ("stages.student_de.init=mine_1", "takes one of kind train"),
+    ("stages.student_de.init=teacher_de", "trains model teacher_de"),
+    (
+      "stages.evaluate_teacher_de.metrics=('mrp@10',)",
+      "config.stages.evaluate_teacher_de: ",
+    ),
+    ("mesh.data=3", "does not fit 8 devices"),
+    ("data.passage_lenght=3", "did you mean config.data.passage_len"),
+    ("data.name=folder", "config.data.path"),
+  ],
+)
+def test_a_wrong_override_is_found_before_anything(
+  tmp_path, override, message
+):
+  path = str(REPO / QUICKSTART)
+  with pytest.raises(strict.ConfigError) as error:
+    run = Run(
+      config_file.load(path, [override]), Processes(tmp_path), may_fetch=False
+    )
+    files.check(run)
+    main.check(run)
+    main.look(run)
+  assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
   ("argument", "message"),
   [
     ("--config.stages.mine_1.dept=3", "did you mean config.stages.mine_1.dep"),
-    ("--config.stages.mine_1.encoded=encode_d", "which is no stage before it"),
-    ("--config.models.student.layers=3", "not a tuple"),
-    ("--config.models.ce.heads=3", "config.models.ce.heads is 3, which"),
-    ("--config.stages.student_de.method=prodd", "prodd.py"),
-    ("--config.stages.student_ce_1.anchor=", "needs an anchor"),
-    ("--config.stages.ce_1.model=student", "trains a model of kind cross"),
-    (
-      "--config.stages.ce_1.model=cee",
-      "model is 'cee', and there is no such model; known:",
-    ),
-    ("--config.stages.student_de.init=mine_1", "takes one of kind train"),
-    ("--config.stages.student_de.init=teacher_de", "trains model teacher_de"),
-    (
-      "--config.stages.evaluate_teacher_de.metrics=('mrp@10',)",
-      "config.stages.evaluate_teacher_de: ",
-    ),
-    ("--config.mesh.data=3", "does not fit 1 devices"),
-    ("--config.data.passage_lenght=3", "did you mean config.data.passage_len"),
-    ("--config.data.name=folder", "config.data.path"),
     ("--processes=2", "needs all three"),
     ("--stage=a", "stage"),
   ],
 )
 def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
-  done = run(tmp_path, argument, code=2, fast=True)
+  done = run(tmp_path, argument, code=2)
   assert message in done.stderr
   assert "Traceback" not in done.stderr
   assert not list(tmp_path.glob("*/STARTED.json"))
@@ -181,20 +203,14 @@ def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
   """Runs until `line` is logged, then sends a signal; returns what was logged
   behind the line, and the exit code.
   """
-  process = subprocess.Popen(
-    command(workdir, *arguments),
-    cwd=REPO,
-    env=environment(),
-    stderr=subprocess.PIPE,
-    stdout=subprocess.DEVNULL,
-    text=True,
-  )
-  for found in process.stderr:
+  words = command(workdir, *arguments)[2:]
+  running = commands.start(*words, env=environment(fast=True))
+  for found in running.stderr:
     if line in found:
-      process.send_signal(by)
+      os.kill(running.pid, by)
       break
-  rest = process.stderr.read()
-  return rest, process.wait()
+  rest = running.stderr.read()
+  return rest, running.wait()
 
 
 def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
@@ -244,7 +260,7 @@ def test_a_folder_runs_by_path(tmp_path, name, last, stages):
   path = write_folder(tmp_path / "small")
   config = f"configs/{name}.py:runlocal,data.path={path}"
   some = [f"--stages={stages}evaluate_{last}"] if stages else []
-  done = run(tmp_path / name, *some, config=config, fast=True)
+  done = run(tmp_path / name, *some, config=config)
   assert last in done.stdout
   rows = json.loads((tmp_path / name / "results.json").read_text())
   assert {row["dataset"] for row in rows} == {"small"}

@@ -61,7 +61,7 @@ def quickstart(tmp_path_factory) -> pathlib.Path:
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   workdir = tmp_path_factory.mktemp("readme") / "quickstart"
-  main_test.run(workdir, "--stages=student_warm", fast=True)
+  main_test.run(workdir, "--stages=student_warm")
   return workdir
 
 

@@ -131,8 +131,10 @@ def _forked(
 @functools.cache
 def _server(env: tuple[tuple[str, str], ...]) -> subprocess.Popen:
   """The process that forks for an environment; it ends with this one."""
+  bytecode = tempfile.TemporaryDirectory()
+  atexit.register(bytecode.cleanup)
   server = subprocess.Popen(
-    [sys.executable, "-m", "tests.commands"],
+    [sys.executable, "-m", "tests.commands", bytecode.name],
     cwd=REPO,
     env=dict(env),
     stdin=subprocess.PIPE,
@@ -151,6 +153,8 @@ def _serve() -> None:
   for line in sys.stdin:
     child = os.fork()
     if not child:
+      # Of our modules, which each fork imports anew.
+      sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[1]
       _become(**json.loads(line))
       return
     print(child, flush=True)

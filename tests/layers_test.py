@@ -45,6 +45,7 @@ LEVELS = {
   "report": 5,
   "curriculum": 6,
   "export": 7,
+  "serving": 7,
   "main": 8,
   "cli": 8,
 }
@@ -61,6 +62,7 @@ NEIGHBOURS = {
   ("config_file", "strict"),
   ("config_file", "config"),
   ("plan", "stages"),
+  ("serving", "export"),
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
@@ -106,6 +108,7 @@ ONLY_IN = {
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
   r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],
   r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
+  r"\b(import|from) (starlette|uvicorn|anyio)\b": ["serving/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -4,20 +4,26 @@ Blue is the student and what is right, orange its teachers; both stay apart
 for colour-blind eyes, and shape or words always say the same again.
 """
 
-SHEET = """
-:root {
-  color-scheme: light dark;
+LIGHT = """
   --paper: #fdfdfb; --ink: #1c2126; --quiet: #5b656e; --rule: #dfe2e5;
   --panel: #f4f5f4; --student: #0a5f9e; --student-soft: #dcebf7;
   --teacher: #ad4e00; --other: #868f98;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14171a; --ink: #e4e7ea; --quiet: #98a2ab; --rule: #31373d;
-    --panel: #1c2024; --student: #72b7ee; --student-soft: #17354c;
-    --teacher: #f0a15c; --other: #77818a;
-  }
-}
+"""
+DARK = """
+  --paper: #14171a; --ink: #e4e7ea; --quiet: #98a2ab; --rule: #31373d;
+  --panel: #1c2024; --student: #72b7ee; --student-soft: #17354c;
+  --teacher: #f0a15c; --other: #77818a;
+"""
+
+SHEET = (
+  f"""
+:root {{
+  color-scheme: light dark;{LIGHT}}}
+@media (prefers-color-scheme: dark) {{
+  :root {{{DARK}}}
+}}
+"""
+  + """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
@@ -150,3 +156,4 @@ pre { overflow-x: auto; font-size: .8rem; background: var(--panel);
   .by { display: block; margin: 0; font-size: .75rem; }
 }
 """
+)

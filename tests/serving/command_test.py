@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from prod_jax import serving
 from prod_jax.cli import arguments, search
 from prod_jax.strict import ConfigError
 from tests import commands
@@ -101,6 +102,7 @@ def test_words_are_coloured_and_nothing_else_reaches_a_terminal(library):
 
 def test_serving_without_its_extra_is_a_line(run, monkeypatch):
   monkeypatch.setitem(sys.modules, "prod_jax.serving.server", None)
+  monkeypatch.delattr(serving, "server", raising=False)
   with pytest.raises(ConfigError, match=r"pip install 'prod_jax\[serve\]'"):
     run("--serve")
 

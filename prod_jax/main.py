@@ -9,6 +9,7 @@ that failed.
 """
 
 import argparse
+import contextlib
 import functools
 import sys
 from collections.abc import Sequence
@@ -27,12 +28,13 @@ from prod_jax import (
   stages,
   storage,
   strict,
+  trackers,
 )
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, end, run_of
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.sets.records import DataError
-from prod_jax.stages import files, sources, splits
+from prod_jax.stages import files, sources, splits, tracked
 from prod_jax.stages.run import Job, Run
 
 
@@ -68,6 +70,7 @@ def check(run: Run) -> None:
     stages.kind_of(job).check(job)
   for name in run.config.models:
     run.check_tokenizer(name)
+  trackers.check(run.config.trackers)
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:
@@ -95,9 +98,11 @@ def _record_of(job: Job) -> dict[str, Any]:
 
 def origin_of(run: Run) -> dict[str, Any]:
   """What it runs stages with: all that a figure's last digit depends on."""
+  said = strict.plain(run.config)
+  del said["trackers"]  # no figure depends on who looks at it
   return {
     "seed": run.config.seed,
-    "config_hash": curriculum.hash_of(strict.plain(run.config)),
+    "config_hash": curriculum.hash_of(said),
     "data_fingerprint": run.located.fingerprint,
     **origin.here(jax.devices()),
   }
@@ -176,9 +181,24 @@ def _run(run: Run, only: Sequence[str]) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  curriculum.run(plans, run.processes, only, record, origin_of(run))
+  with contextlib.closing(run.trackers):
+    curriculum.run(
+      plans,
+      run.processes,
+      only,
+      record,
+      origin_of(run),
+      functools.partial(_tell, run),
+    )
   if run.processes.first:
     _report(run)
+
+
+def _tell(run: Run, item: curriculum.Plan) -> None:
+  """Tells the trackers of a stage that is done."""
+  if run.trackers:
+    results = item.summary.get("results", ())
+    tracked.done(stages.job_of(run, item.stage.name), results)
 
 
 def _report(run: Run) -> None:

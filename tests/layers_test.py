@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "ranges": 0,
   "batch": 1,
   "config": 1,
   "config_file": 1,
@@ -24,6 +25,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "trackers": 1,
   "origin": 1,
   "packaged": 1,
   "parts": 1,
@@ -32,6 +34,7 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "artefacts": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -67,6 +70,10 @@ NEIGHBOURS = {
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("artefacts", "storage"),
+  ("trackers", "processes"),
+  ("trackers", "storage"),
+  ("trackers", "strict"),
   ("batches", "sets"),
 }
 
@@ -104,6 +111,8 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\bimport resvg_py\b": ["report/drawings.py"],
+  r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],

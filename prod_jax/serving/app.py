@@ -41,12 +41,13 @@ _FILES = {
   "/page.js": ("page.js", "text/javascript"),
   "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+_LIGHT, _DARK = map(style.variables, (style.LIGHT, style.DARK))
 # As the report's, but for who has chosen one of the two.
 _PALETTE = f"""
-:root {{ color-scheme: light dark;{style.LIGHT}}}
-@media (prefers-color-scheme: dark) {{ :root {{{style.DARK}}} }}
-:root[data-theme="light"] {{ color-scheme: light;{style.LIGHT}}}
-:root[data-theme="dark"] {{ color-scheme: dark;{style.DARK}}}
+:root {{ color-scheme: light dark; {_LIGHT} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_DARK} }} }}
+:root[data-theme="light"] {{ color-scheme: light; {_LIGHT} }}
+:root[data-theme="dark"] {{ color-scheme: dark; {_DARK} }}
 """
 _HEADERS = {
   "Content-Security-Policy": (

@@ -44,7 +44,8 @@ def test_the_page_and_its_files_are_sent(http):
     assert answer.headers["content-type"].startswith(kind)
     assert http.head(path).status_code == 200
   colours = http.get("/page.css").text
-  assert style.LIGHT in colours and style.DARK in colours
+  for palette in (style.LIGHT, style.DARK):
+    assert style.variables(palette) in colours
 
 
 def test_systems_and_answers_are_those_of_the_library(http, library):

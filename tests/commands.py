@@ -75,7 +75,7 @@ def run(
     server, _ = _forked(words, cwd, env, files)
     code = int(server.stdout.readline())
     said = [pathlib.Path(file).read_text() for file in files]
-  return subprocess.CompletedProcess([sys.executable, "-m", *words], code, *said)
+  return subprocess.CompletedProcess(words, code, *said)
 
 
 class Running(NamedTuple):

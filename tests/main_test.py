@@ -156,9 +156,7 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
     ("data.name=folder", "config.data.path"),
   ],
 )
-def test_a_wrong_override_is_found_before_anything(
-  tmp_path, override, message
-):
+def test_a_wrong_override_is_found_before_anything(tmp_path, override, message):
   path = str(REPO / QUICKSTART)
   with pytest.raises(strict.ConfigError) as error:
     run = Run(
@@ -189,6 +187,8 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
 LONG = (
   "--config.data.name=folder",
   "--config.models.student.width=16",
+  "--config.stages.student_warm.steps=0",
+  "--config.stages.student_warm.warmup_steps=0",
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=20",
   "--config.stages.student_de.checkpoint_every=5",

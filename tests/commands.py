@@ -28,7 +28,11 @@ CACHE = REPO / ".pytest_cache" / "prod_jax"
 FAST = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "True"}
 # From 0.12 on the compiler has no other emitters, and these are quick.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-  FAST["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+  FAST["XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false"
+    # A program is small, and the other core has a worker of its own.
+    " --xla_cpu_parallel_codegen_split_count=1"
+  )
 
 # Nobody pulls the plug on a test, and a flush of the disk takes 15 ms.
 os.fsync = lambda number: None
@@ -78,9 +82,7 @@ def run(
     server, _ = _forked(words, cwd, env, files)
     code = int(server.stdout.readline())
     said = [pathlib.Path(file).read_text() for file in files]
-  return subprocess.CompletedProcess(
-    [sys.executable, "-m", *words], code, *said
-  )
+  return subprocess.CompletedProcess(words, code, *said)
 
 
 class Running(NamedTuple):

@@ -54,7 +54,7 @@ def embed(run):
   passages = rng.normal(size=(120, WIDTH)).astype(np.float32)
   encode.encode_passages(
     folder / "passages",
-    lambda start, stop: passages[start:stop],
+    lambda start, stop, _: passages[start:stop],
     120,
     120,
     processes=run.processes,
@@ -67,14 +67,8 @@ def embed(run):
   return of_split, passages
 
 
-def trained(run):
-  """Weights of the models, as they begin."""
-  for name in ("start", "ce"):
-    made(run, name)
-
-
 def test_a_dual_encoders_scores_are_added_by_list(run):
-  trained(run)
+  made(run, "ce")
   queries, passages = embed(run)
   save_lists(LISTS, run.folder("mine") / "candidates")
   of_ce, of_sum = (
@@ -90,7 +84,7 @@ def test_a_dual_encoders_scores_are_added_by_list(run):
 
 
 def test_the_sum_is_measured_beside_the_model(run):
-  trained(run)
+  made(run, "ce")
   embed(run)
   (alone, _), (both, folder) = (
     made(run, name) for name in ("evaluate_ce", "evaluate_sum")

@@ -299,10 +299,9 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   for series, step, metrics in map(json.loads, told):
     steps.setdefault(series, []).append(step)
     assert metrics.keys() >= {"loss", "learning_rate", "grad_norm"}
-  assert steps.keys() == {"student_warm", "student_de"}
-  for found, count in zip(steps.values(), (3, 20), strict=True):
-    # A step that was lost to a kill is told of once.
-    assert found == list(range(found[0], found[0] + count))
+  # A step that was lost to a kill is told of once.
+  first = steps["student_de"][0]
+  assert steps == {"student_de": list(range(first, first + 20))}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,14 @@ one more arm. Batch size, steps, rate and clipping are read off the stage
 """
 
 import argparse
+import importlib.metadata
+import json
 import pathlib
 import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import torch
 from datasets import Dataset
@@ -27,7 +30,7 @@ from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import pairwise_dot_score
 
 from benchmarks import study
-from prod_jax import kinds, storage
+from prod_jax import kinds, origin, storage
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.export import finished, whole
@@ -37,6 +40,7 @@ from prod_jax.stages.run import Run
 
 LOSSES = {"kl": losses.DistillKLDivLoss, "margin": losses.MarginMSELoss}
 _DEPTH = 100
+_PACKAGES = ("sentence-transformers", "transformers", "torch")
 
 
 def main() -> None:
@@ -57,6 +61,14 @@ def main() -> None:
   folder = asked.workdir / study.PEER / f"st_{asked.loss}_{asked.draw}"
   folder.mkdir(parents=True, exist_ok=True)
   _rank(run, model, folder / "run.trec")
+  (folder / study.ORIGIN).write_text(json.dumps(_origin()))
+
+
+def _origin() -> dict[str, Any]:
+  """What this was made with."""
+  own = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  found = origin.here(jax.devices())
+  return {**found, "versions": {**found["versions"], **own}}
 
 
 def _student(workdir: pathlib.Path) -> SentenceTransformer:

@@ -18,38 +18,82 @@ data. Teachers, their lists and their scores are made once. The arms:
   prod_no_lwf  the same without the term that keeps what was learnt
 
 Labels are few, as most people's are: `data.labelled` of the training queries
-keep theirs, and all others are learnt from where a method can. With
-`--config.data.labelled=0` all have labels. Any folder in the MS MARCO layout
-does: `--config.data.name=folder --config.data.path=DIR`.
+keep theirs, and all others are learnt from where a method can. The tracks are
+`--config.data.labelled=300`, 1000 and 0, with which all have labels. Any folder
+in the MS MARCO layout does: `--config.data.name=folder --config.data.path=DIR`.
 
 Text and weights are those of quickstart.py. Sizes are ours, for two cores.
-Variant `:runlocal` is the list with tiny encoders and one draw.
+Variants, joined by "+" where there are several:
+
+  neighbours   three arms more, behind all others, from the same start. They
+               cost more: in `lead` the dual-encoder teacher is part of the
+               step and learns on; `pair_distill` has a pairwise teacher
+               besides; `adam` learns from dark examples, which are made of
+               labelled queries alone
+  layers3      a student of three layers
+  mpnet        all-mpnet-base-v2, which `make mpnet` fetches, as dual-encoder
+               teacher and as the stronger cross-encoder: 12 layers of width
+               768, 6 of 384, 12 of 768
+  runlocal     tiny encoders and one draw of all arms, in a minute
+
+A stage that a variant does not touch keeps its number and its hash. So a run
+goes on with `neighbours`, and a copy of its folder has the teachers that
+`layers3` needs.
 """
 
+import adam
+import lead
+import pair_distill
 import quickstart
 from ml_collections import ConfigDict
 
+from prod_jax import packaged
+from prod_jax.models.transformer import spread_layers
+
+VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
 DRAWS = (1, 2, 3)
 STEPS = 160  # of every arm
+# Of them on divided queries, which are few: three or four times each, and at a
+# fifth of the rate before (README of the official code).
+DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LISTS, WEAK, STRONG = "lists", "score_weak", "score_strong"
-DEPTH, DIVIDED_OF, NEGATIVES = 16, 384, 5
+DEPTH, DIVIDED_OF, NEGATIVES = 16, 640, 5
 
 
 def get_config(variant: str = "") -> ConfigDict:
-  """The experiment; `variant` is "" or "runlocal"."""
+  """The experiment; `variant` is "", or names of `VARIANTS` joined by "+"."""
+  chosen = set(filter(None, variant.split("+")))
+  if chosen - set(VARIANTS):
+    raise ValueError(f"variant {variant!r}; known: {', '.join(VARIANTS)}")
+  is_small = "runlocal" in chosen
   config = quickstart.get_config()
   config.data.update(
     labelled=300,
     max_queries=dict(train=1024, dev=128, test=512),
     max_passages=4000,
   )
-  draws = DRAWS[:1] if variant == "runlocal" else DRAWS
+  draws = [f"_{draw}" for draw in (DRAWS[:1] if is_small else DRAWS)]
   stages = start() | teachers()
   for draw in draws:
-    stages |= arms(f"_{draw}")
+    stages |= arms(draw)
+  if chosen & {"neighbours", "runlocal"}:
+    config.models.duo = ConfigDict(
+      dict(weights="packaged", dropout=0.0, **pair_distill.MODELS["duo"])
+    )
+    # Dark examples are tokens of the model that judges them, and the student
+    # has to read these: not those of MPNet.
+    stages |= neighbours_teachers(
+      "ce_weak" if "mpnet" in chosen else "ce_strong"
+    )
+    for draw in draws:
+      stages |= neighbours(draw)
   config.stages = ConfigDict(stages, sort_keys=False)
-  quickstart.finish(config, variant)
-  if variant == "runlocal":
+  if "layers3" in chosen:
+    config.models.student.layers = spread_layers(3, 6)
+  if "mpnet" in chosen:
+    _with_mpnet(config)
+  quickstart.finish(config, "runlocal" if is_small else "")
+  if is_small:
     config.data.update(labelled=40, max_passages=400)
     config.stages.mine_teacher.encoded = quickstart.encoded("start")
   return config
@@ -119,19 +163,69 @@ def arms(draw: str) -> dict:
     "margin": dict(strong, method="margin_mse", settings=dict(margins="all")),
     "cl_drd": dict(strong, method="cl_drd", settings={}, **groups),
   }
-  made = {}
-  for name, stage in whole.items():
-    made |= _in_parts(f"{name}{draw}", [(STEPS, stage)])
-  parts = STEPS // 4
+  made = _whole(whole, draw)
+  part, last = STEPS // 4, DIVIDED_STEPS
+  ladder = [(part, weak), (part, strong)]
+  whole = [(2 * part - last, de), *ladder, (last, None)]
   progressions = {
-    "teachers": [(2 * parts, de), (parts, weak), (parts, strong)],
-    "data": [(3 * parts, strong), (parts, None)],
-    "prod": [(parts, de), (parts, weak), (parts, strong), (parts, None)],
-    "prod_no_lwf": [(parts, de), (parts, weak), (parts, strong), (parts, None)],
+    "teachers": [(2 * part, de), *ladder],
+    "data": [(STEPS - last, strong), (last, None)],
+    "prod": whole,
+    "prod_no_lwf": whole,
   }
   for name, stages in progressions.items():
     keeps = name not in ("data", "prod_no_lwf")
     made |= _in_parts(f"{name}{draw}", stages, keeps=keeps)
+  return made
+
+
+def neighbours_teachers(judge: str) -> dict:
+  """What PairDistill's and ADAM's teachers say, of more than the scores.
+
+  Args:
+    judge: the cross-encoder that scores dark examples, and their lists.
+  """
+  duo = pair_distill.pair_distill()
+  labelled, of_labelled = "lists_labelled", "score_labelled"
+  return {
+    "duo": dict(
+      duo["duo"], candidates="lists_wide", steps=150, warmup_steps=10
+    ),
+    "compare": dict(duo["compare"], candidates=LISTS, scores=STRONG),
+    labelled: quickstart.mine("encode_teacher", depth=DEPTH),
+    of_labelled: quickstart.scored(judge, labelled),
+    "darken": dict(adam.adam()["darken"], params=judge, candidates=labelled),
+  }
+
+
+def neighbours(draw: str) -> dict:
+  """LEAD, PairDistill and ADAM as their own configs set them, in one draw."""
+  settings = dict(
+    lead=lead.lead()["lead_teacher_de"]["settings"],
+    pair_distill=pair_distill.pair_distill()["pair_distill"]["settings"],
+    adam=dict(adam.adam()["adam"]["settings"], over=STEPS // 2),
+  )
+  reads = dict(
+    lead=dict(candidates=LISTS, teacher="teacher", joint=True),
+    pair_distill=dict(candidates=LISTS, scores=STRONG, pairs="compare"),
+    adam=dict(
+      candidates="lists_labelled", scores="score_labelled", dark="darken"
+    ),
+  )
+  whole = {
+    name: dict(
+      reads[name], method=name, negatives=NEGATIVES, settings=settings[name]
+    )
+    for name in reads
+  }
+  return _whole(whole, draw)
+
+
+def _whole(stages: dict, draw: str) -> dict:
+  """Arms of a single stage, by name."""
+  made = {}
+  for name, stage in stages.items():
+    made |= _in_parts(f"{name}{draw}", [(STEPS, stage)])
   return made
 
 
@@ -156,8 +250,9 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
         queries=f"divide_{name}",
         negatives=NEGATIVES,
         settings=_kl(False),
+        learning_rate=DIVIDED_RATE,
       )
-    made[own] = dict(
+    shared = dict(
       kind="train",
       model="student",
       init=before,
@@ -166,8 +261,8 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
       warmup_steps=steps // 10,
       learning_rate=2e-4,
       clip=2.0,  # official code
-      **stage,
     )
+    made[own] = shared | stage
     if keeps and number > 1:
       settings = dict(stage["settings"], lwf=1.0)
       made[own].update(settings=settings, anchor="start")
@@ -209,6 +304,17 @@ def _labels() -> dict:
 def _kl(in_batch: bool) -> dict:
   # Weights: README of the official code, which has T = 4 for its scores.
   return dict(in_batch=in_batch, temperature=1.0, hard=0.1, soft=0.9)
+
+
+def _with_mpnet(config: ConfigDict) -> None:
+  """A dual encoder of 12 layers, and a cross-encoder of as many at the end."""
+  twelve = dict(weights=str(packaged.mpnet_target()))
+  config.models.teacher_de.update(twelve)
+  config.models.ce_12 = ConfigDict(dict(config.models.ce, **twelve))
+  # Another model: it begins anew, with the steps of both others together.
+  config.stages.ce_strong.update(
+    model="ce_12", init="", steps=300, warmup_steps=20, learning_rate=3e-5
+  )
 
 
 def _reranked(params: str) -> dict:

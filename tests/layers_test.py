@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "ranges": 0,
   "batch": 1,
   "config": 1,
   "config_file": 1,
@@ -24,6 +25,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "trackers": 1,
   "origin": 1,
   "packaged": 1,
   "parts": 1,
@@ -32,6 +34,7 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "artefacts": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -45,6 +48,7 @@ LEVELS = {
   "report": 5,
   "curriculum": 6,
   "export": 7,
+  "serving": 7,
   "main": 8,
   "cli": 8,
 }
@@ -55,15 +59,21 @@ NEIGHBOURS = {
   ("kinds", "list_kinds"),
   ("model_kinds", "strict"),
   ("main", "cli"),
+  ("cli", "main"),
   ("packaged", "parts"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),
   ("config_file", "config"),
   ("plan", "stages"),
+  ("serving", "export"),
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("artefacts", "storage"),
+  ("trackers", "processes"),
+  ("trackers", "storage"),
+  ("trackers", "strict"),
   ("batches", "sets"),
 }
 
@@ -74,17 +84,19 @@ ONLY_IN = {
   ],
   r"\bimport optax\b|\bfrom optax\b": ["train/"],
   r"\bml_collections\b": ["config_file.py"],
-  r"\bimport (app, )?flags\b": ["main.py", "cli/"],
+  r"\babsl\b.*\b(app|flags)\b": [],
+  r"\bargparse\b": ["main.py", "cli/"],
+  r"\bshtab\b": ["cli/completion.py"],
   r"\borbax\b": ["train/checkpoint.py"],
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
   r"\bimport (bm25s|Stemmer)\b": ["retrieval/bm25.py"],
   r"\b(import|from) torch\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "export/snippets.py",  # as a card says it
   ],
   r"\b(import|from) safetensors\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "models/hf.py",
     "models/weights.py",
   ],
@@ -99,6 +111,8 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\bimport resvg_py\b": ["report/drawings.py"],
+  r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],
@@ -106,6 +120,7 @@ ONLY_IN = {
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
   r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],
   r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
+  r"\b(import|from) (starlette|uvicorn|anyio)\b": ["serving/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -1,7 +1,6 @@
 """The command: end to end, again, in part, and after kill -9."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -183,12 +182,14 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
   assert not list(tmp_path.glob("*/STARTED.json"))
 
 
-# What a kill is tested on: enough steps and blocks to be in the middle of.
+# What a kill is tested on: enough steps, batches and blocks to be in the middle
+# of; each is logged, and what it has made is kept at once.
 LONG = (
   "--config.data.name=folder",
   "--config.models.student.width=16",
   "--config.stages.student_warm.steps=0",
   "--config.stages.student_warm.warmup_steps=0",
+  "--config.stages.encode_student_warm.batch_tokens=128",
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=20",
   "--config.stages.student_de.checkpoint_every=5",
@@ -200,32 +201,45 @@ LONG = (
 
 
 def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
-  """Runs until `line` is logged, then sends a signal; returns what was logged
-  behind the line, and the exit code.
+  """Runs until a line is logged that matches, or to its end without one.
+
+  Returns what was logged, and the exit code.
   """
-  words = command(workdir, *arguments)[2:]
-  running = commands.start(*words, env=environment(fast=True))
-  for found in running.stderr:
-    if line in found:
-      os.kill(running.pid, by)
-      break
-  rest = running.stderr.read()
-  return rest, running.wait()
+  words = command(workdir, *arguments)[3:]
+  done = commands.run("tests.stopped", line, str(int(by)), *words)
+  return done.stderr, done.returncode
 
 
 def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   data = f"--config.data.path={write_folder(tmp_path / 'small')}"
   arguments = (*LONG, data)
   run(tmp_path / "whole", *arguments)
+  # Nothing depends on who looks on.
+  arguments = (*arguments, "--config.trackers=('tensorboard',)")
   killed = tmp_path / "killed"
-  _, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  passages = killed / "01-encode_student_warm/passages"
+  _, code = stop_at(killed, "encode_student_warm: [4-6]. of", *arguments)
   assert code == -signal.SIGKILL
+  (folder,) = passages.iterdir()
+  assert folder.suffix == ".pieces" and len(list(folder.glob("*.npz"))) > 2
+  rest, code = stop_at(
+    killed,
+    "encode_student_warm: [7-9]. of",
+    *arguments,
+    by=signal.SIGTERM,
+  )
+  assert code == PREEMPTED
+  said = r"stopped encode_student_warm with \d+ of 120 passages made now; all"
+  assert re.search(said, rest), rest
+  said, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  assert code == -signal.SIGKILL, said[-4000:]
+  assert {p.suffix for p in passages.iterdir()} == {"", ".json"}
   mined = tmp_path / "killed" / "11-mine_1"
   assert len(list(mined.glob("blocks/*"))) in (3, 4)
   rest, code = stop_at(
-    killed, "mine_1: 40 of 64 queries", *arguments, by=signal.SIGTERM
+    killed, "mine_1: 16 of 40 queries", *arguments, by=signal.SIGTERM
   )
-  assert code == PREEMPTED
+  assert code == PREEMPTED, rest[-4000:]
   # The signal may come when the last block is made.
   assert re.search(r"stopped (mine_1 with \d+ of 40|before student_de)", rest)
   _, code = stop_at(killed, "student_de: checkpoint at step 5", *arguments)
@@ -235,16 +249,34 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   )
   assert code == PREEMPTED
   step = re.search(r"stopped student_de at step (\d+) of 20, saved", rest)[1]
-  done = run(killed, *arguments)
-  assert "mine_1: cached" in done.stderr
-  assert f"goes on from its checkpoint at step {step}" in done.stderr
+  said, code = stop_at(killed, "", *arguments)
+  assert code == 0, said[-4000:]
+  assert "mine_1: cached" in said
+  assert f"goes on from its checkpoint at step {step}" in said
   for name in (
+    "01-encode_student_warm/passages/000000000-000000120/vectors.npy",
     "11-mine_1/candidates/ids.npy",
     "11-mine_1/candidates/score.npy",
     "12-student_de/params.safetensors",
   ):
     whole = (tmp_path / "whole" / name).read_bytes()
     assert (tmp_path / "killed" / name).read_bytes() == whole, name
+  for name in ("01-encode_student_warm", "12-student_de"):
+    whole, other = (
+      json.loads((tmp_path / run / name / "DONE.json").read_text())
+      for run in ("whole", "killed")
+    )
+    assert whole["hash"] == other["hash"]
+    assert whole["origin"]["config_hash"] == other["origin"]["config_hash"]
+  told = (killed / "trackers/tensorboard/told.jsonl").read_text().splitlines()
+  steps = {}
+  for series, step, metrics in map(json.loads, told):
+    steps.setdefault(series, []).append(step)
+    assert metrics.keys() >= {"loss", "learning_rate", "grad_norm"}
+  assert steps.keys() == {"student_warm", "student_de"}
+  for found, count in zip(steps.values(), (3, 20), strict=True):
+    # A step that was lost to a kill is told of once.
+    assert found == list(range(found[0], found[0] + count))
 
 
 @pytest.mark.parametrize(

@@ -187,8 +187,6 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
 LONG = (
   "--config.data.name=folder",
   "--config.models.student.width=16",
-  "--config.stages.student_warm.steps=0",
-  "--config.stages.student_warm.warmup_steps=0",
   "--config.stages.encode_student_warm.batch_tokens=128",
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=20",

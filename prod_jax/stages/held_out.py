@@ -1,5 +1,6 @@
 """Two rankings of held-out queries, measured and compared query by query."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,38 @@ HeldOut = Job[kinds.Gate | kinds.Accept]
 
 def check_metric(job: HeldOut) -> None:
   """Raises ConfigError for a metric that is none, or looks too far."""
-  metric, depth = job.stage.metric, job.stage.depth
+  check_metrics(
+    [job.stage.metric],
+    job.stage.depth,
+    of_metrics=f"{job.where}.metric",
+    of_depth=f"{job.where}.depth",
+  )
+
+
+def check_metrics(
+  names: Sequence[str], depth: int, *, of_metrics: str, of_depth: str
+) -> None:
+  """Looks at what is to be measured on the first `depth` passages of a query.
+
+  Args:
+    names: of metrics.
+    depth: passages that are there.
+    of_metrics, of_depth: the keys or flags that these stand under.
+
+  Raises:
+    ConfigError: one is no metric, or looks further.
+  """
   try:
-    metrics.evaluate({}, {}, [metric])
+    metrics.evaluate({}, {}, names)
   except ValueError as error:
-    raise strict.ConfigError(f"{job.where}.metric: {error}") from error
-  cut = metric.partition("@")[2]
-  if cut and int(cut) > depth:
-    raise strict.ConfigError(
-      f"{job.where}.depth is {depth}, and {metric} looks further; set "
-      f"depth={cut}"
-    )
+    raise strict.ConfigError(f"{of_metrics}: {error}") from error
+  for name in names:
+    cutoff = name.partition("@")[2]
+    if cutoff and int(cutoff) > depth:
+      raise strict.ConfigError(
+        f"{of_depth} is {depth}, and {name} looks further; set "
+        f"{of_depth}={cutoff}"
+      )
 
 
 def queries(job: HeldOut, role: str) -> np.ndarray:

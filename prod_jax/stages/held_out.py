@@ -86,10 +86,10 @@ def values(
 
 
 def compared(
-  job: HeldOut, first: dict[str, float], second: dict[str, float]
+  job: HeldOut, before: dict[str, float], after: dict[str, float]
 ) -> Paired:
-  """How the second differs."""
-  return significance.paired(first, second, seed=job.seed)
+  """How the latter differ."""
+  return significance.paired(before, after, seed=job.seed)
 
 
 def figures(paired: Paired) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def figures(paired: Paired) -> dict[str, Any]:
   }
 
 
-def said(job: HeldOut, paired: Paired, first: str) -> str:
-  """The same in words: what the second has, for what the first has."""
+def said(job: HeldOut, paired: Paired, before: str) -> str:
+  """The same in words: what there is, for what there was."""
   return (
-    f"{job.stage.metric} {paired.second:.4f} for the {paired.first:.4f} of "
-    f"{first} ({paired.difference:+.4f} [{paired.low:+.4f}, "
-    f"{paired.high:+.4f}], p {paired.p:.4f}, {paired.queries} queries of "
+    f"{job.stage.metric} {paired.mean_after:.4f} for the "
+    f"{paired.mean_before:.4f} of {before} ({paired.difference:+.4f} "
+    f"[{paired.low:+.4f}, {paired.high:+.4f}], p {paired.p:.4f}, {paired.queries} queries of "
     f"{job.stage.split})"
   )

@@ -17,21 +17,21 @@ _BATCH = 256  # draws held in memory at once
 
 
 class Paired(NamedTuple):
-  """How a second ranker differs from a first one.
+  """How a ranker differs from the one before it.
 
   Attributes:
     queries: that both have a value of.
-    first, second: the means.
-    difference: of the means, second - first.
+    mean_before, mean_after: of that one, and of this.
+    difference: of the means, after - before.
     low, high: its 95 % interval.
     p: two-sided, of the randomisation test; 1 where all values are equal, or
       there is one query.
-    wins, losses: queries on which the second is better, and worse.
+    wins, losses: queries on which this one is better, and worse.
   """
 
   queries: int
-  first: float
-  second: float
+  mean_before: float
+  mean_after: float
   difference: float
   low: float
   high: float
@@ -41,12 +41,12 @@ class Paired(NamedTuple):
 
 
 def paired(
-  first: Mapping[str, float], second: Mapping[str, float], *, seed: int = 0
+  before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0
 ) -> Paired:
   """Compares two rankers on the queries that both have a value of.
 
   Args:
-    first, second: value by query id.
+    before, after: value by query id.
     seed: of the draws.
 
   Raises:
@@ -54,10 +54,10 @@ def paired(
   """
   from scipy import stats  # most of a second, and only asked for here
 
-  shared = [query for query in first if query in second]
-  if not shared:
+  both = [query for query in before if query in after]
+  if not both:
     raise ValueError("the two have no query in common")
-  a, b = (np.array([of[q] for q in shared]) for of in (first, second))
+  a, b = (np.array([of[q] for q in both]) for of in (before, after))
   changes = b - a
   low = high = mean = float(changes.mean())
   p = 1.0
@@ -73,8 +73,8 @@ def paired(
     low, high = _interval(changes, seed)
   return Paired(
     queries=len(shared),
-    first=float(a.mean()),
-    second=float(b.mean()),
+    mean_before=float(a.mean()),
+    mean_after=float(b.mean()),
     difference=mean,
     low=low,
     high=high,

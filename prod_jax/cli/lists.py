@@ -1,7 +1,7 @@
 """python -m prod_jax.cli.lists --workdir=DIR --stage=NAME --to=FILE
 
-The lists of a mine, provided, imported, denoise or score stage, for another
-trainer. What FILE ends with says the form:
+The lists of a mine, provided, imported, denoise, filter or score stage, for
+another trainer. What FILE ends with says the form:
 
   .jsonl         a line a query: query, pos, neg, their ids, and pos_scores and
                  neg_scores where there are scores
@@ -94,7 +94,7 @@ def _lists(run: Run, name: str) -> tuple[Candidates, str]:
   if not (folder / "scores.npy").exists() or not candidates:
     raise strict.ConfigError(
       f"--stage: {name} is of kind {stage.kind}, which leaves no lists; it "
-      "takes a mine, provided, imported, denoise or score stage"
+      "takes a mine, provided, imported, denoise, filter or score stage"
     )
   return _lists(run, candidates)
 

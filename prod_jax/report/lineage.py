@@ -1,9 +1,9 @@
 """The stages of a run and what feeds what, as a graph with places.
 
-Train stages, and what is mined, scored, divided or denoised for them, are its
-nodes; a model's nodes share a lane. Encode and evaluate stages only pass things
-on and are left out. The places are abstract, along the run and across its
-lanes; picture.py draws them.
+Train stages, and what is mined, scored, divided, filtered or denoised for them,
+are its nodes; a model's nodes share a lane. Encode and evaluate stages only
+pass things on and are left out. The places are abstract, along the run and
+across its lanes; picture.py draws them.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Literal
 
 from prod_jax.report import record
 
-DRAWN = ("train", "mine", "score", "divide", "denoise")
+DRAWN = ("train", "mine", "score", "divide", "filter", "denoise")
 _TEACHING = ("scores", "teacher")
 
 # How one node serves the next: its scores teach it, its parameters are where

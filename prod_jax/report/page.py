@@ -98,8 +98,8 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   caption = (
     "A box is a train stage with its MRR@10, a lane one model. Thick lines "
     "teach, thin ones start from the weights before, dashed ones feed lists: "
-    "mined (diamond), scored (circle), divided (triangle), denoised (square). "
-    "A dashed outline has not run."
+    "mined (diamond), scored (circle), divided (triangle), filtered (funnel), "
+    "denoised (square). A dashed outline has not run."
   )
   drawn = _scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))

@@ -174,6 +174,8 @@ def _symbol(kind: str, x: float, y: float) -> str:
     return f"M{x - r:g} {y:g}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z"
   if kind == "mine":
     return f"M{x:g} {y - r:g}l{r} {r}l{-r} {r}l{-r} {-r}z"
+  if kind == "filter":  # a funnel
+    return f"M{x - r:g} {y - r:g}h{2 * r}l{-r} {1.75 * r}z"
   if kind == "denoise":
     return f"M{x - r:g} {y - r:g}h{2 * r}v{2 * r}h{-2 * r}z"
   return f"M{x:g} {y - r:g}l{r} {1.75 * r}h{-2 * r}z"

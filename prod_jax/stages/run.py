@@ -36,7 +36,8 @@ _IN_FINGERPRINTS = (
 )
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
-OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare
+Judging = kinds.Divide | kinds.Filter | kinds.Denoise | kinds.Compare
+OfLists = kinds.Train | Judging
 Scoring = kinds.Score | kinds.Compare | kinds.Darken
 InBlocks = kinds.Mine | Scoring
 OfTexts = kinds.Encode | Scoring | kinds.Gate | kinds.Evaluate
@@ -386,7 +387,7 @@ class Job(Generic[S]):
     stage, source = self.stage, self.source(role)
     name, candidates = getattr(stage, role), stage.candidates
     scored = [source.candidates] if source.candidates else []
-    if isinstance(source, kinds.Denoise):
+    if isinstance(source, kinds.Denoise | kinds.Filter):
       scored = [name]  # what it leaves is no longer what it reads
     elif isinstance(source, kinds.Imported):
       # Its lists are those that it has scored, less what has no score.

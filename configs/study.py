@@ -53,8 +53,11 @@ from prod_jax.models.transformer import spread_layers
 VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
 DRAWS = (1, 2, 3)
 STEPS = 160  # of every arm
+# Of them on divided queries, which are few: three or four times each, and at a
+# fifth of the rate before (README of the official code).
+DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LISTS, WEAK, STRONG = "lists", "score_weak", "score_strong"
-DEPTH, DIVIDED_OF, NEGATIVES = 16, 384, 5
+DEPTH, DIVIDED_OF, NEGATIVES = 16, 640, 5
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -161,12 +164,14 @@ def arms(draw: str) -> dict:
     "cl_drd": dict(strong, method="cl_drd", settings={}, **groups),
   }
   made = _whole(whole, draw)
-  parts = STEPS // 4
+  part, last = STEPS // 4, DIVIDED_STEPS
+  ladder = [(part, weak), (part, strong)]
+  whole = [(2 * part - last, de), *ladder, (last, None)]
   progressions = {
-    "teachers": [(2 * parts, de), (parts, weak), (parts, strong)],
-    "data": [(3 * parts, strong), (parts, None)],
-    "prod": [(parts, de), (parts, weak), (parts, strong), (parts, None)],
-    "prod_no_lwf": [(parts, de), (parts, weak), (parts, strong), (parts, None)],
+    "teachers": [(2 * part, de), *ladder],
+    "data": [(STEPS - last, strong), (last, None)],
+    "prod": whole,
+    "prod_no_lwf": whole,
   }
   for name, stages in progressions.items():
     keeps = name not in ("data", "prod_no_lwf")
@@ -245,8 +250,9 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
         queries=f"divide_{name}",
         negatives=NEGATIVES,
         settings=_kl(False),
+        learning_rate=DIVIDED_RATE,
       )
-    made[own] = dict(
+    shared = dict(
       kind="train",
       model="student",
       init=before,
@@ -255,8 +261,8 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
       warmup_steps=steps // 10,
       learning_rate=2e-4,
       clip=2.0,  # official code
-      **stage,
     )
+    made[own] = shared | stage
     if keeps and number > 1:
       settings = dict(stage["settings"], lwf=1.0)
       made[own].update(settings=settings, anchor="start")

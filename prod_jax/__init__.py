@@ -20,6 +20,7 @@ kinds         the kinds of stage that a config can name
 list_kinds    those of them that are about lists
 model_kinds   the kinds of model, the same
 config_file   config files and overrides, read into these
+ranges        what a number of a config may be
 strict        mappings to dataclasses, with the key that was meant
 metrics       ranked passages and judgements to figures
 significance  whether two rankers differ on the same queries
@@ -27,6 +28,7 @@ sharding      the mesh, and where each array lies on it
 per_device    what each device does with its own rows and heads
 processes     those of a run: where they meet, when they stop
 coordination  keys, values and beats between them
+artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array

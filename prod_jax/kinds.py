@@ -20,6 +20,7 @@ from prod_jax.list_kinds import (
   Queries,
   Score,
 )
+from prod_jax.ranges import Count, NotNegative, Share, ShareAbove0, Whole
 
 __all__ = [
   "Accept",
@@ -92,9 +93,9 @@ class Train:
   kind: Literal["train"]
   model: str
   method: str
-  steps: int
-  batch_size: int
-  learning_rate: float
+  steps: Whole
+  batch_size: Count
+  learning_rate: Share
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   init: str = ""
   candidates: str = ""
@@ -107,20 +108,20 @@ class Train:
   pairs: str = ""
   dark: str = ""
   clusters: str = ""
-  widths: tuple[int, ...] = ()
-  negatives: int = 0
+  widths: tuple[Count, ...] = ()
+  negatives: Whole = 0
   sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
     "random"
   )
   sampling_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  warmup_steps: int = 0
-  weight_decay: float = 0.0
-  clip: float = 0.0
-  accumulation: int = 1
-  chunks: int = 1
+  warmup_steps: Whole = 0
+  weight_decay: NotNegative = 0.0
+  clip: NotNegative = 0.0
+  accumulation: Count = 1
+  chunks: Count = 1
   gate: str = ""
-  checkpoint_every: int = 1000
-  log_every: int = 10
+  checkpoint_every: Count = 1000
+  log_every: Count = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +131,8 @@ class Encode:
   kind: Literal["encode"]
   params: str
   splits: tuple[str, ...] = ("train", "dev", "test")
-  batch_tokens: int = 8192
-  shard_rows: int = 100_000
+  batch_tokens: Count = 8192
+  shard_rows: Count = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +147,8 @@ class Cluster:
 
   kind: Literal["cluster"]
   encoded: str
-  clusters: int
-  iterations: int = 20
+  clusters: Count
+  iterations: Count = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,11 +169,11 @@ class Gate:
   kind: Literal["gate"]
   encoded: str
   teacher: str
-  depth: int
+  depth: Count
   split: str = "dev"
   metric: str = "mrr@10"
-  level: float = 0.05
-  batch_tokens: int = 8192
+  level: ShareAbove0 = 0.05
+  batch_tokens: Count = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +197,8 @@ class Accept:
   base: str = ""
   split: str = "dev"
   metric: str = "mrr@10"
-  depth: int = 100
-  tolerance: float = 0.0
+  depth: Count = 100
+  tolerance: NotNegative = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,12 +223,12 @@ class Evaluate:
   encoded: str
   split: str = "test"
   rerank: str = ""
-  rerank_depth: int = 10
-  depth: int = 100
+  rerank_depth: Count = 10
+  depth: Count = 100
   relevance: Literal["labels", "answers"] = "labels"
-  relevant: int = 1
+  relevant: Count = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
-  widths: tuple[int, ...] = ()
+  widths: tuple[Count, ...] = ()
   metrics: tuple[str, ...] = (
     "mrr@10",
     "ndcg@10",
@@ -235,7 +236,7 @@ class Evaluate:
     "recall@100",
     "hit@100",
   )
-  batch_tokens: int = 8192
+  batch_tokens: Count = 8192
 
 
 Stage = (

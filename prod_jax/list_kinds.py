@@ -6,6 +6,8 @@ A part of the vocabulary of `kinds`.
 import dataclasses
 from typing import ClassVar, Literal
 
+from prod_jax.ranges import Count, Percentile, Real, Share, Whole
+
 # Those of a split that have a labelled positive, those that have none, or both.
 Queries = Literal["labelled", "unlabelled", "all"]
 
@@ -29,15 +31,15 @@ class Mine:
 
   kind: Literal["mine"]
   encoded: str
-  depth: int
+  depth: Count
   queries: Queries = "labelled"
-  limit: int = 0
-  negatives: int = 0
+  limit: Whole = 0
+  negatives: Whole = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"
   gate: str = ""
-  block_queries: int = 4096
+  block_queries: Count = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Provided:
   """
 
   kind: Literal["provided"]
-  negatives: int
+  negatives: Count
   split: str = "train"
   grade_0: bool = False
 
@@ -100,8 +102,8 @@ class Score:
   params: str
   candidates: str
   gate: str = ""
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  batch_tokens: Count = 8192
+  block_queries: Count = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +121,10 @@ class Divide:
   scores: str
   candidates: str
   rule: Literal["marco", "nq"] = "marco"
-  student_from: int = 1
-  student_to: int = 14
-  teacher_to: int = 0
-  least: int = 1
+  student_from: Whole = 1
+  student_to: Whole = 14
+  teacher_to: Whole = 0
+  least: Count = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +153,8 @@ class Denoise:
   scores: str
   split: str = "train"
   rule: Literal["absolute", "relative", "percentile"] = "absolute"
-  margin: float = 0.0
-  percentile: float = 0.0
+  margin: Real = 0.0
+  percentile: Percentile = 0.0
   action: Literal["drop", "keep", "relabel"] = "drop"
 
 
@@ -177,7 +179,7 @@ class Filter:
   kind: Literal["filter"]
   candidates: str
   scores: str = ""
-  top: int = 1
+  top: Count = 1
   label: bool = True
   split: ClassVar[str] = "train"
 
@@ -201,12 +203,12 @@ class Compare:
   params: str
   candidates: str
   scores: str
-  pairs: int
-  depth: int = 0
-  window: int = 5
+  pairs: Count
+  depth: Whole = 0
+  window: Count = 5
   both_orders: bool = False
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  batch_tokens: Count = 8192
+  block_queries: Count = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,9 +227,9 @@ class Darken:
   kind: Literal["darken"]
   params: str
   candidates: str
-  strengthened: int
-  masked: int
-  strengthen_rate: float
-  mask_rate: float
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  strengthened: Whole
+  masked: Whole
+  strengthen_rate: Share
+  mask_rate: Share
+  batch_tokens: Count = 8192
+  block_queries: Count = 256

@@ -22,9 +22,20 @@ from etils import epath
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
+STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"
+
+
+def _mode_of_new_files() -> int:
+  """What this process gives to a file: 0666 less its umask."""
+  mask = os.umask(0o077)  # no call reads it without setting it
+  os.umask(mask)
+  return 0o666 & ~mask
+
+
+_MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
@@ -62,7 +73,7 @@ def copy(
   """
   if source.is_dir():
     for child in source.iterdir():
-      if child.name not in but and not child.name.endswith(_PART):
+      if child.name not in but and not is_part(child):
         copy(child, to / child.name, anew=anew)
   elif source.exists() and (anew or not _same(source, to)):
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +84,17 @@ def copy(
       part.open("wb") as new,
     ):
       shutil.copyfileobj(old, new, 1 << 24)
+
+
+def is_part(path: Path) -> bool:
+  """Whether a name is that of a file or folder that is not whole yet."""
+  return path.name.endswith(_PART)
+
+
+def size(path: Path) -> int:
+  """Bytes of a file."""
+  stat: Any = path.stat()
+  return stat.st_size if isinstance(path, pathlib.Path) else stat.length
 
 
 def is_pointer(path: pathlib.Path) -> bool:
@@ -107,7 +129,10 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
   part = _part(path, concurrent)
   try:
     yield part
+    part.chmod(_MODE)  # safetensors makes files of mode 0600
+    _to_disk(part)
     part.replace(path)
+    _to_disk(path.parent)
   finally:
     if concurrent:
       part.unlink(missing_ok=True)
@@ -129,9 +154,12 @@ def whole_folder(
   part.mkdir(parents=True)
   try:
     yield part
+    for written in (*part.rglob("*"), part):
+      _to_disk(written)
     if not concurrent:
       shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
     _rename(part, path, concurrent)
+    _to_disk(path.parent)
   finally:
     if concurrent:
       shutil.rmtree(part, ignore_errors=True)
@@ -140,6 +168,15 @@ def whole_folder(
 def _part(path: pathlib.Path, concurrent: bool) -> pathlib.Path:
   own = f".{uuid.uuid4().hex[:8]}" if concurrent else ""
   return path.with_name(f"{path.name}{own}{_PART}")
+
+
+def _to_disk(path: pathlib.Path) -> None:
+  """Waits until a file's content, or a folder's names, outlast a power cut."""
+  number = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(number)
+  finally:
+    os.close(number)
 
 
 def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
@@ -151,10 +188,5 @@ def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
 
 
 def _same(source: Path, to: Path) -> bool:
-  size = _size(source)
-  return size > _SMALL and to.exists() and size == _size(to)
-
-
-def _size(path: Path) -> int:
-  stat: Any = path.stat()
-  return stat.st_size if isinstance(path, pathlib.Path) else stat.length
+  there = size(source)
+  return there > _SMALL and to.exists() and there == size(to)

@@ -29,7 +29,7 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
   FAST["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 _LIBRARIES = (
-  "absl.app",
+  "absl.logging",
   "flax.linen",
   "grain",
   "jax.experimental.pallas.tpu",

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "ranges": 0,
   "batch": 1,
   "config": 1,
   "config_file": 1,
@@ -24,6 +25,7 @@ LEVELS = {
   "per_device": 1,
   "metrics": 1,
   "significance": 1,
+  "trackers": 1,
   "origin": 1,
   "packaged": 1,
   "parts": 1,
@@ -32,6 +34,7 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "artefacts": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -55,6 +58,7 @@ NEIGHBOURS = {
   ("kinds", "list_kinds"),
   ("model_kinds", "strict"),
   ("main", "cli"),
+  ("cli", "main"),
   ("packaged", "parts"),
   ("sharding", "config"),
   ("sharding", "strict"),
@@ -64,6 +68,10 @@ NEIGHBOURS = {
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
+  ("artefacts", "storage"),
+  ("trackers", "processes"),
+  ("trackers", "storage"),
+  ("trackers", "strict"),
   ("batches", "sets"),
 }
 
@@ -74,17 +82,19 @@ ONLY_IN = {
   ],
   r"\bimport optax\b|\bfrom optax\b": ["train/"],
   r"\bml_collections\b": ["config_file.py"],
-  r"\bimport (app, )?flags\b": ["main.py", "cli/"],
+  r"\babsl\b.*\b(app|flags)\b": [],
+  r"\bargparse\b": ["main.py", "cli/"],
+  r"\bshtab\b": ["cli/completion.py"],
   r"\borbax\b": ["train/checkpoint.py"],
   r"\bimport grain\b": ["batches/loader.py"],
   r"\bimport scann\b|\bfrom scann\b": ["retrieval/search.py"],
   r"\bimport (bm25s|Stemmer)\b": ["retrieval/bm25.py"],
   r"\b(import|from) torch\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "export/snippets.py",  # as a card says it
   ],
   r"\b(import|from) safetensors\b": [
-    "cli/convert.py",
+    "models/pickled.py",
     "models/hf.py",
     "models/weights.py",
   ],
@@ -99,6 +109,7 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],

@@ -163,10 +163,12 @@ def test_a_wrong_argument_stops_at_once(tmp_path, argument, message):
   assert not list(tmp_path.glob("*/STARTED.json"))
 
 
-# What a kill is tested on: enough steps and blocks to be in the middle of.
+# What a kill is tested on: enough steps, batches and blocks to be in the middle
+# of; each is logged, and what it has made is kept at once.
 LONG = (
   "--config.data.name=folder",
   "--config.models.student.width=16",
+  "--config.stages.encode_student_warm.batch_tokens=128",
   "--config.stages.mine_1.block_queries=8",
   "--config.stages.student_de.steps=20",
   "--config.stages.student_de.checkpoint_every=5",
@@ -177,20 +179,43 @@ LONG = (
 )
 
 
+LOUD = """
+import json, runpy
+from prod_jax import progress, trackers
+from prod_jax.retrieval import pieces
+
+class TensorBoard:
+  def __init__(self, folder):
+    self.path = folder / "told.jsonl"
+  def log(self, *words):
+    with self.path.open("a") as file:
+      file.write(json.dumps(words) + "\\n")
+  def close(self):
+    pass
+
+trackers._TensorBoard, trackers.check = TensorBoard, lambda names: None
+progress.SECONDS = progress._FIRST = pieces.SECONDS = pieces._LOOK = 0
+runpy.run_module("prod_jax.main", run_name="__main__", alter_sys=True)
+"""
+
+
 def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
-  """Runs until `line` is logged, then sends a signal; returns what was logged
-  behind the line, and the exit code.
+  """Runs until a line that matches is logged, then sends a signal.
+
+  Returns what was logged behind the line, and the exit code. Without a line it
+  runs to its end.
   """
+  python, _, _, *words = command(workdir, *arguments)
   process = subprocess.Popen(
-    command(workdir, *arguments),
+    [python, "-c", LOUD, *words],
     cwd=REPO,
     env=environment(),
     stderr=subprocess.PIPE,
     stdout=subprocess.DEVNULL,
     text=True,
   )
-  for found in process.stderr:
-    if line in found:
+  for found in process.stderr if line else ():
+    if re.search(line, found):
       process.send_signal(by)
       break
   rest = process.stderr.read()
@@ -201,8 +226,25 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   data = f"--config.data.path={write_folder(tmp_path / 'small')}"
   arguments = (*LONG, data)
   run(tmp_path / "whole", *arguments)
+  # Nothing depends on who looks on.
+  arguments = (*arguments, "--config.trackers=('tensorboard',)")
   killed = tmp_path / "killed"
+  passages = killed / "01-encode_student_warm/passages"
+  _, code = stop_at(killed, "encode_student_warm: [4-6]. of", *arguments)
+  assert code == -signal.SIGKILL
+  (folder,) = passages.iterdir()
+  assert folder.suffix == ".pieces" and len(list(folder.glob("*.npz"))) > 2
+  rest, code = stop_at(
+    killed,
+    "encode_student_warm: [7-9]. of",
+    *arguments,
+    by=signal.SIGTERM,
+  )
+  assert code == PREEMPTED
+  said = r"stopped encode_student_warm with \d+ of 120 passages made now; all"
+  assert re.search(said, rest), rest
   _, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
+  assert {p.suffix for p in passages.iterdir()} == {"", ".json"}
   assert code == -signal.SIGKILL
   mined = tmp_path / "killed" / "11-mine_1"
   assert len(list(mined.glob("blocks/*"))) in (3, 4)
@@ -219,16 +261,31 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   )
   assert code == PREEMPTED
   step = re.search(r"stopped student_de at step (\d+) of 20, saved", rest)[1]
-  done = run(killed, *arguments)
-  assert "mine_1: cached" in done.stderr
-  assert f"goes on from its checkpoint at step {step}" in done.stderr
+  said, code = stop_at(killed, "", *arguments)
+  assert code == 0, said[-4000:]
+  assert "mine_1: cached" in said
+  assert f"goes on from its checkpoint at step {step}" in said
   for name in (
+    "01-encode_student_warm/passages/000000000-000000120/vectors.npy",
     "11-mine_1/candidates/ids.npy",
     "11-mine_1/candidates/score.npy",
     "12-student_de/params.safetensors",
   ):
     whole = (tmp_path / "whole" / name).read_bytes()
     assert (tmp_path / "killed" / name).read_bytes() == whole, name
+  for name in ("01-encode_student_warm", "12-student_de"):
+    whole, other = (
+      json.loads((tmp_path / run / name / "DONE.json").read_text())
+      for run in ("whole", "killed")
+    )
+    assert whole["hash"] == other["hash"]
+    assert whole["origin"]["config_hash"] == other["origin"]["config_hash"]
+  told = (killed / "trackers/tensorboard/told.jsonl").read_text().splitlines()
+  steps = {}
+  for series, step, metrics in map(json.loads, told):
+    steps.setdefault(series, []).append(step)
+    assert metrics.keys() >= {"loss", "learning_rate", "grad_norm"}
+  assert steps == {"student_warm": [3], "student_de": [13, 23]}
 
 
 @pytest.mark.parametrize(

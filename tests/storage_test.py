@@ -158,7 +158,7 @@ def test_blocks_of_a_killed_run_are_not_made_again(
   made = []
 
   def run(processes, until):
-    def work(start, stop):
+    def work(start, stop, pieces):
       if start >= until:
         raise KeyboardInterrupt
       made.append(start)

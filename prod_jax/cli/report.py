@@ -1,20 +1,35 @@
-"""python -m prod_jax.cli.report WORKDIR… > docs/RESULTS.md
+"""Figures of runs as Markdown, from what their stages measured.
 
-The tables of one or more runs as Markdown, from what their stages measured.
+  prod_jax report runs/quickstart > docs/RESULTS.md
+
+What a run has not come to yet is left out.
 """
 
+import argparse
 import sys
 
-from absl import app
+from prod_jax import strict
+from prod_jax.cli import arguments
 
-from prod_jax import report
+
+def build(parser: arguments.Parser) -> None:
+  parser.add_argument(
+    "workdirs",
+    metavar="WORKDIR…",
+    nargs="+",
+    help="Working folders of runs, one or more.",
+  )
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) < 2:
-    raise app.UsageError("name at least one workdir")
-  sys.stdout.write(report.write_results_markdown(argv[1:]))
+def run(args: argparse.Namespace) -> None:
+  from prod_jax import report
+
+  try:
+    page = report.write_results_markdown(args.workdirs)
+  except FileNotFoundError as error:
+    raise strict.ConfigError(str(error)) from error
+  sys.stdout.write(page)
 
 
 if __name__ == "__main__":
-  app.run(main)
+  arguments.start(__name__)

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime import quantization
 
+from prod_jax import progress
 from prod_jax.batch import Tokens
 from prod_jax.batches import rows as layout
 from prod_jax.batches.rows import Joined
@@ -77,8 +78,10 @@ def load(path: pathlib.Path) -> Session:
 
 def over_texts(session: Session, texts: Joined) -> np.ndarray:
   """What a graph makes of texts [n]: float32 [n, D], or [n, 1] of logits."""
-  out = None
-  for rows in _batches(texts.lengths):
+  out, total = None, -(-len(texts.lengths) // _ROWS)
+  for rows in progress.shown(
+    _batches(texts.lengths), "the graph", "batches", total, only_long=True
+  ):
     batch = texts.at(rows)
     tokens = layout.padded(batch, int(batch.lengths.max()))
     (found,) = session.inner.run([session.output], _feed(session, tokens))

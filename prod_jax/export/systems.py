@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, storage, strict
+from prod_jax import metrics, progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
 from prod_jax.export import as_it_is, finished
 from prod_jax.export.as_it_is import Reader
@@ -29,6 +29,7 @@ from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
+from prod_jax.retrieval.forward import Shown
 from prod_jax.sets.records import DataError
 
 RUNS = (".trec", ".run")
@@ -124,7 +125,9 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
   if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
     language = system.spec.partition(":")[2]
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
-    found = Ranking(*bm25.search(passages, texts, task.depth, language))
+    found = _others(
+      *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
+    )
   elif system.spec.endswith(RUNS):
     return of_run(pathlib.Path(system.spec), task)
   elif workdir:
@@ -192,7 +195,16 @@ def of_run(path: pathlib.Path, task: Task) -> Ranking:
         "is the run of another collection, or config.data.max_passages set?"
       ) from error
     scores_QK[line, : len(found)] = list(found.values())
-  return Ranking(*rerank.in_order(ids_QK, scores_QK))
+  return _others(*rerank.in_order(ids_QK, scores_QK), task, width)
+
+
+def _others(
+  ids_QK: np.ndarray, scores_QK: np.ndarray, task: Task, k: int
+) -> Ranking:
+  """The first `k` of a ranking, without the queries' own documents."""
+  if task.own_Q is not None:
+    ids_QK, scores_QK = search.without_own(ids_QK, scores_QK, task.own_Q)
+  return Ranking(ids_QK[:, :k], scores_QK[:, :k])
 
 
 def evaluate(
@@ -303,9 +315,11 @@ def _by_model(
   ids = first.ids_QK[:, : task.rerank_depth]
   every = np.arange(len(ids))
   queries = tokens.queries[task.split]
-  scores = rerank.score_lists(
-    reader.frozen, queries, tokens.passages, every, ids
-  )
+  pairs = int((ids >= 0).sum())
+  with progress.Meter(f"{system.label}: scoring", pairs, "pairs") as meter:
+    scores = rerank.score_lists(
+      reader.frozen, queries, tokens.passages, every, ids, Shown(meter)
+    )
   return Ranking(*rerank.in_order(ids, scores), reorders=True)
 
 
@@ -325,9 +339,13 @@ def _search(
       processes=Processes(folder),
       name=system.label,
     )
-    query_QD = encode.embedder(frozen, "query", store)(0, len(store))
+    with progress.Meter(system.label, len(store), "queries") as meter:
+      embed = encode.embedder(frozen, "query", store)
+      query_QD = embed(0, len(store), Shown(meter))
     index = search.open_index("exact", encode.open_shards(folder / "passages"))
     try:
-      return Ranking(*index.search(query_QD, task.depth))
+      return Ranking(
+        *search.search_others(index, query_QD, task.depth, task.own_Q)
+      )
     except ValueError as error:
       raise DataError(f"{system.label}: {error}") from error

@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from prod_jax import config, storage, strict
 from prod_jax.export import finished
 from prod_jax.processes import Processes
@@ -41,6 +43,11 @@ class Task:
   folder: pathlib.Path
   depth: int = 100
   rerank_depth: int = 100
+
+  @property
+  def own_Q(self) -> np.ndarray | None:
+    """Row of each query's own document, as of `Dataset.own_rows`."""
+    return self.dataset.own_rows(self.split)
 
   @property
   def qrels(self) -> dict[str, dict[str, int]]:

@@ -19,6 +19,7 @@ from prod_jax.batches.store import TokenStore
 from prod_jax.export import texts
 from prod_jax.export.finished import Trained
 from prod_jax.retrieval import encode
+from prod_jax.retrieval.forward import Shown
 from prod_jax.sets.records import DataError, Passage
 
 _BLOCK = 8192  # texts that are in memory at once
@@ -57,21 +58,20 @@ def embed_file(
   rows = sum(1 for _ in texts.read(source))
   if not rows:
     raise DataError(f"{source}: no text in it")
-  frozen, done = trained.frozen(), 0
+  frozen = trained.frozen()
   with (
     _open(to, rows) as write,
-    progress.Meter(f"embed {source.name}", rows, unit=" texts") as meter,
+    progress.Meter(f"embed {source.name}", rows, "texts") as meter,
   ):
     found = texts.read(source)
     while block := list(itertools.islice(found, _BLOCK)):
       store = store_of(trained, block, tower)
-      vectors = encode.embedder(frozen, tower, store)(0, len(block))
+      embed = encode.embedder(frozen, tower, store)
+      vectors = embed(0, len(block), Shown(meter))
       if tower == "query":
         # In a run a query's vector carries the scale of the cosine.
         vectors /= getattr(trained.model, "scale", 1.0)
       write([text.id for text in block], vectors)
-      done += len(block)
-      meter.add(len(block), "embedded %d of %d texts", done, rows)
   logging.info("%d vectors are in %s", rows, to)
   return rows
 

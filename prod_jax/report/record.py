@@ -12,6 +12,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax.train import writer
+
 STUDENT = "student"
 HEADLINE = "mrr@10"
 # The kinds of index whose rows are quoted; others approximate the first.
@@ -191,19 +193,8 @@ def load(workdir: pathlib.Path) -> Run:
 
 
 def logged(stage: Stage) -> list[dict[str, Any]]:
-  """The lines of metrics.jsonl by step; of two for a step the later counts.
-
-  A line that a kill left torn is passed over.
-  """
-  path = stage.folder / "metrics.jsonl"
-  rows = {}
-  for line in path.open(encoding="utf-8") if path.exists() else ():
-    try:
-      row = json.loads(line)
-      rows[row["step"]] = row
-    except (json.JSONDecodeError, KeyError, TypeError):
-      continue
-  return [rows[step] for step in sorted(rows)]
+  """What a train stage has logged, by step."""
+  return writer.read(stage.folder)
 
 
 def scorecard(stage: Stage) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 forward    a frozen model over many texts, in batches
 blocks     long work in blocks that survive a kill
+pieces     what is done of a block, shown by batch and kept
 encode     texts to vectors, in shards that are memory-mapped
 index      what an index is given and what it gives back
 search     the kinds of index, and ScaNN

@@ -18,12 +18,12 @@ import concurrent.futures
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
-from prod_jax import config, sharding
+from prod_jax import config, progress, sharding
 from prod_jax.batch import Packed
 from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
@@ -58,6 +58,36 @@ class FrozenModel:
   batch_tokens: int
 
 
+@runtime_checkable
+class Watch(Protocol):
+  """Whoever wants to know how far a work over texts is."""
+
+  def begin(self, out: np.ndarray) -> np.ndarray:
+    """Takes the array of results; returns which rows it has filled in."""
+
+  def made(self, rows: np.ndarray) -> None:
+    """Takes note of rows whose results are there now, in any order."""
+
+
+class Shown:
+  """A watch that only shows it.
+
+  Args:
+    meter: that counts texts.
+  """
+
+  def __init__(self, meter: progress.Meter):
+    self._meter = meter
+
+  def begin(self, out: np.ndarray) -> np.ndarray:
+    """Nothing is there yet."""
+    return np.zeros(len(out), bool)
+
+  def made(self, rows: np.ndarray) -> None:
+    """Counts them."""
+    self._meter.add(len(np.unique(rows)))
+
+
 class Work(NamedTuple):
   """A batch.
 
@@ -78,6 +108,7 @@ def over_texts(
   texts: Joined,
   longest: int,
   width: int | None = None,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Applies `forward` to all texts, as the data says in shared rows or not.
 
@@ -87,6 +118,7 @@ def over_texts(
     texts: [n].
     longest: tokens that a text may have.
     width: of a result; None where it is a number.
+    watch: is told of each batch; what it has already is not made again.
 
   Returns:
     float32 [n, width] or [n], in the order of the texts.
@@ -99,6 +131,7 @@ def over_texts(
       texts.lengths,
       longest,
       width,
+      watch,
     )
   out = _results(len(texts.lengths), width)
   if not len(out):
@@ -108,6 +141,7 @@ def over_texts(
     _shared_rows(frozen, texts, longest),
     frozen.copies,
     out,
+    watch,
   )
 
 
@@ -118,6 +152,7 @@ def over_rows(
   lengths: np.ndarray,
   longest: int,
   width: int | None = None,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Applies `forward` to texts 0 … n-1, each in a row of its own.
 
@@ -128,6 +163,7 @@ def over_rows(
     lengths: tokens of each row, special ones included.
     longest: that a row may have.
     width: of a result; None where it is a number.
+    watch: as of `over_texts`.
 
   Returns:
     float32 [n, width] or [n], in the order of the rows.
@@ -137,7 +173,7 @@ def over_rows(
     for rows, length in _by_length(lengths, longest, frozen.batch_tokens)
   )
   out = _results(len(lengths), width)
-  return _in_turns(forward, batches, frozen.copies, out)
+  return _in_turns(forward, batches, frozen.copies, out, watch)
 
 
 def lengths_of_shapes(longest: int) -> list[int]:
@@ -160,9 +196,13 @@ def _in_turns(
   batches: Iterable[Work],
   copies: sharding.Copies,
   out: np.ndarray,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Hands batches to devices in turn, and puts results in the rows of `out`."""
   pending: collections.deque = collections.deque()
+  if watch:
+    there = watch.begin(out)
+    batches = (work for work in batches if not there[work.rows].all())
 
   def result(texts: Any, device: jax.Device, params: Any) -> np.ndarray:
     return np.asarray(forward(params, jax.device_put(texts, device)))
@@ -170,6 +210,8 @@ def _in_turns(
   def settle() -> None:
     work, future = pending.popleft()
     out[work.rows] = future.result()[work.places]
+    if watch:
+      watch.made(work.rows)
 
   threads = _THREADS * len(copies.devices)
   turns = itertools.cycle(zip(*copies, strict=True))

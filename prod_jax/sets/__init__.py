@@ -1,6 +1,7 @@
 """Retrieval sets as text: passages, queries and labels; no tokens, no jax.
 
 records     what a set is made of: a passage, a query, an error
+named       the set that a config names
 dataset     a prepared set, opened: passages by row, queries by split
 datasets    one builder a published set
 passages    the prepared collection by row, whole or a part of it

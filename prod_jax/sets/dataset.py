@@ -17,19 +17,16 @@ import numpy as np
 from absl import logging
 
 from prod_jax import config, progress, storage
-from prod_jax.sets import copies, download, generated, sizes, unlabelled
-from prod_jax.sets import queries as prepared_queries
-from prod_jax.sets.datasets import (
-  beir,
-  folder,
-  layout,
-  msmarco_document,
-  msmarco_passage,
-  nq,
-  own,
-  published,
-  pydocs,
+from prod_jax.sets import (
+  copies,
+  download,
+  generated,
+  named,
+  sizes,
+  unlabelled,
 )
+from prod_jax.sets import queries as prepared_queries
+from prod_jax.sets.datasets import beir, layout, own, published
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
 from prod_jax.sets.passages import (
   Passages,
@@ -37,13 +34,6 @@ from prod_jax.sets.passages import (
   open_passages,
 )
 from prod_jax.sets.records import DataError, Query
-
-SPLITS = (
-  "train",
-  unlabelled.SPLIT,
-  generated.SPLIT,
-  *("dev", "test", "dl19", "dl20"),
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +51,9 @@ class Dataset:
       the whole collection, and gives the rows that the queries have in the
       whole split.
     judged: the same of passages that were judged and found irrelevant.
-    generated: ids of the passages that the last queries of train were made of.
+    leaves_out_own: a query's own document, the passage of its id, counts as
+      not there.
+    made_of: ids of the passages that the last queries of train were made of.
     folder: where keys of the texts are kept, for the next run; None keeps none.
     title_join: between title and text of a passage, as encoders read them.
   """
@@ -77,7 +69,8 @@ class Dataset:
   judged: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
     dataclasses.field(default_factory=dict)
   )
-  generated: Sequence[tuple[str, ...]] = ()
+  leaves_out_own: bool = False
+  made_of: Sequence[tuple[str, ...]] = ()
   folder: pathlib.Path | None = None
   title_join: str = " "
 
@@ -104,6 +97,34 @@ class Dataset:
     """Passages with the text of a labelled one, which are no negatives."""
     return copies.copies_of(self.keys.text, self.positive_rows(split))
 
+  def no_negatives(self, split: str) -> list[tuple[int, ...]]:
+    """Rows of each query that are no negatives, though nobody labelled them.
+
+    The copies of its positives, and its own document where that is left out.
+    """
+    copied = self.copies_of(split).by_query(len(self.queries[split]))
+    own_Q = self.own_rows(split)
+    if own_Q is None:
+      return copied
+    return [
+      (*rows, own) if own >= 0 else rows
+      for rows, own in zip(copied, own_Q.tolist(), strict=True)
+    ]
+
+  def own_rows(self, split: str) -> np.ndarray | None:
+    """Row of each query's own document, int64 [Q], -1 where it has none.
+
+    One that is labelled for its query stays. None where the set leaves none
+    out.
+    """
+    if not self.leaves_out_own:
+      return None
+    rows = [
+      -1 if query.id in dict(query.positives) else self.row_of.get(query.id, -1)
+      for query in self.queries[split]
+    ]
+    return np.array(rows, np.int64)
+
   def positive_rows(self, split: str) -> list[tuple[int, ...]]:
     """Rows of the labelled positives of each query of a split."""
     return [
@@ -112,15 +133,15 @@ class Dataset:
     ]
 
   @property
-  def own_rows(self) -> dict[int, tuple[int, ...]]:
+  def made_of_rows(self) -> dict[int, tuple[int, ...]]:
     """By query of train: rows of the passages that a generated one is made of.
 
     They are no labels: nobody has judged them.
     """
-    first = len(self.queries.get("train", ())) - len(self.generated)
+    first = len(self.queries.get("train", ())) - len(self.made_of)
     return {
       first + number: tuple(self.row_of[name] for name in names)
-      for number, names in enumerate(self.generated)
+      for number, names in enumerate(self.made_of)
     }
 
   def qrels(self, split: str) -> dict[str, dict[str, int]]:
@@ -150,7 +171,7 @@ class Dataset:
     seed: int = 0,
     *,
     judged: bool = False,
-    copies: Sequence[Sequence[int]] | None = None,
+    none: Sequence[Sequence[int]] | None = None,
   ) -> np.ndarray:
     """Rows of the negatives that came with the set; written at first use.
 
@@ -159,7 +180,7 @@ class Dataset:
       most: above 0, a random choice of so many a query, by seed and query.
       seed: of that choice.
       judged: takes passages that were judged and found irrelevant, too.
-      copies: rows of each query that are no negatives either.
+      none: rows of each query that are no negatives either.
 
     Returns:
       int32 [Q, C], no labelled positives among them, -1 padded.
@@ -168,12 +189,12 @@ class Dataset:
       DataError: there are none.
     """
     of, numbers = self.own_negatives(split, judged=judged)
-    none = self.positive_rows(split)
-    bare = len(none) - len(numbers)  # behind those that came with labels
-    if copies is not None:
-      none = [(*a, *b) for a, b in zip(none, copies, strict=True)]
-    lists, none = map(of, range(len(numbers))), none[: len(numbers)]
-    rows_QC = choose(lists, none, numbers, most=most, seed=seed)
+    out = self.positive_rows(split)
+    bare = len(out) - len(numbers)  # behind those that came with labels
+    if none is not None:
+      out = [(*a, *b) for a, b in zip(out, none, strict=True)]
+    lists, out = map(of, range(len(numbers))), out[: len(numbers)]
+    rows_QC = choose(lists, out, numbers, most=most, seed=seed)
     return np.pad(rows_QC, ((0, bare), (0, 0)), constant_values=-1)
 
   def own_negatives(
@@ -222,7 +243,15 @@ class Located:
     builders = layout.builders(self.source, self.data_dir).values()
     names = (builder.info.full_name for builder in builders)
     limits = dict(self.data.max_queries), self.data.max_passages
-    return digest(*names, *limits, *filter(None, [self.data.labelled]))
+    more = self.data.labelled, self.leaves_out_own and "own documents"
+    return digest(*names, *limits, *filter(None, more))
+
+  @property
+  def leaves_out_own(self) -> bool:
+    """As of `Dataset`."""
+    said = self.data.own_documents
+    passages = self.data.name == "beir" and self.source.name in beir.PASSAGES
+    return said == "leave_out" or (passages and not said)
 
   @property
   def prepared(self) -> bool:
@@ -243,7 +272,7 @@ class Located:
     source, limits = self.source, dict(self.data.max_queries)
     builders = layout.prepared(source, self.data_dir, beam)
     queries, numbers = prepared_queries.read(
-      builders["queries"], SPLITS, limits
+      builders["queries"], named.SPLITS, limits
     )
     passages, row_of = open_passages(
       builders["passages"],
@@ -259,10 +288,11 @@ class Located:
       fingerprint=self.fingerprint,
       passages=passages,
       queries=unlabelled.merged(bare, self.data.labelled),
-      generated=made_of,
+      made_of=made_of,
       row_of=row_of,
       negatives=_readers(source.negatives, builders, numbers),
       judged=_readers(source.judged, builders, numbers),
+      leaves_out_own=self.leaves_out_own,
       folder=pathlib.Path(builders["passages"].data_dir),
       title_join=self.data.title_join,
     )
@@ -290,7 +320,7 @@ def locate(
   downloads = download.Downloads(
     pathlib.Path(data_dir) / "downloads" / data.name, may_fetch
   )
-  return Located(data, data_dir, _source(data, downloads))
+  return Located(data, data_dir, named.source(data, downloads))
 
 
 def no_negatives(name: str, split: str, known: Collection[str]) -> str:
@@ -310,7 +340,7 @@ def _log(dataset: Dataset, took: float) -> None:
     bare = sum(not (query.positives or query.answers) for query in queries)
     said.append(f"{split} {len(queries)}")
     if bare:
-      of_passages = len(dataset.generated) if split == "train" else 0
+      of_passages = len(dataset.made_of) if split == "train" else 0
       more = f", {of_passages} generated" if of_passages else ""
       said[-1] += f" ({bare} of them without labels{more})"
   logging.info(
@@ -320,37 +350,6 @@ def _log(dataset: Dataset, took: float) -> None:
     ", ".join(said),
     took,
   )
-
-
-def _source(
-  data: config.Data, downloads: download.Downloads
-) -> published.Source:
-  found = _published(data, downloads)
-  found = own.with_negatives(found, data, SPLITS)
-  return generated.with_file(unlabelled.with_file(found, data), data)
-
-
-def _published(
-  data: config.Data, downloads: download.Downloads
-) -> published.Source:
-  name, path, on_error = data.name, data.path, data.on_error
-  if data.titles and name != "msmarco_passage":
-    raise DataError(
-      f"data.titles is {data.titles!r}, which {name!r} has no use for"
-    )
-  if data.max_characters and name != "msmarco_document":
-    raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
-  if name == "pydocs":
-    return pydocs.source()
-  if name == "folder":
-    return folder.source(path, on_error)
-  if name == "beir":
-    return beir.source(path, on_error)
-  if name == "nq":
-    return nq.source(path, downloads, on_error)
-  if name == "msmarco_passage":
-    return msmarco_passage.source(path, downloads, on_error, data.titles)
-  return msmarco_document.source(path, downloads, on_error, data.max_characters)
 
 
 def _readers(

@@ -165,19 +165,12 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
     with (
       open(part, "ab" if have else "wb") as file,
       progress.Meter(
-        remote.name, size, unit="B", unit_scale=True, initial=have
+        remote.name, size, "B", unit_scale=True, initial=have
       ) as meter,
     ):
       for chunk in response.iter_content(_RECEIVED):
         file.write(chunk)
-        have += len(chunk)
-        meter.add(
-          len(chunk),
-          "%s: %.2f of %.2f GiB",
-          remote.name,
-          have / 2**30,
-          size / 2**30,
-        )
+        meter.add(len(chunk))
   tag.unlink(missing_ok=True)
 
 

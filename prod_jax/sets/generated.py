@@ -169,7 +169,9 @@ def _with_labels(
   texts = {query.id: query.text for query in made}
   first = next(read_lines(labels, Faults(labels, "skip")), (1, ""))[1]
   header = beir.HEADER if first == beir.HEADER else ""
-  return formats.label(texts, file, labels, known, on_error, header=header)
+  rows = formats.label(texts, file, labels, known, on_error, header=header)
+  formats.log_left_out(file, len(texts) - len(rows))
+  return rows
 
 
 def _parse(number: int, line: str, faults: Faults) -> _Made | None:
@@ -178,7 +180,7 @@ def _parse(number: int, line: str, faults: Faults) -> _Made | None:
     return _said(number, json.loads(line))
   except _Odd as odd:
     faults.add(number, "bad object", str(odd), "repair the line")
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
   return None
 
@@ -223,4 +225,8 @@ def _strings(value: Any, what: str) -> Iterator[str]:
   for one in values if value is not None else ():
     if isinstance(one, bool) or not isinstance(one, str | int):
       raise _Odd(f"{what} {one!r} is no string")
+    try:
+      str(one).encode()
+    except UnicodeEncodeError as error:
+      raise _Odd(f"{what} has half of a surrogate pair") from error
     yield str(one).strip()

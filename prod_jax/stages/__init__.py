@@ -9,6 +9,7 @@ tokenizer  which tokenizer a model has
 files      whether the folders that a config names are there
 widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
+tracked    what stages have measured, for the trackers of a run
 scorecard  what a teacher's scores are like, before they are learnt from
 train      from parameters and queries to trained parameters
 encode     the collection and the queries as embeddings

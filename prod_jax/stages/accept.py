@@ -10,7 +10,6 @@ from typing import Any
 from absl import logging
 
 from prod_jax import kinds, storage, strict
-from prod_jax.retrieval import encode, search
 from prod_jax.stages import accepted, held_out
 from prod_jax.stages.run import Job
 
@@ -80,8 +79,4 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
 
 def _values(job: Job[kinds.Accept], role: str) -> dict[str, float]:
   """The metric of each query, over the whole collection."""
-  vectors = encode.open_shards(job.inputs[role] / "passages")
-  ids_QK, scores_QK = search.open_index("exact", vectors).search(
-    held_out.queries(job, role), job.stage.depth
-  )
-  return held_out.values(job, ids_QK, scores_QK)
+  return held_out.values(job, *held_out.retrieved(job, role))

@@ -285,10 +285,9 @@ def _copies(job: TrainJob, queries: int) -> list[tuple[int, ...]]:
   if job.stage.candidates or not job.stage.negatives:
     return []
   run = job.run
-  found = run.processes.first_then_others(
-    lambda: run.dataset.copies_of("train")
+  return run.processes.first_then_others(
+    lambda: run.dataset.no_negatives("train")
   )
-  return found.by_query(queries)
 
 
 def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:

@@ -39,8 +39,6 @@ def check(job: FilterJob) -> None:
   stage = job.stage
   if stage.scores:
     job.check_scored("scores")
-  if stage.top < 1:
-    raise strict.ConfigError(f"{job.where}.top is {stage.top}; it is 1 or more")
   split = job.source("candidates").split
   if split != stage.split:
     raise strict.ConfigError(
@@ -70,7 +68,7 @@ def run(job: FilterJob) -> dict[str, Any]:
   if stage.scores:
     path = job.inputs["scores"] / "scores.npy"
     scores_QC = np.load(path, allow_pickle=False)
-  own = dataset.own_rows
+  own = dataset.made_of_rows
   generated_Q = np.isin(lists.query, [*own])
   if not generated_Q.any():
     raise strict.ConfigError(
@@ -114,7 +112,7 @@ def _write(
   generated_Q: np.ndarray,
 ) -> None:
   dataset = job.run.dataset
-  queries, own = dataset.queries[job.stage.split], dataset.own_rows
+  queries, own = dataset.queries[job.stage.split], dataset.made_of_rows
   with open(job.folder / GENERATED, "w", encoding="utf-8") as file:
     for line in np.flatnonzero(generated_Q):
       row, place = int(lists.query[line]), int(place_Q[line])

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from prod_jax import kinds, metrics, significance, strict
+from prod_jax.retrieval import encode, search
+from prod_jax.retrieval.index import Neighbours
 from prod_jax.significance import Paired
 from prod_jax.stages.run import Job
 
@@ -19,8 +21,6 @@ def check_metric(job: HeldOut) -> None:
     metrics.evaluate({}, {}, [metric])
   except ValueError as error:
     raise strict.ConfigError(f"{job.where}.metric: {error}") from error
-  if depth < 1:
-    raise strict.ConfigError(f"{job.where}.depth is {depth}; it is 1 or more")
   cut = metric.partition("@")[2]
   if cut and int(cut) > depth:
     raise strict.ConfigError(
@@ -33,6 +33,15 @@ def queries(job: HeldOut, role: str) -> np.ndarray:
   """The vectors [Q, D] of the split's queries, of an encode stage."""
   path = job.inputs[role] / f"queries-{job.stage.split}.npy"
   return np.load(path, allow_pickle=False)
+
+
+def retrieved(job: HeldOut, role: str) -> Neighbours:
+  """What a role's vectors find in the whole collection, to the job's depth."""
+  index = search.open_index(
+    "exact", encode.open_shards(job.inputs[role] / "passages")
+  )
+  own_Q = job.run.dataset.own_rows(job.stage.split)
+  return search.search_others(index, queries(job, role), job.stage.depth, own_Q)
 
 
 def values(

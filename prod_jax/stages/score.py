@@ -11,6 +11,7 @@ import numpy as np
 from prod_jax import kinds
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.retrieval import divide, rerank
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages.run import Job
 
 
@@ -34,7 +35,7 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
   # Lists hold rows of the split that they were made for.
   queries = tokens.queries[job.source("candidates").split]
 
-  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+  def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     return {
       "scores": rerank.score_lists(
         frozen,
@@ -42,6 +43,7 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
         tokens.passages,
         lists.query[start:stop],
         lists.ids[start:stop],
+        pieces,
       )
     }
 

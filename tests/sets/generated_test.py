@@ -54,13 +54,13 @@ def test_a_generators_objects_are_read(open_source, source, record, queries):
     *before.queries["train"],
     *(Query(name, text, ()) for name, text, _ in queries),
   ]
-  assert opened.generated == [tuple(of.split()) for *_, of in queries]
-  assert opened.own_rows == {
+  assert opened.made_of == [tuple(of.split()) for *_, of in queries]
+  assert opened.made_of_rows == {
     3 + i: tuple(opened.row_of[name] for name in of.split())
     for i, (*_, of) in enumerate(queries)
   }
   assert opened.fingerprint != before.fingerprint
-  assert before.own_rows == {} and "generated" not in opened.queries
+  assert before.made_of_rows == {} and "generated" not in opened.queries
 
 
 def test_they_are_no_labels_and_stand_behind_all_others(open_source, source):
@@ -79,7 +79,7 @@ def test_they_are_no_labels_and_stand_behind_all_others(open_source, source):
     "d3",
     "d5",
   ]
-  assert opened.own_rows == {4: (3,)}
+  assert opened.made_of_rows == {4: (3,)}
 
 
 def test_beirs_generator_has_a_file_for_the_passages(open_source, source):
@@ -88,11 +88,11 @@ def test_beirs_generator_has_a_file_for_the_passages(open_source, source):
   write(source, *queries)
   rows = ["query-id\tcorpus-id\tscore", "genQ2\td3\t1", "genQ1\td20\t1"]
   (source / "qrels.generated.tsv").write_text("\n".join(rows) + "\n")
-  assert open_source().generated == [("d20",), ("d3",)]
+  assert open_source().made_of == [("d20",), ("d3",)]
   (source / "qrels.generated.tsv").write_text("genQ2 0 d1 1\n")
   opened = open_source()
   assert opened.queries["train"][3:] == [Query("genQ2", "t2", ())]
-  assert opened.generated == [("d1",)]
+  assert opened.made_of == [("d1",)]
 
 
 @pytest.mark.parametrize("name", ["folder", "beir"])
@@ -109,7 +109,7 @@ def test_a_collection_needs_no_labels_beside_them(tmp_path, name):
   assert {split: len(of) for split, of in opened.queries.items()} == {
     "train": 1
   }
-  assert opened.own_rows == {0: (0,)}
+  assert opened.made_of_rows == {0: (0,)}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,7 @@ def test_a_collection_needs_no_labels_beside_them(tmp_path, name):
     ("[1]", ":1: no JSON object"),
     ({"pid": "d1"}, ":1: no query: none of predicted_queries"),
     ({"query": 1.5, "pid": "d1"}, "query 1.5 is no string"),
+    ({"query": "a\ud800", "pid": "d1"}, "query has half of a surrogate pair"),
     ({"query": "what?"}, "no passage: none of doc_id"),
     ({"query": "what?", "pid": "d9"}, "passage d9 is not in the collection"),
     ({"query": " ", "pid": "d1"}, "generated-1 has no text"),
@@ -136,7 +137,7 @@ def test_lines_at_fault_are_counted(open_source, source, caplog):
   good = {"query": "what?", "pid": "d1"}
   write(source, good, {"query": "x", "pid": "d9"}, {"query": "x"}, "{")
   opened = open_source(on_error="skip")
-  assert opened.generated == [("d1",)]
+  assert opened.made_of == [("d1",)]
   assert "skipped 3 lines: 1 unknown passage, 1 no passage" in caplog.text
   write(source, {"query": "x"})
   with pytest.raises(DataError, match="has no query"):

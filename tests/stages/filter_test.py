@@ -170,7 +170,6 @@ def test_nothing_to_filter_and_nothing_left(judged, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    (dict(top=0), "filter.top is 0; it is 1 or more"),
     (dict(queries="labelled"), "mine has lists of queries with labels"),
     (dict(candidates="encode"), "a stage of kind encode; it takes one of kind"),
     (dict(scores=""), "which goes by the retriever's order and has no"),

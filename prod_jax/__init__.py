@@ -33,6 +33,7 @@ storage       a working folder on a disk or in a bucket; files whole or absent
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
 compilation   compiled programs, kept on disk
+trackers      TensorBoard and Weights & Biases, which look on
 origin        commit, versions and processor of this process
 packaged      files that came with an installed package
 parts         a zip that came in several files, unpacked

@@ -109,6 +109,7 @@ ONLY_IN = {
   r"\bapache_beam\b": ["sets/datasets/layout.py"],
   r"\bimport requests\b": ["sets/download.py"],
   r"\bepath\b": ["storage.py"],
+  r"\bimport resvg_py\b": ["report/drawings.py"],
   r"\b(import|from) (tensorboardX|wandb)\b": ["trackers.py"],
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],

@@ -179,10 +179,19 @@ LONG = (
 )
 
 
-LOUD = """
-import json, runpy
+# The command, which sends itself a signal when a line is logged that matches.
+STOPPED = """
+import json, logging, os, re, runpy, sys
 from prod_jax import progress, trackers
 from prod_jax.retrieval import pieces
+
+line, number = sys.argv[1:3]
+del sys.argv[1:3]
+
+class Stop(logging.Handler):
+  def emit(self, record):
+    if line and re.search(line, record.getMessage()):
+      os.kill(os.getpid(), int(number))
 
 class TensorBoard:
   def __init__(self, folder):
@@ -193,6 +202,7 @@ class TensorBoard:
   def close(self):
     pass
 
+logging.getLogger("absl").addHandler(Stop())
 trackers._TensorBoard, trackers.check = TensorBoard, lambda names: None
 progress.SECONDS = progress._FIRST = pieces.SECONDS = pieces._LOOK = 0
 runpy.run_module("prod_jax.main", run_name="__main__", alter_sys=True)
@@ -200,26 +210,19 @@ runpy.run_module("prod_jax.main", run_name="__main__", alter_sys=True)
 
 
 def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
-  """Runs until a line that matches is logged, then sends a signal.
+  """Runs until a line is logged that matches, or to its end without one.
 
-  Returns what was logged behind the line, and the exit code. Without a line it
-  runs to its end.
+  Returns what was logged, and the exit code.
   """
   python, _, _, *words = command(workdir, *arguments)
-  process = subprocess.Popen(
-    [python, "-c", LOUD, *words],
+  done = subprocess.run(
+    [python, "-c", STOPPED, line, str(int(by)), *words],
     cwd=REPO,
     env=environment(),
-    stderr=subprocess.PIPE,
-    stdout=subprocess.DEVNULL,
+    capture_output=True,
     text=True,
   )
-  for found in process.stderr if line else ():
-    if re.search(line, found):
-      process.send_signal(by)
-      break
-  rest = process.stderr.read()
-  return rest, process.wait()
+  return done.stderr, done.returncode
 
 
 def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):

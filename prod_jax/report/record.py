@@ -148,6 +148,20 @@ class Run:
       return before.name
     return "" if stage.model in self.stages else stage.model
 
+  def model_behind(self, stage: Stage) -> str:
+    """The model that a stage trains or runs, as it is or not; "" for none."""
+    trained, at = self.trainer(stage.name), stage
+    if trained:
+      return trained.model
+    while at.settings.get("params", "") not in (
+      self.config.get("models") or {}
+    ):
+      role = next((role for role in _UPSTREAM if role in at.inputs), "")
+      if at.inputs.get(role, "") not in self.stages:
+        return ""
+      at = self.stages[at.inputs[role]]
+    return str(at.settings["params"])
+
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
     while name in self.stages:

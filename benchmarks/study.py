@@ -5,8 +5,9 @@
 
 The first reads what a run has left, whole or not, and writes
 `benchmarks/studies/NAME.json`; the second writes the page and its plots of all
-that lie there, with what NAME.md says of one, which is written by hand. Beside figures stands what they were made with: versions,
-processor, commit, seed and config. An arm's value of a query is the mean over
+that lie there, with what a Markdown file of that name, written by hand, says of
+one. Beside figures stands what they were made with: versions, processor,
+commit, seed and config. An arm's value of a query is the mean over
 its draws, and arms are compared by these, paired, over the draws that both
 have; p is corrected by Holm over all comparisons of a study.
 """

@@ -67,12 +67,16 @@ def compute(
     for name_left in left & whole:
       processes.remove(_pieces_of(folder / name_left))
   own = [(paths[i], *spans[i]) for i in processes.own(missing)]
-  total, made = sum(stop - start for _, start, stop in own), 0
-  with progress.Meter(name, total, unit, quiet=not processes.first) as meter:
+  total = sum(stop - start for _, start, stop in own)
+  # Alone it has all of the work to show; one of several has its part.
+  made = rows - total if processes.count == 1 else 0
+  with progress.Meter(
+    name, made + total, unit, initial=made, quiet=not processes.first
+  ) as meter:
     counter = Counter(meter)
     for path, start, stop in own:
       processes.leave_if_stopped(
-        f"{counter.said} now; all blocks that are made are saved"
+        f"{counter.said}; all blocks that are made are saved"
       )
       kept = _pieces_of(path)
       pieces = Pieces(kept, stop - start, counter, processes)

@@ -3,6 +3,7 @@
 main          the command: the stages of a config, run or shown
 cli           the other commands
 export        a trained model out of its run, for other software
+serving       the same at work: passages for a query that somebody types
 curriculum    order of stages, artefacts, hashes, DONE files, resume
 stages        what a stage does: one module a kind
 plan          what a config would take of a TPU slice
@@ -33,6 +34,7 @@ storage       a working folder on a disk or in a bucket; files whole or absent
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
 compilation   compiled programs, kept on disk
+trackers      TensorBoard and Weights & Biases, which look on
 origin        commit, versions and processor of this process
 packaged      files that came with an installed package
 parts         a zip that came in several files, unpacked

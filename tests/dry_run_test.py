@@ -102,7 +102,7 @@ def test_a_folder_before_and_after_a_run(tmp_path):
   assert set(statuses(done.stdout).values()) == {"pending"}
   assert "set is not prepared yet: splits are not checked" in done.stderr
   assert tree(tmp_path) == before and not work.exists()
-  run(work, here, f"--stages={STAGES}", config=config, fast=True)
+  run(work, here, f"--stages={STAGES}", config=config)
   before = tree(tmp_path)
   done = run(work, here, "--dry_run", config=config)
   assert tree(tmp_path) == before

@@ -48,6 +48,7 @@ LEVELS = {
   "report": 5,
   "curriculum": 6,
   "export": 7,
+  "serving": 7,
   "main": 8,
   "cli": 8,
 }
@@ -65,6 +66,7 @@ NEIGHBOURS = {
   ("config_file", "strict"),
   ("config_file", "config"),
   ("plan", "stages"),
+  ("serving", "export"),
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
@@ -118,6 +120,7 @@ ONLY_IN = {
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
   r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],
   r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
+  r"\b(import|from) (starlette|uvicorn|anyio)\b": ["serving/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -15,6 +15,7 @@ COMMANDS = (
   "prepare",
   "plan",
   "report",
+  "search",
   "evaluate",
   "export",
   "embed",

@@ -23,7 +23,7 @@ _MARGIN = 12.0
 def write(
   figures: Mapping[str, Tag], folder: pathlib.Path
 ) -> list[pathlib.Path]:
-  """Writes each figure as NAME.svg and NAME.png; returns what is written."""
+  """Writes each figure as SVG and PNG under its name; returns the files."""
   folder.mkdir(parents=True, exist_ok=True)
   paths = []
   has_png = importlib.util.find_spec("resvg_py") is not None

@@ -56,7 +56,6 @@ def compute(
   folder.mkdir(parents=True, exist_ok=True)
   starts = range(0, rows, block_rows)
   spans = [(start, min(start + block_rows, rows)) for start in starts]
-  # Blocks of another size have other names.
   paths = [folder / f"{start:09d}-{stop:09d}" for start, stop in spans]
   whole, left = _there(folder, processes)
   missing = [i for i, path in enumerate(paths) if path.name not in whole]

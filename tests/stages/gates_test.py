@@ -57,7 +57,7 @@ def write(run, name, right):
   vectors = np.eye(PASSAGES, dtype=np.float32)
   encode.encode_passages(
     folder / "passages",
-    lambda start, stop: vectors[start:stop],
+    lambda start, stop, pieces: vectors[start:stop],
     PASSAGES,
     PASSAGES,
     processes=run.processes,

@@ -30,7 +30,7 @@ def mined(tmp_path):
   processes = Processes(tmp_path)
   encode.encode_passages(
     encoded / "passages",
-    lambda start, stop: scores[start:stop],
+    lambda start, stop, pieces: scores[start:stop],
     10,
     10,
     processes=processes,
@@ -138,7 +138,7 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
   processes = Processes(tmp_path)
   encode.encode_passages(
     tmp_path / "encoded" / "passages",
-    lambda start, stop: passages[start:stop],
+    lambda start, stop, pieces: passages[start:stop],
     12,
     5,
     processes=processes,

@@ -70,7 +70,7 @@ def test_a_width_is_measured_as_cut_vectors_are(run, tmp_path):
   folder = tmp_path / "vectors"
   encode.encode_passages(
     folder / "passages",
-    lambda start, stop: passage[start:stop],
+    lambda start, stop, pieces: passage[start:stop],
     6,
     4,
     processes=Processes(tmp_path),

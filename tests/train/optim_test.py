@@ -41,7 +41,7 @@ def test_no_warm_up_starts_at_the_peak():
 
 
 def test_a_warm_up_longer_than_the_stage_is_an_error():
-  with pytest.raises(strict.ConfigError, match="warmup_steps is 11 of 10"):
+  with pytest.raises(strict.ConfigError, match="warmup_steps is 11, more than"):
     optim.schedule(stage(warmup_steps=11))
 
 

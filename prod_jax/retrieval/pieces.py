@@ -38,6 +38,11 @@ class Counter:
     self._show(rows)
 
   @property
+  def rows(self) -> int:
+    """How many are whole."""
+    return self._meter.done
+
+  @property
   def said(self) -> str:
     """How much it is, for whoever stops it."""
     meter = self._meter

@@ -3,6 +3,7 @@
 main          the command: the stages of a config, run or shown
 cli           the other commands
 export        a trained model out of its run, for other software
+serving       the same at work: passages for a query that somebody types
 curriculum    order of stages, artefacts, hashes, DONE files, resume
 stages        what a stage does: one module a kind
 plan          what a config would take of a TPU slice

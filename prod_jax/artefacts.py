@@ -26,26 +26,34 @@ def record(folder: storage.Path, but: Collection[str]) -> Record:
   return {name: _facts(path) for name, path in _files(folder, but)}
 
 
-def damage(folder: storage.Path, recorded: Record) -> dict[str, str]:
+def damage(
+  folder: storage.Path, recorded: Record, *, read: bool = True
+) -> dict[str, str]:
   """What has become of files that were recorded, where they are not as then.
+
+  Args:
+    folder: of a stage.
+    recorded: as `record` has it.
+    read: a file of another time is read; else its size alone counts.
 
   Returns:
     "is gone", or what else is wrong, by path within the folder.
   """
   found = {}
   for name, facts in recorded.items():
-    if wrong := _wrong(folder / name, facts):
+    if wrong := _wrong(folder / name, facts, read):
       found[name] = wrong
   return found
 
 
-def _wrong(path: storage.Path, facts: Mapping[str, Any]) -> str:
+def _wrong(path: storage.Path, facts: Mapping[str, Any], read: bool) -> str:
   if not path.exists():
     return "is gone"
   size = storage.size(path)
   if size != facts["bytes"]:
     return f"has {size} bytes, not {facts['bytes']}"
-  if not isinstance(path, pathlib.Path) or "sha256" not in facts:
+  known = read and "sha256" in facts
+  if not (known and isinstance(path, pathlib.Path)):
     return ""
   if path.stat().st_mtime_ns == facts["mtime_ns"]:
     return ""

@@ -25,7 +25,7 @@ from prod_jax import artefacts, compilation, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
-DONE = "DONE.json"
+DONE = storage.DONE
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _SAID = ("hash", "seconds", "summary")  # by each DONE file
@@ -144,6 +144,9 @@ def run(
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
   processes.meet(f"stages {hash_of(seen)}")
+  if processes.first:
+    # For those who look while the first stage runs.
+    _record(plans, processes.shared_folder, record or {})
   for item in plans:
     if item.status == CACHED:
       why = f"; it was skipped, {item.skipped}" if item.skipped else ""
@@ -179,6 +182,22 @@ def table(plans: Sequence[Plan]) -> str:
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in rows
   )
+
+
+def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
+  """The same for a machine, as JSON."""
+  return [
+    {
+      "name": item.stage.name,
+      "kind": item.stage.kind,
+      "dir": item.stage.folder.name,
+      "inputs": dict(item.stage.inputs),
+      "status": item.status,
+      "hash": item.hash,
+      "damage": dict(item.damage),
+    }
+    for item in plans
+  ]
 
 
 def hash_of(value: Any) -> str:
@@ -334,6 +353,7 @@ def _record(
         "name": item.stage.name,
         "kind": item.stage.kind,
         "dir": item.stage.folder.name,
+        "hash": item.hash,
         "status": SKIPPED if item.skipped else item.status,
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
@@ -342,8 +362,8 @@ def _record(
         **item.stage.record,
       }
     )
-  _write(workdir / "results.json", rows)
-  _write(workdir / "curriculum.json", {**record, "stages": stages})
+  _write(workdir / storage.RESULTS, rows)
+  _write(workdir / storage.CURRICULUM, {**record, "stages": stages})
 
 
 def _read(path: storage.Path) -> dict[str, Any]:

@@ -95,12 +95,17 @@ class Imported:
 class Score:
   """Score the lists of `candidates`, each pair once.
 
-  `params` is a train stage of a cross-encoder or a late-interaction model.
+  Attributes:
+    params: train stage of a cross-encoder or a late-interaction model.
+    candidates: stage whose lists are scored.
+    plus: encode stage of a dual encoder whose scores are added to the model's;
+      both teach as one.
   """
 
   kind: Literal["score"]
   params: str
   candidates: str
+  plus: str = ""
   gate: str = ""
   batch_tokens: Count = 8192
   block_queries: Count = 256
@@ -113,8 +118,9 @@ class Divide:
   Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
   teacher < student and teacher <= teacher_to. Where a query has no labels, the
-  teacher's own first passage stands for the positive. Fewer than `least`
-  queries left is an error.
+  teacher's own first passage stands for the positive, if the softmax of its
+  scores gives that at least `confidence`. Fewer than `least` queries left is an
+  error.
   """
 
   kind: Literal["divide"]
@@ -124,6 +130,7 @@ class Divide:
   student_from: Whole = 1
   student_to: Whole = 14
   teacher_to: Whole = 0
+  confidence: Share = 0.0
   least: Count = 1
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 _DRAWS = 9_999  # with the observed one 10,000: the least p is .0001
 _BATCH = 256  # draws held in memory at once
@@ -53,6 +52,8 @@ def paired(
   Raises:
     ValueError: there is no such query.
   """
+  from scipy import stats  # most of a second, and only asked for here
+
   shared = [query for query in first if query in second]
   if not shared:
     raise ValueError("the two have no query in common")
@@ -97,6 +98,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _interval(changes: np.ndarray, seed: int) -> tuple[float, float]:
+  from scipy import stats
+
   interval = stats.bootstrap(
     (changes,),
     np.mean,

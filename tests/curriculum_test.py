@@ -83,6 +83,36 @@ def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   assert stale == ["00-a", "01-b", "01-b", "02-c"]
 
 
+def test_a_plan_is_told_to_machines_too(lab):
+  lab.run()
+  lab.fingerprints["b"] = 2
+  (lab.folder("c") / "made").unlink()
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  listed = json.loads(json.dumps(curriculum.listed(plans)))
+  assert [item["status"] for item in listed] == ["cached", *["pending"] * 2]
+  assert listed[1] == {
+    "name": "b",
+    "kind": "toy",
+    "dir": "01-b",
+    "inputs": {"x": "a"},
+    "status": "pending",
+    "hash": plans[1].hash,
+    "damage": {},
+  }
+  assert listed[2]["damage"] == {"made": "is gone"}
+
+
+def test_a_record_is_there_before_the_first_stage(lab):
+  lab.fail = "a"
+  with pytest.raises(RuntimeError, match="killed"):
+    lab.run()
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  assert [(s["status"], s["hash"]) for s in record["stages"]] == [
+    ("pending", plan.hash) for plan in plans
+  ]
+
+
 def test_a_row_says_what_its_stage_was_run_with_then(lab):
   lab.run(["a", "c"])
   lab.origin = {"commit": "two", "seed": 0}

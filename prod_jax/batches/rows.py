@@ -206,13 +206,9 @@ def _join(
   parts: list[Slices], kept: list[np.ndarray], special: Special
 ) -> Joined:
   shape = np.broadcast_shapes(*(k.shape for k in kept))
-
-  def spread(arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    return tuple(np.broadcast_to(x, shape) for x in arrays)
-
   return Joined(
     tuple(part.ids for part in parts),
-    spread([part.start for part in parts]),
-    spread(kept),
+    tuple(np.broadcast_to(part.start, shape) for part in parts),
+    tuple(np.broadcast_to(k, shape) for k in kept),
     special,
   )

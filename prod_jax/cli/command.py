@@ -12,9 +12,11 @@ from prod_jax.cli import arguments
 # In the order in which one needs them.
 COMMANDS = (
   "run",
+  "status",
   "prepare",
   "plan",
   "report",
+  "search",
   "evaluate",
   "export",
   "embed",

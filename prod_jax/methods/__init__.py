@@ -4,7 +4,7 @@ scoring           how a batch becomes a matrix of scores
 layers            scores of inner layers
 matryoshka        any method's loss at several widths of a vector
 contrastive       labels alone, for encoders of queries and passages
-ranking           labels alone, for cross-encoders
+ranking           labels, and a teacher if asked, for cross-encoders
 pairwise_ranking  labels alone, for cross-encoders that read two passages
 margin_mse        the margins of a teacher
 rocketqa_v2       a retriever and a cross-encoder that learn together

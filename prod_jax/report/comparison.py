@@ -182,6 +182,38 @@ def table(sides: Sequence[Side]) -> str:
   )
 
 
+def plain(sides: Sequence[Side]) -> dict[str, Any]:
+  """What was compared, for machines."""
+  labels = [side.label for side in sides]
+  return {
+    "runs": {side.label: str(side.run.workdir) for side in sides},
+    "not_compared": unlike(sides),
+    "stages": [
+      {
+        "stage": row.stage,
+        "values": {
+          side.label: {m: side.run.value(row.stage, m) for m in tables.METRICS}
+          for side in sides
+        },
+        "changes": {
+          label: {**change.paired._asdict(), "p_holm": change.p}
+          for label, change in zip(labels[1:], row.changes, strict=True)
+          if change
+        },
+      }
+      for row in rows(sides)
+    ],
+    "last_students": [
+      {
+        "run": final.side.label,
+        "stages": final.names,
+        **final.change.paired._asdict(),
+      }
+      for final in finals(sides)
+    ],
+  }
+
+
 def change_text(change: changes.Change | None) -> str:
   """A difference with its 95 % interval."""
   return gains.text(change.paired if change else None) or tables.ABSENT

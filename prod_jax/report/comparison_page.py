@@ -71,16 +71,17 @@ def _students(sides: Sequence[Side]) -> Iterator[Tag]:
   yield _legend(sides)
   charts = []
   for metric in ("mrr@10", "ndcg@10"):
-    stages = comparison.students(sides)
     known = {
       side.label: {
         stage: value
-        for stage in stages
+        for stage in comparison.students(sides)
         if (value := side.run.value(stage, metric)) is not None
       }
       for side in sides
     }
     if any(known.values()):
+      measured = {stage for of in known.values() for stage in of}
+      stages = [s for s in comparison.students(sides) if s in measured]
       chart = plots.progressions(tables.METRICS[metric], stages, known)
       charts.append(tag("figure", chart))
   if not charts:
@@ -93,7 +94,7 @@ def _stages(sides: Sequence[Side]) -> Iterator[Tag]:
   labels = [side.label for side in sides]
   head = ["stage"]
   for title in tables.METRICS.values():
-    head += [f"{title} {label}" for label in labels]
+    head += [f"{label} {title}" for label in labels]
   for label in labels[1:]:
     head += [f"{label} - {labels[0]} [95 %]", "p", "won", "lost"]
   rows: list[tuple[list[str | Tag], bool]] = []

@@ -126,9 +126,13 @@ def progressions(
     runs: values by stage, by the name of the run.
   """
   short = _shortened(stages)
-  high = 1.08 * max([*(v for of in runs.values() for v in of.values()), 1e-3])
+  values = [value for of in runs.values() for value in of.values()]
+  # Not from 0: here the differences count.
+  pad = 0.15 * (max(values) - min(values)) or 0.1
   frame = axes.Frame(
-    x=(-0.35, max(len(stages) - 1, 1) + 0.35), y=(0.0, high), bottom=86.0
+    x=(-0.35, max(len(stages) - 1, 1) + 0.35),
+    y=(max(min(values) - pad, 0.0), max(values) + pad),
+    bottom=86.0,
   )
   lines = []
   for i, of in enumerate(runs.values()):
@@ -234,7 +238,7 @@ def _value(
 
 def _below(frame: axes.Frame, at: int, name: str, slanted: bool) -> Tag:
   """The name of a stage under its point, slanted where names would touch."""
-  x, y = frame.at(at, 0.0)
+  x, y = frame.at(at, frame.y[0])
   if not slanted:
     return axes.text(name, x, y + 14, "middle", "tick")
   x, y = x + 4, y + 11

@@ -108,6 +108,6 @@ def said(job: HeldOut, paired: Paired, before: str) -> str:
   return (
     f"{job.stage.metric} {paired.mean_after:.4f} for the "
     f"{paired.mean_before:.4f} of {before} ({paired.difference:+.4f} "
-    f"[{paired.low:+.4f}, {paired.high:+.4f}], p {paired.p:.4f}, {paired.queries} queries of "
-    f"{job.stage.split})"
+    f"[{paired.low:+.4f}, {paired.high:+.4f}], p {paired.p:.4f}, "
+    f"{paired.queries} queries of {job.stage.split})"
   )

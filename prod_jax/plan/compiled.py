@@ -200,9 +200,8 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
   counted = cost.of_program(_text(program), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
-  again = (
-    counted.matmuls / counted.matmuls_once if counted.matmuls_once else 1.0
-  )
+  once = counted.matmuls_once
+  again = counted.matmuls / once if once else 1.0
   return Compiled(
     fits=True,
     arguments=memory.argument_size_in_bytes,
@@ -218,7 +217,7 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
 
 
 def _text(program: jax.stages.Compiled) -> str:
-  """The compiled program, to be counted.
+  """The compiled program, to be read.
 
   Raises:
     ConfigError: it uses a SparseCore.

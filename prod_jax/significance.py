@@ -72,7 +72,7 @@ def paired(
     ).pvalue
     low, high = _interval(changes, seed)
   return Paired(
-    queries=len(shared),
+    queries=len(both),
     mean_before=float(a.mean()),
     mean_after=float(b.mean()),
     difference=mean,

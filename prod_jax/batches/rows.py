@@ -103,7 +103,7 @@ def triple(
   query: Slices,
   passage: Slices,
   other: Slices,
-  lengths: tuple[int, int],
+  limits: tuple[int, int],
   special: Special,
 ) -> Joined:
   """[CLS] query [SEP] passage [SEP] other [SEP].
@@ -113,12 +113,12 @@ def triple(
 
   Args:
     query, passage, other: content ids, of shapes that broadcast.
-    lengths: most tokens of the query with special ones around it, and of a
+    limits: most tokens of the query with special ones around it, and of a
       passage with [CLS], which it has not got here, and what is between two
       parts.
     special: ids of the special tokens.
   """
-  query_length, passage_length = lengths
+  query_length, passage_length = limits
   most = passage_length - 1 - len(special.between)
   if query_length < special.around or most < 0:
     raise ValueError(

@@ -16,16 +16,18 @@ adam              ADAM: dark examples, self-paced
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
 from prod_jax.train.step import LossFn
 
+S = TypeVar("S")
+
 
 @runtime_checkable
-class Method(Protocol):
-  """What the module of a method has.
+class Method(Protocol[S]):
+  """What the module of a method has, whose settings are S.
 
   Attributes:
     TRAINS: the kinds of model that it can train.
@@ -44,9 +46,9 @@ class Method(Protocol):
 
   TRAINS: Sequence[str]
   READS: Sequence[str]
-  Settings: type
+  Settings: type[S]
 
-  def make(self, settings: Any, student: Encoder, sources: Sources) -> LossFn:
+  def make(self, settings: S, student: Encoder, sources: Sources) -> LossFn:
     """The loss of a stage.
 
     Raises:

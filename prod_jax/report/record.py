@@ -168,9 +168,8 @@ class Run:
       stage = self.stages[name]
       if stage.kind == "train":
         return stage
-      read = stage.inputs
-      role = next((role for role in _UPSTREAM if role in read), "")
-      name = stage.chose or read.get(role, "")
+      roles = (role for role in _UPSTREAM if role in stage.inputs)
+      name = stage.chose or stage.inputs.get(next(roles, ""), "")
     return None
 
 

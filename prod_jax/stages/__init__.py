@@ -91,15 +91,15 @@ def job_of(run: Run, name: str) -> Job[Any]:
   stages = run.config.stages
   # The order of the config is that of the run: no cycle can be written.
   before = list(stages)[: list(stages).index(name)]
-  read = sources.reads(stages[name], stages, run.config.models)
-  for role, source in read.items():
+  by_role = sources.reads(stages[name], stages, run.config.models)
+  for role, source in by_role.items():
     if source not in before:
       raise strict.ConfigError(
         f"config.stages.{name}.{role} is {source!r}, which is no stage before "
         f"it; those are: {', '.join(before) or 'none'}"
         f"{_or_models(run, name, role)}"
       )
-  inputs = accepted.Folders(run, read)
+  inputs = accepted.Folders(run, by_role)
   job = Job(run, name, stages[name], inputs, run.folder(name))
   sources.check_kinds(job)
   return job

@@ -7,15 +7,16 @@ passages, in three draws (`_1`, `_2`, `_3`), which differ in the order of the
 data. Teachers, their lists and their scores are made once. A ladder of three:
 
   1  a dual encoder, from labels with as many mined negatives as the student has
-  2  a cross-encoder, from labels and, where there are none, from the first
-  3  that one trained on with labels, and the first: their scores are added
+  2  that and a cross-encoder, which learnt from labels and, of all queries,
+     from the first: the mean of their scores
+  3  the same, with the cross-encoder trained on with labels
 
 With few labels a cross-encoder soon knows them by heart, and of other queries
-it is no better a judge than the dual encoder; but it errs elsewhere, and their
-sum is. So the last step is an ensemble, which is ours and not the paper's. That
-each step ranks better than the one before is what `evaluate_teacher`,
-`evaluate_ce_weak` and `evaluate_last` are to show: without that, progression is
-not tested. The arms:
+it is no better a judge than the dual encoder; but it errs elsewhere, and both
+together are. So the later steps are ensembles, which are ours and not the
+paper's. That each step ranks better than the one before is what
+`evaluate_teacher`, `evaluate_weak` and `evaluate_last` are to show: without
+that, progression is not tested. The arms:
 
   labels       labels alone, other passages from anywhere
   mined        labels with negatives that the dual-encoder teacher mined
@@ -165,10 +166,11 @@ def teachers() -> dict:
     "ce_strong": dict(
       cross, init="ce_weak", steps=60, warmup_steps=6, learning_rate=5e-5
     ),
-    **{f"evaluate_{ce}": _reranked(ce) for ce in ("ce_weak", "ce_strong")},
-    "evaluate_last": dict(_reranked("ce_strong"), plus="encode_teacher"),
-    WEAK: quickstart.scored("ce_weak", LISTS),
-    LAST: _scored_by_last(LISTS),
+    "evaluate_ce_strong": _reranked("ce_strong"),
+    "evaluate_weak": _reranked("ce_weak") | _TOGETHER,
+    "evaluate_last": _reranked("ce_strong") | _TOGETHER,
+    WEAK: quickstart.scored("ce_weak", LISTS) | _TOGETHER,
+    LAST: quickstart.scored("ce_strong", LISTS) | _TOGETHER,
   }
 
 
@@ -176,7 +178,7 @@ def arms(draw: str) -> dict:
   """Every arm, in one draw."""
   lists = dict(candidates=LISTS, negatives=NEGATIVES)
   de = dict(lists, method="prod", scores="encode_teacher", settings=_kl(True))
-  weak, ensemble = (
+  weak, strong = (
     dict(lists, method="prod", scores=scores, settings=_kl(False))
     for scores in (WEAK, LAST)
   )
@@ -185,17 +187,17 @@ def arms(draw: str) -> dict:
     "labels": dict(method="contrastive", negatives=NEGATIVES),
     "mined": dict(lists, method="contrastive"),
     "de": de,
-    "ce": ensemble,
-    "margin": dict(ensemble, method="margin_mse", settings=dict(margins="all")),
-    "cl_drd": dict(ensemble, method="cl_drd", settings={}, **groups),
+    "ce": strong,
+    "margin": dict(strong, method="margin_mse", settings=dict(margins="all")),
+    "cl_drd": dict(strong, method="cl_drd", settings={}, **groups),
   }
   made = _whole(whole, draw)
   part, last = STEPS // 4, DIVIDED_STEPS
-  ladder = [(part, weak), (part, ensemble)]
+  ladder = [(part, weak), (part, strong)]
   whole = [(2 * part - last, de), *ladder, (last, None)]
   progressions = {
     "teachers": [(2 * part, de), *ladder],
-    "data": [(STEPS - last, ensemble), (last, None)],
+    "data": [(STEPS - last, strong), (last, None)],
     "prod": whole,
     "prod_no_lwf": whole,
   }
@@ -308,7 +310,7 @@ def _divided(name: str, student: str) -> dict:
     f"mine_{name}": quickstart.mine(
       f"embed_{name}", depth=DEPTH, queries="all", limit=DIVIDED_OF
     ),
-    f"score_{name}": _scored_by_last(f"mine_{name}"),
+    f"score_{name}": quickstart.scored("ce_strong", f"mine_{name}") | _TOGETHER,
     # The student 2nd to 15th, the teacher 1st: official code.
     f"divide_{name}": dict(
       kind="divide",
@@ -352,14 +354,10 @@ def _with_mpnet(config: ConfigDict) -> None:
   config.stages.ce_strong.update(_from_both())
 
 
-def _scored_by_last(lists: str) -> dict:
-  """The last teacher's scores: those of two, added."""
-  return dict(quickstart.scored("ce_strong", lists), plus="encode_teacher")
-
-
 def _reranked(params: str) -> dict:
   return dict(quickstart.reranked(params), encoded="encode_teacher")
 
 
+_TOGETHER = dict(ensemble="encode_teacher")
 # The first two in their order, two of the next four, two of the rest.
 _GROUPS = dict(sizes=(2, 2, 2), depths=(2, 6, DEPTH))

@@ -210,7 +210,7 @@ class Evaluate:
     rerank: train stage of a cross-encoder, or a late-interaction model, that
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
-    plus: as of `Score`, added to the scores of `rerank`.
+    ensemble: as of `Score`, with `rerank`.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes
       the metrics hit and mrr only.
@@ -224,7 +224,7 @@ class Evaluate:
   encoded: str
   split: str = "test"
   rerank: str = ""
-  plus: str = ""
+  ensemble: str = ""
   rerank_depth: Count = 10
   depth: Count = 100
   relevance: Literal["labels", "answers"] = "labels"

@@ -98,14 +98,14 @@ class Score:
   Attributes:
     params: train stage of a cross-encoder or a late-interaction model.
     candidates: stage whose lists are scored.
-    plus: encode stage of a dual encoder whose scores are added to the model's;
-      both teach as one.
+    ensemble: encode stage of a dual encoder; the scores are then the mean of
+      its and the model's, and both teach as one.
   """
 
   kind: Literal["score"]
   params: str
   candidates: str
-  plus: str = ""
+  ensemble: str = ""
   gate: str = ""
   batch_tokens: Count = 8192
   block_queries: Count = 256

@@ -34,17 +34,17 @@ def check(job: Job[kinds.Evaluate]) -> None:
   job.check_encoded(stage.split)
   if stage.rerank:
     job.check_trains("rerank", ("cross", "late"))
-    if stage.plus:
-      job.check_encoded(stage.split, "plus")
+    if stage.ensemble:
+      job.check_encoded(stage.split, "ensemble")
     if stage.widths:
       raise strict.ConfigError(
         f"{job.where}.widths cuts the vectors of `encoded`, and rerank "
         "measures another model; leave one of them out"
       )
-  elif stage.plus:
+  elif stage.ensemble:
     raise strict.ConfigError(
-      f"{job.where}.plus adds to the scores of a reranker; set rerank, or "
-      "leave it out"
+      f"{job.where}.ensemble is one with a reranker; set rerank, or leave it "
+      "out"
     )
   if stage.widths:
     widths.check(job, widths.encoder_of(job, "encoded"))
@@ -135,7 +135,7 @@ def _reranked(job: Job[kinds.Evaluate]) -> dict[str, Any]:
       ids,
       pieces,
     )
-    scores += score.added(job, stage.split, rows, ids)
+    scores = score.with_ensemble(job, scores, stage.split, rows, ids)
     return {"ids": ids, "scores": scores}
 
   queries = len(texts.queries[stage.split])
@@ -155,8 +155,8 @@ class _Reporter:
     self._queries = job.run.dataset.queries[job.stage.split]
     encoded = accepted.chosen(job.run, job.stage.encoded)
     self._measured = job.stage.rerank or job.run.stage(encoded).params
-    if job.stage.plus:
-      self._measured += f"+{job.stage.plus}"
+    if job.stage.ensemble:
+      self._measured += f"+{job.stage.ensemble}"
     self._rows: list[dict[str, Any]] = []
 
   def add(

@@ -3,7 +3,7 @@
 Leaves `scores.npy`, float32 [Q, C], aligned with the lists of `candidates`:
 raw logits, NaN on padding. A pair is scored once and read ever after.
 
-With `plus` a dual encoder's scores are added to the model's, an ensemble of two
+With `ensemble` they are the mean of the model's and a dual encoder's, two
 teachers whose errors differ. PROD's paper has none; this is ours.
 """
 
@@ -27,11 +27,11 @@ def fingerprint(job: Job[kinds.Score]) -> dict[str, Any]:
 def check(job: Job[kinds.Score]) -> None:
   """Raises ConfigError where `params` trains what reads no pairs.
 
-  A dual encoder's scores are those of an encode stage, and `plus` takes one.
+  A dual encoder's scores are those of an encode stage; `ensemble` takes one.
   """
   job.check_trains("params", ("cross", "late"))
-  if job.stage.plus:
-    job.check_encoded(job.source("candidates").split, "plus")
+  if job.stage.ensemble:
+    job.check_encoded(job.source("candidates").split, "ensemble")
 
 
 def run(job: Job[kinds.Score]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
     scores_QC = rerank.score_lists(
       frozen, queries, tokens.passages, *of_lists, pieces
     )
-    return {"scores": scores_QC + added(job, split, *of_lists)}
+    return {"scores": with_ensemble(job, scores_QC, split, *of_lists)}
 
   made = job.in_blocks(len(lists.query), ["scores"], work)
   if made is None:
@@ -61,18 +61,20 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
   }
 
 
-def added(
+def with_ensemble(
   job: Job[kinds.Score | kinds.Evaluate],
+  scores_QC: np.ndarray,
   split: str,
   query_rows: np.ndarray,
   ids_QC: np.ndarray,
 ) -> np.ndarray:
-  """What `plus` adds to each score of lists, [Q, C]; 0 where there is none."""
-  if not job.stage.plus:
-    return np.zeros(ids_QC.shape, np.float32)
-  folder = job.inputs["plus"]
+  """A model's scores of lists, or their mean with those of `ensemble`."""
+  if not job.stage.ensemble:
+    return scores_QC
+  folder = job.inputs["ensemble"]
   queries_QD = np.load(
     folder / f"queries-{split}.npy", mmap_mode="r", allow_pickle=False
   )
   vectors = encode.open_shards(folder / "passages")
-  return scores_of(np.asarray(queries_QD[query_rows]), vectors, ids_QC)
+  others_QC = scores_of(np.asarray(queries_QD[query_rows]), vectors, ids_QC)
+  return (scores_QC + others_QC) / 2

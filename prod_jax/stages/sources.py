@@ -170,7 +170,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "score": {
     "params": {"train": None, MODEL: None},
     "candidates": _ANY_LISTS,
-    "plus": _ENCODED,
+    "ensemble": _ENCODED,
     "gate": {"gate": None},
   },
   "divide": {
@@ -201,7 +201,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "evaluate": {
     "encoded": _ENCODED,
     "rerank": {"train": None, MODEL: None},
-    "plus": _ENCODED,
+    "ensemble": _ENCODED,
   },
 }
 
@@ -230,13 +230,13 @@ def judge(run: Run, name: str) -> str:
   """Whose scores a stage has left.
 
   A train stage's, those of a model as it is, or of a file, which is named by
-  the stage that read it. Of two whose scores were added, both are named.
+  the stage that read it. Of an ensemble both are named.
   """
   stage = run.stage(name)
   if isinstance(stage, kinds.Denoise | kinds.Filter):
     return judge(run, stage.scores)
-  if isinstance(stage, kinds.Score) and stage.plus:
-    return f"{stage.params}+{stage.plus}"
+  if isinstance(stage, kinds.Score) and stage.ensemble:
+    return f"{stage.params}+{stage.ensemble}"
   return str(getattr(stage, "params", name))
 
 

@@ -20,18 +20,18 @@ SPLITS = ("train", "test")
 
 @pytest.fixture
 def run(run_of):
-  """A run with a cross-encoder's scores, a sum, its division and its rank."""
+  """A run with scores of a cross-encoder and of an ensemble."""
   found = run_of()
   of_lists = dict(kind="score", params="ce", candidates="mine")
   reranks = dict(kind="evaluate", encoded="encode", rerank="ce", rerank_depth=6)
   added = {
     "encode": kinds.Encode(kind="encode", params="start", splits=SPLITS),
-    "sum": kinds.Score(**of_lists, plus="encode"),
+    "both": kinds.Score(**of_lists, ensemble="encode"),
     "divide": kinds.Divide(
-      kind="divide", scores="sum", candidates="mine", confidence=0.75
+      kind="divide", scores="both", candidates="mine", confidence=0.75
     ),
     "evaluate_ce": kinds.Evaluate(**reranks),
-    "evaluate_sum": kinds.Evaluate(**reranks, plus="encode"),
+    "evaluate_both": kinds.Evaluate(**reranks, ensemble="encode"),
   }
   return with_stages(found, added)
 
@@ -67,12 +67,12 @@ def embed(run):
   return of_split, passages
 
 
-def test_a_dual_encoders_scores_are_added_by_list(run):
+def test_of_an_ensemble_the_mean_is_stored_by_list(run):
   made(run, "ce")
   queries, passages = embed(run)
   save_lists(LISTS, run.folder("mine") / "candidates")
-  of_ce, of_sum = (
-    np.load(made(run, name)[1] / "scores.npy") for name in ("score", "sum")
+  of_ce, of_both = (
+    np.load(made(run, name)[1] / "scores.npy") for name in ("score", "both")
   )
   products = queries["train"][LISTS.query] @ passages.T
   ids = np.maximum(LISTS.ids, 0)
@@ -80,14 +80,14 @@ def test_a_dual_encoders_scores_are_added_by_list(run):
     LISTS.ids >= 0, np.take_along_axis(products, ids, axis=1), NAN
   )
   assert np.nanstd(wanted) > 0.5
-  np.testing.assert_allclose(of_sum - of_ce, wanted, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(2 * of_both - of_ce, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_sum_is_measured_beside_the_model(run):
+def test_an_ensemble_is_measured_beside_its_model(run):
   made(run, "ce")
   embed(run)
   (alone, _), (both, folder) = (
-    made(run, name) for name in ("evaluate_ce", "evaluate_sum")
+    made(run, name) for name in ("evaluate_ce", "evaluate_both")
   )
   assert {row["model_stage"] for row in alone["results"]} == {"ce"}
   assert {row["model_stage"] for row in both["results"]} == {"ce+encode"}
@@ -99,19 +99,22 @@ def test_the_sum_is_measured_beside_the_model(run):
 
 
 def test_both_are_named_where_their_scores_teach(run):
-  assert sources.judge(run, "sum") == "ce+encode"
+  assert sources.judge(run, "both") == "ce+encode"
   assert sources.judge(run, "score") == "ce"
 
 
-def test_what_is_added_has_a_splits_queries_and_a_reranker(run):
+def test_an_ensemble_has_the_splits_queries_and_a_reranker(run):
   main.check(run)
-  measured = run.config.stages["evaluate_sum"]
-  bare = {"evaluate_sum": dataclasses.replace(measured, rerank="")}
-  with pytest.raises(strict.ConfigError, match=r"sum\.plus adds to the scores"):
+  measured = run.config.stages["evaluate_both"]
+  bare = {"evaluate_both": dataclasses.replace(measured, rerank="")}
+  with pytest.raises(
+    strict.ConfigError, match=r"both\.ensemble is one with a rerank"
+  ):
     main.check(with_stages(run, bare))
   of_train = kinds.Encode(kind="encode", params="start", splits=("train",))
   other = dict(
-    other=of_train, evaluate_more=dataclasses.replace(measured, plus="other")
+    other=of_train,
+    evaluate_more=dataclasses.replace(measured, ensemble="other"),
   )
   wanted = "reads split 'test', but other encodes train"
   with pytest.raises(strict.ConfigError, match=wanted):
@@ -128,7 +131,7 @@ def test_a_query_without_labels_stays_where_the_teacher_is_sure(
     [[0, 0.1, 0, 0], [9, 0, 0, 0], [0, first, NAN, NAN], [1, NAN, NAN, NAN]],
     np.float32,
   )
-  run.folder("sum").mkdir()
-  np.save(run.folder("sum") / "scores.npy", scores)
+  run.folder("both").mkdir()
+  np.save(run.folder("both") / "scores.npy", scores)
   _, folder = made(run, "divide")
   assert np.load(folder / "queries.npy").tolist() == kept

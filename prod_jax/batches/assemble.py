@@ -251,8 +251,8 @@ def _texts_of(
     texts["pair"] = rows.pair(query, passage, Lq, longest, special)
   if x.triple:
     query = x.queries.slices(chosen.row_B[:, None, None])
-    sides = (x.passages.slices(ids) for ids in _sides(chosen.ids_BN))
-    texts["triple"] = rows.triple(query, *sides, (Lq, Lp), special)
+    one, other = (x.passages.slices(ids) for ids in _sides(chosen.ids_BN))
+    texts["triple"] = rows.triple(query, one, other, (Lq, Lp), special)
   return texts
 
 

@@ -4,7 +4,7 @@ A part of the vocabulary of `kinds`.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from prod_jax.ranges import Count, Percentile, Real, Share, Whole
 
@@ -163,6 +163,32 @@ class Denoise:
   margin: Real = 0.0
   percentile: Percentile = 0.0
   action: Literal["drop", "keep", "relabel"] = "drop"
+
+
+@dataclasses.dataclass(frozen=True)
+class Filter:
+  """Take generated queries on only where a ranker finds what they were made of.
+
+  A query that a generator made is kept where its own passage, or another one
+  with the same text, is among the first `top` of its list. Other queries are
+  kept as they are.
+
+  Attributes:
+    candidates: stage whose lists these are; they are of split train, and made
+      of queries="unlabelled" or "all".
+    scores: stage with a teacher's scores of them, which order the lists; ""
+      leaves the order of the retriever.
+    top: 1 is the first one alone.
+    label: its own passage becomes the positive of a query that is kept; False
+      leaves it without a label, for methods that need none.
+  """
+
+  kind: Literal["filter"]
+  candidates: str
+  scores: str = ""
+  top: Count = 1
+  label: bool = True
+  split: ClassVar[str] = "train"
 
 
 @dataclasses.dataclass(frozen=True)

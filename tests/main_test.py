@@ -107,6 +107,15 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   assert "student_final" in done.stdout
 
 
+def test_no_library_writes_into_the_log(finished):
+  """Not absl, nor ScaNN, which has been at work."""
+  workdir, done = finished
+  rows = json.loads((workdir / "results.json").read_text())
+  assert "scann" in {row["index"] for row in rows}
+  for line in done.stderr.splitlines():
+    assert re.match(r"\d\d:\d\d:\d\d \S", line), line
+
+
 def test_a_second_run_finds_everything_done(finished):
   workdir, first = finished
   again = run(workdir, FEW)
@@ -248,7 +257,7 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
     by=signal.SIGTERM,
   )
   assert code == PREEMPTED
-  said = r"stopped encode_student_warm with \d+ of 120 passages made now; all"
+  said = r"stopped encode_student_warm with \d+ of 120 passages made; all"
   assert re.search(said, rest), rest
   assert re.match(said, presence.look(killed).who["outcome"])
   said, code = stop_at(killed, "mine_1: 24 of 64 queries", *arguments)
@@ -262,7 +271,7 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   )
   assert code == PREEMPTED, rest[-4000:]
   # The signal may come when the last block is made.
-  assert re.search(r"stopped (mine_1 with \d+ of 40|before student_de)", rest)
+  assert re.search(r"stopped (mine_1 with \d+ of 64|before student_de)", rest)
   _, code = stop_at(killed, "student_de: checkpoint at step 5", *arguments)
   assert code == -signal.SIGKILL
   rest, code = stop_at(

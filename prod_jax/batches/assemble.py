@@ -251,8 +251,8 @@ def _texts_of(
     texts["pair"] = rows.pair(query, passage, Lq, longest, special)
   if x.triple:
     query = x.queries.slices(chosen.row_B[:, None, None])
-    one, other = (x.passages.slices(ids) for ids in _sides(chosen.ids_BN))
-    texts["triple"] = rows.triple(query, one, other, (Lq, Lp), special)
+    passage, other = map(x.passages.slices, _sides(chosen.ids_BN))
+    texts["triple"] = rows.triple(query, passage, other, (Lq, Lp), special)
   return texts
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands, while it runs and after: stages, rate, time left.
+"""Where a run stands, now or afterwards, and how long the rest takes.
 
   prod_jax status runs/quickstart
 

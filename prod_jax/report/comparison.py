@@ -160,19 +160,18 @@ def differences(sides: Sequence[Side]) -> Iterator[tuple[str, list[str]]]:
 def table(sides: Sequence[Side]) -> str:
   """The rows as aligned text, with what was measured and what is alike."""
   labels = [side.label for side in sides]
-  others = labels[1:]
-  head = ["stage"]
-  for title in tables.METRICS.values():
-    head += [f"{title} {label}" for label in labels]
-  for label in others:
+  first, *others = tables.METRICS
+  head = ["stage", *(f"{tables.METRICS[first]} {label}" for label in labels)]
+  for label in labels[1:]:
     head += [f"{label} - {labels[0]}", "p"]
+  for metric in others:
+    head += [f"{tables.METRICS[metric]} {label}" for label in labels]
   lines = [head]
   for row in rows(sides):
-    line = [row.stage]
-    for metric in tables.METRICS:
-      line += [cells[metric] for cells in row.cells]
+    line = [row.stage, *(cells[first] for cells in row.cells)]
     for change in row.changes:
       line += [change_text(change), p_text(change)]
+    line += [cells[metric] for metric in others for cells in row.cells]
     lines.append(line)
   scopes = [f"{side.label}: {tables.scope(side.run)}" for side in sides]
   ending = [_final_text(sides[0].label, final) for final in finals(sides)]

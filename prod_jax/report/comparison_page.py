@@ -92,20 +92,21 @@ def _students(sides: Sequence[Side]) -> Iterator[Tag]:
 def _stages(sides: Sequence[Side]) -> Iterator[Tag]:
   yield tag("h2", "Stage by stage")
   labels = [side.label for side in sides]
-  head = ["stage"]
-  for title in tables.METRICS.values():
-    head += [f"{label} {title}" for label in labels]
+  first, *others = tables.METRICS
+  head = ["stage", *(f"{label} {tables.METRICS[first]}" for label in labels)]
   for label in labels[1:]:
-    head += [f"{label} - {labels[0]} [95 %]", "p", "won", "lost"]
+    head += [f"{label} - {labels[0]} [95 %]", "p", "won, lost"]
+  for metric in others:
+    head += [f"{label} {tables.METRICS[metric]}" for label in labels]
   rows: list[tuple[list[str | Tag], bool]] = []
   for row in comparison.rows(sides):
     cells: list[str | Tag] = [tag("b", row.stage)]
-    for metric in tables.METRICS:
-      cells += [of[metric] for of in row.cells]
+    cells += [of[first] for of in row.cells]
     for change in row.changes:
       cells += [comparison.change_text(change), comparison.p_text(change)]
-      of = change.paired if change else None
-      cells += [str(of.wins), str(of.losses)] if of else [tables.ABSENT] * 2
+      one = change.paired if change else None
+      cells.append(f"{one.wins}, {one.losses}" if one else tables.ABSENT)
+    cells += [of[metric] for metric in others for of in row.cells]
     rows.append((cells, row.is_student))
   yield elements.table(head, rows, words=1)
   yield tag(

@@ -18,6 +18,7 @@ provided   candidate lists that came with the data set
 imported   lists and scores from a file of the user's
 score      a teacher's scores of lists
 divide     the queries that a teacher gets right and a student wrong
+filter     generated queries whose own passage a ranker finds
 denoise    what a teacher takes for a positive among unlabelled passages
 compare    a pairwise teacher's preferences within lists
 darken     dark examples of lists, scored
@@ -63,6 +64,7 @@ KINDS = {
   "imported": "prod_jax.stages.imported",
   "score": "prod_jax.stages.score",
   "divide": "prod_jax.stages.divide",
+  "filter": "prod_jax.stages.filter",
   "denoise": "prod_jax.stages.denoise",
   "compare": "prod_jax.stages.compare",
   "darken": "prod_jax.stages.darken",

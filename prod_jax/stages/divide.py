@@ -28,6 +28,8 @@ def check(job: Job[kinds.Divide]) -> None:
   """
   job.check_scored("scores")
   lists = job.source("candidates")
+  while isinstance(lists, kinds.Filter):  # which leaves out whole lists alone
+    lists = job.run.stage(lists.candidates)
   if isinstance(lists, kinds.Mine) and lists.negatives:
     raise strict.ConfigError(
       f"{job.where}.candidates is {job.stage.candidates!r}; it takes the "

@@ -193,7 +193,7 @@ def test_the_command_compares_several_runs_and_leaves_a_page(
 ):
   text = run_command(capsys, workdir, other)
   assert "run: tiny, split test, 3 queries" in text
-  assert re.search(r"student_de +0\.400 +0\.583 .* \+0\.183 \[", text)
+  assert re.search(r"student_de +0\.400 +0\.583 +\+0\.183 \[", text)
   assert "other against run" in (workdir / "report-other.html").read_text()
   page = workdir.parent / "elsewhere.html"
   made = json.loads(

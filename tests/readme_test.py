@@ -81,7 +81,7 @@ def imported(tmp_path_factory) -> pathlib.Path:
   return folder / "runs" / "imported"
 
 
-# A fork of what has imported the libraries could hide an import that is missing.
+# A fork of what has imported the libraries could hide a missing import.
 @pytest.mark.parametrize(
   "start", ["forked", pytest.param("from nothing", marks=pytest.mark.long)]
 )

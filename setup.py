@@ -18,6 +18,7 @@ setuptools.setup(
     "Programming Language :: Python :: 3.13",
     "Topic :: Scientific/Engineering :: Artificial Intelligence",
   ],
+  package_data={"prod_jax.serving": ["page/*"]},
   python_requires=">=3.11",
   packages=setuptools.find_packages(include=["prod_jax", "prod_jax.*"]),
   install_requires=[
@@ -50,6 +51,8 @@ setuptools.setup(
   extras_require={
     # Graphs of exported models, written and measured.
     "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
+    # The page and the JSON of `prod_jax search --serve`.
+    "serve": ["starlette>=1", "uvicorn>=0.30"],
     # Words against words, which rankers are held against; stems where asked.
     "bm25": ["bm25s>=0.3", "PyStemmer>=3"],
     # Reads pickled weights, to convert them; nothing else of ours imports it.
@@ -72,6 +75,7 @@ setuptools.setup(
     "gcs": ["etils[epath-gcs]"],
     "dev": [
       "beartype",
+      "httpx2",  # starlette's test client
       "mypy",
       "pytest",
       "pytest-xdist",

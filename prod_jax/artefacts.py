@@ -27,32 +27,34 @@ def record(folder: storage.Path, but: Collection[str]) -> Record:
 
 
 def damage(
-  folder: storage.Path, recorded: Record, *, read: bool = True
+  folder: storage.Path, recorded: Record, *, by_content: bool = True
 ) -> dict[str, str]:
   """What has become of files that were recorded, where they are not as then.
 
   Args:
     folder: of a stage.
     recorded: as `record` has it.
-    read: a file of another time is read; else its size alone counts.
+    by_content: a file of another time is read; else its size alone counts.
 
   Returns:
     "is gone", or what else is wrong, by path within the folder.
   """
   found = {}
   for name, facts in recorded.items():
-    if wrong := _wrong(folder / name, facts, read):
+    if wrong := _wrong(folder / name, facts, by_content):
       found[name] = wrong
   return found
 
 
-def _wrong(path: storage.Path, facts: Mapping[str, Any], read: bool) -> str:
+def _wrong(
+  path: storage.Path, facts: Mapping[str, Any], by_content: bool
+) -> str:
   if not path.exists():
     return "is gone"
   size = storage.size(path)
   if size != facts["bytes"]:
     return f"has {size} bytes, not {facts['bytes']}"
-  known = read and "sha256" in facts
+  known = by_content and "sha256" in facts
   if not (known and isinstance(path, pathlib.Path)):
     return ""
   if path.stat().st_mtime_ns == facts["mtime_ns"]:

@@ -209,8 +209,8 @@ def hash_of(value: Any) -> str:
 def _run_one(
   item: Plan, by_name: Mapping[str, Plan], processes: Processes
 ) -> None:
-  read = {role: by_name[name] for role, name in item.stage.inputs.items()}
-  for role, source in read.items():
+  inputs = {role: by_name[name] for role, name in item.stage.inputs.items()}
+  for role, source in inputs.items():
     if source.status == PENDING:
       raise strict.ConfigError(
         f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
@@ -222,11 +222,11 @@ def _run_one(
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
   _begin(item, processes)
-  if why := _why_skipped(item, read):
+  if why := _why_skipped(item, inputs):
     logging.info("%s: skipped, %s", item.stage.name, why)
     item.summary = {SKIPPED: why}
   else:
-    for source in _behind(read.values(), by_name).values():
+    for source in _behind(inputs.values(), by_name).values():
       _fetch(source, processes)
     with compilation.logged(item.stage.name):
       item.summary = item.stage.run()
@@ -244,12 +244,12 @@ def _run_one(
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
-def _why_skipped(item: Plan, read: Mapping[str, Plan]) -> str:
+def _why_skipped(item: Plan, inputs: Mapping[str, Plan]) -> str:
   """Why a stage is not to run: a gate that was not passed, or a skipped input.
 
   "" where it is.
   """
-  for role, source in read.items():
+  for role, source in inputs.items():
     if source.skipped and role not in item.stage.may_lack:
       return f"as {source.stage.name} was"
     if role == GATE and not source.summary["passed"]:

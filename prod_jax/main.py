@@ -101,14 +101,30 @@ def _record_of(job: Job) -> dict[str, Any]:
 
 def origin_of(run: Run) -> dict[str, Any]:
   """What it runs stages with: all that a figure's last digit depends on."""
-  said = strict.plain(run.config)
-  del said["trackers"]  # no figure depends on who looks at it
   return {
     "seed": run.config.seed,
-    "config_hash": curriculum.hash_of(said),
+    "config_hash": curriculum.hash_of(_identity(run)),
     "data_fingerprint": run.located.fingerprint,
     **origin.here(jax.devices()),
   }
+
+
+def _identity(run: Run) -> dict[str, Any]:
+  """The config without paths, and instead of them what lies there.
+
+  A data set has a fingerprint beside this, and an imported file is in the hash
+  of its stage.
+  """
+  said = strict.plain(run.config)
+  del said["trackers"]  # no figure depends on who looks at it
+  for key in ("path", "data_dir", "tokenizer"):
+    del said["data"][key]
+  for name, model in said["models"].items():
+    model["weights"] = run.model_fingerprint(name)["weights"]
+    model["tokenizer"] = run.tokenizer_of(name).fingerprint
+  for stage in said["stages"].values():
+    stage.pop("path", None)
+  return said
 
 
 def main(run_config: config.Config, args: argparse.Namespace) -> None:

@@ -192,9 +192,11 @@ def _to_disk(path: pathlib.Path) -> None:
     os.close(number)
 
 
-def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
+def _rename(
+  partial: pathlib.Path, path: pathlib.Path, concurrent: bool
+) -> None:
   try:
-    part.rename(path)
+    partial.rename(path)
   except OSError:
     if not (concurrent and path.is_dir()):
       raise

@@ -50,6 +50,7 @@ LEVELS = {
   "status": 5,
   "curriculum": 6,
   "export": 7,
+  "serving": 7,
   "main": 8,
   "cli": 8,
 }
@@ -69,6 +70,7 @@ NEIGHBOURS = {
   ("config_file", "strict"),
   ("config_file", "config"),
   ("plan", "stages"),
+  ("serving", "export"),
   ("coordination", "strict"),
   ("processes", "coordination"),
   ("processes", "storage"),
@@ -122,6 +124,7 @@ ONLY_IN = {
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
   r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],
   r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
+  r"\b(import|from) (starlette|uvicorn|anyio)\b": ["serving/"],
   r"(?<![.\w])print\(": ["cli/"],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }

@@ -15,26 +15,26 @@ from prod_jax import packaged
 from prod_jax.models import hf
 from prod_jax.models.cross import CrossEncoder, Head
 from prod_jax.models.transformer_config import TransformerConfig
-from tests import main_test
+from tests import commands, main_test
 from tests.commands import CACHE, REPO, environment
 from tests.main_test import write_folder
 
 
-def commands() -> list[str]:
+def lines() -> list[str]:
   """The lines of the README's fenced blocks that are commands."""
   text = (REPO / "README.md").read_text().replace("\\\n", " ")
   blocks = re.findall(r"```\n(.*?)```", text, flags=re.DOTALL)
-  lines = [line.strip() for block in blocks for line in block.splitlines()]
-  return [line for line in lines if re.match(r"(make|python) ", line)]
+  found = [line.strip() for block in blocks for line in block.splitlines()]
+  return [line for line in found if re.match(r"(make|python) ", line)]
 
 
 def test_the_readme_has_its_commands():
-  assert {"make quickstart", "make test"} <= set(commands())
-  assert sum(line.startswith("python -m prod_jax") for line in commands()) == 13
+  assert {"make quickstart", "make test"} <= set(lines())
+  assert sum(line.startswith("python -m prod_jax") for line in lines()) == 13
 
 
 @pytest.mark.parametrize(
-  "line", [line for line in commands() if line.startswith("make ")]
+  "line", [line for line in lines() if line.startswith("make ")]
 )
 def test_make_targets_do_what_the_readme_says(line):
   done = subprocess.run(
@@ -61,19 +61,39 @@ def quickstart(tmp_path_factory) -> pathlib.Path:
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
   workdir = tmp_path_factory.mktemp("readme") / "quickstart"
-  main_test.run(workdir, "--stages=student_warm", fast=True)
+  main_test.run(workdir, "--stages=student_warm")
   return workdir
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory) -> pathlib.Path:
+  """The README's run that takes scores of another tool, without a student."""
+  folder = tmp_path_factory.mktemp("imported")
+  scores = folder / "scores.tsv"
+  scores.write_text(
+    "".join(f"q{i} p{i} 0.9\nq{i} p{i + 20} 0.2\n" for i in range(64))
+  )
+  line = next(line for line in lines() if "configs/imported.py" in line)
+  line = line.replace("imported.py:", "imported.py:runlocal,")
+  line = line.replace("/path/to/folder", str(write_folder(folder / "set")))
+  line = line.replace("scores.jsonl", str(scores)) + " --stages=teacher"
+  run(line.replace("runs/", f"{folder}/runs/"))
+  return folder / "runs" / "imported"
+
+
+# A fork of what has imported the libraries could hide a missing import.
 @pytest.mark.parametrize(
-  "line", [line for line in commands() if line.startswith("python ")]
+  "start", ["forked", pytest.param("from nothing", marks=pytest.mark.long)]
 )
-def test_python_commands_run(line, quickstart, tmp_path):
+@pytest.mark.parametrize(
+  "line", [line for line in lines() if line.startswith("python ")]
+)
+def test_python_commands_run(line, start, quickstart, imported, tmp_path):
+  if "configs/imported.py" in line:
+    return  # it has run
   line = line.replace("runs/quickstart", str(quickstart))
+  line = line.replace("runs/imported", str(imported))
   line = line.replace("runs/", f"{tmp_path}/runs/").split(">")[0]
-  if "imported" in line:
-    imported(line, tmp_path)
-    return
   if "own_models" in line:
     line = own_models(line, tmp_path)
   elif "cli.evaluate" in line:
@@ -109,12 +129,13 @@ def test_python_commands_run(line, quickstart, tmp_path):
   if "cli.prepare" in line:
     line += f" --config.data.data_dir={CACHE / 'data'}"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
-  done = run([sys.executable, *shlex.split(line)[1:]])
+  done = run(line, start)
   said = {
     "cli.prepare": "passages\t",
     "own_models": "learnt",
     "cli.export": "runs/student\n",
     "cli.embed": "vectors.npy\t1\n",
+    "cli.lists": "lists.jsonl\t64\n",
     "cli.evaluate": "set, split test, 32 queries\n\nsystem ",
     "launch.tpu": "queued-resources create",
   }
@@ -147,23 +168,6 @@ def own_models(line: str, tmp_path: pathlib.Path) -> str:
   return line + " --config.stages.learnt.steps=20"
 
 
-def imported(line: str, tmp_path: pathlib.Path) -> None:
-  """Scores come in; lists go out of the run that has them."""
-  folder, scores = write_folder(tmp_path / "set"), tmp_path / "scores.tsv"
-  scores.write_text(
-    "".join(f"q{i} p{i} 0.9\nq{i} p{i + 20} 0.2\n" for i in range(64))
-  )
-  taught = next(line for line in commands() if "configs/imported.py" in line)
-  taught = taught.replace("runs/", f"{tmp_path}/runs/")
-  taught = taught.replace("imported.py:", "imported.py:runlocal,")
-  taught = taught.replace("/path/to/folder", str(folder))
-  taught = taught.replace("scores.jsonl", str(scores)) + " --stages=teacher"
-  run([sys.executable, *shlex.split(taught)[1:]])
-  if "cli.lists" in line:
-    done = run([sys.executable, *shlex.split(line)[1:]])
-    assert done.stdout.endswith("lists.jsonl\t64\n")
-
-
 def as_two(line: str, tmp_path: pathlib.Path) -> str:
   """Both processes of the command, up to the plan; what the first one says."""
   with socket.socket() as free:
@@ -181,21 +185,27 @@ def as_two(line: str, tmp_path: pathlib.Path) -> str:
     stdout=subprocess.PIPE,
     text=True,
   )
-  done = run([sys.executable, *shlex.split(line)[1:]])
+  done = run(line)
   assert other.communicate() == ("", None)
   assert other.returncode == 0
   return done.stdout
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess:
-  """Python from its start, as a reader has it."""
-  done = subprocess.run(
-    command,
-    cwd=REPO,
-    capture_output=True,
-    text=True,
-    # The TPU's compiler refuses flags of the CPU's.
-    env=environment(fast="prod_jax.cli.plan" not in command),
-  )
+def run(line: str, start: str = "forked") -> subprocess.CompletedProcess:
+  """What a line does."""
+  python, dash_m, *words = shlex.split(line)
+  assert (python, dash_m) == ("python", "-m")
+  # The TPU's compiler refuses flags of the CPU's.
+  env = environment(fast="prod_jax.cli.plan" not in words)
+  if start == "forked":
+    done = commands.run(*words, env=env)
+  else:
+    done = subprocess.run(
+      [sys.executable, "-m", *words],
+      cwd=REPO,
+      capture_output=True,
+      text=True,
+      env=env,
+    )
   assert done.returncode == 0, done.stderr[-3000:]
   return done

@@ -81,7 +81,7 @@ def test_its_small_variant_can_run(tmp_path):
 
 @pytest.mark.long
 def test_every_arm_is_trained_measured_and_collected(tmp_path):
-  run(tmp_path, config=CONFIG, fast=True)
+  run(tmp_path, config=CONFIG)
   found = study.collect(str(tmp_path))
   assert list(found["arms"]) == [
     *("labels", "mined", "de", "ce", "margin", "cl_drd"),

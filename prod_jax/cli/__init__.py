@@ -11,6 +11,7 @@ status      where a run stands
 prepare     data and tokens, made ahead of a run
 plan        what a run would take of a TPU slice
 report      figures of runs as Markdown
+search      passages for a query, at a prompt or on a page
 evaluate    any rankers on any set, measured and compared
 measured    what it does, and says
 export      a trained model as a folder that other software loads

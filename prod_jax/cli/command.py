@@ -16,6 +16,7 @@ COMMANDS = (
   "prepare",
   "plan",
   "report",
+  "search",
   "evaluate",
   "export",
   "embed",

@@ -121,7 +121,6 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     DataError: it leaves no ranking of this set.
   """
   texts = [query.text for query in task.dataset.queries[task.split]]
-  workdir, _ = system.stage
   if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
     language = system.spec.partition(":")[2]
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
@@ -130,23 +129,44 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     )
   elif system.spec.endswith(RUNS):
     return of_run(pathlib.Path(system.spec), task)
-  elif workdir:
-    found = _by_model(system, _trained(system, task), task, first)
-  elif pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
-    reader = as_it_is.open_model(system.spec, task.data, task.given)
-    found = _by_model(system, reader, task, first)
   else:
-    raise strict.ConfigError(
-      f"{system.spec!r} is no system: there is no such folder; it takes "
-      "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
-      "hub's NAME/MODEL"
-    )
+    found = _by_model(system, open_model(system, task), task, first)
   if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
     raise DataError(
       f"{system.label} gives scores that are not a number; its weights are "
       "broken"
     )
   return found
+
+
+def open_model(system: System, task: Task) -> Reader:
+  """The model that a system is, which reads texts as it does of the set.
+
+  Raises:
+    ConfigError: it is none.
+  """
+  if system.stage[0]:
+    return _trained(system, task)
+  if pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
+    return as_it_is.open_model(system.spec, task.data, task.given)
+  raise strict.ConfigError(
+    f"{system.spec!r} is no system: there is no such folder; it takes "
+    "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
+    "hub's NAME/MODEL"
+  )
+
+
+def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
+  """Passages and queries of the set as a model reads them."""
+  data = reader.frozen.data
+  return tokenise_dataset(
+    task.dataset,
+    reader.tokenizer,
+    task.folder / "tokens",
+    title_join=data.title_join,
+    max_tokens=max(data.passage_length, data.query_length),
+    prompts=reader.prompts,
+  )
 
 
 def of_run(path: pathlib.Path, task: Task) -> Ranking:
@@ -280,7 +300,11 @@ def _trained(system: System, task: Task) -> Reader:
   run = dataclasses.replace(
     run, config=dataclasses.replace(run.config, data=data)
   )
-  trained = dataclasses.replace(trained, run=run)
+  return reader_of(dataclasses.replace(trained, run=run))
+
+
+def reader_of(trained: finished.Trained) -> Reader:
+  """A train stage's model, as what reads texts."""
   return Reader(
     trained.model.kind, trained.frozen(), trained.tokenizer, trained.prompts
   )
@@ -300,15 +324,7 @@ def _by_model(
       "another system found; name one that searches in front of it, such as "
       "bm25, or by --first"
     )
-  data = reader.frozen.data
-  tokens = tokenise_dataset(
-    task.dataset,
-    reader.tokenizer,
-    task.folder / "tokens",
-    title_join=data.title_join,
-    max_tokens=max(data.passage_length, data.query_length),
-    prompts=reader.prompts,
-  )
+  tokens = tokens_of(reader, task)
   if reader.kind == "dual":
     return _search(system, reader, task, tokens)
   assert first is not None

@@ -46,7 +46,7 @@ class Final(NamedTuple):
   Attributes:
     side: the other run.
     names: the two train stages.
-    change: how the second differs.
+    change: how the latter differs.
     values: by query, of both.
   """
 
@@ -160,19 +160,18 @@ def differences(sides: Sequence[Side]) -> Iterator[tuple[str, list[str]]]:
 def table(sides: Sequence[Side]) -> str:
   """The rows as aligned text, with what was measured and what is alike."""
   labels = [side.label for side in sides]
-  others = labels[1:]
-  head = ["stage"]
-  for title in tables.METRICS.values():
-    head += [f"{title} {label}" for label in labels]
-  for label in others:
+  first, *others = tables.METRICS
+  head = ["stage", *(f"{tables.METRICS[first]} {label}" for label in labels)]
+  for label in labels[1:]:
     head += [f"{label} - {labels[0]}", "p"]
+  for metric in others:
+    head += [f"{tables.METRICS[metric]} {label}" for label in labels]
   lines = [head]
   for row in rows(sides):
-    line = [row.stage]
-    for metric in tables.METRICS:
-      line += [cells[metric] for cells in row.cells]
+    line = [row.stage, *(cells[first] for cells in row.cells)]
     for change in row.changes:
       line += [change_text(change), p_text(change)]
+    line += [cells[metric] for metric in others for cells in row.cells]
     lines.append(line)
   scopes = [f"{side.label}: {tables.scope(side.run)}" for side in sides]
   ending = [_final_text(sides[0].label, final) for final in finals(sides)]
@@ -180,6 +179,38 @@ def table(sides: Sequence[Side]) -> str:
   return "\n".join(
     [*scopes, "", *tables.aligned(lines, 1), "", *ending, *[why] * bool(why)]
   )
+
+
+def plain(sides: Sequence[Side]) -> dict[str, Any]:
+  """What was compared, for machines."""
+  labels = [side.label for side in sides]
+  return {
+    "runs": {side.label: str(side.run.workdir) for side in sides},
+    "not_compared": unlike(sides),
+    "stages": [
+      {
+        "stage": row.stage,
+        "values": {
+          side.label: {m: side.run.value(row.stage, m) for m in tables.METRICS}
+          for side in sides
+        },
+        "changes": {
+          label: {**change.paired._asdict(), "p_holm": change.p}
+          for label, change in zip(labels[1:], row.changes, strict=True)
+          if change
+        },
+      }
+      for row in rows(sides)
+    ],
+    "last_students": [
+      {
+        "run": final.side.label,
+        "stages": final.names,
+        **final.change.paired._asdict(),
+      }
+      for final in finals(sides)
+    ],
+  }
 
 
 def change_text(change: changes.Change | None) -> str:
@@ -196,9 +227,9 @@ def _final_text(first: str, final: Final) -> str:
   one = final.change.paired
   return (
     f"{final.side.label} ends with {final.names[1]}, {first} with "
-    f"{final.names[0]}: MRR@10 {tables.number(one.second)} for "
-    f"{tables.number(one.first)}, {change_text(final.change)}, p {one.p:.4f}; "
-    f"won {one.wins}, lost {one.losses} of {one.queries} queries"
+    f"{final.names[0]}: MRR@10 {tables.number(one.mean_after)} for "
+    f"{tables.number(one.mean_before)}, {change_text(final.change)}, "
+    f"p {one.p:.4f}; won {one.wins}, lost {one.losses} of {one.queries} queries"
   )
 
 

@@ -58,9 +58,9 @@ def _lead(sides: Sequence[Side]) -> Iterator[Tag]:
     yield tag(
       "p",
       f"{final.side.label}'s last student, {final.names[1]}, has MRR@10 ",
-      tag("strong", tables.number(one.second)),
+      tag("strong", tables.number(one.mean_after)),
       f" where {sides[0].label}'s, {final.names[0]}, has ",
-      tag("strong", tables.number(one.first)),
+      tag("strong", tables.number(one.mean_before)),
       f": {comparison.change_text(final.change)}, p {one.p:.4f}.",
       class_="lead",
     )
@@ -71,16 +71,17 @@ def _students(sides: Sequence[Side]) -> Iterator[Tag]:
   yield _legend(sides)
   charts = []
   for metric in ("mrr@10", "ndcg@10"):
-    stages = comparison.students(sides)
     known = {
       side.label: {
         stage: value
-        for stage in stages
+        for stage in comparison.students(sides)
         if (value := side.run.value(stage, metric)) is not None
       }
       for side in sides
     }
     if any(known.values()):
+      measured = {stage for of in known.values() for stage in of}
+      stages = [s for s in comparison.students(sides) if s in measured]
       chart = plots.progressions(tables.METRICS[metric], stages, known)
       charts.append(tag("figure", chart))
   if not charts:
@@ -91,20 +92,21 @@ def _students(sides: Sequence[Side]) -> Iterator[Tag]:
 def _stages(sides: Sequence[Side]) -> Iterator[Tag]:
   yield tag("h2", "Stage by stage")
   labels = [side.label for side in sides]
-  head = ["stage"]
-  for title in tables.METRICS.values():
-    head += [f"{title} {label}" for label in labels]
+  first, *others = tables.METRICS
+  head = ["stage", *(f"{label} {tables.METRICS[first]}" for label in labels)]
   for label in labels[1:]:
-    head += [f"{label} - {labels[0]} [95 %]", "p", "won", "lost"]
+    head += [f"{label} - {labels[0]} [95 %]", "p", "won, lost"]
+  for metric in others:
+    head += [f"{label} {tables.METRICS[metric]}" for label in labels]
   rows: list[tuple[list[str | Tag], bool]] = []
   for row in comparison.rows(sides):
     cells: list[str | Tag] = [tag("b", row.stage)]
-    for metric in tables.METRICS:
-      cells += [of[metric] for of in row.cells]
+    cells += [of[first] for of in row.cells]
     for change in row.changes:
       cells += [comparison.change_text(change), comparison.p_text(change)]
-      of = change.paired if change else None
-      cells += [str(of.wins), str(of.losses)] if of else [tables.ABSENT] * 2
+      one = change.paired if change else None
+      cells.append(f"{one.wins}, {one.losses}" if one else tables.ABSENT)
+    cells += [of[metric] for metric in others for of in row.cells]
     rows.append((cells, row.is_student))
   yield elements.table(head, rows, words=1)
   yield tag(

@@ -126,7 +126,7 @@ def _box_of(run: record.Run, stage: record.Stage) -> record.Stage | None:
   if stage.kind not in BADGES:
     return None
   role = "params" if stage.kind == "encode" else "encoded"
-  if stage.kind == "evaluate" and stage.settings.get("rerank"):
+  if "rerank" in stage.inputs or stage.settings.get("rerank"):
     role = "rerank"
   return run.trainer(stage.inputs.get(role, ""))
 

@@ -48,12 +48,12 @@ def write_page(
     [tag("p", tables.scope(run), class_="quiet"), _lead(run)],
     [
       *_curriculum(run),
-      *following.section(run),
       *figures.progression(run),
       *figures.losses(run),
       *figures.distributions(run),
       *_scorecards(run),
       *examples.section(run, texts, qrels),
+      *following.section(run),
       *_all_results(run),
     ],
   )

@@ -126,9 +126,13 @@ def progressions(
     runs: values by stage, by the name of the run.
   """
   short = _shortened(stages)
-  high = 1.08 * max([*(v for of in runs.values() for v in of.values()), 1e-3])
+  values = [value for of in runs.values() for value in of.values()]
+  # Not from 0: here the differences count.
+  pad = 0.15 * (max(values) - min(values)) or 0.1
   frame = axes.Frame(
-    x=(-0.35, max(len(stages) - 1, 1) + 0.35), y=(0.0, high), bottom=86.0
+    x=(-0.35, max(len(stages) - 1, 1) + 0.35),
+    y=(max(min(values) - pad, 0.0), max(values) + pad),
+    bottom=86.0,
   )
   lines = []
   for i, of in enumerate(runs.values()):
@@ -234,7 +238,7 @@ def _value(
 
 def _below(frame: axes.Frame, at: int, name: str, slanted: bool) -> Tag:
   """The name of a stage under its point, slanted where names would touch."""
-  x, y = frame.at(at, 0.0)
+  x, y = frame.at(at, frame.y[0])
   if not slanted:
     return axes.text(name, x, y + 14, "middle", "tick")
   x, y = x + 4, y + 11
@@ -313,14 +317,14 @@ def _bars(frame: axes.Frame, edges: np.ndarray, heights: np.ndarray) -> str:
 
 
 def _side(
-  frame: axes.Frame, scores: np.ndarray, most: float, kind: str
+  frame: axes.Frame, scores: np.ndarray, height: float, kind: str
 ) -> list[Tag]:
   """The median of one side, and its name in the free strip beyond the bars."""
   median = float(np.median(scores))
-  x, y = frame.at(frame.x[0], _STRIP * most)
+  x, y = frame.at(frame.x[0], _STRIP * height)
   words = f"{len(scores):,} {kind}, median {median:.3g}"
-  line = frame.path((median, median), (0.0, most))
+  line = frame.path((median, median), (0.0, height))
   return [
     tag("path", d=line, class_="median"),
-    axes.text(words, x + 2, y + (10 if most > 0 else -2), "start", "value"),
+    axes.text(words, x + 2, y + (10 if height > 0 else -2), "start", "value"),
   ]

@@ -20,7 +20,7 @@ LIGHT = {
   "fourth": "#7a4a8c",
   "other": "#868f98",
 }
-_DARK = {
+DARK = {
   "paper": "#14171a",
   "ink": "#e4e7ea",
   "quiet": "#98a2ab",
@@ -201,11 +201,11 @@ def _value(name: re.Match[str]) -> str:
   return LIGHT[name[1]]
 
 
-def _variables(colours: Mapping[str, str]) -> str:
+def variables(colours: Mapping[str, str]) -> str:
   return " ".join(f"--{name}: {value};" for name, value in colours.items())
 
 
 SHEET = f"""
-:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {_variables(_DARK)} }} }}
+:root {{ color-scheme: light dark; {variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}
 {_PAGE}{_FIGURES}"""

@@ -93,7 +93,9 @@ def aligned(lines: Sequence[Sequence[str]], words: int) -> list[str]:
 def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
   """docs/RESULTS.md: a section for each run."""
   runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
-  command = " ".join(["python -m prod_jax.cli.report", *map(str, workdirs)])
+  several = ["--markdown"] * (len(workdirs) > 1)
+  words = ["python -m prod_jax.cli.report", *several, *map(str, workdirs)]
+  command = " ".join(words)
   title = (
     f"# Results\n\nWritten by `{command}`. What is not here was not run.\n"
   )

@@ -66,22 +66,36 @@ def compute(
     for name_left in left & whole:
       processes.remove(_pieces_of(folder / name_left))
   own = [(paths[i], *spans[i]) for i in processes.own(missing)]
-  total, made = sum(stop - start for _, start, stop in own), 0
-  with progress.Meter(name, total, unit, quiet=not processes.first) as meter:
-    counter = Counter(meter)
-    for path, start, stop in own:
-      processes.leave_if_stopped(
-        f"{counter.said} now; all blocks that are made are saved"
-      )
-      kept = _pieces_of(path)
-      pieces = Pieces(kept, stop - start, counter, processes)
-      _write(path, work(start, stop, pieces), processes)
-      made += stop - start
-      counter.up_to(made)
-      if kept.exists():
-        processes.remove(kept)
+  total = sum(stop - start for _, start, stop in own)
+  # Alone it has all of the work to show; one of several has its part.
+  done = rows - total if processes.count == 1 else 0
+  with progress.Meter(
+    name, done + total, unit, initial=done, quiet=not processes.first
+  ) as meter:
+    _make(own, work, Counter(meter), processes)
   processes.meet(f"{name}: all blocks")
   return paths
+
+
+def _make(
+  own: Sequence[tuple[pathlib.Path, int, int]],
+  work: Callable[[int, int, Pieces], Block],
+  counter: Counter,
+  processes: Processes,
+) -> None:
+  """Makes blocks, each a folder with its first and last row."""
+  made = counter.rows
+  for path, start, stop in own:
+    processes.leave_if_stopped(
+      f"{counter.said}; all blocks that are made are saved"
+    )
+    kept = _pieces_of(path)
+    pieces = Pieces(kept, stop - start, counter, processes)
+    _write(path, work(start, stop, pieces), processes)
+    made += stop - start
+    counter.up_to(made)
+    if kept.exists():
+      processes.remove(kept)
 
 
 def gather(

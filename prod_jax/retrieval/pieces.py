@@ -25,7 +25,7 @@ class Counter:
   """
 
   def __init__(self, meter: progress.Meter):
-    self._meter, self._done = meter, 0.0
+    self._meter, self._done = meter, float(meter.done)
 
   def add(self, rows: float) -> None:
     """Counts what a batch has made."""
@@ -36,6 +36,11 @@ class Counter:
     """Counts all of a block that is whole."""
     self._done = rows
     self._show(rows)
+
+  @property
+  def rows(self) -> int:
+    """How many are whole."""
+    return self._meter.done
 
   @property
   def said(self) -> str:
@@ -118,7 +123,7 @@ class Pieces:
       if self._processes.stopping():
         self._save()
         self._processes.leave_if_stopped(
-          f"{self._counter.said} now; all of them are saved"
+          f"{self._counter.said}; all of them are saved"
         )
 
   def _save(self) -> None:

@@ -162,7 +162,7 @@ def _done(own: storage.Path, done: Mapping[str, Any]) -> tuple[str, str]:
   """The state of a stage whose DONE file is that of the config."""
   if skipped := done.get("summary", {}).get(SKIPPED, ""):
     return SKIPPED, skipped
-  wrong = artefacts.damage(own, done.get("files", {}), read=False)
+  wrong = artefacts.damage(own, done.get("files", {}), by_content=False)
   if not wrong:
     return DONE, ""
   return STALE, "; ".join(f"{name} {what}" for name, what in wrong.items())

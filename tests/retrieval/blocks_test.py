@@ -53,7 +53,7 @@ def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
     )
 
   processes.stopping = lambda: len(made) == 2
-  with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made now"):
+  with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made"):
     run()
   processes.stopping = lambda: False
   assert len(run()) == 3

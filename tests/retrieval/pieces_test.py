@@ -128,7 +128,7 @@ def test_a_run_that_is_asked_to_stop_saves_between_two_batches(
       tmp_path, 10, 10, work, processes=processes, name="toy", unit="rows"
     )
 
-  with pytest.raises(Preempted, match="stopped toy with 7 of 10 rows made now"):
+  with pytest.raises(Preempted, match="stopped toy with 7 of 10 rows made"):
     run()
   stop[0] = False
   (path,) = run()

@@ -64,6 +64,8 @@ setuptools.setup(
     "tpu": ["libtpu==0.0.52"],
     # Working folders in a bucket, gs://...
     "gcs": ["etils[epath-gcs]"],
+    # The site of docs/, by `make docs`.
+    "docs": ["sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19"],
     "dev": [
       "beartype",
       "mypy",

@@ -66,7 +66,13 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-  """Devices along each mesh axis; -1 takes what the others leave."""
+  """Devices along each mesh axis; -1 takes what the others leave.
+
+  Attributes:
+    data: parts of a batch.
+    fsdp: parts of parameters and optimizer state, and of a batch too.
+    tensor: parts of heads and MLPs.
+  """
 
   data: int = -1
   fsdp: int = 1

@@ -8,12 +8,31 @@ sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
 project = "prod_jax"
 author = "prod_jax maintainers"
-extensions = ["myst_parser", "mathml", "offline"]
+extensions = [
+  "myst_parser",
+  "sphinx.ext.autodoc",
+  "sphinx.ext.napoleon",
+  "fields",
+  "mathml",
+  "offline",
+  "rooms",
+]
 exclude_patterns = ["_ext"]
 
 # Anchors as GitHub makes them, so that a page's links hold in both places.
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist", "dollarmath"]
+
+# "" in a table is the empty string.
+smartquotes = False
+highlight_language = "none"  # where a block names none
+# Annotations that are strings, "Run", may be of two modules.
+suppress_warnings = ["ref.python"]
+
+autodoc_mock_imports = ["onnx", "onnxruntime"]  # of an extra
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "prod_jax"

@@ -7,6 +7,7 @@ a script nor a font from elsewhere.
 from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 
@@ -17,11 +18,19 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:
-  translator.body.append(latex2mathml.tex2mathml(node.astext()))
+  translator.body.append(_translated(node, as_block=False))
   raise nodes.SkipNode
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-  formula = latex2mathml.tex2mathml(node.astext(), as_block=True)
+  formula = _translated(node, as_block=True)
   translator.body.append(f'<div class="formula">{formula}</div>\n')
   raise nodes.SkipNode
+
+
+def _translated(node: nodes.math | nodes.math_block, as_block: bool) -> str:
+  try:
+    return latex2mathml.tex2mathml(node.astext(), as_block=as_block)
+  except latex2mathml.MathError as error:
+    logging.getLogger(__name__).warning("%s", error, location=node)
+    return ""

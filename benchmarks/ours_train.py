@@ -19,6 +19,7 @@ from prod_jax.stages import examples, train
 from prod_jax.stages.run import Job, Run
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
+from prod_jax.train.optim import learning_rates
 from prod_jax.train.step import compile_step
 from prod_jax.train.writer import MetricsWriter
 
@@ -69,6 +70,7 @@ class Student:
     self._compiled, self._state = compile_step(
       step, first_state(params), {}, job.run.mesh
     )
+    self._rates = learning_rates(job.stage)
     self._done = 0
 
   def fit(self, batches: Iterator[Any], steps: int) -> None:
@@ -82,6 +84,7 @@ class Student:
       batch_size=stage.batch_size,
       log_every=stage.log_every,
       checkpoint_every=stage.checkpoint_every,
+      learning_rates=self._rates,
     )
     checkpoints = Checkpoints(job.folder / "checkpoints", {})
     writer = MetricsWriter(job.folder, job.run.processes)

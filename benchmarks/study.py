@@ -5,9 +5,11 @@
 
 The first reads what a run has left, whole or not, and writes
 `benchmarks/studies/NAME.json`; the second writes the page and its plots of all
-that lie there. An arm's value of a query is the mean over its draws, and arms
-are compared by these, paired, over the draws that both have; p is corrected by
-Holm over all comparisons of a study.
+that lie there, with what a Markdown file of that name, written by hand, says of
+one. Beside figures stands what they were made with: versions, processor,
+commit, seed and config. An arm's value of a query is the mean over
+its draws, and arms are compared by these, paired, over the draws that both
+have; p is corrected by Holm over all comparisons of a study.
 """
 
 import argparse
@@ -30,9 +32,11 @@ FOLDER = pathlib.Path(__file__).parent / "studies"
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE = "STUDY.md"
 PEER = "peer"  # in a run's folder, what another library made of its lists
+ORIGIN = "origin.json"  # and what it was made with
 METRICS = ("mrr@10", "ndcg@10", "recall@100")
 AGAINST = ("mined", "ce")  # what people do today, and the big teacher at once
 LAST = "prod"
+_PACKAGED = "all-MiniLM-L6-v2"
 _DRAW = re.compile(r"(?P<arm>\w+)_(?P<draw>\d+)")
 
 Values = Mapping[str, Mapping[str, float]]  # by metric, by query
@@ -68,6 +72,7 @@ def collect(workdir: str) -> dict[str, Any]:
       **_settings(left),
     },
     "beside": beside,
+    "origins": _origins(left, pathlib.Path(workdir)),
     "divided": _divided(pathlib.Path(workdir)),
     "arms": {arm: _arm(of) for arm, of in draws.items()},
     "compared": _compared(draws),
@@ -82,8 +87,31 @@ def _settings(left: record.Run) -> dict[str, Any]:
   return {
     **{key: data[key] for key in keys},
     "batch_size": train.settings["batch_size"],
-    "layers": left.config["models"]["student"]["layers"],
+    "models": {
+      name: {"weights": _weights(model["weights"]), "layers": model["layers"]}
+      for name, model in left.config["models"].items()
+    },
   }
+
+
+def _weights(of: str) -> str:
+  """What a model's weights are called; of a folder its own name."""
+  return _PACKAGED if of == "packaged" else pathlib.Path(of).name
+
+
+def _origins(left: record.Run, workdir: pathlib.Path) -> list[dict[str, Any]]:
+  """What stages ran with, and how many of them; the most of them first.
+
+  A run of another library counts as one stage.
+  """
+  made = [dict(stage.origin) for stage in left.stages.values() if stage.ran]
+  peers = sorted((workdir / PEER).glob(f"*/{ORIGIN}"))
+  made += [json.loads(path.read_text()) for path in peers]
+  counts = collections.Counter(json.dumps(x, sort_keys=True) for x in made)
+  return [
+    {"stages": count, **json.loads(text)}
+    for text, count in counts.most_common()
+  ]
 
 
 def _divided(workdir: pathlib.Path) -> dict[str, int]:
@@ -158,12 +186,16 @@ def _mean(draws: Sequence[Values]) -> dict[str, float]:
   }
 
 
-def page(studies: Mapping[str, Mapping[str, Any]]) -> str:
-  """All studies as Markdown."""
+def page(
+  studies: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str]
+) -> str:
+  """All studies as Markdown, each with what somebody has to say of it."""
   parts = [_HEAD]
   for name, study in studies.items():
     plot = f"![arms of {name}](study-{name}.svg)"
     parts += [f"## {name}", _scope(study), plot, _table(study), *_said(study)]
+    if name in notes:
+      parts.append(notes[name].strip())
   if not studies:
     parts.append("No study has been run.")
   return "\n\n".join(parts) + "\n"
@@ -190,9 +222,32 @@ def _scope(study: Mapping[str, Any]) -> str:
     f"over {study['passages']:,} passages; {labelled} of "
     f"{settings['train_queries']:,} training queries have labels. Texts are "
     f"cut at {settings['query_length']} and {settings['passage_length']} "
-    f"tokens; {settings['batch_size']} queries a step; the student has the "
-    f"layers {', '.join(map(str, settings['layers']))} of all-MiniLM-L6-v2."
+    f"tokens; {settings['batch_size']} queries a step. Models: "
+    f"{', '.join(map(_model, settings['models'].items()))}."
   )
+
+
+def _model(named: tuple[str, Mapping[str, Any]]) -> str:
+  name, of = named
+  weights = of["weights"] or "random weights"
+  if not of["layers"]:
+    return f"`{name}` {weights}"
+  return f"`{name}` layers {', '.join(map(str, of['layers']))} of {weights}"
+
+
+def _made_with(origin: Mapping[str, Any]) -> str:
+  """A line about the stages that ran with the same."""
+  count = origin["stages"]
+  stages = f"- {count} stage{'s' * (count > 1)}"
+  if "versions" not in origin:
+    return f"{stages}: what they ran with is not written down"
+  said = [f"commit {(origin['commit'] or 'unknown')[:12]}"]
+  if "config_hash" in origin:  # a run of another library has none
+    config = origin["config_hash"][:12]
+    said = [f"seed {origin['seed']}", f"config {config}", *said]
+  said += [origin["processor"]]
+  said += [f"{name} {of}" for name, of in origin["versions"].items()]
+  return f"{stages}: {', '.join(said)}"
 
 
 def _table(study: Mapping[str, Any]) -> str:
@@ -222,6 +277,7 @@ def _against(found: Mapping[str, Any] | None) -> str:
 
 def _said(study: Mapping[str, Any]) -> Iterator[str]:
   """What the figures say of the whole of PROD, in words."""
+  yield "\n".join(["Made with:", "", *map(_made_with, study["origins"])])
   if study["divided"]:
     kept = ", ".join(f"{arm} {n}" for arm, n in study["divided"].items())
     yield f"Queries that the division kept: {kept}."
@@ -308,7 +364,8 @@ def files() -> dict[pathlib.Path, str]:
     DOCS / f"study-{name}.svg": render(picture(name, study)) + "\n"
     for name, study in studies.items()
   }
-  return {DOCS / PAGE: page(studies), **pictures}
+  notes = {path.stem: path.read_text() for path in FOLDER.glob("*.md")}
+  return {DOCS / PAGE: page(studies, notes), **pictures}
 
 
 def main() -> None:

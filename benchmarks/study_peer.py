@@ -10,24 +10,23 @@ one more arm. Batch size, steps, rate and clipping are read off the stage
 """
 
 import argparse
+import importlib.metadata
+import json
 import pathlib
 import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import (
-  SentenceTransformer,
-  SentenceTransformerTrainer,
-  SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import pairwise_dot_score
 
-from benchmarks import study
-from prod_jax import kinds, storage
+from benchmarks import peer, study
+from prod_jax import kinds, origin, storage
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.export import finished, whole
@@ -37,6 +36,7 @@ from prod_jax.stages.run import Run
 
 LOSSES = {"kl": losses.DistillKLDivLoss, "margin": losses.MarginMSELoss}
 _DEPTH = 100
+_PACKAGES = ("sentence-transformers", "transformers", "torch")
 
 
 def main() -> None:
@@ -57,6 +57,14 @@ def main() -> None:
   folder = asked.workdir / study.PEER / f"st_{asked.loss}_{asked.draw}"
   folder.mkdir(parents=True, exist_ok=True)
   _rank(run, model, folder / "run.trec")
+  (folder / study.ORIGIN).write_text(json.dumps(_origin()))
+
+
+def _origin() -> dict[str, Any]:
+  """What this was made with."""
+  own = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  found = origin.here(jax.devices())
+  return {**found, "versions": {**found["versions"], **own}}
 
 
 def _student(workdir: pathlib.Path) -> SentenceTransformer:
@@ -101,25 +109,17 @@ def _train(
   model: SentenceTransformer, loss: Any, rows: Dataset, stage: kinds.Train
 ) -> None:
   with tempfile.TemporaryDirectory() as made:
-    SentenceTransformerTrainer(
-      model=model,
-      args=SentenceTransformerTrainingArguments(
-        output_dir=made,
-        per_device_train_batch_size=stage.batch_size,
-        max_steps=stage.steps,
-        learning_rate=stage.learning_rate,
-        warmup_steps=stage.warmup_steps,
-        weight_decay=stage.weight_decay,
-        max_grad_norm=stage.clip,
-        lr_scheduler_type="linear",
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-      ),
-      train_dataset=rows,
-      loss=loss,
+    peer.quiet_trainer(
+      model,
+      loss,
+      rows,
+      pathlib.Path(made),
+      per_device_train_batch_size=stage.batch_size,
+      max_steps=stage.steps,
+      learning_rate=stage.learning_rate,
+      warmup_steps=stage.warmup_steps,
+      weight_decay=stage.weight_decay,
+      max_grad_norm=stage.clip,
     ).train()
 
 

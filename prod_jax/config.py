@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from prod_jax import kinds, model_kinds
+from prod_jax.ranges import Along, Count, Seed, Whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Data:
     labelled: above 0, so many of the train queries keep their labels, the same
       ones each time; the others are as those without any, which a file
       `queries.unlabelled.tsv` brings.
+    own_documents: "leave_out" takes the passage whose id is the query's own out
+      of mined lists, drawn negatives and all rankings, "keep" does not; "" is
+      the former in BEIR's arguana and quora, whose queries are passages.
     max_passages: above 0, the labelled passages of those queries and others up
       to this many: a smaller haystack, whose figures are not the set's own.
     tokenizer: of models that have none of their own, nor weights with one: a
@@ -50,17 +54,18 @@ class Data:
   ] = "pydocs"
   path: str = ""
   titles: Literal["", "rocketqa"] = ""
-  max_characters: int = 0
+  max_characters: Whole = 0
   on_error: Literal["raise", "skip"] = "raise"
-  max_queries: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  labelled: int = 0
-  max_passages: int = 0
+  max_queries: Mapping[str, Count] = dataclasses.field(default_factory=dict)
+  labelled: Whole = 0
+  own_documents: Literal["", "keep", "leave_out"] = ""
+  max_passages: Whole = 0
   tokenizer: str = "packaged"
   title_join: str = ". "
-  query_length: int = 32
-  passage_length: int = 144
+  query_length: Count = 32
+  passage_length: Count = 144
   packed: bool = True
-  row_length: int = 0
+  row_length: Whole = 0
   data_dir: str = ""
 
 
@@ -74,17 +79,23 @@ class Mesh:
     tensor: parts of heads and MLPs.
   """
 
-  data: int = -1
-  fsdp: int = 1
-  tensor: int = 1
+  data: Along = -1
+  fsdp: Along = 1
+  tensor: Along = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """A whole run; `stages` are run in the order in which they are written."""
+  """A whole run; `stages` are run in the order in which they are written.
 
-  seed: int
+  Attributes:
+    trackers: where metrics are shown besides, each with an extra of its name;
+      no result depends on them.
+  """
+
+  seed: Seed
   data: Data
   mesh: Mesh
   models: Mapping[str, model_kinds.Model]
   stages: Mapping[str, kinds.Stage]
+  trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()

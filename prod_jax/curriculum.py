@@ -3,7 +3,8 @@
 A stage leaves its artefacts in `workdir/<nn>-<name>/` and then a DONE file
 with the hash of everything that they depend on. Where that file stands with
 the right hash the stage is skipped. Work that another config left behind is
-moved to `workdir/stale/`, never overwritten. Where several processes run, all
+moved to `workdir/stale/`, never overwritten. Where an artefact is no longer as
+the DONE file says, the stage runs again. Where several processes run, all
 of them run each stage, and the first one keeps the books. This module knows
 names, inputs and hashes; what a stage does is a function that it is given.
 """
@@ -20,14 +21,14 @@ from typing import Any
 
 from absl import logging
 
-from prod_jax import compilation, storage, strict
+from prod_jax import artefacts, compilation, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
-DONE = "DONE.json"
-STARTED = "STARTED.json"
+DONE = storage.DONE
 # Checkpoints are read where they are, and blocks when they are needed.
-_ELSEWHERE = ("checkpoints", blocks.FOLDER)
+_ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
+_SAID = ("hash", "seconds", "summary")  # by each DONE file
 PENDING, CACHED, RAN, SKIPPED = "pending", "cached", "done", "skipped"
 GATE = "gate"  # the role of a stage that says whether others are run at all
 
@@ -64,8 +65,9 @@ class Stage:
 class Plan:
   """A stage, and whether its artefacts are there.
 
-  What its DONE file says of it; `fingerprint`: what the result depends on; and
-  `origin`: what it was run with, which is today's where it runs today.
+  What its DONE file says of it; `fingerprint`: what the result depends on;
+  `origin`: what it was run with, which is today's where it runs today; and
+  `damage`: what is wrong with files of a stage that was done, by their names.
   """
 
   stage: Stage
@@ -75,6 +77,7 @@ class Plan:
   summary: dict[str, Any] = dataclasses.field(default_factory=dict)
   fingerprint: Any = None
   origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  damage: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def skipped(self) -> str:
@@ -94,11 +97,14 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
         "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
       }
     )
-    done = _read(processes.remote(stage.folder) / DONE)
+    folder = processes.remote(stage.folder)
+    done = _read(folder / DONE)
     item = Plan(stage, digest, PENDING, fingerprint=fingerprint)
-    if done.get("hash") == digest:
-      item.status, item.seconds = CACHED, done["seconds"]
-      item.summary, item.origin = done["summary"], done.get("origin", {})
+    if done.get("hash") == digest and all(key in done for key in _SAID):
+      item.damage = artefacts.damage(folder, done.get("files", {}))
+      if not item.damage:
+        item.status, item.seconds = CACHED, done["seconds"]
+        item.summary, item.origin = done["summary"], done.get("origin", {})
     plans[stage.name] = item
   return list(plans.values())
 
@@ -109,6 +115,7 @@ def run(
   only: Sequence[str] = (),
   record: Mapping[str, Any] | None = None,
   origin: Mapping[str, Any] | None = None,
+  done: Callable[[Plan], None] = lambda item: None,
 ) -> None:
   """Runs what is pending, in order, and keeps the record up to date.
 
@@ -120,6 +127,7 @@ def run(
     record: entries of curriculum.json besides its stages.
     origin: what this process runs stages with, such as versions. It stands in
       the DONE file of each stage that it runs, and in all rows of that stage.
+    done: is told, on the first process, of each stage that is.
 
   Raises:
     ConfigError: for an unknown name, or an input that is not done.
@@ -136,6 +144,9 @@ def run(
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
   processes.meet(f"stages {hash_of(seen)}")
+  if processes.first:
+    # For those who look while the first stage runs.
+    _record(plans, processes.shared_folder, record or {})
   for item in plans:
     if item.status == CACHED:
       why = f"; it was skipped, {item.skipped}" if item.skipped else ""
@@ -148,6 +159,8 @@ def run(
       _run_one(item, by_name, processes)
     if processes.first:
       _record(plans, processes.shared_folder, record or {})
+      if item.status != PENDING and not item.skipped:
+        done(item)
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -161,7 +174,7 @@ def table(plans: Sequence[Plan]) -> str:
         item.stage.kind,
         reads,
         item.stage.folder.name,
-        item.status,
+        "; ".join((item.status, *map(" ".join, item.damage.items()))),
       )
     )
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -169,6 +182,22 @@ def table(plans: Sequence[Plan]) -> str:
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in rows
   )
+
+
+def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
+  """The same for a machine, as JSON."""
+  return [
+    {
+      "name": item.stage.name,
+      "kind": item.stage.kind,
+      "dir": item.stage.folder.name,
+      "inputs": dict(item.stage.inputs),
+      "status": item.status,
+      "hash": item.hash,
+      "damage": dict(item.damage),
+    }
+    for item in plans
+  ]
 
 
 def hash_of(value: Any) -> str:
@@ -180,8 +209,8 @@ def hash_of(value: Any) -> str:
 def _run_one(
   item: Plan, by_name: Mapping[str, Plan], processes: Processes
 ) -> None:
-  read = {role: by_name[name] for role, name in item.stage.inputs.items()}
-  for role, source in read.items():
+  inputs = {role: by_name[name] for role, name in item.stage.inputs.items()}
+  for role, source in inputs.items():
     if source.status == PENDING:
       raise strict.ConfigError(
         f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
@@ -193,11 +222,11 @@ def _run_one(
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
   _begin(item, processes)
-  if why := _why_skipped(item, read):
+  if why := _why_skipped(item, inputs):
     logging.info("%s: skipped, %s", item.stage.name, why)
     item.summary = {SKIPPED: why}
   else:
-    for source in _behind(read.values(), by_name).values():
+    for source in _behind(inputs.values(), by_name).values():
       _fetch(source, processes)
     with compilation.logged(item.stage.name):
       item.summary = item.stage.run()
@@ -215,12 +244,12 @@ def _run_one(
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
-def _why_skipped(item: Plan, read: Mapping[str, Plan]) -> str:
+def _why_skipped(item: Plan, inputs: Mapping[str, Plan]) -> str:
   """Why a stage is not to run: a gate that was not passed, or a skipped input.
 
   "" where it is.
   """
-  for role, source in read.items():
+  for role, source in inputs.items():
     if source.skipped and role not in item.stage.may_lack:
       return f"as {source.stage.name} was"
     if role == GATE and not source.summary["passed"]:
@@ -244,7 +273,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = _read(folder / STARTED).get("hash")
+  started = _read(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
     stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
@@ -258,32 +287,43 @@ def _prepare(item: Plan, processes: Processes) -> None:
       stale,
     )
   folder.mkdir(parents=True, exist_ok=True)
-  if not (folder / STARTED).exists():
-    _write(folder / STARTED, {"hash": item.hash, "id": uuid.uuid4().hex})
+  for name, wrong in item.damage.items():
+    logging.warning(
+      "%s: runs again, because %s %s", item.stage.name, folder / name, wrong
+    )
+    # What is left is as it was, and may serve.
+    (folder / name).unlink(missing_ok=True)
+  (folder / DONE).unlink(missing_ok=True)
+  if not (folder / storage.STARTED).exists():
+    _write(
+      folder / storage.STARTED, {"hash": item.hash, "id": uuid.uuid4().hex}
+    )
 
 
 def _begin(item: Plan, processes: Processes) -> None:
   """Leaves this machine's twin of the folder empty, or of this very start."""
-  started = _read(processes.remote(item.stage.folder) / STARTED)
-  if _read(item.stage.folder / STARTED) != started:
+  started = _read(processes.remote(item.stage.folder) / storage.STARTED)
+  if _read(item.stage.folder / storage.STARTED) != started:
     shutil.rmtree(item.stage.folder, ignore_errors=True)
     item.stage.folder.mkdir(parents=True)
-    _write(item.stage.folder / STARTED, started)
+    _write(item.stage.folder / storage.STARTED, started)
 
 
 def _finish(item: Plan, processes: Processes) -> None:
   """Makes the artefacts last, then says so, then drops what led to them."""
   # What processes made in common is there already.
   processes.publish(item.stage.folder, but=(*_ELSEWHERE, "passages"))
+  shared = processes.remote(item.stage.folder)
   done = {
     "hash": item.hash,
     "fingerprint": item.fingerprint,
     "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
+    "files": artefacts.record(shared, but=(*_ELSEWHERE, storage.STARTED, DONE)),
     "id": uuid.uuid4().hex,
   }
-  for folder in {item.stage.folder, processes.remote(item.stage.folder)}:
+  for folder in {item.stage.folder, shared}:
     _write(folder / DONE, done)
   processes.remove(item.stage.folder / blocks.FOLDER)
 
@@ -313,6 +353,7 @@ def _record(
         "name": item.stage.name,
         "kind": item.stage.kind,
         "dir": item.stage.folder.name,
+        "hash": item.hash,
         "status": SKIPPED if item.skipped else item.status,
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
@@ -321,13 +362,17 @@ def _record(
         **item.stage.record,
       }
     )
-  _write(workdir / "results.json", rows)
-  _write(workdir / "curriculum.json", {**record, "stages": stages})
+  _write(workdir / storage.RESULTS, rows)
+  _write(workdir / storage.CURRICULUM, {**record, "stages": stages})
 
 
 def _read(path: storage.Path) -> dict[str, Any]:
-  """The JSON object in `path`, {} where there is none."""
-  return json.loads(path.read_text()) if path.exists() else {}
+  """The JSON object in `path`, {} where there is none or another thing."""
+  try:
+    found = json.loads(path.read_text()) if path.exists() else {}
+  except ValueError:
+    found = {}
+  return found if isinstance(found, dict) else {}
 
 
 def _write(path: storage.Path, value: Any) -> None:

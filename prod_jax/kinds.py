@@ -13,12 +13,14 @@ from prod_jax.list_kinds import (
   Darken,
   Denoise,
   Divide,
+  Filter,
   Imported,
   Mine,
   Provided,
   Queries,
   Score,
 )
+from prod_jax.ranges import Count, NotNegative, Share, ShareAbove0, Whole
 
 __all__ = [
   "Accept",
@@ -29,6 +31,7 @@ __all__ = [
   "Divide",
   "Encode",
   "Evaluate",
+  "Filter",
   "Gate",
   "Imported",
   "Mine",
@@ -52,8 +55,8 @@ class Train:
     learning_rate: of AdamW, at its highest.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
-    candidates: mine, provided, imported or denoise stage to draw negatives
-      from; "" draws them from the whole collection.
+    candidates: mine, provided, imported, denoise or filter stage to draw
+      negatives from; "" draws them from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
     gate: gate stage that says whether its teacher teaches at all; skipped where
@@ -61,8 +64,8 @@ class Train:
     joint: that teacher goes on learning together with the model, for methods
       that say how.
     scores: score stage (a cross-encoder's scores) or encode stage (a dual
-      encoder's embeddings) of the teacher, or a denoise stage with its lists:
-      cached, nothing runs in the step.
+      encoder's embeddings) of the teacher, or a denoise or filter stage with
+      its lists: cached, nothing runs in the step.
     second: score stage of a second teacher beside `teacher` or an encode
       stage's embeddings.
     pairs: compare stage: a pairwise teacher's preferences within the lists.
@@ -96,9 +99,9 @@ class Train:
   kind: Literal["train"]
   model: str
   method: str
-  steps: int
-  batch_size: int
-  learning_rate: float
+  steps: Whole
+  batch_size: Count
+  learning_rate: Share
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   init: str = ""
   candidates: str = ""
@@ -111,20 +114,20 @@ class Train:
   pairs: str = ""
   dark: str = ""
   clusters: str = ""
-  widths: tuple[int, ...] = ()
-  negatives: int = 0
+  widths: tuple[Count, ...] = ()
+  negatives: Whole = 0
   sampling: Literal["random", "descend", "simans", "balanced", "groups"] = (
     "random"
   )
   sampling_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  warmup_steps: int = 0
-  weight_decay: float = 0.0
-  clip: float = 0.0
-  accumulation: int = 1
-  chunks: int = 1
+  warmup_steps: Whole = 0
+  weight_decay: NotNegative = 0.0
+  clip: NotNegative = 0.0
+  accumulation: Count = 1
+  chunks: Count = 1
   gate: str = ""
-  checkpoint_every: int = 1000
-  log_every: int = 10
+  checkpoint_every: Count = 1000
+  log_every: Count = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +144,8 @@ class Encode:
   kind: Literal["encode"]
   params: str
   splits: tuple[str, ...] = ("train", "dev", "test")
-  batch_tokens: int = 8192
-  shard_rows: int = 100_000
+  batch_tokens: Count = 8192
+  shard_rows: Count = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +160,8 @@ class Cluster:
 
   kind: Literal["cluster"]
   encoded: str
-  clusters: int
-  iterations: int = 20
+  clusters: Count
+  iterations: Count = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +187,11 @@ class Gate:
   kind: Literal["gate"]
   encoded: str
   teacher: str
-  depth: int
+  depth: Count
   split: str = "dev"
   metric: str = "mrr@10"
-  level: float = 0.05
-  batch_tokens: int = 8192
+  level: ShareAbove0 = 0.05
+  batch_tokens: Count = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,8 +218,8 @@ class Accept:
   base: str = ""
   split: str = "dev"
   metric: str = "mrr@10"
-  depth: int = 100
-  tolerance: float = 0.0
+  depth: Count = 100
+  tolerance: NotNegative = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,6 +233,7 @@ class Evaluate:
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
     rerank_depth: passages of a query that are put in another order.
+    ensemble: as of `Score`, with `rerank`.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes
       the metrics hit and mrr only.
@@ -245,12 +249,13 @@ class Evaluate:
   encoded: str
   split: str = "test"
   rerank: str = ""
-  rerank_depth: int = 10
-  depth: int = 100
+  ensemble: str = ""
+  rerank_depth: Count = 10
+  depth: Count = 100
   relevance: Literal["labels", "answers"] = "labels"
-  relevant: int = 1
+  relevant: Count = 1
   indexes: tuple[Literal["exact", "scann"], ...] = ("exact", "scann")
-  widths: tuple[int, ...] = ()
+  widths: tuple[Count, ...] = ()
   metrics: tuple[str, ...] = (
     "mrr@10",
     "ndcg@10",
@@ -258,7 +263,7 @@ class Evaluate:
     "recall@100",
     "hit@100",
   )
-  batch_tokens: int = 8192
+  batch_tokens: Count = 8192
 
 
 Stage = (
@@ -269,6 +274,7 @@ Stage = (
   | Imported
   | Score
   | Divide
+  | Filter
   | Denoise
   | Compare
   | Darken

@@ -4,7 +4,9 @@ A part of the vocabulary of `kinds`.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
+
+from prod_jax.ranges import Count, Percentile, Real, Share, Whole
 
 # Those of a split that have a labelled positive, those that have none, or both.
 Queries = Literal["labelled", "unlabelled", "all"]
@@ -34,15 +36,15 @@ class Mine:
 
   kind: Literal["mine"]
   encoded: str
-  depth: int
+  depth: Count
   queries: Queries = "labelled"
-  limit: int = 0
-  negatives: int = 0
+  limit: Whole = 0
+  negatives: Whole = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"
   gate: str = ""
-  block_queries: int = 4096
+  block_queries: Count = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Provided:
   """
 
   kind: Literal["provided"]
-  negatives: int
+  negatives: Count
   split: str = "train"
   grade_0: bool = False
 
@@ -103,18 +105,21 @@ class Score:
   Attributes:
     params: train stage of a cross-encoder or a late-interaction model, or such
       a model as it is.
-    candidates: mine, provided, imported or denoise stage with the lists.
+    candidates: mine, provided, imported, denoise or filter stage with the lists.
     gate: as of `kinds.Train`.
     batch_tokens: tokens a batch, padding included.
     block_queries: queries that are scored and saved together.
+    ensemble: encode stage of a dual encoder; the scores are then the mean of
+      its and the model's, and both teach as one.
   """
 
   kind: Literal["score"]
   params: str
   candidates: str
+  ensemble: str = ""
   gate: str = ""
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  batch_tokens: Count = 8192
+  block_queries: Count = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +129,8 @@ class Divide:
   Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
   teacher < student and teacher <= teacher_to. Where a query has no labels, the
-  teacher's own first passage stands for the positive.
+  teacher's own first passage stands for the positive, if the softmax of its
+  scores gives that at least `confidence`.
 
   Attributes:
     scores: score or imported stage: the teacher's.
@@ -139,10 +145,11 @@ class Divide:
   scores: str
   candidates: str
   rule: Literal["marco", "nq"] = "marco"
-  student_from: int = 1
-  student_to: int = 14
-  teacher_to: int = 0
-  least: int = 1
+  student_from: Whole = 1
+  student_to: Whole = 14
+  teacher_to: Whole = 0
+  confidence: Share = 0.0
+  least: Count = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +178,35 @@ class Denoise:
   scores: str
   split: str = "train"
   rule: Literal["absolute", "relative", "percentile"] = "absolute"
-  margin: float = 0.0
-  percentile: float = 0.0
+  margin: Real = 0.0
+  percentile: Percentile = 0.0
   action: Literal["drop", "keep", "relabel"] = "drop"
+
+
+@dataclasses.dataclass(frozen=True)
+class Filter:
+  """Take generated queries on only where a ranker finds what they were made of.
+
+  A query that a generator made is kept where its own passage, or another one
+  with the same text, is among the first `top` of its list. Other queries are
+  kept as they are.
+
+  Attributes:
+    candidates: stage whose lists these are; they are of split train, and made
+      of queries="unlabelled" or "all".
+    scores: stage with a teacher's scores of them, which order the lists; ""
+      leaves the order of the retriever.
+    top: 1 is the first one alone.
+    label: its own passage becomes the positive of a query that is kept; False
+      leaves it without a label, for methods that need none.
+  """
+
+  kind: Literal["filter"]
+  candidates: str
+  scores: str = ""
+  top: Count = 1
+  label: bool = True
+  split: ClassVar[str] = "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,12 +229,12 @@ class Compare:
   params: str
   candidates: str
   scores: str
-  pairs: int
-  depth: int = 0
-  window: int = 5
+  pairs: Count
+  depth: Whole = 0
+  window: Count = 5
   both_orders: bool = False
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  batch_tokens: Count = 8192
+  block_queries: Count = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,9 +254,9 @@ class Darken:
   kind: Literal["darken"]
   params: str
   candidates: str
-  strengthened: int
-  masked: int
-  strengthen_rate: float
-  mask_rate: float
-  batch_tokens: int = 8192
-  block_queries: int = 256
+  strengthened: Whole
+  masked: Whole
+  strengthen_rate: Share
+  mask_rate: Share
+  batch_tokens: Count = 8192
+  block_queries: Count = 256

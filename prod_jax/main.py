@@ -8,12 +8,16 @@ Where the lost process is the first one, JAX itself ends the others, with 134.
 that failed.
 """
 
+import argparse
+import contextlib
 import functools
+import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-from absl import flags, logging
+from absl import logging
 
 from prod_jax import (
   compilation,
@@ -21,43 +25,20 @@ from prod_jax import (
   curriculum,
   kinds,
   origin,
+  presence,
+  progress,
   report,
   stages,
   storage,
   strict,
+  trackers,
 )
 from prod_jax.cli import arguments
-from prod_jax.processes import PREEMPTED, Preempted, end, run_of
+from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.sets.records import DataError
-from prod_jax.stages import files, sources, splits
+from prod_jax.stages import files, sources, splits, tracked
 from prod_jax.stages.run import Job, Run
-
-arguments.config_flag()
-_WORKDIR = arguments.workdir_flag()
-_STAGES = flags.DEFINE_list(
-  "stages", [], "Run only these stages; what they read must be done."
-)
-_DRY_RUN = flags.DEFINE_bool(
-  "dry_run",
-  False,
-  "Print the stages and what of them is done, then stop. Nothing is written, "
-  "downloaded or prepared.",
-)
-_COORDINATOR = flags.DEFINE_string(
-  "coordinator",
-  "",
-  "Address host:port of process 0, where a run has several; on TPU VMs it is "
-  "found.",
-)
-_PROCESSES = flags.DEFINE_integer(
-  "processes", 0, "How many processes the run has; on TPU VMs it is found."
-)
-_PROCESS_ID = flags.DEFINE_integer(
-  "process_id",
-  -1,
-  "Which process of the run this is, from 0; on TPU VMs it is found.",
-)
 
 
 def build(run: Run) -> list[curriculum.Stage]:
@@ -92,6 +73,7 @@ def check(run: Run) -> None:
     stages.kind_of(job).check(job)
   for name in run.config.models:
     run.check_tokenizer(name)
+  trackers.check(run.config.trackers)
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:
@@ -121,16 +103,39 @@ def origin_of(run: Run) -> dict[str, Any]:
   """What it runs stages with: all that a figure's last digit depends on."""
   return {
     "seed": run.config.seed,
-    "config_hash": curriculum.hash_of(strict.plain(run.config)),
+    "config_hash": curriculum.hash_of(_identity(run)),
     "data_fingerprint": run.located.fingerprint,
     **origin.here(jax.devices()),
   }
 
 
-def main(run_config: config.Config) -> None:
-  """Runs or shows it, and ends the process with the code of how it ended."""
+def _identity(run: Run) -> dict[str, Any]:
+  """The config without paths, and instead of them what lies there.
+
+  A data set has a fingerprint beside this, and an imported file is in the hash
+  of its stage.
+  """
+  said = strict.plain(run.config)
+  del said["trackers"]  # no figure depends on who looks at it
+  for key in ("path", "data_dir", "tokenizer"):
+    del said["data"][key]
+  for name, model in said["models"].items():
+    model["weights"] = run.model_fingerprint(name)["weights"]
+    model["tokenizer"] = run.tokenizer_of(name).fingerprint
+  for stage in said["stages"].values():
+    stage.pop("path", None)
+  return said
+
+
+def main(run_config: config.Config, args: argparse.Namespace) -> None:
+  """Runs or shows it, and ends the process with the code of how it ended.
+
+  Args:
+    run_config: what to run.
+    args: how, as of `cli.run`.
+  """
   try:
-    _go(run_config)
+    _go(run_config, args)
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     end(2, error)
@@ -142,24 +147,33 @@ def main(run_config: config.Config) -> None:
     end(1, error)
 
 
-def _go(run_config: config.Config) -> None:
+def _go(run_config: config.Config, args: argparse.Namespace) -> None:
   """Checks the run, and does or shows what is pending."""
   with run_of(
-    storage.open_path(_WORKDIR.value),
-    _COORDINATOR.value,
-    _PROCESSES.value,
-    _PROCESS_ID.value,
+    storage.open_path(args.workdir),
+    args.coordinator,
+    args.processes,
+    args.process_id,
   ) as processes:
-    run = Run(run_config, processes, may_fetch=not _DRY_RUN.value)
+    run = Run(run_config, processes, may_fetch=not args.dry_run)
     files.check(run)
     check(run)
-    if not _DRY_RUN.value:
-      files.check_numbers(run)
-      _run(run)
+    if not args.dry_run:
+      with _alone(processes):
+        files.check_numbers(run)
+        _run(run, args.stages)
       return
     plans = look(run)
     if processes.first:
-      sys.stdout.write(curriculum.table(plans) + "\n")
+      said = json.dumps(curriculum.listed(plans), indent=1)
+      sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+
+
+def _alone(processes: Processes) -> contextlib.AbstractContextManager[None]:
+  """Keeps other runs out of the working folder; its first process does."""
+  if not processes.first:
+    return contextlib.nullcontext()
+  return presence.held(processes.shared_folder, progress.latest)
 
 
 def look(run: Run) -> list[curriculum.Plan]:
@@ -185,8 +199,8 @@ def look(run: Run) -> list[curriculum.Plan]:
   return curriculum.plan(built, run.processes)
 
 
-def _run(run: Run) -> None:
-  """Does what is pending."""
+def _run(run: Run, only: Sequence[str]) -> None:
+  """Does what is pending, of these stages or of all."""
   splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
@@ -195,9 +209,24 @@ def _run(run: Run) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  curriculum.run(plans, run.processes, _STAGES.value, record, origin_of(run))
+  with contextlib.closing(run.trackers):
+    curriculum.run(
+      plans,
+      run.processes,
+      only,
+      record,
+      origin_of(run),
+      functools.partial(_tell, run),
+    )
   if run.processes.first:
     _report(run)
+
+
+def _tell(run: Run, item: curriculum.Plan) -> None:
+  """Tells the trackers of a stage that is done."""
+  if run.trackers:
+    results = item.summary.get("results", ())
+    tracked.done(stages.job_of(run, item.stage.name), results)
 
 
 def _report(run: Run) -> None:
@@ -227,10 +256,5 @@ def _report(run: Run) -> None:
   logging.info("report: %s", run.processes.remote(page))
 
 
-def entry() -> None:
-  """The console script."""
-  arguments.start(main)
-
-
 if __name__ == "__main__":
-  entry()
+  arguments.start("prod_jax.cli.run")

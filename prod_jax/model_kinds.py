@@ -7,10 +7,10 @@ the folder of the weights or the lengths of texts can tell, in
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Literal
 
+from prod_jax.ranges import Positive, ShareBelow1, Whole
 from prod_jax.strict import FieldError
 
 # The shape, as config.json says it too. All but the last three are needed
@@ -50,25 +50,21 @@ class _Base:
 
   weights: str = ""
   tokenizer: str = ""
-  layers: tuple[int, ...] = ()
-  width: int = 0
-  depth: int = 0
-  heads: int = 0
-  mlp_width: int = 0
-  vocab_size: int = 0
-  type_vocab: int = 0
-  max_positions: int = 0
-  dropout: float = 0.1
+  layers: tuple[Whole, ...] = ()
+  width: Whole = 0
+  depth: Whole = 0
+  heads: Whole = 0
+  mlp_width: Whole = 0
+  vocab_size: Whole = 0
+  type_vocab: Whole = 0
+  max_positions: Whole = 0
+  dropout: ShareBelow1 = 0.1
   remat: Literal["", "layers", "matmuls"] = ""
   dtype: Literal["float32", "bfloat16"] = "float32"
 
   def __post_init__(self) -> None:
-    for key in SHAPE:
-      if getattr(self, key) < 0:
-        raise FieldError(
-          key, f"is {getattr(self, key)}; it is a size, or 0 for not given"
-        )
-      if key in NEEDED and not self.weights and not getattr(self, key):
+    for key in NEEDED:
+      if not self.weights and not getattr(self, key):
         raise FieldError(
           key,
           "is 0, and without weights it is needed: give "
@@ -79,10 +75,6 @@ class _Base:
         "heads", f"is {self.heads}, which does not divide width={self.width}"
       )
     self._check_layers()
-    if not 0 <= self.dropout < 1:
-      raise FieldError(
-        "dropout", f"is {self.dropout}; it is 0 or more and below 1"
-      )
 
   def _check_layers(self) -> None:
     if not self.layers:
@@ -93,7 +85,7 @@ class _Base:
         f"is {self.layers}, layers of weights to keep, and there are none; "
         "leave it out, and give depth",
       )
-    if min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+    if len(set(self.layers)) < len(self.layers):
       raise FieldError(
         "layers", f"is {self.layers}; it names each layer once, from 0 on"
       )
@@ -125,14 +117,12 @@ class Dual(_Base):
   tied: bool = True
   pooling: Pooling = ""
   similarity: Literal["", "dot", "cosine"] = ""
-  scale: float = 1.0
+  scale: Positive = 1.0
   prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     super().__post_init__()
     _check_prompts(self.prompts)
-    if not 0 < self.scale < math.inf:
-      raise FieldError("scale", f"is {self.scale}; it is finite and above 0")
     if self._is_dot and self.scale != 1:
       raise FieldError(
         "scale",
@@ -165,7 +155,7 @@ class Late(_Base):
 
   kind: Literal["late"]
   tied: bool = True
-  projection: int = 0
+  projection: Whole = 0
   mask_queries: bool = False
   hide_masks: bool = False
   skip: tuple[str, ...] = ()
@@ -174,10 +164,6 @@ class Late(_Base):
   def __post_init__(self) -> None:
     super().__post_init__()
     _check_prompts(self.prompts)
-    if self.projection < 0:
-      raise FieldError(
-        "projection", f"is {self.projection}; it is a width, or 0 for none"
-      )
     if self.hide_masks and not (self.mask_queries or self.weights):
       raise FieldError(
         "hide_masks", "is True, and there are no masks; set mask_queries=True"

@@ -11,6 +11,7 @@ Also how a file or a folder comes to be there whole or not at all.
 
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -22,9 +23,23 @@ from etils import epath
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
+# Of a run: its stages, and its figures.
+CURRICULUM, RESULTS = "curriculum.json", "results.json"
+STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
+DONE = "DONE.json"  # of a stage: its hash, what it took and found
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"
+
+
+def _mode_of_new_files() -> int:
+  """What this process gives to a file: 0666 less its umask."""
+  mask = os.umask(0o077)  # no call reads it without setting it
+  os.umask(mask)
+  return 0o666 & ~mask
+
+
+_MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
@@ -62,7 +77,7 @@ def copy(
   """
   if source.is_dir():
     for child in source.iterdir():
-      if child.name not in but and not child.name.endswith(_PART):
+      if child.name not in but and not is_part(child):
         copy(child, to / child.name, anew=anew)
   elif source.exists() and (anew or not _same(source, to)):
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +90,17 @@ def copy(
       shutil.copyfileobj(old, new, 1 << 24)
 
 
+def is_part(path: Path) -> bool:
+  """Whether a name is that of a file or folder that is not whole yet."""
+  return path.name.endswith(_PART)
+
+
+def size(path: Path) -> int:
+  """Bytes of a file."""
+  stat: Any = path.stat()
+  return stat.st_size if isinstance(path, pathlib.Path) else stat.length
+
+
 def is_pointer(path: pathlib.Path) -> bool:
   """Whether Git-LFS has left a name where a file should be."""
   with path.open("rb") as file:
@@ -85,6 +111,15 @@ def write_text(path: Path, text: str) -> None:
   """Writes a file that is there whole or not at all."""
   with whole_file(path) as part:
     part.write_text(text, encoding="utf-8")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+  """The JSON object in a file; {} where there is none, or half of one."""
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}
 
 
 @contextlib.contextmanager
@@ -107,7 +142,10 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
   part = _part(path, concurrent)
   try:
     yield part
+    part.chmod(_MODE)  # safetensors makes files of mode 0600
+    _to_disk(part)
     part.replace(path)
+    _to_disk(path.parent)
   finally:
     if concurrent:
       part.unlink(missing_ok=True)
@@ -129,9 +167,12 @@ def whole_folder(
   part.mkdir(parents=True)
   try:
     yield part
+    for written in (*part.rglob("*"), part):
+      _to_disk(written)
     if not concurrent:
       shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
     _rename(part, path, concurrent)
+    _to_disk(path.parent)
   finally:
     if concurrent:
       shutil.rmtree(part, ignore_errors=True)
@@ -142,19 +183,25 @@ def _part(path: pathlib.Path, concurrent: bool) -> pathlib.Path:
   return path.with_name(f"{path.name}{own}{_PART}")
 
 
-def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
+def _to_disk(path: pathlib.Path) -> None:
+  """Waits until a file's content, or a folder's names, outlast a power cut."""
+  number = os.open(path, os.O_RDONLY)
   try:
-    part.rename(path)
+    os.fsync(number)
+  finally:
+    os.close(number)
+
+
+def _rename(
+  partial: pathlib.Path, path: pathlib.Path, concurrent: bool
+) -> None:
+  try:
+    partial.rename(path)
   except OSError:
     if not (concurrent and path.is_dir()):
       raise
 
 
 def _same(source: Path, to: Path) -> bool:
-  size = _size(source)
-  return size > _SMALL and to.exists() and size == _size(to)
-
-
-def _size(path: Path) -> int:
-  stat: Any = path.stat()
-  return stat.st_size if isinstance(path, pathlib.Path) else stat.length
+  there = size(source)
+  return there > _SMALL and to.exists() and there == size(to)

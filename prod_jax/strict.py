@@ -1,8 +1,8 @@
 """Mappings to frozen dataclasses, strictly, and back.
 
 A key that no field carries, a field without value, or a value of another type
-is an error with the full path of the key and, where one is near, the key that
-was meant.
+or outside of the range that its type has (see `ranges`), is an error with the
+full path of the key and, where one is near, the key that was meant.
 """
 
 import ast
@@ -12,7 +12,9 @@ import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from prod_jax.ranges import Range
 
 
 class ConfigError(ValueError):
@@ -87,12 +89,14 @@ def unknown_key(key: str, path: str, known: Iterable[str]) -> str:
 
 @functools.cache
 def _hints(cls: type) -> dict[str, Any]:
-  return typing.get_type_hints(cls)
+  return typing.get_type_hints(cls, include_extras=True)
 
 
 def _coerce(value: Any, hint: Any, path: str) -> Any:
   """`value` as `hint` says, or a ConfigError that names `path`."""
   origin, args = typing.get_origin(hint), typing.get_args(hint)
+  if origin is Annotated:
+    return _within(_coerce(value, args[0], path), args[1:], path)
   if origin is types.UnionType:
     return _tagged(value, args, path)
   if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -121,6 +125,13 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
     raise ConfigError(
       f"{path} is {value!r} ({type(value).__name__}), not {hint.__name__}"
     )
+  return value
+
+
+def _within(value: Any, ranges: Sequence[Range], path: str) -> Any:
+  for allowed in ranges:
+    if value not in allowed:
+      raise ConfigError(f"{path} is {value}; it is {allowed}")
   return value
 
 

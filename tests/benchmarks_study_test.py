@@ -11,6 +11,13 @@ from prod_jax import significance
 from prod_jax.report.markup import render
 from tests.export import made as made_by_hand
 
+ORIGIN = {
+  "seed": 3,
+  "config_hash": "c" * 64,
+  "commit": "a" * 40,
+  "versions": {"python": "3.11.2", "jax": "0.10.2"},
+  "processor": "a CPU, 2 cores",
+}
 ARMS = {"mined": 0.4, "ce": 0.45, "prod": 0.6}
 
 
@@ -43,8 +50,12 @@ def made(draws):
       "max_passages": 0,
       "train_queries": 100,
       "batch_size": 8,
-      "layers": [0, 5],
+      "models": {
+        "student": {"weights": "all-MiniLM-L6-v2", "layers": [0, 5]},
+        "ce_12": {"weights": "all-mpnet-base-v2", "layers": []},
+      },
     },
+    "origins": [{"stages": 7, **ORIGIN}, {"stages": 1}],
     "beside": {"start": dict.fromkeys(study.METRICS, 0.35)},
     "divided": {"prod_1": 12},
     "arms": {arm: study._arm(of) for arm, of in draws.items()},
@@ -89,14 +100,25 @@ def test_a_study_that_is_under_way_compares_what_both_have(draws):
 
 
 def test_the_page_says_what_was_found(made):
-  text = study.page({"toy-30": made})
+  text = study.page({"toy-30": made}, {"toy-30": "A note.\n"})
   assert "30 of 100 training queries have labels" in text
   assert "| `prod` | **0." in text and "study-toy-30.svg" in text
   assert "`prod` is above `mined`: +0." in text
   assert "draws 2; higher in 2 of them" in text
+  assert (
+    "Models: `student` layers 0, 5 of all-MiniLM-L6-v2, "
+    "`ce_12` all-mpnet-base-v2."
+  ) in " ".join(text.split())
+  assert (
+    "- 7 stages: seed 3, config cccccccccccc, commit aaaaaaaaaaaa, a CPU, "
+    "2 cores, python 3.11.2, jax 0.10.2\n"
+    "- 1 stage: what they ran with is not written down\n"
+  ) in text
   made["compared"]["ce"]["prod"].update(p_holm=0.2)
-  assert "`prod` is not above `ce`" in study.page({"toy-30": made})
-  assert "No study has been run" in study.page({})
+  assert "`prod` is not above `ce`" in study.page(
+    {"toy-30": made}, {"toy-30": "A note.\n"}
+  )
+  assert "No study has been run" in study.page({}, {})
 
 
 def test_the_picture_has_a_dot_a_draw_within_its_frame(made):
@@ -167,6 +189,28 @@ def test_a_run_is_collected(workdir):
   of = found["compared"]["mined"]
   assert (of["prod"]["difference"], of["prod"]["draws"]) == (0.75, 1)
   assert (of["st_kl"]["difference"], of["st_kl"]["draws"]) == (0.375, 1)
+
+
+def test_a_study_says_what_it_was_made_with(workdir):
+  path = workdir / "curriculum.json"
+  record = json.loads(path.read_text())
+  for stage in record["stages"]:
+    stage["origin"] = ORIGIN
+  record["stages"][0]["origin"] = {}
+  path.write_text(json.dumps(record))
+  write_run(workdir / study.PEER / "st_kl_2", right=16)
+  of_peer = {"commit": None, "versions": {"torch": "2.9"}, "processor": "a CPU"}
+  peer = workdir / study.PEER / "st_kl_2" / study.ORIGIN
+  peer.write_text(json.dumps(of_peer))
+  found = study.collect(str(workdir))["origins"]
+  count = len(record["stages"]) - 1
+  assert found[0] == {"stages": count, **ORIGIN}
+  assert {json.dumps(x, sort_keys=True) for x in found[1:]} == {
+    json.dumps({"stages": 1, **x}, sort_keys=True) for x in ({}, of_peer)
+  }
+  assert study._made_with({"stages": 1, **of_peer}) == (
+    "- 1 stage: commit unknown, a CPU, torch 2.9"
+  )
 
 
 def test_a_peer_without_a_draw_is_named(workdir):

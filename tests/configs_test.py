@@ -14,7 +14,7 @@ import pytest
 from prod_jax import config_file, kinds, main, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
-from prod_jax.sets import dataset
+from prod_jax.sets import dataset, named
 from prod_jax.sets.passages import Passages
 from prod_jax.stages import files, splits
 from prod_jax.stages.run import Run
@@ -62,7 +62,7 @@ def without_files(name: str, variant: str, folder: pathlib.Path, *more: str):
 def check(run: Run) -> None:
   """As the command checks it, with a data set that has all splits."""
   main.check(run)
-  queries = {split: [] for split in dataset.SPLITS}
+  queries = {split: [] for split in named.SPLITS}
   none = Passages(None, [], np.array([], bytes), "")
   splits.check(
     run.config, dataset.Dataset("a set", "", none, queries, row_of={})

@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import json
+import os
 
 import pytest
 
-from prod_jax import curriculum, strict
+from prod_jax import curriculum, storage, strict
 from prod_jax.processes import Processes
 
 
@@ -82,6 +83,36 @@ def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   assert stale == ["00-a", "01-b", "01-b", "02-c"]
 
 
+def test_a_plan_is_told_to_machines_too(lab):
+  lab.run()
+  lab.fingerprints["b"] = 2
+  (lab.folder("c") / "made").unlink()
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  listed = json.loads(json.dumps(curriculum.listed(plans)))
+  assert [item["status"] for item in listed] == ["cached", *["pending"] * 2]
+  assert listed[1] == {
+    "name": "b",
+    "kind": "toy",
+    "dir": "01-b",
+    "inputs": {"x": "a"},
+    "status": "pending",
+    "hash": plans[1].hash,
+    "damage": {},
+  }
+  assert listed[2]["damage"] == {"made": "is gone"}
+
+
+def test_a_record_is_there_before_the_first_stage(lab):
+  lab.fail = "a"
+  with pytest.raises(RuntimeError, match="killed"):
+    lab.run()
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  assert [(s["status"], s["hash"]) for s in record["stages"]] == [
+    ("pending", plan.hash) for plan in plans
+  ]
+
+
 def test_a_row_says_what_its_stage_was_run_with_then(lab):
   lab.run(["a", "c"])
   lab.origin = {"commit": "two", "seed": 0}
@@ -114,6 +145,68 @@ def test_work_of_an_older_version_stays_without_an_origin(lab):
   first, *rest = json.loads((lab.workdir / "results.json").read_text())
   assert first.keys() == {"stage", "value", "stage_hash"}
   assert all(row["commit"] == "one" for row in rest)
+
+
+@pytest.mark.parametrize(
+  ("content", "why"),
+  [
+    (None, "made is gone"),
+    ("", "made has 0 bytes, not 1"),
+    ("z", "made has changed"),
+  ],
+)
+def test_a_stage_whose_artefact_is_damaged_runs_again(
+  lab, content, why, caplog
+):
+  lab.run()
+  made = lab.folder("a") / "made"
+  made.unlink() if content is None else made.write_text(content)
+  table = curriculum.table(curriculum.plan(lab.stages(), lab.processes))
+  assert why.removeprefix("made ") in table.splitlines()[1]
+  with caplog.at_level("WARNING"):
+    assert lab.run() == ["a"]
+  assert f"a: runs again, because {lab.folder('a')}/{why}" in caplog.text
+  assert made.read_text() == "a" and lab.run() == []
+  assert not (lab.workdir / "stale").exists()
+
+
+def test_a_copy_of_a_folder_is_as_good(lab):
+  lab.run()
+  for path in lab.workdir.rglob("made"):
+    os.utime(path, ns=(1, 1))
+  assert lab.run() == []
+
+
+def test_a_kill_while_a_damaged_stage_runs_again(lab):
+  lab.run()
+  (lab.folder("a") / "made").unlink()
+  lab.fail = "a"
+  with pytest.raises(RuntimeError, match="killed"):
+    lab.run()
+  (lab.folder("a") / "made").write_text("a")
+  lab.fail = None
+  assert lab.run() == ["a"]
+
+
+@pytest.mark.parametrize(
+  "text", ["", "{", "[]", "null", '{"hash": 3}', "\x00", "foreign"]
+)
+def test_what_is_no_record_of_a_stage_says_nothing(lab, text):
+  lab.run()
+  done = lab.folder("b") / curriculum.DONE
+  if text == "foreign":
+    text = json.dumps({"hash": json.loads(done.read_text())["hash"]})
+  done.write_text(text)
+  assert lab.run() == ["b"]
+
+
+def test_a_damaged_file_of_a_start_keeps_what_there_was(lab):
+  lab.run()
+  (lab.folder("b") / storage.STARTED).write_text("")
+  assert lab.run() == []
+  (lab.folder("b") / curriculum.DONE).unlink()
+  assert lab.run() == ["b"]
+  assert [p.name for p in (lab.workdir / "stale").iterdir()] == ["01-b-unknown"]
 
 
 def test_an_interrupted_stage_finds_its_unfinished_work(lab):

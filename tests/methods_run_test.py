@@ -79,7 +79,7 @@ def workdir(tmp_path_factory, request):
         shutil.copytree(next(iter(done.values())), work)
       arguments = [] if whole else less(name)
       config = f"configs/{name}.py:runlocal"
-      ran = run(work, *arguments, config=config, fast=True)
+      ran = run(work, *arguments, config=config)
       assert not done or "score_lists: cached" in ran.stderr
       done[name] = work
     return done[name]

@@ -217,7 +217,8 @@ def test_one_process_keeps_the_log_and_both_do_the_work(runs):
   first, second = said(two, 0), said(two, 1)
   assert "mine_1: starts" in first
   assert "starts" not in second
-  assert len(re.findall(r"encode_teacher_de: \d+ of 120", first)) == 3
+  part = re.search(r"encode_teacher_de: (\d+) of \1 passages", first)[1]
+  assert 0 < int(part) < 120
 
 
 @pytest.mark.long

@@ -1,5 +1,7 @@
 """A run in a bucket: copies, blocks that survive, stages that change."""
 
+import os
+import pathlib
 from typing import ClassVar
 
 import fsspec
@@ -158,7 +160,7 @@ def test_blocks_of_a_killed_run_are_not_made_again(
   made = []
 
   def run(processes, until):
-    def work(start, stop):
+    def work(start, stop, pieces):
       if start >= until:
         raise KeyboardInterrupt
       made.append(start)
@@ -258,3 +260,34 @@ def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
   (bucket / "01-b" / curriculum.DONE).unlink()
   run(machine(monkeypatch, tmp_path, "second", bucket), b"2")
   assert seen == [b"1", b"2", b"2"]
+
+
+def test_what_gets_its_name_is_on_the_disk_by_then(tmp_path, monkeypatch):
+  """Content first, then the rename, then the folder that has the name."""
+  flushed = []
+
+  def fsync(number):
+    path = pathlib.Path(os.readlink(f"/proc/self/fd/{number}"))
+    there = (tmp_path / "one").exists() or (tmp_path / "two").exists()
+    flushed.append((path.name, there))
+
+  monkeypatch.setattr(os, "fsync", fsync)
+  storage.write_text(tmp_path / "one", "text")
+  assert flushed == [("one.part", False), (tmp_path.name, True)]
+  (tmp_path / "one").unlink()
+  del flushed[:]
+  with storage.whole_folder(tmp_path / "two") as part:
+    (part / "file").write_text("text")
+  assert flushed == [
+    ("file", False),
+    ("two.part", False),
+    (tmp_path.name, True),
+  ]
+
+
+def test_a_file_has_the_mode_of_any_new_one(tmp_path):
+  (tmp_path / "plain").touch()
+  with storage.whole_file(tmp_path / "made") as part:
+    part.touch(0o600)  # as safetensors does
+  modes = [(tmp_path / name).stat().st_mode for name in ("plain", "made")]
+  assert modes[0] == modes[1]

@@ -1,11 +1,77 @@
 """The config of the study, whose arms share a start and teachers."""
 
+import jax
 import pytest
 
 from benchmarks import study
-from tests.main_test import run
+from prod_jax import config_file, curriculum, main, packaged, strict
+from prod_jax.processes import Processes
+from prod_jax.stages.run import Run
+from tests.main_test import REPO, run
 
 CONFIG = "configs/study.py:runlocal"
+NEIGHBOURS = {"lead", "pair_distill", "adam"}
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+  """Plans of a variant, made once: its stages are checked and hashed."""
+  made: dict[str, list[curriculum.Plan]] = {}
+
+  def look(variant):
+    if "mpnet" in variant and not packaged.mpnet_target().exists():
+      pytest.skip("make mpnet")
+    if variant not in made:
+      config = config_file.load(f"{REPO}/configs/study.py:{variant}")
+      place = Processes(tmp_path_factory.mktemp("look"))
+      run = Run(config, place, devices=jax.devices()[:1])
+      main.check(run)
+      made[variant] = curriculum.plan(main.build(run), run.processes)
+    return made[variant]
+
+  return look
+
+
+def test_a_run_goes_on_with_the_neighbours(plans):
+  base, more = plans(""), plans("neighbours")
+  assert [(p.stage.folder.name, p.hash) for p in base] == [
+    (p.stage.folder.name, p.hash) for p in more[: len(base)]
+  ]
+  added = {p.stage.name for p in more[len(base) :]}
+  assert {f"evaluate_{arm}_{n}" for arm in NEIGHBOURS for n in "123"} < added
+
+
+@pytest.mark.parametrize(
+  ("variant", "changed"),
+  [
+    # Whatever reads a student of three layers, and nothing else.
+    ("layers3+neighbours", "start lead_2 prod_1_part_1 divide_data_3"),
+    # Teachers and what they make; the warm student is the same.
+    ("mpnet+neighbours", "teacher lists ce_weak ce_strong darken mined_1"),
+  ],
+)
+def test_a_variant_keeps_what_it_does_not_touch(plans, variant, changed):
+  base, other = plans("neighbours"), plans(variant)
+  assert [p.stage.folder.name for p in base] == [
+    p.stage.folder.name for p in other
+  ]
+  same = {
+    one.stage.name
+    for one, two in zip(base, other, strict=True)
+    if one.hash == two.hash
+  }
+  assert not same & set(changed.split())
+  kept = {
+    "layers3+neighbours": "teacher lists ce_weak ce_strong score_strong duo "
+    "compare darken",
+    "mpnet+neighbours": "encode_student start encode_start labels_3",
+  }
+  assert set(kept[variant].split()) < same
+
+
+def test_an_unknown_variant_is_named():
+  with pytest.raises(strict.ConfigError, match="'layers4'; known: neighbours"):
+    config_file.load(f"{REPO}/configs/study.py:layers4")
 
 
 def test_its_small_variant_can_run(tmp_path):
@@ -15,11 +81,13 @@ def test_its_small_variant_can_run(tmp_path):
 
 @pytest.mark.long
 def test_every_arm_is_trained_measured_and_collected(tmp_path):
-  run(tmp_path, config=CONFIG, fast=True)
+  run(tmp_path, config=CONFIG)
   found = study.collect(str(tmp_path))
   assert list(found["arms"]) == [
     *("labels", "mined", "de", "ce", "margin", "cl_drd"),
     *("teachers", "data", "prod", "prod_no_lwf"),
+    *("lead", "pair_distill", "adam"),
   ]
   assert found["divided"].keys() == {"data_1", "prod_1", "prod_no_lwf_1"}
   assert set(found["compared"]) == set(study.AGAINST)
+  assert {*found["compared"]["mined"]} > NEIGHBOURS

@@ -17,7 +17,7 @@ FEW = (
 
 @pytest.mark.long
 def test_a_student_learns_from_queries_that_nobody_labelled(tmp_path):
-  run(tmp_path, config=FEW, fast=True)
+  run(tmp_path, config=FEW)
   record = json.loads((tmp_path / "curriculum.json").read_text())
   summary = {stage["name"]: stage["summary"] for stage in record["stages"]}
   # Labels alone, then the dual encoder's vectors, scores, and the divided ones.

@@ -17,6 +17,7 @@ import numpy as np
 
 from prod_jax import strict
 from prod_jax.batches.lists import Candidates
+from prod_jax.ranges import Count, Real
 
 
 class Lists(NamedTuple):
@@ -104,8 +105,8 @@ class SimAns:
     b: where the likeliest negative stands, above the positive.
   """
 
-  a: float
-  b: float
+  a: Real
+  b: Real
   NEEDS_SCORES: ClassVar[bool] = False
   NEEDS_LABELS: ClassVar[bool] = True
 
@@ -142,13 +143,9 @@ class Balanced:
     bins: ranges.
   """
 
-  bins: int
+  bins: Count
   NEEDS_SCORES: ClassVar[bool] = True
   NEEDS_LABELS: ClassVar[bool] = True
-
-  def __post_init__(self) -> None:
-    if self.bins < 1:
-      raise strict.FieldError("bins", f"is {self.bins}; it is 1 or more")
 
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
@@ -192,8 +189,8 @@ class RankingGroups:
     depths: 1-based rank at which each group ends.
   """
 
-  sizes: tuple[int, ...]
-  depths: tuple[int, ...]
+  sizes: tuple[Count, ...]
+  depths: tuple[Count, ...]
   NEEDS_SCORES: ClassVar[bool] = True
   NEEDS_LABELS: ClassVar[bool] = False
 

@@ -160,12 +160,10 @@ def _encoded(
 ) -> Iterator[list[np.ndarray]]:
   """Chunks of encoded records, with progress."""
   records = iter(records)
-  with progress.Meter(name, rows, unit=" rows") as meter:
-    done = 0
+  with progress.Meter(f"{name}: tokens", rows, "texts") as meter:
     while chunk := list(itertools.islice(records, _CHUNK)):
       yield encode(chunk)
-      done += len(chunk)
-      meter.add(len(chunk), "%s: tokenised %d of %d rows", name, done, rows)
+      meter.add(len(chunk))
 
 
 def _write(

@@ -1,108 +1,233 @@
-"""The command line of every command that takes a config.
+"""The command line, as all commands share it.
 
-`--config=FILE` names it, and each `--config.section.key=value` overrides one
-of its keys. What is wrong with the line, the config or the data is told in one
-line on standard error, with exit code 2.
+A command is a module of this room. Its docstring is its `--help`: what it does,
+and an example. `build` adds flags to a parser, and `run` does the work with
+what was parsed. Only `run` imports what takes long, so that help and completion
+are there at once.
+
+`--config=FILE` names a config, and each `--config.section.key=value` overrides
+one of its keys. What is wrong with the line, the config or the data is told in
+one line on standard error, with exit code 2.
 """
 
-import functools
+import argparse
+import difflib
+import faulthandler
+import importlib
 import logging as stdlib_logging
 import pathlib
+import re
 import sys
+import types
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from absl import app, flags, logging
+from absl import logging
 
-from prod_jax import config_file, strict
 from prod_jax.config import Config
 from prod_jax.sets.records import DataError
+from prod_jax.strict import ConfigError
 
-flags.disclaim_key_flags()  # --help shows them as those of the command
 _OVERRIDE = "--config."
+# What a shell completes for a metavar.
+_COMPLETED = {
+  "FILE": "file",
+  "TEXTS": "file",
+  "DIR": "directory",
+  "FOLDER": "directory",
+  "WORKDIR": "directory",
+  "WORKDIR…": "directory",
+}
 
 
-def config_flag() -> flags.FlagHolder[str]:
-  """Defines --config for a command."""
-  return flags.DEFINE_string(
-    "config",
-    None,
-    "Config file. Behind a colon: a variant and key=value overrides, separated "
-    "by commas. Each --config.section.key=value overrides one more key.",
-    required=True,
-  )
+class Parser(argparse.ArgumentParser):
+  """A command's parser, with the arguments that several commands take."""
 
+  def __init__(self, prog: str, **settings: Any):
+    super().__init__(
+      prog, formatter_class=_Formatter, allow_abbrev=False, **settings
+    )
+    self._takes_overrides = False
 
-def workdir_flag() -> flags.FlagHolder[str]:
-  """Defines --workdir for a command."""
-  return flags.DEFINE_string(
-    "workdir",
-    None,
-    "Folder for all artefacts, on a disk or in a bucket (gs://…); a second run "
-    "continues there. All processes of a run need to see the same.",
-    required=True,
-  )
+  def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+    """As ever; files and folders are completed, which their metavar says."""
+    action = super().add_argument(*names, **settings)
+    if completed := _COMPLETED.get(settings.get("metavar", "")):
+      action.complete = completed  # type: ignore[attr-defined]  # shtab's
+    return action
 
+  def add_config(self) -> None:
+    """Adds --config and what overrides its keys."""
+    self.add_argument(
+      "--config",
+      metavar="FILE",
+      required=True,
+      help="Config file. Behind a colon: a variant and key=value overrides, "
+      "separated by commas.",
+    )
+    self.add_overrides("of the config")
 
-def overrides(argv: list[str]) -> list[str]:
-  """The `section.key=value` of a command line."""
-  return [
-    a.removeprefix(_OVERRIDE) for a in argv[1:] if a.startswith(_OVERRIDE)
-  ]
+  def add_overrides(self, of: str) -> None:
+    """Adds --config.section.key=value, as `overrides`.
 
+    Args:
+      of: what the keys are of, for --help.
+    """
+    self._takes_overrides = True
+    self.add_argument(
+      "--config.section.key",
+      metavar="VALUE",
+      action="append",
+      dest="overrides",
+      help=f"Overrides a key {of}; for as many keys as you like.",
+    )
 
-def start(command: Callable[[Config], None]) -> None:
-  """Runs a command with the config that its command line describes."""
-  _start(
-    lambda argv: command(config_file.load(flags.FLAGS.config, overrides(argv)))
-  )
+  def add_workdir(self, *, written: bool = False) -> None:
+    """Adds --workdir of a run.
 
+    Args:
+      written: the command is the one that makes it.
+    """
+    self.add_argument(
+      "--workdir",
+      metavar="DIR",
+      required=True,
+      help="Folder for all artefacts, on a disk or in a bucket (gs://…); a "
+      "second run continues there. All processes of a run need to see the same."
+      if written
+      else "Working folder that a run has left its artefacts in.",
+    )
 
-def start_alone(command: Callable[..., None], *names: str) -> None:
-  """Runs a command that takes no config.
+  def add_switch(self, name: str, help: str, *, default: bool = False) -> None:
+    """Adds --NAME and --noNAME; the help shows the one that changes a thing."""
+    for prefix, value in (("", True), ("no", False)):
+      self.add_argument(
+        f"--{prefix}{name}",
+        dest=name,
+        action="store_const",
+        const=value,
+        default=default,
+        help=argparse.SUPPRESS if value == default else help,
+      )
 
-  Args:
-    command: takes as many strings as there are names.
-    names: of what its line has besides flags, such as TEXTS. Of one that ends
-      with … there may be several.
-  """
-  _start(lambda argv: command(*(argv[1:] if names else ())), *names)
+  def parse(self, line: Sequence[str]) -> argparse.Namespace:
+    """What a command line says; ends the process where that is nonsense."""
+    overrides = [word for word in line if word.startswith(_OVERRIDE)]
+    rest = [word for word in line if not word.startswith(_OVERRIDE)]
+    if overrides and not self._takes_overrides:
+      self.error(f"{overrides[0]}: there is no config to override here")
+    self._check_flags(rest)
+    args, others = self.parse_known_intermixed_args(rest)
+    if others:
+      self.error(f"unknown arguments: {' '.join(others)}")
+    args.overrides = [word.removeprefix(_OVERRIDE) for word in overrides]
+    return args
 
-
-def _start(command: Callable[[list[str]], None], *names: str) -> None:
-  _set_up_logging()
-  app.run(
-    functools.partial(_run, command),
-    flags_parser=functools.partial(_parse, names),
-  )
-
-
-def _run(command: Callable[[list[str]], None], argv: list[str]) -> None:
-  try:
-    command(argv)
-  except (strict.ConfigError, DataError) as error:
-    logging.error("%s", error)
+  def error(self, message: str) -> NoReturn:
+    """Ends the process for what its line says."""
+    said = message.removeprefix("argument ")
+    required = re.fullmatch("the following arguments are required: (.*)", said)
+    if required:
+      missing = required[1].split(", ")
+      said = f"{', '.join(missing)} {'are' if missing[1:] else 'is'} missing"
+    sys.stderr.write(f"{said}; --help shows the flags\n")
     sys.exit(2)
 
+  def format_help(self) -> str:
+    needed = [
+      _shown(action)
+      for action in self._actions
+      if action.required or not action.option_strings
+    ]
+    self.usage = " ".join([self.prog, *needed, "[flags]"])
+    return super().format_help()
 
-def _parse(names: Sequence[str], argv: list[str]) -> list[str]:
-  """absl's parser, with `--config.section.key=value` left for `_run`."""
+  def _check_flags(self, line: Sequence[str]) -> None:
+    """Names an unknown flag, and not first what is missing for that reason."""
+    known = [name for name in self._option_string_actions if name[1:2] == "-"]
+    for word in line:
+      name = word.partition("=")[0]
+      if name == "--":
+        return
+      if name.startswith("--") and name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        self.error(f"there is no flag {name}{meant}")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+  """A docstring as it is, and flags as they are written."""
+
+  def __init__(self, prog: str):
+    super().__init__(prog, max_help_position=24, width=80)
+
+  def _format_action_invocation(self, action: argparse.Action) -> str:
+    return ", ".join([*action.option_strings[1:], _shown(action)])
+
+
+def _shown(action: argparse.Action) -> str:
+  """An argument as a line has it."""
+  metavar = str(action.metavar or action.dest.upper())
+  if action.choices and not action.metavar:
+    metavar = "|".join(map(str, action.choices))
+  if not action.option_strings:
+    return metavar
+  name = action.option_strings[0]
+  return name if action.nargs == 0 else f"{name}={metavar}"
+
+
+def names(text: str) -> list[str]:
+  """The names of a flag's value, which commas separate."""
+  return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+  """Reads a number that is not lower."""
+
+  def number(text: str) -> int:
+    if (value := int(text)) < lowest:
+      raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+    return value
+
+  return number
+
+
+def config_of(args: argparse.Namespace) -> Config:
+  """The config that a command line describes."""
+  from prod_jax import config_file
+
+  return config_file.load(args.config, args.overrides)
+
+
+def parser_of(command: types.ModuleType) -> Parser:
+  """The parser of a command, whose help is its docstring."""
+  name = pathlib.Path(command.__file__ or "").stem
+  parser = Parser(f"prod_jax {name}", description=said_of(command))
+  command.build(parser)
+  return parser
+
+
+def said_of(command: types.ModuleType) -> str:
+  """A command's docstring."""
+  return (command.__doc__ or "").strip()
+
+
+def start(name: str, line: Sequence[str] | None = None) -> None:
+  """Runs a command.
+
+  Args:
+    name: of its module; of the one that Python was started with `__main__`.
+    line: its arguments; this process's where none are given.
+  """
+  command = importlib.import_module(name)
+  args = parser_of(command).parse(sys.argv[1:] if line is None else line)
+  _set_up_logging()
+  faulthandler.enable()
   try:
-    rest = flags.FLAGS([a for a in argv if not a.startswith(_OVERRIDE)])
-  except flags.Error as error:
-    _refuse(str(error))
-  if len(rest) < 1 + len(names):
-    _refuse(f"{' '.join(names)} is missing")
-  several = any(name.endswith("…") for name in names)
-  if (more := rest[1 + len(names) :]) and not several:
-    _refuse(f"unknown arguments: {' '.join(more)}")
-  return argv if not names else rest
-
-
-def _refuse(what: str) -> None:
-  """Ends the command for what its line says."""
-  line = " ".join(what.split()).rstrip(".")
-  sys.stderr.write(f"{line}; --help shows the flags\n")
-  sys.exit(2)
+    command.run(args)
+  except (ConfigError, DataError) as error:
+    logging.error("%s", error)
+    sys.exit(2)
 
 
 def _set_up_logging() -> None:
@@ -112,10 +237,12 @@ def _set_up_logging() -> None:
   """
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
-  handler = logging.get_absl_handler()
+  handler = stdlib_logging.StreamHandler()
   handler.setFormatter(
     stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
   )
   handler.addFilter(
     lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
   )
+  # In the place of any that an import has left.
+  stdlib_logging.basicConfig(handlers=[handler], force=True)

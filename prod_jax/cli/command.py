@@ -1,33 +1,75 @@
-"""prod_jax [COMMAND] …: the console script.
+"""The console script: prod_jax COMMAND …
 
-`prod_jax --config=…` is `python -m prod_jax.main`, and `prod_jax export …` is
-`python -m prod_jax.cli.export`, for each command of this room.
+`prod_jax export …` is `python -m prod_jax.cli.export …`, for each command of
+this room, and `prod_jax --config=…` is `prod_jax run --config=…`.
 """
 
-import pathlib
-import runpy
+import importlib
 import sys
 
-_OWN = ("__init__", "arguments", "command")
-COMMANDS = sorted(
-  path.stem
-  for path in pathlib.Path(__file__).parent.glob("*.py")
-  if path.stem not in _OWN
+from prod_jax.cli import arguments
+
+# In the order in which one needs them.
+COMMANDS = (
+  "run",
+  "status",
+  "prepare",
+  "plan",
+  "report",
+  "search",
+  "evaluate",
+  "export",
+  "embed",
+  "lists",
+  "convert",
+  "mpnet",
+  "completion",
 )
+_HELP = """\
+usage: prod_jax COMMAND [flags]
+
+Distils a large ranker into a small dense retriever, step by step.
+
+  prod_jax run --config=configs/quickstart.py --workdir=runs/quickstart
+
+commands; without one it is run:
+{commands}
+
+`prod_jax COMMAND --help` has the flags and an example.
+
+exit codes:
+  0    done
+  1    failed, with a traceback
+  2    the line, the config or the data is wrong: one line says what
+  75   run: stopped by SIGTERM, all is saved; start it again
+  76   run: another of its processes is lost; start it again
+  134  run: its process 0 is lost, by JAX's own watch; start it again
+"""
 
 
 def entry() -> None:
-  """Runs the command that the first word names, or else the run itself."""
-  word = sys.argv[1] if len(sys.argv) > 1 else ""
-  if not word or word.startswith("-"):
-    module = "prod_jax.main"
-  elif word in COMMANDS:
-    module = f"prod_jax.cli.{word}"
-    del sys.argv[1]
+  """Runs the command that the first word names."""
+  word, *line = sys.argv[1:] or [""]
+  if word in COMMANDS:
+    arguments.start(module_of(word), line)
+  elif word in ("-h", "--help"):
+    _say_help()
+  elif word.startswith("-"):
+    arguments.start(module_of("run"), sys.argv[1:])
   else:
-    sys.stderr.write(
-      f"there is no command {word!r}; known: {', '.join(COMMANDS)}, or none "
-      "for a run\n"
-    )
+    what = f"there is no command {word!r}" if word else "name a command"
+    sys.stderr.write(f"{what}; known: {', '.join(COMMANDS)}\n")
     sys.exit(2)
-  runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def module_of(command: str) -> str:
+  """The module of a command."""
+  return f"prod_jax.cli.{command}"
+
+
+def _say_help() -> None:
+  lines = []
+  for name in COMMANDS:
+    said = arguments.said_of(importlib.import_module(module_of(name)))
+    lines.append(f"  {name:<12}{said.splitlines()[0]}")
+  sys.stdout.write(_HELP.format(commands="\n".join(lines)))

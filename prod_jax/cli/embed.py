@@ -1,39 +1,52 @@
-"""python -m prod_jax.cli.embed --workdir=DIR --stage=NAME --to=FILE TEXTS
+"""Texts of a file to vectors, with what a train stage has made.
 
-Embeds the texts of a file with what a train stage has made. TEXTS has lines of
-id TAB text, of id TAB title TAB text, or JSON objects with _id, text and
-perhaps title. FILE ends in .npy, with the ids beside it in NAME.ids.txt, or in
-.parquet.
+  prod_jax embed --workdir=runs/tiny --stage=student_de texts.tsv -o out.npy
+
+TEXTS has lines of id TAB text, of id TAB title TAB text, or JSON objects with
+_id, text and perhaps title. FILE ends in .npy, with the ids beside it in
+NAME.ids.txt, or in .parquet.
 """
 
+import argparse
 import pathlib
 import sys
 
-from absl import flags
-
-from prod_jax import storage
 from prod_jax.cli import arguments
-from prod_jax.export import finished, vectors
-
-_WORKDIR = arguments.workdir_flag()
-_STAGE = flags.DEFINE_string(
-  "stage", None, "The train stage whose model embeds.", required=True
-)
-_TO = flags.DEFINE_string(
-  "to", None, "File to write, .npy or .parquet.", short_name="o", required=True
-)
-_TOWER = flags.DEFINE_enum(
-  "tower", "passage", ["query", "passage"], "What the texts are."
-)
 
 
-def main(texts: str) -> None:
-  trained = finished.open_stage(storage.open_path(_WORKDIR.value), _STAGE.value)
-  source, to = pathlib.Path(texts), pathlib.Path(_TO.value)
-  tower: vectors.Tower = "query" if _TOWER.value == "query" else "passage"
-  rows = vectors.embed_file(trained, source, to, tower)
+def build(parser: arguments.Parser) -> None:
+  parser.add_argument("texts", metavar="TEXTS", help="File of texts to embed.")
+  parser.add_workdir()
+  parser.add_argument(
+    "--stage",
+    metavar="NAME",
+    required=True,
+    help="The train stage whose model embeds.",
+  )
+  parser.add_argument(
+    "--to",
+    "-o",
+    metavar="FILE",
+    required=True,
+    help="File to write, .npy or .parquet.",
+  )
+  parser.add_argument(
+    "--tower",
+    choices=["query", "passage"],
+    default="passage",
+    help="What kind of texts they are.",
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  from prod_jax import storage
+  from prod_jax.export import finished, vectors
+
+  trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
+  source, to = pathlib.Path(args.texts), pathlib.Path(args.to)
+  rows = vectors.embed_file(trained, source, to, args.tower)
   sys.stdout.write(f"{to}\t{rows}\n")
 
 
 if __name__ == "__main__":
-  arguments.start_alone(main, "TEXTS")
+  arguments.start(__name__)

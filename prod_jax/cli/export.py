@@ -1,66 +1,84 @@
-"""python -m prod_jax.cli.export --workdir=DIR --stage=NAME --to=DIR
+"""A trained model as a folder that other software loads.
 
-Writes what a train stage has made as a folder that sentence-transformers and
-transformers load. The run's config is read from its working folder.
+  prod_jax export --workdir=runs/tiny --stage=student_de --to=runs/student
+
+Writes what a train stage has made, or the student that an accept stage chose,
+for sentence-transformers and transformers. The run's config is read from its
+working folder.
 """
 
+import argparse
 import pathlib
 import sys
 
-from absl import flags
-
-from prod_jax import storage
 from prod_jax.cli import arguments
-from prod_jax.export import finished, hub, whole
-from prod_jax.models import hf
-
-_WORKDIR = arguments.workdir_flag()
-_STAGE = flags.DEFINE_string(
-  "stage", None, "The train stage whose model is written.", required=True
-)
-_TO = flags.DEFINE_string(
-  "to", None, "Folder to write; it appears there whole.", required=True
-)
-_DTYPE = flags.DEFINE_enum(
-  "dtype", "float32", list(hf.DTYPES), "That the weights are stored in."
-)
-_ONNX = flags.DEFINE_bool(
-  "onnx", False, "Write a graph for onnxruntime, too, and measure it."
-)
-_INT8 = flags.DEFINE_bool(
-  "int8", False, "Write that graph with weights of 8 bits beside it."
-)
-_MOST_LOSS = flags.DEFINE_float(
-  "most_loss", 0.01, "Of nDCG@10 on held-out queries, that --int8 may cost."
-)
-_PUSH = flags.DEFINE_string(
-  "push", "", "Send the export to a hub as ORG/NAME, with your own token."
-)
-_PRIVATE = flags.DEFINE_bool("private", False, "For your eyes alone there.")
-_OVERWRITE = flags.DEFINE_bool(
-  "overwrite", False, "Replace an export that is there."
-)
 
 
-def main() -> None:
-  trained = finished.open_stage(storage.open_path(_WORKDIR.value), _STAGE.value)
-  to = pathlib.Path(_TO.value)
+def build(parser: arguments.Parser) -> None:
+  parser.add_workdir()
+  parser.add_argument(
+    "--stage",
+    metavar="NAME",
+    required=True,
+    help="The train stage whose model is written.",
+  )
+  parser.add_argument(
+    "--to",
+    metavar="DIR",
+    required=True,
+    help="Folder to write; it appears there whole.",
+  )
+  parser.add_argument(
+    "--dtype",
+    choices=["float32", "float16", "bfloat16"],
+    default="float32",
+    help="That the weights are stored in.",
+  )
+  parser.add_switch(
+    "onnx", "Write a graph for onnxruntime, too, and measure it."
+  )
+  parser.add_switch(
+    "int8", "Write that graph with weights of 8 bits beside it."
+  )
+  parser.add_argument(
+    "--most_loss",
+    metavar="X",
+    type=float,
+    default=0.01,
+    help="Of nDCG@10 on held-out queries, that --int8 may cost.",
+  )
+  parser.add_argument(
+    "--push",
+    metavar="ORG/NAME",
+    default="",
+    help="Send the export to a hub, with your own token.",
+  )
+  parser.add_switch("private", "For your eyes alone there.")
+  parser.add_switch("overwrite", "Replace an export that is there.")
+
+
+def run(args: argparse.Namespace) -> None:
+  from prod_jax import storage
+  from prod_jax.export import finished, hub, whole
+
+  trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
+  to = pathlib.Path(args.to)
   options = whole.Options(
     to=to.resolve(),
-    name=_PUSH.value or str(to),
-    dtype=_DTYPE.value,
-    onnx=_ONNX.value,
-    int8=_INT8.value,
-    most_loss=_MOST_LOSS.value,
-    overwrite=_OVERWRITE.value,
+    name=args.push or str(to),
+    dtype=args.dtype,
+    onnx=args.onnx,
+    int8=args.int8,
+    most_loss=args.most_loss,
+    overwrite=args.overwrite,
   )
-  if _PUSH.value:
-    hub.check(_PUSH.value)
+  if args.push:
+    hub.check(args.push)
   whole.export(trained, options)
-  if _PUSH.value:
-    hub.push(options.to, _PUSH.value, private=_PRIVATE.value)
+  if args.push:
+    hub.push(options.to, args.push, private=args.private)
   sys.stdout.write(f"{to}\n")
 
 
 if __name__ == "__main__":
-  arguments.start_alone(main)
+  arguments.start(__name__)

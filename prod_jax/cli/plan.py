@@ -1,95 +1,103 @@
-"""python -m prod_jax.cli.plan --config=FILE --topology=v5e:2x4[,v5p:2x2x2]
+"""What a run would take of a TPU slice; no TPU is needed.
 
-What each stage takes of a TPU slice: memory, FLOPs, traffic, time at the
-roofline, the largest batch. No TPU is needed, and neither weights nor data.
+  prod_jax plan --config=configs/prod_nq.py --topology=v5e:2x4,v5p:2x2x2
+
+Memory, FLOPs, traffic, time at the roofline and the largest batch of each
+stage, as the TPU's own compiler says it (extra `tpu`). It takes neither weights
+nor data.
 """
 
+import argparse
 import json
 import pathlib
-import sys
-
-from absl import flags
 
 from prod_jax import strict
 from prod_jax.cli import arguments
-from prod_jax.config import Config
-from prod_jax.plan import estimate, shapes, table
-from prod_jax.plan.compiled import Compiler
-
-_CONFIG = arguments.config_flag()
-_TOPOLOGY = flags.DEFINE_list(
-  "topology", None, "TPU slices, such as v5e:2x4.", required=True
-)
-_STAGE = flags.DEFINE_list("stage", [], "Plan these stages only.")
-_JSON = flags.DEFINE_bool("json", False, "Print a list as JSON, a row a stage.")
-_MARKDOWN = flags.DEFINE_bool(
-  "markdown", False, "Print a document in Markdown."
-)
-_LARGEST = flags.DEFINE_bool(
-  "largest", True, "Search the largest batch that fits."
-)
-_SCALE = flags.DEFINE_integer(
-  "scale_batch",
-  0,
-  "For how many chips the config's batches are; other slices get more or fewer "
-  "queries in proportion. 0 leaves the batches as they are.",
-)
-_PASSAGES = flags.DEFINE_integer(
-  "passages",
-  0,
-  "How many passages the data set has; 0 takes the published number.",
-)
-_QUERIES = flags.DEFINE_integer(
-  "queries",
-  0,
-  "How many queries each split has; 0 takes the published numbers.",
-)
-_QUERY_TOKENS = flags.DEFINE_integer(
-  "query_tokens",
-  0,
-  "Tokens of a query in the mean; 0 takes all queries to be as long as may be.",
-)
-_PASSAGE_TOKENS = flags.DEFINE_integer(
-  "passage_tokens",
-  0,
-  "Tokens of a passage in the mean; 0 takes all passages to be as long as may "
-  "be.",
-)
-_CACHE = flags.DEFINE_string(
-  "cache_dir",
-  "~/.cache/prod_jax/plan",
-  "Folder for what the compiler said of each program, which is then not "
-  "compiled again.",
-)
 
 
-def main(config: Config) -> None:
-  if bool(_QUERY_TOKENS.value) != bool(_PASSAGE_TOKENS.value):
+def build(parser: arguments.Parser) -> None:
+  parser.add_config()
+  parser.add_argument(
+    "--topology",
+    metavar="NAMES",
+    type=arguments.names,
+    required=True,
+    help="TPU slices, such as v5e:2x4.",
+  )
+  parser.add_argument(
+    "--stage",
+    metavar="NAMES",
+    type=arguments.names,
+    default=[],
+    help="Plan these stages only.",
+  )
+  parser.add_switch("json", "Print a list as JSON, a row a stage.")
+  parser.add_switch("markdown", "Print a document in Markdown.")
+  parser.add_switch(
+    "largest", "Do not search the largest batch that fits.", default=True
+  )
+  parser.add_argument(
+    "--scale_batch",
+    metavar="CHIPS",
+    type=int,
+    default=0,
+    help="For how many chips the config's batches are; other slices get more "
+    "or fewer queries in proportion. 0 leaves the batches as they are.",
+  )
+  for name, default, text in _SIZES:
+    parser.add_argument(
+      f"--{name}", metavar="N", type=int, default=0, help=f"{text} {default}"
+    )
+  parser.add_argument(
+    "--cache_dir",
+    metavar="DIR",
+    default="~/.cache/prod_jax/plan",
+    help="Folder for what the compiler said of each program, which is then not "
+    "compiled again.",
+  )
+
+
+_PUBLISHED = "0 takes what is published."
+_LONGEST = "0 takes all to be as long as may be."
+_SIZES = (
+  ("passages", _PUBLISHED, "How many passages the data set has;"),
+  ("queries", _PUBLISHED, "How many queries each split has;"),
+  ("query_tokens", _LONGEST, "Tokens of a query in the mean;"),
+  ("passage_tokens", _LONGEST, "Tokens of a passage in the mean;"),
+)
+
+
+def run(args: argparse.Namespace) -> None:
+  config = arguments.config_of(args)
+  from prod_jax.plan import estimate, shapes, table
+  from prod_jax.plan.compiled import Compiler
+
+  if bool(args.query_tokens) != bool(args.passage_tokens):
     raise strict.ConfigError("--query_tokens and --passage_tokens go together")
   size = shapes.size_of(
     config.data,
-    _PASSAGES.value,
-    _QUERIES.value,
-    _QUERY_TOKENS.value,
-    _PASSAGE_TOKENS.value,
+    args.passages,
+    args.queries,
+    args.query_tokens,
+    args.passage_tokens,
   )
   rows = estimate.plan(
     config,
-    _TOPOLOGY.value,
-    Compiler(pathlib.Path(_CACHE.value).expanduser()),
+    args.topology,
+    Compiler(pathlib.Path(args.cache_dir).expanduser()),
     size,
-    stages=_STAGE.value,
-    scale_from=_SCALE.value,
-    find_largest=_LARGEST.value,
+    stages=args.stage,
+    scale_from=args.scale_batch,
+    find_largest=args.largest,
   )
-  if _JSON.value:
+  if args.json:
     print(json.dumps(rows, indent=1))
-  elif _MARKDOWN.value:
-    asked = " ".join([_CONFIG.value, *arguments.overrides(sys.argv)])
-    print(table.markdown(rows, asked, size, _SCALE.value), end="")
+  elif args.markdown:
+    asked = " ".join([args.config, *args.overrides])
+    print(table.markdown(rows, asked, size, args.scale_batch), end="")
   else:
     print(table.text(rows), end="")
 
 
 if __name__ == "__main__":
-  arguments.start(main)
+  arguments.start(__name__)

@@ -1,4 +1,6 @@
-"""python -m prod_jax.cli.prepare --config=FILE[:part,…] --workdir=DIR
+"""Data and tokens, made ahead of a run.
+
+  prod_jax prepare --config=configs/quickstart.py --workdir=runs/quickstart
 
 Downloads, builds and tokenises what a config's `data` section names, for each
 of its models, so that the run itself starts at once. Processes of this machine
@@ -9,27 +11,33 @@ write the shards, or Apache Beam where it is installed and a runner is named:
 Workers of a runner elsewhere have to see `data.path` and `data.data_dir`.
 """
 
+import argparse
 import sys
 
-from absl import flags
-
-from prod_jax import storage
 from prod_jax.cli import arguments
-from prod_jax.config import Config
-from prod_jax.processes import Processes
-from prod_jax.stages import files
-from prod_jax.stages.run import Run
-
-arguments.config_flag()
-_WORKDIR = arguments.workdir_flag()
-_BEAM = flags.DEFINE_multi_string(
-  "beam", [], "An option of Beam's pipeline, such as --runner=DirectRunner."
-)
 
 
-def main(config: Config) -> None:
-  workdir = storage.open_path(_WORKDIR.value)
-  run = Run(config, Processes(workdir), tuple(_BEAM.value))
+def build(parser: arguments.Parser) -> None:
+  parser.add_config()
+  parser.add_workdir(written=True)
+  parser.add_argument(
+    "--beam",
+    metavar="OPTION",
+    action="append",
+    default=[],
+    help="An option of Beam's pipeline, such as --runner=DirectRunner.",
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  config = arguments.config_of(args)
+  from prod_jax import storage
+  from prod_jax.processes import Processes
+  from prod_jax.stages import files
+  from prod_jax.stages.run import Run
+
+  workdir = storage.open_path(args.workdir)
+  run = Run(config, Processes(workdir), tuple(args.beam))
   files.check(run)
   # Models that agree share their tokens.
   made = {id(x): x for x in map(run.tokens_of, config.models or [""])}
@@ -40,4 +48,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-  arguments.start(main)
+  arguments.start(__name__)

@@ -1,20 +1,106 @@
-"""python -m prod_jax.cli.report WORKDIR… > docs/RESULTS.md
+"""What runs have come to: in Markdown, against each other, or as figures.
 
-The tables of one or more runs as Markdown, from what their stages measured.
+  prod_jax report runs/quickstart > docs/RESULTS.md
+  prod_jax report runs/quickstart runs/wider
+
+Of several runs the others are held against the first one: a table, and a page
+with their curves, scores and queries. What a run has not come to yet is left
+out.
 """
 
+import argparse
+import json
+import pathlib
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from absl import app
+from absl import logging
 
-from prod_jax import report
+from prod_jax import strict
+from prod_jax.cli import arguments
+
+if TYPE_CHECKING:
+  from prod_jax.report.comparison import Side
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) < 2:
-    raise app.UsageError("name at least one workdir")
-  sys.stdout.write(report.write_results_markdown(argv[1:]))
+def build(parser: arguments.Parser) -> None:
+  parser.add_argument(
+    "workdirs",
+    metavar="WORKDIR…",
+    nargs="+",
+    help="Working folders of runs, one or more.",
+  )
+  parser.add_argument(
+    "--page",
+    metavar="FILE",
+    help="Page about several runs; report-NAME….html in the first one's folder "
+    "where nothing else is said.",
+  )
+  parser.add_switch("markdown", "Print Markdown of several runs, too.")
+  parser.add_switch("json", "Print what was compared as JSON.")
+  parser.add_argument(
+    "--figures",
+    metavar="DIR",
+    help="Folder for the figures of a run's page as SVG, and as PNG with the "
+    "extra png; of several runs one each.",
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  from prod_jax import report
+  from prod_jax.report import comparison
+
+  sides = comparison.load(args.workdirs)
+  if args.figures:
+    _write_figures(sides, pathlib.Path(args.figures))
+  if args.markdown or not sides[1:]:
+    sys.stdout.write(report.write_results_markdown(args.workdirs))
+    return
+  _write_page(sides, args)
+  if args.json:
+    said = json.dumps(comparison.plain(sides), indent=2, ensure_ascii=False)
+  else:
+    said = comparison.table(sides)
+  sys.stdout.write(f"{said}\n")
+
+
+def _write_figures(sides: Sequence["Side"], folder: pathlib.Path) -> None:
+  from prod_jax.report import drawings, figures
+
+  for label, run in sides:
+    # A label may be a path.
+    to = folder / label.strip("/").replace("/", "-") if sides[1:] else folder
+    paths = drawings.write(figures.drawings(run), to)
+    logging.info("%d figures are in %s", len(paths), to)
+
+
+def _write_page(sides: Sequence["Side"], args: argparse.Namespace) -> None:
+  from prod_jax.report import comparison_page
+
+  others = "-".join(side.run.workdir.name for side in sides[1:])
+  path = sides[0].run.workdir / f"report-{others}.html"
+  path = pathlib.Path(args.page) if args.page else path
+  comparison_page.write(sides, path, _query_text(args.workdirs[0]))
+  logging.info("report: %s", path)
+
+
+def _query_text(workdir: str) -> Callable[[str], str]:
+  """Looks up the words of a query, as far as the run's set is at hand."""
+  texts: dict[str, str] = {}
+  from prod_jax.export import task
+  from prod_jax.sets.download import NotDownloaded
+  from prod_jax.sets.records import DataError
+
+  try:
+    dataset = task.open_prepared(workdir)
+  except (strict.ConfigError, DataError, NotDownloaded, OSError) as error:
+    logging.warning("queries are shown by their ids: %s", error)
+  else:
+    for queries in dataset.queries.values():
+      texts |= {query.id: query.text for query in queries}
+  return texts.__getitem__
 
 
 if __name__ == "__main__":
-  app.run(main)
+  arguments.start(__name__)

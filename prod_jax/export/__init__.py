@@ -19,4 +19,5 @@ systems     any ranker, ranking a set
 as_it_is    a model as it is, in a folder or on a hub
 texts       texts to embed, from a file
 vectors     a file of texts to a file of vectors
+lists       lists and scores of a stage, for another trainer
 """

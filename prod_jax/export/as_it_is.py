@@ -103,15 +103,20 @@ def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
   where = f"config.models.{_NAME}"
   files.check_texts(where, settled, data, tokenizer)
   run.check_tokenizer(_NAME)
+  return of_run(run, _NAME)
+
+
+def of_run(run: Run, name: str) -> Reader:
+  """A model of a run, with the weights that it came with."""
+  model, tokenizer = run.settled(name).model, run.tokenizer_of(name)
   frozen = FrozenModel(
-    model=run.model(_NAME),
-    copies=sharding.copies(run.first_params(_NAME, seed=0)),
+    model=run.model(name),
+    copies=sharding.copies(run.first_params(name, seed=0)),
     special=tokenizer.special,
-    data=data,
+    data=run.config.data,
     batch_tokens=BATCH_TOKENS,
   )
-  prompts = getattr(settled.model, "prompts", {})
-  return Reader(model.kind, frozen, tokenizer, prompts)
+  return Reader(model.kind, frozen, tokenizer, getattr(model, "prompts", {}))
 
 
 def _model(folder: pathlib.Path) -> model_kinds.Model:

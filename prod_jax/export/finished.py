@@ -32,7 +32,7 @@ from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
 BATCH_TOKENS = 8192  # as of an encode stage
-CURRICULUM, RESULTS = "curriculum.json", "results.json"
+CURRICULUM, RESULTS = storage.CURRICULUM, storage.RESULTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,15 @@ def open_stage(workdir: storage.Path, name: str) -> Trained:
   Raises:
     ConfigError: there is no run, no such train stage, or it has not ended.
   """
-  run = open_run(workdir)
+  return stage_of(open_run(workdir), name)
+
+
+def stage_of(run: Run, name: str) -> Trained:
+  """The same of a run that is open.
+
+  Raises:
+    ConfigError: there is no such train stage, or it has not ended.
+  """
   stages, local = run.config.stages, run.processes.local_folder
   run.processes.fetch(local / RESULTS)
   if isinstance(stages.get(name), kinds.Accept):

@@ -14,14 +14,14 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, model_kinds, strict
+from prod_jax import metrics, model_kinds, progress, strict
 from prod_jax.batches import rows as layout
 from prod_jax.batches.store import TokenStore
 from prod_jax.export import runtime
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
 from prod_jax.retrieval import encode, rerank, search
-from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.retrieval.forward import FrozenModel, Shown
 
 HELD = "ndcg@10"  # what may not be lost
 METRICS = (HELD, "mrr@10", "recall@10", "recall@100")
@@ -108,13 +108,21 @@ def _made(
   queries: TokenStore,
   passages: TokenStore,
 ) -> Made:
-  if sample.lists is not None:
+  lists = sample.lists
+  if lists is not None:
     every = np.arange(len(queries))
-    return (rerank.score_lists(frozen, queries, passages, every, sample.lists),)
-  return (
-    encode.embedder(frozen, "query", queries)(0, len(queries)),
-    encode.embedder(frozen, "passage", passages)(0, len(passages)),
-  )
+    with progress.Meter("our own scores", lists.size, "pairs") as meter:
+      scores = rerank.score_lists(
+        frozen, queries, passages, every, lists, Shown(meter)
+      )
+    return (scores,)
+  total = len(queries) + len(passages)
+  with progress.Meter("our own vectors", total, "texts") as meter:
+    watch = Shown(meter)
+    return (
+      encode.embedder(frozen, "query", queries)(0, len(queries), watch),
+      encode.embedder(frozen, "passage", passages)(0, len(passages), watch),
+    )
 
 
 def of_graphs(
@@ -182,14 +190,14 @@ def measure(
 
 
 def check_loss(
-  before: Mapping[str, float], after: Mapping[str, float], most: float
+  before: Mapping[str, float], after: Mapping[str, float], allowed: float
 ) -> None:
   """Raises ConfigError where weights of 8 bits lose more than they may."""
   logging.info("int8: %s %.4f, was %.4f", HELD, after[HELD], before[HELD])
-  if before[HELD] - after[HELD] > most:
+  if before[HELD] - after[HELD] > allowed:
     raise strict.ConfigError(
       f"--int8: {HELD} falls from {before[HELD]:.4f} to {after[HELD]:.4f}, by "
-      f"more than --most_loss={most}; allow more, or leave out --int8"
+      f"more than --most_loss={allowed}; allow more, or leave out --int8"
     )
 
 

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime import quantization
 
+from prod_jax import progress
 from prod_jax.batch import Tokens
 from prod_jax.batches import rows as layout
 from prod_jax.batches.rows import Joined
@@ -77,8 +78,10 @@ def load(path: pathlib.Path) -> Session:
 
 def over_texts(session: Session, texts: Joined) -> np.ndarray:
   """What a graph makes of texts [n]: float32 [n, D], or [n, 1] of logits."""
-  out = None
-  for rows in _batches(texts.lengths):
+  out, total = None, -(-len(texts.lengths) // _ROWS)
+  for rows in progress.shown(
+    _batches(texts.lengths), "the graph", "batches", total, only_long=True
+  ):
     batch = texts.at(rows)
     tokens = layout.padded(batch, int(batch.lengths.max()))
     (found,) = session.inner.run([session.output], _feed(session, tokens))
@@ -101,9 +104,9 @@ def _without_hint() -> Iterator[None]:
     root.removeFilter(other)
 
 
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+def _batches(text_lengths: np.ndarray) -> Iterator[np.ndarray]:
   """Numbers of texts, those of a length together."""
-  order = np.argsort(lengths, kind="stable")
+  order = np.argsort(text_lengths, kind="stable")
   for start in range(0, len(order), _ROWS):
     yield order[start : start + _ROWS]
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, storage, strict
+from prod_jax import metrics, progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
 from prod_jax.export import as_it_is, finished
 from prod_jax.export.as_it_is import Reader
@@ -29,6 +29,7 @@ from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
+from prod_jax.retrieval.forward import Shown
 from prod_jax.sets.records import DataError
 
 RUNS = (".trec", ".run")
@@ -120,30 +121,52 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     DataError: it leaves no ranking of this set.
   """
   texts = [query.text for query in task.dataset.queries[task.split]]
-  workdir, _ = system.stage
   if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
     language = system.spec.partition(":")[2]
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
-    found = Ranking(*bm25.search(passages, texts, task.depth, language))
+    found = _others(
+      *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
+    )
   elif system.spec.endswith(RUNS):
     return of_run(pathlib.Path(system.spec), task)
-  elif workdir:
-    found = _by_model(system, _trained(system, task), task, first)
-  elif pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
-    reader = as_it_is.open_model(system.spec, task.data, task.given)
-    found = _by_model(system, reader, task, first)
   else:
-    raise strict.ConfigError(
-      f"{system.spec!r} is no system: there is no such folder; it takes "
-      "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
-      "hub's NAME/MODEL"
-    )
+    found = _by_model(system, open_model(system, task), task, first)
   if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
     raise DataError(
       f"{system.label} gives scores that are not a number; its weights are "
       "broken"
     )
   return found
+
+
+def open_model(system: System, task: Task) -> Reader:
+  """The model that a system is, which reads texts as it does of the set.
+
+  Raises:
+    ConfigError: it is none.
+  """
+  if system.stage[0]:
+    return _trained(system, task)
+  if pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
+    return as_it_is.open_model(system.spec, task.data, task.given)
+  raise strict.ConfigError(
+    f"{system.spec!r} is no system: there is no such folder; it takes "
+    "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
+    "hub's NAME/MODEL"
+  )
+
+
+def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
+  """Passages and queries of the set as a model reads them."""
+  data = reader.frozen.data
+  return tokenise_dataset(
+    task.dataset,
+    reader.tokenizer,
+    task.folder / "tokens",
+    title_join=data.title_join,
+    max_tokens=max(data.passage_length, data.query_length),
+    prompts=reader.prompts,
+  )
 
 
 def of_run(path: pathlib.Path, task: Task) -> Ranking:
@@ -192,7 +215,16 @@ def of_run(path: pathlib.Path, task: Task) -> Ranking:
         "is the run of another collection, or config.data.max_passages set?"
       ) from error
     scores_QK[line, : len(found)] = list(found.values())
-  return Ranking(*rerank.in_order(ids_QK, scores_QK))
+  return _others(*rerank.in_order(ids_QK, scores_QK), task, width)
+
+
+def _others(
+  ids_QK: np.ndarray, scores_QK: np.ndarray, task: Task, k: int
+) -> Ranking:
+  """The first `k` of a ranking, without the queries' own documents."""
+  if task.own_Q is not None:
+    ids_QK, scores_QK = search.without_own(ids_QK, scores_QK, task.own_Q)
+  return Ranking(ids_QK[:, :k], scores_QK[:, :k])
 
 
 def evaluate(
@@ -268,7 +300,11 @@ def _trained(system: System, task: Task) -> Reader:
   run = dataclasses.replace(
     run, config=dataclasses.replace(run.config, data=data)
   )
-  trained = dataclasses.replace(trained, run=run)
+  return reader_of(dataclasses.replace(trained, run=run))
+
+
+def reader_of(trained: finished.Trained) -> Reader:
+  """A train stage's model, as what reads texts."""
   return Reader(
     trained.model.kind, trained.frozen(), trained.tokenizer, trained.prompts
   )
@@ -288,24 +324,18 @@ def _by_model(
       "another system found; name one that searches in front of it, such as "
       "bm25, or by --first"
     )
-  data = reader.frozen.data
-  tokens = tokenise_dataset(
-    task.dataset,
-    reader.tokenizer,
-    task.folder / "tokens",
-    title_join=data.title_join,
-    max_tokens=max(data.passage_length, data.query_length),
-    prompts=reader.prompts,
-  )
+  tokens = tokens_of(reader, task)
   if reader.kind == "dual":
     return _search(system, reader, task, tokens)
   assert first is not None
   ids = first.ids_QK[:, : task.rerank_depth]
   every = np.arange(len(ids))
   queries = tokens.queries[task.split]
-  scores = rerank.score_lists(
-    reader.frozen, queries, tokens.passages, every, ids
-  )
+  pairs = int((ids >= 0).sum())
+  with progress.Meter(f"{system.label}: scoring", pairs, "pairs") as meter:
+    scores = rerank.score_lists(
+      reader.frozen, queries, tokens.passages, every, ids, Shown(meter)
+    )
   return Ranking(*rerank.in_order(ids, scores), reorders=True)
 
 
@@ -325,9 +355,13 @@ def _search(
       processes=Processes(folder),
       name=system.label,
     )
-    query_QD = encode.embedder(frozen, "query", store)(0, len(store))
+    with progress.Meter(system.label, len(store), "queries") as meter:
+      embed = encode.embedder(frozen, "query", store)
+      query_QD = embed(0, len(store), Shown(meter))
     index = search.open_index("exact", encode.open_shards(folder / "passages"))
     try:
-      return Ranking(*index.search(query_QD, task.depth))
+      return Ranking(
+        *search.search_others(index, query_QD, task.depth, task.own_Q)
+      )
     except ValueError as error:
       raise DataError(f"{system.label}: {error}") from error

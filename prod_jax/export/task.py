@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from prod_jax import config, storage, strict
 from prod_jax.export import finished
 from prod_jax.processes import Processes
@@ -25,8 +27,8 @@ class Task:
   """A set that is to be ranked.
 
   Attributes:
-    dataset: with the queries of one split.
-    split: that they are of.
+    dataset: with the queries of one split, or of all.
+    split: that they are of, "" where it is all.
     data: how texts are read, where a system does not say it itself.
     given: the keys of `data` that somebody has set, which count for all.
     folder: where tokens and vectors are made.
@@ -43,6 +45,11 @@ class Task:
   rerank_depth: int = 100
 
   @property
+  def own_Q(self) -> np.ndarray | None:
+    """Row of each query's own document, as of `Dataset.own_rows`."""
+    return self.dataset.own_rows(self.split)
+
+  @property
   def qrels(self) -> dict[str, dict[str, int]]:
     return self.dataset.qrels(self.split)
 
@@ -52,9 +59,9 @@ def open_task(
   workdir: str,
   folder: pathlib.Path,
   *,
-  split: str,
-  depth: int,
-  rerank_depth: int,
+  split: str = "",
+  depth: int = 100,
+  rerank_depth: int = 100,
 ) -> Task:
   """Opens a set, prepared now unless it was before.
 
@@ -75,14 +82,15 @@ def open_task(
   folder.mkdir(parents=True, exist_ok=True)
   made = config.Config(0, data, config.Mesh(), {}, {})
   dataset = Run(made, Processes(folder)).dataset
-  if split not in dataset.queries:
+  if split and split not in dataset.queries:
     raise strict.ConfigError(
       f"--split: {dataset.name} has no split {split!r}; it has "
       f"{', '.join(dataset.queries)}"
     )
-  dataset = dataclasses.replace(
-    dataset, queries={split: dataset.queries[split]}
-  )
+  if split:
+    dataset = dataclasses.replace(
+      dataset, queries={split: dataset.queries[split]}
+    )
   return Task(dataset, split, data, given, folder, depth, rerank_depth)
 
 
@@ -106,6 +114,20 @@ def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
   return run.dataset, left
 
 
+def open_prepared(workdir: str) -> Dataset:
+  """The set of a run, without downloading or preparing anything.
+
+  Raises:
+    ConfigError: there is no run, or its set is not prepared.
+    NotDownloaded: its set is not there.
+  """
+  run = finished.open_run(storage.open_path(workdir))
+  located = dataclasses.replace(run, may_fetch=False).located
+  if not located.prepared:
+    raise strict.ConfigError(f"{workdir}: its data is no longer prepared")
+  return located.open()
+
+
 def _given(overrides: Sequence[str]) -> dict[str, Any]:
   """The keys that are set, read as a config has them.
 
@@ -121,8 +143,8 @@ def _given(overrides: Sequence[str]) -> dict[str, Any]:
         "--config.data.path=FOLDER"
       )
     raw[key.removeprefix(_SECTION)] = strict.Typed(value)
-  read = strict.section(config.Data, raw, "config.data")
-  return {key: getattr(read, key) for key in raw}
+  data = strict.section(config.Data, raw, "config.data")
+  return {key: getattr(data, key) for key in raw}
 
 
 def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:

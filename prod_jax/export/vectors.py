@@ -19,6 +19,7 @@ from prod_jax.batches.store import TokenStore
 from prod_jax.export import texts
 from prod_jax.export.finished import Trained
 from prod_jax.retrieval import encode
+from prod_jax.retrieval.forward import Shown
 from prod_jax.sets.records import DataError, Passage
 
 _BLOCK = 8192  # texts that are in memory at once
@@ -57,21 +58,20 @@ def embed_file(
   rows = sum(1 for _ in texts.read(source))
   if not rows:
     raise DataError(f"{source}: no text in it")
-  frozen, done = trained.frozen(), 0
+  frozen = trained.frozen()
   with (
     _open(to, rows) as write,
-    progress.Meter(f"embed {source.name}", rows, unit=" texts") as meter,
+    progress.Meter(f"embed {source.name}", rows, "texts") as meter,
   ):
     found = texts.read(source)
     while block := list(itertools.islice(found, _BLOCK)):
       store = store_of(trained, block, tower)
-      vectors = encode.embedder(frozen, tower, store)(0, len(block))
+      embed = encode.embedder(frozen, tower, store)
+      vectors = embed(0, len(block), Shown(meter))
       if tower == "query":
         # In a run a query's vector carries the scale of the cosine.
         vectors /= getattr(trained.model, "scale", 1.0)
       write([text.id for text in block], vectors)
-      done += len(block)
-      meter.add(len(block), "embedded %d of %d texts", done, rows)
   logging.info("%d vectors are in %s", rows, to)
   return rows
 
@@ -92,13 +92,13 @@ def _open(to: pathlib.Path, rows: int) -> Iterator[_Write]:
   """A function that takes blocks; the file is there when all are."""
   to.parent.mkdir(parents=True, exist_ok=True)
   opened = _open_npy if to.suffix == ".npy" else _open_parquet
-  with storage.whole_file(to) as part, opened(to, part, rows) as write:
+  with storage.whole_file(to) as partial, opened(to, partial, rows) as write:
     yield write
 
 
 @contextlib.contextmanager
 def _open_npy(
-  to: pathlib.Path, part: pathlib.Path, rows: int
+  to: pathlib.Path, partial: pathlib.Path, rows: int
 ) -> Iterator[_Write]:
   start, matrix = 0, None
   with (
@@ -110,7 +110,7 @@ def _open_npy(
       nonlocal start, matrix
       if matrix is None:
         matrix = np.lib.format.open_memmap(
-          part, "w+", np.float32, (rows, vectors.shape[1])
+          partial, "w+", np.float32, (rows, vectors.shape[1])
         )
       matrix[start : start + len(ids)] = vectors
       start += len(ids)
@@ -121,7 +121,7 @@ def _open_npy(
 
 @contextlib.contextmanager
 def _open_parquet(
-  to: pathlib.Path, part: pathlib.Path, rows: int
+  to: pathlib.Path, partial: pathlib.Path, rows: int
 ) -> Iterator[_Write]:
   import pyarrow as pa  # takes a second
   import pyarrow.parquet
@@ -138,7 +138,7 @@ def _open_parquet(
       table = pa.table({"id": pa.array(ids), "vector": column})
       if writer is None:
         writer = stack.enter_context(
-          pyarrow.parquet.ParquetWriter(part, table.schema)
+          pyarrow.parquet.ParquetWriter(partial, table.schema)
         )
       writer.write_table(table)
 

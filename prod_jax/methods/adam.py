@@ -26,6 +26,7 @@ from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
+from prod_jax.ranges import Count, NotNegative, Positive, Real
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -48,18 +49,14 @@ class Settings:
     over: steps.
   """
 
-  temperature: float = 1.0
-  hard: float = 0.1
-  soft: float = 1.0
-  dark: float = 1.0
+  temperature: Positive = 1.0
+  hard: NotNegative = 0.1
+  soft: NotNegative = 1.0
+  dark: NotNegative = 1.0
   pace: Literal["threshold", "fraction"] = "fraction"
-  start: float = 0.5
-  end: float = 1.0
-  over: int = 1
-
-  def __post_init__(self) -> None:
-    if self.over < 1:
-      raise strict.FieldError("over", f"is {self.over}; it is 1 or more")
+  start: Real = 0.5
+  end: Real = 1.0
+  over: Count = 1
 
 
 def temperatures(settings: Settings) -> tuple[float, float]:

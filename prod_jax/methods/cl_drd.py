@@ -22,6 +22,7 @@ from prod_jax.losses import preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
+from prod_jax.ranges import Real
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -37,7 +38,7 @@ class Settings:
       1 / rank, which is what the first group's columns get.
   """
 
-  labels: tuple[float, ...] = (-0.25, -0.5)
+  labels: tuple[Real, ...] = (-0.25, -0.5)
 
   def __post_init__(self) -> None:
     falling = sorted({0.0, *self.labels}, reverse=True)

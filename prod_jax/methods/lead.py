@@ -29,6 +29,7 @@ from prod_jax.losses import contrastive, hidden, listwise
 from prod_jax.methods import layers, scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder, Encoder
+from prod_jax.ranges import Count, NotNegative, Positive
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -54,21 +55,15 @@ class Settings:
   """
 
   in_batch: bool
-  layers: int = 5
+  layers: Count = 5
   select: Literal["random", "last", "skip"] = "random"
-  redraw: int = 10
-  temperature: float = 1.0
-  layer_temperature: float = 10.0
-  student: float = 1.0
-  teacher: float = 1.0
-  response: float = 1.0
-  layer: float = 1.0
-
-  def __post_init__(self) -> None:
-    if self.redraw < 1:
-      raise strict.FieldError(
-        "redraw", f"is {self.redraw}; it is 1 step or more"
-      )
+  redraw: Count = 10
+  temperature: Positive = 1.0
+  layer_temperature: Positive = 10.0
+  student: NotNegative = 1.0
+  teacher: NotNegative = 1.0
+  response: NotNegative = 1.0
+  layer: NotNegative = 1.0
 
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:

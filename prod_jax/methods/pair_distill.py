@@ -23,6 +23,7 @@ from prod_jax.losses import contrastive, listwise, preference
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Sources
 from prod_jax.models import Embedder
+from prod_jax.ranges import NotNegative, Positive
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -41,10 +42,10 @@ class Settings:
       takes the softmax of its list over all passages of the batch instead.
   """
 
-  temperature: float = 1.0
-  teacher_scale: float = 1.0
-  pairs: float = 3.0
-  in_batch: float = 1.0
+  temperature: Positive = 1.0
+  teacher_scale: Positive = 1.0
+  pairs: NotNegative = 3.0
+  in_batch: NotNegative = 1.0
 
 
 def temperatures(settings: Settings) -> tuple[float, float]:

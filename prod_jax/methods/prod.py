@@ -33,6 +33,7 @@ from prod_jax.methods.scoring import Columns, Embedding, Sources
 from prod_jax.models import Embedder, Encoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.matryoshka import CutEncoder
+from prod_jax.ranges import NotNegative, Positive
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -63,14 +64,14 @@ class Settings:
   """
 
   in_batch: bool
-  temperature: float
-  hard: float
-  soft: float
-  lwf: float = 0.0
+  temperature: Positive
+  hard: NotNegative
+  soft: NotNegative
+  lwf: NotNegative = 0.0
   kd: Literal["softmax", "logit", "dkd", "bi_logit", "prob"] = "softmax"
   lwf_kd: Literal["softmax", "logit"] = "softmax"
-  alpha: float = 1.0
-  beta: float = 1.0
+  alpha: NotNegative = 1.0
+  beta: NotNegative = 1.0
   squared: bool = True
   larger: bool = False
 
@@ -145,9 +146,10 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     if not settings.larger:
       return loss_B.mean(), metrics
     s_BN = scoring.compare(query, passage, in_batch=False)
-    second = _second(settings, s_BN, batch).mean()
-    larger = jnp.where(loss_B.mean() >= second, loss_B.mean(), second)
-    return larger, {**metrics, "first": loss_B.mean(), "second": second}
+    first = loss_B.mean()
+    of_second = _second(settings, s_BN, batch).mean()
+    larger = jnp.where(first >= of_second, first, of_second)
+    return larger, {**metrics, "first": first, "second": of_second}
 
   return loss_fn
 

@@ -11,6 +11,7 @@ late                   a text as a vector for each token
 cross                  a query and a passage, or two, read together
 families               what each family calls its fields and its weights
 weights                the files that weights lie in
+pickled                pickled weights as safetensors, with torch
 hf                     weights in and out, as Hugging Face folders
 sentence_transformers  what a folder of theirs says beside the encoder
 cross_modules          a linear head among their modules

@@ -5,7 +5,11 @@ It reads what the stages left in a workdir and changes none of it.
 record    what a run left, read
 tables    its figures as rows, for a terminal and for Markdown
 page      the HTML page
+comparison  runs held against each other, stage by stage and query by query
+comparison_page  the same as an HTML page
+following  what may be done with a run next, as commands
 figures   the page's sections with charts
+drawings  figures as files of their own
 examples  the page's queries, answered by the first and the last student
 gains     what each stage has gained over where it began
 changes   what changes from ranker to ranker, query by query
@@ -16,6 +20,7 @@ picture   the curriculum drawn
 lineage   what it is drawn of: stages, and what feeds what
 plots     charts
 axes      the frame of a chart
+elements  what pages are made of: document, tables
 markup    HTML and SVG as values
 style     the style sheet
 """

@@ -13,11 +13,11 @@ def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
   None where a model that nobody trained was not measured, or where a run has
   not kept its figures by query.
   """
-  first = _values(run, run.began(stage))
-  second = _values(run, stage.name)
-  if not first or not second or not first.keys() & second.keys():
+  before = values(run, run.began(stage))
+  after = values(run, stage.name)
+  if not before or not after or not before.keys() & after.keys():
     return None
-  return significance.paired(first, second)
+  return significance.paired(before, after)
 
 
 def text(gain: significance.Paired | None) -> str:
@@ -27,9 +27,10 @@ def text(gain: significance.Paired | None) -> str:
   return f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
-def _values(run: record.Run, name: str) -> Mapping[str, float]:
+def values(run: record.Run, name: str) -> Mapping[str, float]:
+  """The headline metric of a train stage by query; nothing where unknown."""
   measured = run.measured.get(name)
   if measured is None or measured.stage not in run.stages:
     return {}
-  values = runs.read_values(run.stages[measured.stage].folder)
-  return values.get(record.HEADLINE, {})
+  kept = runs.read_values(run.stages[measured.stage].folder)
+  return kept.get(record.HEADLINE, {})

@@ -1,24 +1,27 @@
 """The stages of a run and what feeds what, as a graph with places.
 
-Train stages, and what is mined, scored, divided or denoised for them, are its
-nodes; a model's nodes share a lane. Encode and evaluate stages only pass things
-on and are left out. The places are abstract, along the run and across its
-lanes; picture.py draws them.
+Train stages, and whatever is made for them, are its nodes; a model's nodes
+share a lane. A stage that embeds, measures or takes on what a train stage has
+made is a badge of that node. The places are abstract, along the run and across
+its lanes; picture.py draws them.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 from prod_jax.report import record
 
-DRAWN = ("train", "mine", "score", "divide", "denoise")
+BOX = "train"
+BADGES = ("encode", "evaluate", "accept")
 _TEACHING = ("scores", "teacher")
+# Lanes of stages without a model.
+_ORIGINS = {"provided": "the set", "imported": "a file"}
 
-# How one node serves the next: its scores teach it, its parameters are where
-# it starts, or anything else that it reads.
-Service = Literal["teaches", "starts", "feeds"]
-STRENGTH: tuple[Service, ...] = ("feeds", "starts", "teaches")
+# How one node serves the next, weakest first: it reads it, may run because of
+# it, starts from its parameters, or is taught by it.
+Service = Literal["feeds", "decides", "starts", "teaches"]
+STRENGTH: tuple[Service, ...] = get_args(Service)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Node:
 
   @property
   def is_box(self) -> bool:
-    return self.stage.kind == "train"
+    return self.stage.kind == BOX
 
   @property
   def middle(self) -> float:
@@ -67,11 +70,19 @@ class Edge:
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-  """Nodes by stage name, edges, and the model of each lane."""
+  """A graph with places.
+
+  Attributes:
+    nodes: by the name of their stage.
+    edges: between them.
+    lanes: the model of each.
+    badges: stages by the node that they are a badge of.
+  """
 
   nodes: Mapping[str, Node]
   edges: Sequence[Edge]
   lanes: Sequence[str]
+  badges: Mapping[str, Sequence[record.Stage]]
 
   @property
   def length(self) -> float:
@@ -83,14 +94,20 @@ def layout(run: record.Run, spacing: Spacing) -> Graph:
 
   Stages that do not wait for each other stand side by side.
   """
-  drawn = [s for s in run.stages.values() if s.kind in DRAWN]
-  models = {stage.name: _model(run, stage) for stage in drawn}
+  badges: dict[str, list[record.Stage]] = {}
+  drawn: dict[str, record.Stage] = {}
+  for stage in run.stages.values():
+    if box := _box_of(run, stage):
+      badges.setdefault(box.name, []).append(stage)
+    else:
+      drawn[stage.name] = stage
+  models = {name: _lane(run, stage) for name, stage in drawn.items()}
   others = [m for m in dict.fromkeys(models.values()) if m != record.STUDENT]
   lanes = [record.STUDENT] * (record.STUDENT in models.values()) + others
-  edges = _reduced([e for stage in drawn for e in _edges(run, stage)])
+  edges = _reduced([e for s in drawn.values() for e in _edges(run, s, drawn)])
   nodes: dict[str, Node] = {}
   ends = [-spacing.gap] * len(lanes)
-  for stage in drawn:
+  for stage in drawn.values():
     lane = lanes.index(models[stage.name])
     begins = [ends[lane] + spacing.gap]
     for edge in edges:
@@ -98,29 +115,44 @@ def layout(run: record.Run, spacing: Spacing) -> Graph:
         source = nodes[edge.source]
         leaves = source.end if source.is_box else source.middle
         begins.append(leaves + spacing.turn)
-    size = spacing.box if stage.kind == "train" else spacing.marker
+    size = spacing.box if stage.kind == BOX else spacing.marker
     nodes[stage.name] = Node(stage, lane, max(begins), max(begins) + size)
     ends[lane] = nodes[stage.name].end
-  return Graph(nodes, edges, lanes)
+  return Graph(nodes, edges, lanes, badges)
 
 
-def _model(run: record.Run, stage: record.Stage) -> str:
-  """The model that a stage trains or runs."""
-  trained = run.trainer(stage.name)
-  return (trained.model if trained else "") or stage.kind
+def _box_of(run: record.Run, stage: record.Stage) -> record.Stage | None:
+  """The train stage that a stage is a badge of; None where it is none."""
+  if stage.kind not in BADGES:
+    return None
+  role = "params" if stage.kind == "encode" else "encoded"
+  if "rerank" in stage.inputs or stage.settings.get("rerank"):
+    role = "rerank"
+  return run.trainer(stage.inputs.get(role, ""))
 
 
-def _edges(run: record.Run, stage: record.Stage) -> Iterator[Edge]:
+def _lane(run: record.Run, stage: record.Stage) -> str:
+  """The model that a stage trains or runs; a gate is its teacher's."""
+  if stage.kind == "gate":
+    name = stage.inputs.get("teacher", "")
+    teacher = run.stages.get(name)
+    return run.model_behind(teacher) if teacher else stage.settings["teacher"]
+  return run.model_behind(stage) or _ORIGINS.get(stage.kind, stage.kind)
+
+
+def _edges(
+  run: record.Run, stage: record.Stage, drawn: Collection[str]
+) -> Iterator[Edge]:
   found: dict[str, Service] = {}
   for role, name in stage.inputs.items():
-    if role == "gate":
-      continue  # it says whether the stage runs, and gives it nothing
     service: Service = "feeds"
-    if stage.kind == "train" and role in _TEACHING:
+    if stage.kind == BOX and role in _TEACHING:
       service = "teaches"
     elif role == "init":
       service = "starts"
-    for source in _sources(run, name):
+    elif role == "gate":
+      service = "decides"
+    for source in _sources(run, name, drawn):
       found[source] = max(
         service, found.get(source, "feeds"), key=STRENGTH.index
       )
@@ -128,16 +160,16 @@ def _edges(run: record.Run, stage: record.Stage) -> Iterator[Edge]:
     yield Edge(source, stage.name, service)
 
 
-def _sources(run: record.Run, name: str) -> list[str]:
+def _sources(run: record.Run, name: str, drawn: Collection[str]) -> list[str]:
   """A stage itself if it is drawn, or what it passes on."""
   if name not in run.stages:
     return []
   stage = run.stages[name]
-  if stage.kind in DRAWN:
+  if name in drawn:
     return [name]
   if stage.kind == "accept":
-    return _sources(run, stage.chose or stage.inputs["encoded"])
-  return [s for read in stage.inputs.values() for s in _sources(run, read)]
+    return _sources(run, stage.chose or stage.inputs["encoded"], drawn)
+  return [s for n in stage.inputs.values() for s in _sources(run, n, drawn)]
 
 
 def _reduced(edges: Sequence[Edge]) -> list[Edge]:

@@ -6,20 +6,21 @@ What a run does not have is said in the place where it would stand.
 
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prod_jax.report import (
+  elements,
   examples,
   figures,
+  following,
   origins,
   picture,
   record,
   scorecards,
-  style,
   tables,
 )
-from prod_jax.report.markup import Tag, missing, render, tag
+from prod_jax.report.markup import Tag, missing, tag
 
 
 def write_page(
@@ -42,35 +43,21 @@ def write_page(
   """
   run = record.load(pathlib.Path(workdir))
   texts = examples.Texts(query_text, passage_text)
-  name = f"{run.dataset}, {run.workdir.resolve().name}"
-  head = tag(
-    "head",
-    tag("meta", charset="utf-8"),
-    tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-    tag("title", f"prod_jax: {name}"),
-    tag("style", style.SHEET),
-  )
-  body = tag(
-    "body",
-    tag(
-      "header",
-      tag("h1", name),
-      tag("p", tables.scope(run), class_="quiet"),
-      _lead(run),
-    ),
-    tag(
-      "main",
+  page = elements.document(
+    f"{run.dataset}, {run.workdir.resolve().name}",
+    [tag("p", tables.scope(run), class_="quiet"), _lead(run)],
+    [
       *_curriculum(run),
       *figures.progression(run),
       *figures.losses(run),
       *figures.distributions(run),
       *_scorecards(run),
       *examples.section(run, texts, qrels),
+      *following.section(run),
       *_all_results(run),
-    ),
+    ],
   )
   path = run.workdir / "report.html"
-  page = f"<!doctype html>\n{render(tag('html', head, body, lang='en'))}\n"
   path.write_text(page, encoding="utf-8")
   return path
 
@@ -78,7 +65,7 @@ def write_page(
 def _lead(run: record.Run) -> Tag:
   gap = tables.gap(run)
   if gap is None or gap.closed is None:
-    return tag("p", _sentence(tables.gap_text(gap)), class_="lead")
+    return tag("p", elements.sentence(tables.gap_text(gap)), class_="lead")
   return tag(
     "p",
     "The student's MRR@10 went from ",
@@ -97,11 +84,13 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
   yield tag("h2", "The curriculum")
   caption = (
     "A box is a train stage with its MRR@10, a lane one model. Thick lines "
-    "teach, thin ones start from the weights before, dashed ones feed lists: "
-    "mined (diamond), scored (circle), divided (triangle), denoised (square). "
-    "A dashed outline has not run."
+    "teach, thin ones start from the weights before, dashed ones feed what the "
+    "sign at their beginning has made, and dotted ones come from a gate, which "
+    "says whether a stage runs. Small signs of a box say that its model was "
+    "embedded (two strokes), measured (bars), and taken on or not (a tick or a "
+    "cross). A dashed outline has not run."
   )
-  drawn = _scrolling("curriculum", *picture.pictures(run))
+  drawn = elements.scrolling("curriculum", *picture.pictures(run))
   yield tag("figure", drawn, tag("figcaption", caption))
   head = ["stage", *tables.METRICS.values(), tables.GAIN, "seconds"]
   rows: list[tuple[list[str | Tag], bool]] = [
@@ -111,14 +100,16 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
     )
     for row in tables.rows_of(run)
   ]
-  yield _table(head, rows, words=1)
+  yield elements.table(head, rows, words=1)
   for note in tables.notes(run):
-    yield tag("p", _sentence(note), class_="quiet")
+    yield tag("p", elements.sentence(note), class_="quiet")
 
 
 def _stage(row: tables.Row) -> Tag:
-  taught = tag("span", f"taught by {row.taught_by or 'nobody'}", class_="by")
-  return tag("span", tag("b", row.stage), taught)
+  by = f"taught by {row.taught_by or 'nobody'}"
+  if row.taught_by == tables.AS_IT_IS:
+    by = tables.AS_IT_IS
+  return tag("span", tag("b", row.stage), tag("span", by, class_="by"))
 
 
 def _scorecards(run: record.Run) -> Iterator[Tag]:
@@ -128,7 +119,7 @@ def _scorecards(run: record.Run) -> Iterator[Tag]:
     yield missing("No stage has learnt from cached scores of lists.")
     return
   yield tag("p", scorecards.EXPLAINED, class_="quiet")
-  yield _table(scorecards.HEAD, rows, words=2)
+  yield elements.table(scorecards.HEAD, rows, words=2)
   for note in scorecards.notes(run):
     yield tag("p", f"{note}.", class_="quiet")
 
@@ -140,11 +131,11 @@ def _all_results(run: record.Run) -> Iterator[Tag]:
   rows = [(_result(row), _is_student(run, row)) for row in run.results]
   if rows:
     title = tag("summary", f"{len(rows):,} results")
-    yield tag("details", title, _table(head, rows, words=5))
+    yield tag("details", title, elements.table(head, rows, words=5))
   else:
     yield missing("There are no results yet.")
   for line in origins.lines(run):
-    yield tag("p", _sentence(line), class_="quiet")
+    yield tag("p", elements.sentence(line), class_="quiet")
   config = json.dumps(run.config, indent=2, ensure_ascii=False)
   yield tag("details", tag("summary", "Config"), tag("pre", config))
 
@@ -167,46 +158,3 @@ def _result(row: Mapping[str, Any]) -> list[str | Tag]:
 def _is_student(run: record.Run, row: Mapping[str, Any]) -> bool:
   stage = run.stages.get(row["model_stage"])
   return stage is not None and stage.model == record.STUDENT
-
-
-def _table(
-  head: Sequence[str],
-  rows: Sequence[tuple[Sequence[str | Tag], bool]],
-  words: int,
-) -> Tag:
-  """A table, numbers after `words` columns; flagged rows are the student's."""
-  lines = [
-    tag("tr", *_cells("td", cells, words), class_="student" if own else "other")
-    for cells, own in rows
-  ]
-  titles = [_title(name) for name in head]
-  top = tag("thead", tag("tr", *_cells("th", titles, words)))
-  full = tag("table", top, tag("tbody", *lines))
-  return _scrolling("table", full)
-
-
-def _scrolling(what: str, *children: Tag) -> Tag:
-  """A box that scrolls sideways where the screen is too small for it."""
-  return tag(
-    "div",
-    *children,
-    class_="scroll",
-    role="region",
-    tabindex="0",
-    aria_label=what,
-  )
-
-
-def _cells(name: str, cells: Sequence[str | Tag], words: int) -> Iterator[Tag]:
-  for at, cell in enumerate(cells):
-    yield tag(name, cell, class_="number" if at >= words else "word")
-
-
-def _title(name: str) -> Tag:
-  """A column's title; a metric may break before its cut-off."""
-  metric, at, cutoff = name.partition("@")
-  return tag("span", metric, tag("wbr"), f"{at}{cutoff}")
-
-
-def _sentence(note: str) -> str:
-  return f"{note[:1].upper()}{note[1:]}."

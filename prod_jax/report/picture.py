@@ -69,14 +69,42 @@ SHAPES = (
 _ROUND = 7.0
 _ARROW = 5.0
 _SYMBOL = 6.0
+_BADGE = 5.5
+# Markers by kind, from their middle, six pixels to each side.
+SYMBOLS = {
+  "mine": "m0 -6l6 6l-6 6l-6 -6z",
+  "score": "m-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0z",
+  "divide": "m0 -6l6 10.5h-12z",
+  "filter": "m-6 -6h12l-4.5 6v6h-3v-6z",
+  "denoise": "m-6 -6h12v12h-12z",
+  "provided": "m0 6l6 -10.5h-12z",
+  "imported": "m-6 -6h8l4 4v8h-12z",
+  "compare": "m-6 -6l12 12v-12l-12 12z",
+  "darken": "m0 -6a6 6 0 1 0 0 12z",
+  "cluster": "m-6 -3a3 3 0 1 0 6 0a3 3 0 1 0 -6 0zm6 0a3 3 0 1 0 6 0a3 3 0 1 0 "
+  "-6 0zm-3 6a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z",
+  "gate": "m-6 -6v12m12 0v-12m-12 3h12m-12 6h12",
+  "encode": "m-6 -6h4v12h-4zm8 0h4v12h-4z",
+  "evaluate": "m-6 6v-4h3v4zm4.5 0v-8h3v8zm4.5 0v-12h3v12z",
+  "accept": "m-6 0l4 5l8 -10",
+}
+_HEXAGON = "m-6 0l3 -5.5h6l3 5.5l-3 5.5h-6z"
+# Badges by kind, and that of a student who was not taken on.
+SIGNS = {
+  "encode": "m-1.5 -2.5v5m3 -5v5",
+  "evaluate": "m-2.5 2.5v-2m2.5 2v-3.5m2.5 3.5v-5",
+  "accept": "m-2.5 0l2 2.2l3 -4.4",
+  "refuse": "m-2.2 -2.2l4.4 4.4m0 -4.4l-4.4 4.4",
+}
 
 
 def pictures(run: record.Run) -> list[Tag]:
   """The picture in every shape."""
-  return [_picture(run, shape) for shape in SHAPES]
+  return [picture(run, shape) for shape in SHAPES]
 
 
-def _picture(run: record.Run, shape: Shape) -> Tag:
+def picture(run: record.Run, shape: Shape) -> Tag:
+  """The picture in one shape."""
   graph = lineage.layout(run, shape.spacing)
   width, height = shape.at(graph.length + 2, len(graph.lanes) * shape.lane)
   order = [
@@ -88,7 +116,7 @@ def _picture(run: record.Run, shape: Shape) -> Tag:
     tag("desc", _description(run, graph)),
     *(_lane(shape, graph, i) for i in range(len(graph.lanes))),
     *(_edge(shape, graph, edge) for edge in order),
-    *(_node(shape, run, node) for node in graph.nodes.values()),
+    *(_node(shape, run, graph, node) for node in graph.nodes.values()),
     class_=f"curriculum {shape.name}",
     role="img",
     viewBox=f"0 0 {width:g} {height:g}",
@@ -127,16 +155,51 @@ def _lane(shape: Shape, graph: lineage.Graph, lane: int) -> Tag:
   return tag("g", stripe, label, class_="lane")
 
 
-def _node(shape: Shape, run: record.Run, node: lineage.Node) -> Tag:
-  stage = node.stage
-  classes = ["node", stage.kind] + ["pending"] * (not stage.ran)
-  classes += ["student"] * (stage.model == record.STUDENT)
-  said = f"{stage.name} ({stage.kind}), {tables.NOT_RUN}"
-  if stage.ran:
-    said = f"{stage.name} ({stage.kind}), {stage.seconds / 60:.1f} min"
+def _node(
+  shape: Shape, run: record.Run, graph: lineage.Graph, node: lineage.Node
+) -> Tag:
   draw = _box if node.is_box else _marker
-  title = tag("title", said)
-  return tag("g", title, *draw(shape, run, node), class_=" ".join(classes))
+  badges = graph.badges.get(node.stage.name, ())
+  return tag(
+    "g",
+    tag("title", _said(node.stage)),
+    *draw(shape, run, node),
+    *(_badge(shape, node, i, stage) for i, stage in enumerate(badges)),
+    class_=_classes("node", node.stage),
+  )
+
+
+def _classes(first: str, stage: record.Stage) -> str:
+  classes = [first, stage.kind] + ["pending"] * (not stage.ran)
+  return " ".join(classes + ["student"] * (stage.model == record.STUDENT))
+
+
+def _said(stage: record.Stage) -> str:
+  """What a pointer reads at a stage."""
+  words = f"{stage.name} ({stage.kind})"
+  if not stage.ran:
+    return f"{words}, {tables.missing(stage)}"
+  said = f"; {stage.said}" * bool(stage.said)
+  return f"{words}, {stage.seconds / 60:.1f} min{said}"
+
+
+def _badge(
+  shape: Shape, node: lineage.Node, at: int, stage: record.Stage
+) -> Tag:
+  """A sign on the lower edge of a box, the first one at its right."""
+  across = shape.middle(node.lane)
+  right, bottom = shape.at(node.end, across + shape.box / 2)
+  kind = stage.kind
+  if kind == "accept" and stage.chose not in ("", stage.inputs["encoded"]):
+    kind = "refuse"
+  x, y = right - 10 - 13 * at, bottom
+  return tag(
+    "g",
+    tag("title", _said(stage)),
+    tag("circle", cx=x, cy=y, r=_BADGE),
+    tag("path", d=_sign(kind, x, y)),
+    class_=_classes("badge", stage),
+  )
 
 
 def _box(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
@@ -169,14 +232,12 @@ def _marker(shape: Shape, run: record.Run, node: lineage.Node) -> list[Tag]:
 
 
 def _symbol(kind: str, x: float, y: float) -> str:
-  r = _SYMBOL
-  if kind == "score":
-    return f"M{x - r:g} {y:g}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z"
-  if kind == "mine":
-    return f"M{x:g} {y - r:g}l{r} {r}l{-r} {r}l{-r} {-r}z"
-  if kind == "denoise":
-    return f"M{x - r:g} {y - r:g}h{2 * r}v{2 * r}h{-2 * r}z"
-  return f"M{x:g} {y - r:g}l{r} {1.75 * r}h{-2 * r}z"
+  """The path of a kind's marker; a hexagon for one that is not ours."""
+  return f"M{x:g} {y:g}{SYMBOLS.get(kind, _HEXAGON)}"
+
+
+def _sign(kind: str, x: float, y: float) -> str:
+  return f"M{x:g} {y:g}{SIGNS[kind]}"
 
 
 def _edge(shape: Shape, graph: lineage.Graph, edge: lineage.Edge) -> Tag:

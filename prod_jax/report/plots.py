@@ -5,13 +5,15 @@ Size, margins and axes are those of axes.py.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from prod_jax.report import axes
 from prod_jax.report.markup import Tag, tag
 
+# Of lines over one another, by the order of their runs.
+RUNS = ("first", "second", "third", "fourth")
 _BINS = 36
 _POINTS = 300  # of a curve, at most
 _LETTER = 6.2
@@ -57,7 +59,11 @@ def progression(
 
 
 def curve(
-  name: str, who: str, steps: Sequence[int], values: Sequence[float]
+  name: str,
+  who: str,
+  steps: Sequence[int],
+  values: Sequence[float],
+  rates: Sequence[float] = (),
 ) -> Tag:
   """The loss of a train stage against its steps, on a scale of its own.
 
@@ -66,21 +72,91 @@ def curve(
     who: "student" or "teacher".
     steps: of the logged values.
     values: the losses.
+    rates: the learning rates of all these steps, or nothing.
   """
   xs, ys = _thinned(steps, values)
-  low, high = min(ys), max(ys)
-  pad = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-  frame = axes.Frame(
-    x=(0.0, float(max(xs[-1], 1))), y=(low - pad, high + pad), bottom=34.0
-  )
+  frame = _around(xs, ys)
   last_x, last_y = frame.at(xs[-1], ys[-1])
   return axes.svg(
     f"Loss of {name}",
     f"from {ys[0]:.4g} at step {xs[0]:g} to {ys[-1]:.4g} at step {xs[-1]:g}",
     axes.y_axis(frame, "loss", axes.ticks(*frame.y)),
     axes.x_axis(frame, "step"),
+    *(_rates(frame, steps, rates) if len(rates) == len(steps) else []),
     tag("path", d=frame.path(xs, ys), class_=f"line {who}"),
     tag("circle", cx=last_x, cy=last_y, r=3, class_=f"dot {who}"),
+  )
+
+
+def curves(name: str, logged: Mapping[str, tuple[list, list]]) -> Tag:
+  """The losses of stages of one name over one another.
+
+  Args:
+    name: of the stages.
+    logged: steps and losses of each, by its run.
+  """
+  thin = {run: _thinned(*of) for run, of in logged.items()}
+  every = [
+    np.concatenate(of).tolist() for of in zip(*thin.values(), strict=True)
+  ]
+  frame = _around(*every)
+  spoken = "; ".join(
+    f"{run} from {ys[0]:.4g} to {ys[-1]:.4g}" for run, (_, ys) in thin.items()
+  )
+  return axes.svg(
+    f"Loss of {name} in {len(thin)} runs",
+    spoken,
+    axes.y_axis(frame, "loss", axes.ticks(*frame.y)),
+    axes.x_axis(frame, "step"),
+    *(
+      tag("path", d=frame.path(xs, ys), class_=f"line {RUNS[i % len(RUNS)]}")
+      for i, (xs, ys) in enumerate(thin.values())
+    ),
+  )
+
+
+def progressions(
+  metric: str, stages: Sequence[str], runs: Mapping[str, Mapping[str, float]]
+) -> Tag:
+  """A metric of the student after each stage, of several runs.
+
+  Args:
+    metric: its name.
+    stages: in order; a run may lack some.
+    runs: values by stage, by the name of the run.
+  """
+  short = _shortened(stages)
+  values = [value for of in runs.values() for value in of.values()]
+  # Not from 0: here the differences count.
+  pad = 0.15 * (max(values) - min(values)) or 0.1
+  frame = axes.Frame(
+    x=(-0.35, max(len(stages) - 1, 1) + 0.35),
+    y=(max(min(values) - pad, 0.0), max(values) + pad),
+    bottom=86.0,
+  )
+  lines = []
+  for i, of in enumerate(runs.values()):
+    kind = RUNS[i % len(RUNS)]
+    at = [x for x, stage in enumerate(stages) if stage in of]
+    ys = [of[stages[x]] for x in at]
+    dots = (frame.at(x, y) for x, y in zip(at, ys, strict=True))
+    lines += [
+      tag("path", d=frame.path(at, ys), class_=f"line {kind}"),
+      *(
+        tag("circle", cx=x, cy=y, r=3.5, class_=f"dot {kind}") for x, y in dots
+      ),
+    ]
+  spoken = "; ".join(
+    f"{run}: " + ", ".join(f"{stage} {v:.3f}" for stage, v in of.items())
+    for run, of in runs.items()
+  )
+  return axes.svg(
+    f"{metric} of the student in {len(runs)} runs",
+    spoken,
+    axes.y_axis(frame, metric, axes.ticks(*frame.y)),
+    *lines,
+    *(_below(frame, i, name, slanted=True) for i, name in enumerate(short)),
+    axes.x_label(frame, "student's stage, in the order of the runs"),
   )
 
 
@@ -117,6 +193,30 @@ def distribution(
   )
 
 
+def _around(xs: Sequence[float], ys: Sequence[float]) -> axes.Frame:
+  """A frame with room for curves from step 0 on."""
+  low, high = min(ys), max(ys)
+  pad = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+  return axes.Frame(
+    x=(0.0, float(max(*xs, 1))), y=(low - pad, high + pad), bottom=34.0
+  )
+
+
+def _rates(
+  frame: axes.Frame, steps: Sequence[int], rates: Sequence[float]
+) -> list[Tag]:
+  """Learning rates, from 0 to the highest over the height of the frame."""
+  xs, ys = _thinned(steps, rates)
+  low, high = frame.y
+  peak = max(rates)
+  scaled = [low + (high - low) * y / (peak or 1.0) for y in ys]
+  words = f"learning rate up to {peak:.2g}"
+  return [
+    tag("path", d=frame.path(xs, scaled), class_="rate"),
+    axes.text(words, axes.WIDTH - frame.right, 12, "end", "unit"),
+  ]
+
+
 def _dot(frame: axes.Frame, at: int, value: float) -> Tag:
   x, y = frame.at(at, value)
   return tag("circle", cx=x, cy=y, r=3.5, class_="dot")
@@ -138,7 +238,7 @@ def _value(
 
 def _below(frame: axes.Frame, at: int, name: str, slanted: bool) -> Tag:
   """The name of a stage under its point, slanted where names would touch."""
-  x, y = frame.at(at, 0.0)
+  x, y = frame.at(at, frame.y[0])
   if not slanted:
     return axes.text(name, x, y + 14, "middle", "tick")
   x, y = x + 4, y + 11
@@ -217,14 +317,14 @@ def _bars(frame: axes.Frame, edges: np.ndarray, heights: np.ndarray) -> str:
 
 
 def _side(
-  frame: axes.Frame, scores: np.ndarray, most: float, kind: str
+  frame: axes.Frame, scores: np.ndarray, height: float, kind: str
 ) -> list[Tag]:
   """The median of one side, and its name in the free strip beyond the bars."""
   median = float(np.median(scores))
-  x, y = frame.at(frame.x[0], _STRIP * most)
+  x, y = frame.at(frame.x[0], _STRIP * height)
   words = f"{len(scores):,} {kind}, median {median:.3g}"
-  line = frame.path((median, median), (0.0, most))
+  line = frame.path((median, median), (0.0, height))
   return [
     tag("path", d=line, class_="median"),
-    axes.text(words, x + 2, y + (10 if most > 0 else -2), "start", "value"),
+    axes.text(words, x + 2, y + (10 if height > 0 else -2), "start", "value"),
   ]

@@ -12,6 +12,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax.train import writer
+
 STUDENT = "student"
 HEADLINE = "mrr@10"
 # The kinds of index whose rows are quoted; others approximate the first.
@@ -28,7 +30,8 @@ class Stage:
     folder: of its artefacts; may be absent.
     ran: False while it is pending, and where it was skipped.
     skipped: why it was, or "".
-    said: by a gate or an accept stage: what it has found and decided, or "".
+    said: by a gate, an accept or a filter stage: what it has found and
+      decided, or "".
     chose: the encode stage that an accept stage has taken on, or "".
     model: that a train stage trains, else "".
     taught_by: "labels", or a train stage, a model as it is or an imported
@@ -145,15 +148,28 @@ class Run:
       return before.name
     return "" if stage.model in self.stages else stage.model
 
+  def model_behind(self, stage: Stage) -> str:
+    """The model that a stage trains or runs, as it is or not; "" for none."""
+    trained, at = self.trainer(stage.name), stage
+    if trained:
+      return trained.model
+    while at.settings.get("params", "") not in (
+      self.config.get("models") or {}
+    ):
+      role = next((role for role in _UPSTREAM if role in at.inputs), "")
+      if at.inputs.get(role, "") not in self.stages:
+        return ""
+      at = self.stages[at.inputs[role]]
+    return str(at.settings["params"])
+
   def trainer(self, name: str) -> Stage | None:
     """The train stage whose model a stage runs, found through its inputs."""
     while name in self.stages:
       stage = self.stages[name]
       if stage.kind == "train":
         return stage
-      read = stage.inputs
-      role = next((role for role in _UPSTREAM if role in read), "")
-      name = stage.chose or read.get(role, "")
+      roles = (role for role in _UPSTREAM if role in stage.inputs)
+      name = stage.chose or stage.inputs.get(next(roles, ""), "")
     return None
 
 
@@ -190,19 +206,8 @@ def load(workdir: pathlib.Path) -> Run:
 
 
 def logged(stage: Stage) -> list[dict[str, Any]]:
-  """The lines of metrics.jsonl by step; of two for a step the later counts.
-
-  A line that a kill left torn is passed over.
-  """
-  path = stage.folder / "metrics.jsonl"
-  rows = {}
-  for line in path.open(encoding="utf-8") if path.exists() else ():
-    try:
-      row = json.loads(line)
-      rows[row["step"]] = row
-    except (json.JSONDecodeError, KeyError, TypeError):
-      continue
-  return [rows[step] for step in sorted(rows)]
+  """What a train stage has logged, by step."""
+  return writer.read(stage.folder)
 
 
 def scorecard(stage: Stage) -> dict[str, Any] | None:

@@ -38,6 +38,11 @@ class Comparison:
   lists: int
   shown: int
 
+  @property
+  def sides(self) -> dict[str, Judge]:
+    """Both judges by their role."""
+    return {"teacher": self.teacher, "miner": self.miner}
+
 
 def compare(run: record.Run, stage: record.Stage) -> Comparison | None:
   """Reads what a score stage made; None where something of it is absent.

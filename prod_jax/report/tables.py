@@ -75,21 +75,27 @@ def table(workdir: str | pathlib.Path) -> str:
     numbers = [row.cell(metric) for metric in METRICS]
     taught_by, gain = row.taught_by or ABSENT, row.gain or ABSENT
     lines.append((row.stage, taught_by, *numbers, gain, row.time))
+  return "\n".join([scope(run), "", *aligned(lines, 2), "", *notes(run)])
+
+
+def aligned(lines: Sequence[Sequence[str]], words: int) -> list[str]:
+  """Cells in columns, numbers after `words` of them."""
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  text = [
+  return [
     "  ".join(
-      cell.ljust(width) if i < 2 else cell.rjust(width)
+      cell.ljust(width) if i < words else cell.rjust(width)
       for i, (cell, width) in enumerate(zip(line, widths, strict=True))
     ).rstrip()
     for line in lines
   ]
-  return "\n".join([scope(run), "", *text, "", *notes(run)])
 
 
 def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
   """docs/RESULTS.md: a section for each run."""
   runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
-  command = " ".join(["python -m prod_jax.cli.report", *map(str, workdirs)])
+  several = ["--markdown"] * (len(workdirs) > 1)
+  words = ["python -m prod_jax.cli.report", *several, *map(str, workdirs)]
+  command = " ".join(words)
   title = (
     f"# Results\n\nWritten by `{command}`. What is not here was not run.\n"
   )

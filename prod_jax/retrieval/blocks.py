@@ -2,21 +2,23 @@
 
 Each block is one folder, complete or absent. A second run computes the blocks
 that are missing and reads the others, so nothing done is done again, whatever
-the number of processes was.
+the number of processes was. A block that takes long is kept in pieces
+meanwhile, see pieces.py.
 """
 
 import pathlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from prod_jax import progress, storage
 from prod_jax.processes import Processes
+from prod_jax.retrieval.pieces import Counter, Pieces
 
 Block = Mapping[str, np.ndarray]
 
 FOLDER = "blocks"  # of a stage, until it is done
+_PIECES = ".pieces"  # of a block that is not there yet
 _WHOLE = ".whole"  # marks a block in a bucket, where folders grow file by file
 
 
@@ -24,7 +26,7 @@ def compute(
   folder: pathlib.Path,
   rows: int,
   block_rows: int,
-  work: Callable[[int, int], Block],
+  work: Callable[[int, int, Pieces], Block],
   *,
   processes: Processes,
   name: str,
@@ -38,7 +40,8 @@ def compute(
     folder: one folder a block, named by its rows.
     rows: in total.
     block_rows: of a block; the last one may be shorter.
-    work: (start, stop) to named arrays; must not need other processes.
+    work: (start, stop, pieces) to named arrays; must not need other processes.
+      What it makes of texts it may keep in the pieces.
     processes: whose processes divide the blocks.
     name: of the work, for the progress bar and log lines.
     unit: what a row is, in the plural.
@@ -48,36 +51,51 @@ def compute(
     there for `gather`.
 
   Raises:
-    Preempted: between two blocks.
+    Preempted: between two blocks, or two batches of one.
   """
   folder.mkdir(parents=True, exist_ok=True)
   starts = range(0, rows, block_rows)
   spans = [(start, min(start + block_rows, rows)) for start in starts]
-  # Blocks of another size have other names.
   paths = [folder / f"{start:09d}-{stop:09d}" for start, stop in spans]
-  whole = _whole(folder, processes)
+  whole, left = _there(folder, processes)
   missing = [i for i, path in enumerate(paths) if path.name not in whole]
   # All have looked before anyone writes, and so divide the same blocks.
   processes.meet(f"{name}: {len(missing)} blocks to make")
+  if processes.first:
+    # Of blocks that were whole before a kill could take their pieces.
+    for name_left in left & whole:
+      processes.remove(_pieces_of(folder / name_left))
   own = [(paths[i], *spans[i]) for i in processes.own(missing)]
   total = sum(stop - start for _, start, stop in own)
-  began, fresh = time.monotonic(), 0
+  # Alone it has all of the work to show; one of several has its part.
+  done = rows - total if processes.count == 1 else 0
   with progress.Meter(
-    name, total, seconds=0, quiet=not processes.first, unit=f" {unit}"
+    name, done + total, unit, initial=done, quiet=not processes.first
   ) as meter:
-    for path, start, stop in own:
-      processes.leave_if_stopped(
-        f"{name} with {fresh} of {total} {unit} made now; all blocks that are "
-        "made are saved"
-      )
-      _write(path, work(start, stop), processes)
-      fresh += stop - start
-      rate = fresh / max(time.monotonic() - began, 1e-9)
-      meter.add(
-        stop - start, "%s: %d of %d %s, %.0f/s", name, stop, rows, unit, rate
-      )
+    _make(own, work, Counter(meter), processes)
   processes.meet(f"{name}: all blocks")
   return paths
+
+
+def _make(
+  own: Sequence[tuple[pathlib.Path, int, int]],
+  work: Callable[[int, int, Pieces], Block],
+  counter: Counter,
+  processes: Processes,
+) -> None:
+  """Makes blocks, each a folder with its first and last row."""
+  made = counter.rows
+  for path, start, stop in own:
+    processes.leave_if_stopped(
+      f"{counter.said}; all blocks that are made are saved"
+    )
+    kept = _pieces_of(path)
+    pieces = Pieces(kept, stop - start, counter, processes)
+    _write(path, work(start, stop, pieces), processes)
+    made += stop - start
+    counter.up_to(made)
+    if kept.exists():
+      processes.remove(kept)
 
 
 def gather(
@@ -96,14 +114,22 @@ def read(path: pathlib.Path, name: str) -> np.ndarray:
   return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _whole(folder: pathlib.Path, processes: Processes) -> set[str]:
-  """Names of the blocks that are complete."""
+def _there(
+  folder: pathlib.Path, processes: Processes
+) -> tuple[set[str], set[str]]:
+  """Names of the blocks that are complete, and of those that have pieces."""
   shared = processes.remote(folder)
-  if shared == folder:
-    return {p.name for p in folder.iterdir() if not p.suffix}
-  if not shared.exists():
-    return set()
-  return {p.stem for p in shared.iterdir() if p.suffix == _WHOLE}
+  mark = "" if shared == folder else _WHOLE
+  found = [*shared.iterdir()] if shared.exists() else []
+  whole, left = (
+    {path.stem for path in found if path.suffix == suffix}
+    for suffix in (mark, _PIECES)
+  )
+  return whole, left
+
+
+def _pieces_of(block: pathlib.Path) -> pathlib.Path:
+  return block.with_name(f"{block.name}{_PIECES}")
 
 
 def _write(path: pathlib.Path, block: Block, processes: Processes) -> None:

@@ -16,9 +16,11 @@ from prod_jax.batches import tokens
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks, forward
-from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.retrieval.forward import FrozenModel, Watch
 
 Tower = Literal["query", "passage"]
+# (start, stop) to vectors [stop - start, D] of these rows; and perhaps a watch.
+Embed = Callable[..., np.ndarray]
 
 
 class Shards:
@@ -120,8 +122,8 @@ def embed_texts(model: DualEncoder, params: Any, texts: Texts, tower: Tower):
 
 def embedder(
   frozen: FrozenModel, tower: Tower, store: tokens.TokenStore
-) -> Callable[[int, int], np.ndarray]:
-  """A function of (start, stop) that embeds those rows of `store`.
+) -> Embed:
+  """A function that embeds rows of `store`.
 
   Its result is float32 [stop - start, D]; texts are cut to the length that the
   data gives to those of the tower.
@@ -129,7 +131,7 @@ def embedder(
   model, data = frozen.model, frozen.data
   longest = data.query_length if tower == "query" else data.passage_length
 
-  def embed(start: int, stop: int) -> np.ndarray:
+  def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
     texts = store.slices(np.arange(start, stop))
     return forward.over_texts(
       frozen,
@@ -137,6 +139,7 @@ def embedder(
       layout.single(texts, longest, frozen.special),
       longest,
       model.width,
+      watch,
     )
 
   return embed
@@ -144,7 +147,7 @@ def embedder(
 
 def encode_passages(
   folder: pathlib.Path,
-  embed: Callable[[int, int], np.ndarray],
+  embed: Embed,
   rows: int,
   shard_rows: int,
   *,
@@ -156,7 +159,7 @@ def encode_passages(
     folder,
     rows,
     shard_rows,
-    lambda start, stop: {"vectors": embed(start, stop)},
+    lambda *block: {"vectors": embed(*block)},
     processes=processes,
     name=name,
     unit="passages",

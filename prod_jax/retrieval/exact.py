@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32
 
+from prod_jax import progress
 from prod_jax.retrieval import tiles
 from prod_jax.retrieval.index import (
   Neighbours,
@@ -118,7 +119,14 @@ class ExactIndex:
     self, pool: concurrent.futures.Executor, shortlists: list[Shortlist]
   ) -> None:
     """Round 2: the hits among all rows, added in the order of the rows."""
-    blocks = self._blocks()
+    blocks = progress.shown(
+      self._blocks(),
+      "exact search",
+      "blocks of rows",
+      math.ceil(self._rows / self._row_block),
+      only_long=True,
+      leave=False,
+    )
     for shortlist, hits in _over_tiles(
       pool, Shortlist.scan, shortlists, blocks
     ):

@@ -18,12 +18,12 @@ import concurrent.futures
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
-from prod_jax import config, sharding
+from prod_jax import config, progress, sharding
 from prod_jax.batch import Packed
 from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
@@ -58,6 +58,36 @@ class FrozenModel:
   batch_tokens: int
 
 
+@runtime_checkable
+class Watch(Protocol):
+  """Whoever wants to know how far a work over texts is."""
+
+  def begin(self, out: np.ndarray) -> np.ndarray:
+    """Takes the array of results; returns which rows it has filled in."""
+
+  def made(self, rows: np.ndarray) -> None:
+    """Takes note of rows whose results are there now, in any order."""
+
+
+class Shown:
+  """A watch that only shows it.
+
+  Args:
+    meter: that counts texts.
+  """
+
+  def __init__(self, meter: progress.Meter):
+    self._meter = meter
+
+  def begin(self, out: np.ndarray) -> np.ndarray:
+    """Nothing is there yet."""
+    return np.zeros(len(out), bool)
+
+  def made(self, rows: np.ndarray) -> None:
+    """Counts them."""
+    self._meter.add(len(np.unique(rows)))
+
+
 class Work(NamedTuple):
   """A batch.
 
@@ -78,6 +108,7 @@ def over_texts(
   texts: Joined,
   longest: int,
   width: int | None = None,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Applies `forward` to all texts, as the data says in shared rows or not.
 
@@ -87,6 +118,7 @@ def over_texts(
     texts: [n].
     longest: tokens that a text may have.
     width: of a result; None where it is a number.
+    watch: is told of each batch; what it has already is not made again.
 
   Returns:
     float32 [n, width] or [n], in the order of the texts.
@@ -99,6 +131,7 @@ def over_texts(
       texts.lengths,
       longest,
       width,
+      watch,
     )
   out = _results(len(texts.lengths), width)
   if not len(out):
@@ -108,6 +141,7 @@ def over_texts(
     _shared_rows(frozen, texts, longest),
     frozen.copies,
     out,
+    watch,
   )
 
 
@@ -115,9 +149,10 @@ def over_rows(
   frozen: FrozenModel,
   forward: Forward,
   tokens_of: Callable[[np.ndarray, int], Any],
-  lengths: np.ndarray,
+  row_lengths: np.ndarray,
   longest: int,
   width: int | None = None,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Applies `forward` to texts 0 … n-1, each in a row of its own.
 
@@ -125,19 +160,20 @@ def over_rows(
     frozen: whose parameters `forward` gets.
     forward: of what `tokens_of` makes.
     tokens_of: (row numbers [R], L) to Tokens [R, L], or several of them.
-    lengths: tokens of each row, special ones included.
+    row_lengths: tokens of each row, special ones included.
     longest: that a row may have.
     width: of a result; None where it is a number.
+    watch: as of `over_texts`.
 
   Returns:
     float32 [n, width] or [n], in the order of the rows.
   """
   batches = (
     Work(rows, tokens_of(rows, length), np.arange(len(rows)))
-    for rows, length in _by_length(lengths, longest, frozen.batch_tokens)
+    for rows, length in _by_length(row_lengths, longest, frozen.batch_tokens)
   )
-  out = _results(len(lengths), width)
-  return _in_turns(forward, batches, frozen.copies, out)
+  out = _results(len(row_lengths), width)
+  return _in_turns(forward, batches, frozen.copies, out, watch)
 
 
 def lengths_of_shapes(longest: int) -> list[int]:
@@ -160,9 +196,13 @@ def _in_turns(
   batches: Iterable[Work],
   copies: sharding.Copies,
   out: np.ndarray,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Hands batches to devices in turn, and puts results in the rows of `out`."""
   pending: collections.deque = collections.deque()
+  if watch:
+    there = watch.begin(out)
+    batches = (work for work in batches if not there[work.rows].all())
 
   def result(texts: Any, device: jax.Device, params: Any) -> np.ndarray:
     return np.asarray(forward(params, jax.device_put(texts, device)))
@@ -170,6 +210,8 @@ def _in_turns(
   def settle() -> None:
     work, future = pending.popleft()
     out[work.rows] = future.result()[work.places]
+    if watch:
+      watch.made(work.rows)
 
   threads = _THREADS * len(copies.devices)
   turns = itertools.cycle(zip(*copies, strict=True))
@@ -216,17 +258,17 @@ def _shared_rows(
 
 
 def _by_length(
-  lengths: np.ndarray, longest: int, batch_tokens: int
+  row_lengths: np.ndarray, longest: int, batch_tokens: int
 ) -> Iterator[tuple[np.ndarray, int]]:
   """Yields (rows, length) with as many rows for a length as fit."""
   shapes = np.array(lengths_of_shapes(longest))
-  shape_of = np.searchsorted(shapes, lengths)
+  shape_of = np.searchsorted(shapes, row_lengths)
   rows = np.empty(0, np.int64)
   for i, length in enumerate(shapes.tolist()):
     rows = np.concatenate([rows, np.flatnonzero(shape_of == i)])
     if length < longest and len(rows) * length < batch_tokens:
       continue  # not worth a compilation: they go with the next length
-    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    rows = rows[np.argsort(row_lengths[rows], kind="stable")]
     size = rows_of(length, batch_tokens)
     for start in range(0, len(rows), size):
       batch = rows[start : start + size]

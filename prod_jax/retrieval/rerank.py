@@ -19,7 +19,7 @@ from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.retrieval import forward
-from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.retrieval.forward import FrozenModel, Watch
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -47,6 +47,7 @@ def score_lists(
   passages: TokenStore,
   query_rows: np.ndarray,
   ids_QC: np.ndarray,
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Scores each query with each passage of its list.
 
@@ -55,6 +56,7 @@ def score_lists(
     queries, passages: tokens by row.
     query_rows: int [Q], rows of `queries`.
     ids_QC: int [Q, C], rows of `passages`, -1 on padding.
+    watch: as of `forward.over_texts`; a text is a pair.
 
   Returns:
     float32 [Q, C], NaN on padding. Raw logits, or sums of similarities.
@@ -65,6 +67,7 @@ def score_lists(
     frozen,
     queries.slices(query_rows[line]),
     [passages.slices(ids_QC[line, column])],
+    watch,
   )
   return out
 
@@ -87,7 +90,10 @@ def in_order(
 
 
 def score_texts(
-  frozen: FrozenModel, query: Slices, passages: Sequence[Slices]
+  frozen: FrozenModel,
+  query: Slices,
+  passages: Sequence[Slices],
+  watch: Watch | None = None,
 ) -> np.ndarray:
   """Scores query i with passage i, or passages i for a pairwise model.
 
@@ -95,13 +101,14 @@ def score_texts(
     frozen: a cross-encoder, pairwise or not, or a late-interaction model.
     query: [n].
     passages: one [n], or two.
+    watch: as of `forward.over_texts`.
 
   Returns:
     float32 [n]. A pairwise model's are positive where the first is better.
   """
   model, data, special = frozen.model, frozen.data, frozen.special
   if isinstance(model, LateInteraction):
-    return _late_scores(frozen, model, query, passages[0])
+    return _late_scores(frozen, model, query, passages[0], watch)
   if len(passages) == 1:
     longest = layout.pair_length(data)
     texts = layout.pair(query, passages[0], data.query_length, longest, special)
@@ -114,11 +121,16 @@ def score_texts(
     lambda params, texts: score_pairs(model, params, texts),
     texts,
     longest,
+    watch=watch,
   )
 
 
 def _late_scores(
-  frozen: FrozenModel, model: LateInteraction, query: Slices, passage: Slices
+  frozen: FrozenModel,
+  model: LateInteraction,
+  query: Slices,
+  passage: Slices,
+  watch: Watch | None,
 ) -> np.ndarray:
   """The same of a model whose queries and passages have rows of their own."""
   data = frozen.data
@@ -137,4 +149,5 @@ def _late_scores(
     rows,
     passages.lengths,
     data.passage_length,
+    watch=watch,
   )

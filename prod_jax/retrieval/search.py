@@ -5,11 +5,15 @@ those rows, and how it was embedded, is encode.py.
 """
 
 import ctypes
+import functools
+import mmap
+import pathlib
+import re
 
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, Int32
 
 from prod_jax.retrieval import tiles
 from prod_jax.retrieval.exact import ExactIndex
@@ -35,6 +39,9 @@ CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
+# absl::SetMinLogLevel, a function there, whose name has absl's version in it.
+LOG_SWITCH = rb"_ZN4absl\w*14SetMinLogLevelE\w+"
+_WARNINGS = 1  # absl::LogSeverityAtLeast::kWarning
 
 
 def open_index(kind: str, vectors: Vectors) -> Index:
@@ -61,6 +68,37 @@ def open_index(kind: str, vectors: Vectors) -> Index:
     return ExactIndex(vectors)
 
 
+def search_others(
+  index: Index, query_QD: Queries, k: int, own_Q: np.ndarray | None
+) -> Neighbours:
+  """The `k` best rows of each query, its own document left out.
+
+  Args:
+    index: to search in.
+    query_QD: queries.
+    k: rows of each.
+    own_Q: row of the query's own document, -1 where it has none; None where
+      none is left out.
+  """
+  if own_Q is None:
+    return index.search(query_QD, k)
+  ids_QK, scores_QK = without_own(*index.search(query_QD, k + 1), own_Q)
+  return ids_QK[:, :k], scores_QK[:, :k]
+
+
+def without_own(
+  ids_QK: Int32[np.ndarray, "Q K"],
+  scores_QK: Float32[np.ndarray, "Q K"],
+  own_Q: np.ndarray,
+) -> Neighbours:
+  """Lists without a row of their query; -1 and -inf stand at their end."""
+  is_own = ids_QK == np.where(own_Q < 0, -2, own_Q)[:, None]
+  order = np.argsort(is_own, axis=1, kind="stable")
+  ids = np.take_along_axis(np.where(is_own, -1, ids_QK), order, axis=1)
+  scores = np.where(is_own, -np.inf, scores_QK).astype(scores_QK.dtype)
+  return ids, np.take_along_axis(scores, order, axis=1)
+
+
 class ScannIndex:
   """ScaNN's codes of all rows, over a partition of them where they are many.
 
@@ -82,6 +120,7 @@ class ScannIndex:
     import scann
 
     _allow_avx2()  # before the index is made
+    _only_warnings()
     self._rows = vectors.shape[0]
     sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
     # A row that is not finite is named below.
@@ -163,6 +202,19 @@ def _allow_avx2() -> None:
   except ValueError:
     return
   switch.value = True
+
+
+@functools.cache
+def _only_warnings() -> None:
+  """Tells ScaNN not to narrate on standard error, if it can be told."""
+  import scann_pybind
+
+  path = pathlib.Path(scann_pybind.__file__)
+  with path.open("rb") as file:
+    names = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    found = re.search(LOG_SWITCH, names)
+  if found:
+    ctypes.CDLL(str(path))[found[0].decode()](_WARNINGS)
 
 
 def _balanced(

@@ -17,29 +17,23 @@ import numpy as np
 from absl import logging
 
 from prod_jax import config, progress, storage
-from prod_jax.sets import copies, download, sizes, unlabelled
-from prod_jax.sets.datasets import (
-  beir,
-  folder,
-  layout,
-  msmarco_document,
-  msmarco_passage,
-  nq,
-  own,
-  published,
-  pydocs,
+from prod_jax.sets import (
+  copies,
+  download,
+  generated,
+  named,
+  sizes,
+  unlabelled,
 )
+from prod_jax.sets import queries as prepared_queries
+from prod_jax.sets.datasets import beir, layout, own, published
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
 from prod_jax.sets.passages import (
   Passages,
   digest,
   open_passages,
-  smallest_hashes,
-  stream,
 )
 from prod_jax.sets.records import DataError, Query
-
-SPLITS = ("train", unlabelled.SPLIT, "dev", "test", "dl19", "dl20")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +51,9 @@ class Dataset:
       the whole collection, and gives the rows that the queries have in the
       whole split.
     judged: the same of passages that were judged and found irrelevant.
+    leaves_out_own: a query's own document, the passage of its id, counts as
+      not there.
+    made_of: ids of the passages that the last queries of train were made of.
     folder: where keys of the texts are kept, for the next run; None keeps none.
     title_join: between title and text of a passage, as encoders read them.
   """
@@ -72,6 +69,8 @@ class Dataset:
   judged: Mapping[str, Callable[[], tuple[Negatives, Sequence[int]]]] = (
     dataclasses.field(default_factory=dict)
   )
+  leaves_out_own: bool = False
+  made_of: Sequence[tuple[str, ...]] = ()
   folder: pathlib.Path | None = None
   title_join: str = " "
 
@@ -98,12 +97,52 @@ class Dataset:
     """Passages with the text of a labelled one, which are no negatives."""
     return copies.copies_of(self.keys.text, self.positive_rows(split))
 
+  def no_negatives(self, split: str) -> list[tuple[int, ...]]:
+    """Rows of each query that are no negatives, though nobody labelled them.
+
+    The copies of its positives, and its own document where that is left out.
+    """
+    copied = self.copies_of(split).by_query(len(self.queries[split]))
+    own_Q = self.own_rows(split)
+    if own_Q is None:
+      return copied
+    return [
+      (*rows, own) if own >= 0 else rows
+      for rows, own in zip(copied, own_Q.tolist(), strict=True)
+    ]
+
+  def own_rows(self, split: str) -> np.ndarray | None:
+    """Row of each query's own document, int64 [Q], -1 where it has none.
+
+    One that is labelled for its query stays. None where the set leaves none
+    out.
+    """
+    if not self.leaves_out_own:
+      return None
+    rows = [
+      -1 if query.id in dict(query.positives) else self.row_of.get(query.id, -1)
+      for query in self.queries[split]
+    ]
+    return np.array(rows, np.int64)
+
   def positive_rows(self, split: str) -> list[tuple[int, ...]]:
     """Rows of the labelled positives of each query of a split."""
     return [
       tuple(self.row_of[name] for name, _ in query.positives)
       for query in self.queries[split]
     ]
+
+  @property
+  def made_of_rows(self) -> dict[int, tuple[int, ...]]:
+    """By query of train: rows of the passages that a generated one is made of.
+
+    They are no labels: nobody has judged them.
+    """
+    first = len(self.queries.get("train", ())) - len(self.made_of)
+    return {
+      first + number: tuple(self.row_of[name] for name in names)
+      for number, names in enumerate(self.made_of)
+    }
 
   def qrels(self, split: str) -> dict[str, dict[str, int]]:
     """{query id: {passage id: grade}}, of grades above 0."""
@@ -132,7 +171,7 @@ class Dataset:
     seed: int = 0,
     *,
     judged: bool = False,
-    copies: Sequence[Sequence[int]] | None = None,
+    none: Sequence[Sequence[int]] | None = None,
   ) -> np.ndarray:
     """Rows of the negatives that came with the set; written at first use.
 
@@ -141,7 +180,7 @@ class Dataset:
       most: above 0, a random choice of so many a query, by seed and query.
       seed: of that choice.
       judged: takes passages that were judged and found irrelevant, too.
-      copies: rows of each query that are no negatives either.
+      none: rows of each query that are no negatives either.
 
     Returns:
       int32 [Q, C], no labelled positives among them, -1 padded.
@@ -150,12 +189,12 @@ class Dataset:
       DataError: there are none.
     """
     of, numbers = self.own_negatives(split, judged=judged)
-    none = self.positive_rows(split)
-    bare = len(none) - len(numbers)  # behind those that came with labels
-    if copies is not None:
-      none = [(*a, *b) for a, b in zip(none, copies, strict=True)]
-    lists, none = map(of, range(len(numbers))), none[: len(numbers)]
-    rows_QC = choose(lists, none, numbers, most=most, seed=seed)
+    out = self.positive_rows(split)
+    bare = len(out) - len(numbers)  # behind those that came with labels
+    if none is not None:
+      out = [(*a, *b) for a, b in zip(out, none, strict=True)]
+    lists, out = map(of, range(len(numbers))), out[: len(numbers)]
+    rows_QC = choose(lists, out, numbers, most=most, seed=seed)
     return np.pad(rows_QC, ((0, bare), (0, 0)), constant_values=-1)
 
   def own_negatives(
@@ -204,7 +243,15 @@ class Located:
     builders = layout.builders(self.source, self.data_dir).values()
     names = (builder.info.full_name for builder in builders)
     limits = dict(self.data.max_queries), self.data.max_passages
-    return digest(*names, *limits, *filter(None, [self.data.labelled]))
+    more = self.data.labelled, self.leaves_out_own and "own documents"
+    return digest(*names, *limits, *filter(None, more))
+
+  @property
+  def leaves_out_own(self) -> bool:
+    """As of `Dataset`."""
+    said = self.data.own_documents
+    passages = self.data.name == "beir" and self.source.name in beir.PASSAGES
+    return said == "leave_out" or (passages and not said)
 
   @property
   def prepared(self) -> bool:
@@ -224,7 +271,9 @@ class Located:
     start = time.monotonic()
     source, limits = self.source, dict(self.data.max_queries)
     builders = layout.prepared(source, self.data_dir, beam)
-    queries, numbers = _read_queries(builders["queries"], limits)
+    queries, numbers = prepared_queries.read(
+      builders["queries"], named.SPLITS, limits
+    )
     passages, row_of = open_passages(
       builders["passages"],
       layout.CORPUS,
@@ -232,15 +281,18 @@ class Located:
       queries,
       self.data.max_passages,
     )
+    # Passages are chosen before: a set with fewer labels is no smaller.
+    bare, made_of = generated.parted(queries)
     dataset = Dataset(
       name=source.name,
       fingerprint=self.fingerprint,
       passages=passages,
-      # Passages are chosen before: a set with fewer labels is no smaller.
-      queries=unlabelled.merged(queries, self.data.labelled),
+      queries=unlabelled.merged(bare, self.data.labelled),
+      made_of=made_of,
       row_of=row_of,
       negatives=_readers(source.negatives, builders, numbers),
       judged=_readers(source.judged, builders, numbers),
+      leaves_out_own=self.leaves_out_own,
       folder=pathlib.Path(builders["passages"].data_dir),
       title_join=self.data.title_join,
     )
@@ -268,7 +320,7 @@ def locate(
   downloads = download.Downloads(
     pathlib.Path(data_dir) / "downloads" / data.name, may_fetch
   )
-  return Located(data, data_dir, _source(data, downloads))
+  return Located(data, data_dir, named.source(data, downloads))
 
 
 def no_negatives(name: str, split: str, known: Collection[str]) -> str:
@@ -288,7 +340,9 @@ def _log(dataset: Dataset, took: float) -> None:
     bare = sum(not (query.positives or query.answers) for query in queries)
     said.append(f"{split} {len(queries)}")
     if bare:
-      said[-1] += f" ({bare} of them without labels)"
+      of_passages = len(dataset.made_of) if split == "train" else 0
+      more = f", {of_passages} generated" if of_passages else ""
+      said[-1] += f" ({bare} of them without labels{more})"
   logging.info(
     "%s: %d passages, queries %s; opened in %.1f s",
     dataset.name,
@@ -296,60 +350,6 @@ def _log(dataset: Dataset, took: float) -> None:
     ", ".join(said),
     took,
   )
-
-
-def _source(
-  data: config.Data, downloads: download.Downloads
-) -> published.Source:
-  found = _published(data, downloads)
-  return unlabelled.with_file(own.with_negatives(found, data, SPLITS), data)
-
-
-def _published(
-  data: config.Data, downloads: download.Downloads
-) -> published.Source:
-  name, path, on_error = data.name, data.path, data.on_error
-  if data.titles and name != "msmarco_passage":
-    raise DataError(
-      f"data.titles is {data.titles!r}, which {name!r} has no use for"
-    )
-  if data.max_characters and name != "msmarco_document":
-    raise DataError(f"data.max_characters is set, and {name!r} cuts nothing")
-  if name == "pydocs":
-    return pydocs.source()
-  if name == "folder":
-    return folder.source(path, on_error)
-  if name == "beir":
-    return beir.source(path, on_error)
-  if name == "nq":
-    return nq.source(path, downloads, on_error)
-  if name == "msmarco_passage":
-    return msmarco_passage.source(path, downloads, on_error, data.titles)
-  return msmarco_document.source(path, downloads, on_error, data.max_characters)
-
-
-def _read_queries(
-  builder: Any, limits: Mapping[str, int]
-) -> tuple[dict[str, list[Query]], dict[str, Sequence[int]]]:
-  """The queries kept, and their rows among all of their split."""
-  splits = [split for split in SPLITS if split in builder.info.splits]
-  for split, most in limits.items():
-    if split not in splits or most < 1:
-      raise DataError(
-        f"max_queries asks for {most} queries of {split!r}; there are the "
-        f"splits {', '.join(splits)}, and it takes 1 or more"
-      )
-  queries: dict[str, list[Query]] = {}
-  numbers: dict[str, Sequence[int]] = {}
-  for split in splits:
-    rows: Sequence[int] = range(builder.info.splits[split].num_examples)
-    if split in limits:
-      names = layout.read_ids(builder, split).ids
-      rows = smallest_hashes(names, rows, limits[split])
-    source = builder.as_data_source(split=split)
-    queries[split] = [_query(record) for record in stream(source, rows)]
-    numbers[split] = rows
-  return queries, numbers
 
 
 def _readers(
@@ -377,17 +377,3 @@ def _open_negatives(
   count = builders["queries"].info.splits[split].num_examples
   found = prepared(folder / f"negatives-{split}", reader(), tables, count)
   return found, numbers
-
-
-def _query(record: Mapping[str, Any]) -> Query:
-  positives = record["positives"]
-  answers = record.get("answers", ())
-  return Query(
-    record["id"].decode(),
-    record["text"].decode(),
-    tuple(
-      (name.decode(), int(grade))
-      for name, grade in zip(positives["id"], positives["grade"], strict=True)
-    ),
-    tuple(answer.decode() for answer in answers),
-  )

@@ -17,21 +17,31 @@ that is at fault, is lines.py.
 What is kept on disk after reading, and how, is datasets/.
 """
 
+import collections
+import itertools
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
 
+from prod_jax.sets import files
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 SPLITS = ("train", "dev", "test")
 TRIPLES = "qidpidtriples.train.full.2.tsv"
+# What `unlabelled` and `generated` read.
+BARE_QUERIES = (
+  "queries.unlabelled.tsv",
+  "queries.unlabelled.jsonl",
+  "queries.generated.jsonl",
+)
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
 _JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
 _HEADED = {3: (0, 1, 2)}
+_FIRST = 100  # lines by which a layout is told
 
 
 def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
@@ -53,7 +63,7 @@ def find_splits(folder: pathlib.Path) -> list[str]:
   """The splits that have queries or qrels, in the order train, dev, test.
 
   Raises:
-    DataError: there is none.
+    DataError: there is none, nor queries without labels.
   """
   found = [
     split
@@ -61,24 +71,30 @@ def find_splits(folder: pathlib.Path) -> list[str]:
     if any(folder.glob(f"queries.{split}.tsv*"))
     or any(folder.glob(f"qrels.{split}.tsv*"))
   ]
-  if not found:
+  if not (found or has_bare_queries(folder)):
     raise DataError(
       f"{folder}: expected queries.SPLIT.tsv and qrels.SPLIT.tsv in it, with "
-      f"SPLIT among {', '.join(SPLITS)}"
+      f"SPLIT among {', '.join(SPLITS)}; or {' or '.join(BARE_QUERIES)}"
     )
   return found
 
 
-def passage_width(source: Source) -> int:
-  """Columns of a collection's first line that has 2 or 3, or 0.
+def has_bare_queries(folder: pathlib.Path) -> bool:
+  """Whether a folder has queries that need no file of labels."""
+  return any(files.locate(folder, name) for name in BARE_QUERIES)
 
-  One file, one layout: a mix would hide lost columns.
+
+def passage_width(source: Source) -> int:
+  """Columns of most of a collection's first lines that have 2 or 3, or 0.
+
+  One file, one layout: a mix would hide lost columns, and the first line of all
+  may be the odd one.
   """
-  for _, line in read_lines(source, Faults(source, "skip")):
-    width = line.count("\t") + 1
-    if width in (2, 3):
-      return width
-  return 0
+  lines = read_lines(source, Faults(source, "skip"))
+  widths = (line.count("\t") + 1 for _, line in lines)
+  known = (width for width in widths if width in (2, 3))
+  counts = collections.Counter(itertools.islice(known, _FIRST))
+  return counts.most_common(1)[0][0] if counts else 0
 
 
 def parse_passage(
@@ -221,7 +237,15 @@ def read_labelled(
     DataError: a file is at fault, or there is no such query.
   """
   texts = dict(read_queries(queries, on_error=on_error))
-  return label(texts, queries, labels, passages, on_error)
+  rows = label(texts, queries, labels, passages, on_error)
+  log_left_out(queries, len(texts) - len(rows))
+  return rows
+
+
+def log_left_out(queries: Source, count: int) -> None:
+  """Says how many queries of a file nobody will see, if any."""
+  if count:
+    logging.info("%s: left out %d queries without a positive", queries, count)
 
 
 def label(
@@ -233,7 +257,10 @@ def label(
   *,
   header: str = "",
 ) -> list[Query]:
-  """The same where the queries' texts, by id, have been read already."""
+  """The same where the queries' texts, by id, have been read already.
+
+  They may be those of several splits; nothing is logged of those without one.
+  """
   qrels = read_qrels(
     labels, queries=texts, passages=passages, on_error=on_error, header=header
   )
@@ -245,12 +272,9 @@ def label(
     )
     if positives:
       rows.append(Query(name, text, positives))
-  without = len(texts) - len(rows)
   if not rows:
     raise DataError(
-      f"{queries}: none of its {without} queries has a passage of grade > 0 in "
-      f"{labels.name}; remove both files or label some"
+      f"{queries}: none of its {len(texts)} queries has a passage of grade > 0 "
+      f"in {labels.name}; remove both files or label some"
     )
-  if without:
-    logging.info("%s: left out %d queries without a positive", queries, without)
   return rows

@@ -10,7 +10,6 @@ from typing import Any
 from absl import logging
 
 from prod_jax import kinds, storage, strict
-from prod_jax.retrieval import encode, search
 from prod_jax.stages import accepted, held_out
 from prod_jax.stages.run import Job
 
@@ -68,8 +67,8 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
   for role in named.values():
     found = held_out.compared(job, _values(job, role), student)
     figures |= {f"{role}_{k}": v for k, v in held_out.figures(found).items()}
-    figures[role] = round(found.first, 4)
-    figures["student"] = round(found.second, 4)
+    figures[role] = round(found.mean_before, 4)
+    figures["student"] = round(found.mean_after, 4)
     said.append(held_out.said(job, found, getattr(stage, role)))
     if found.difference < -stage.tolerance - held_out.ROUNDING:
       worse.append(role)
@@ -80,8 +79,4 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
 
 def _values(job: Job[kinds.Accept], role: str) -> dict[str, float]:
   """The metric of each query, over the whole collection."""
-  vectors = encode.open_shards(job.inputs[role] / "passages")
-  ids_QK, scores_QK = search.open_index("exact", vectors).search(
-    held_out.queries(job, role), job.stage.depth
-  )
-  return held_out.values(job, ids_QK, scores_QK)
+  return held_out.values(job, *held_out.retrieved(job, role))

@@ -3,12 +3,13 @@
 Leaves `clusters.npy`, int32 [Q], the cluster of each row of the query table.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 from scipy.cluster import vq
 
-from prod_jax import kinds, strict
+from prod_jax import kinds, progress, strict
 from prod_jax.stages.run import Job
 
 
@@ -39,13 +40,25 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
       f"{job.where}.clusters is {clusters}, and there are {len(query_QD)} "
       "training queries"
     )
-  _, cluster_Q = vq.kmeans2(
-    query_QD,
-    clusters,
-    iter=job.stage.iterations,
-    minit="++",
-    rng=np.random.default_rng(job.seed),
-  )
+  # One by one, so that it can be seen how many there have been.
+  means: Any = clusters
+  for i in progress.shown(
+    range(job.stage.iterations),
+    job.name,
+    "iterations",
+    job.stage.iterations,
+    only_long=True,
+  ):
+    with warnings.catch_warnings():
+      # Empty clusters are counted below.
+      warnings.simplefilter("ignore", UserWarning)
+      means, cluster_Q = vq.kmeans2(
+        query_QD,
+        means,
+        iter=1,
+        minit="matrix" if i else "++",
+        rng=np.random.default_rng(job.seed),
+      )
   np.save(job.folder / "clusters.npy", cluster_Q.astype(np.int32))
   sizes = np.bincount(cluster_Q, minlength=clusters)
   return {

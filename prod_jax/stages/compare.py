@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds
+from prod_jax import kinds, progress
 from prod_jax.batches.lists import Candidates, Compared, load_lists, save_lists
 from prod_jax.retrieval import pairs, rerank
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages.run import Job
 
 
@@ -35,16 +36,17 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
   scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
   # Drawn for all lists before any is asked about: the pairs of a list depend on
   # its number and the seed alone, whichever blocks are there already.
-  drawn = _draw(job.seed, job.stage, _trained_on(lists, scores_QC))
+  drawn = _draw(job, _trained_on(lists, scores_QC))
   ask = _asker(job, lists)
 
-  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+  def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     block_QJ2 = drawn[start:stop]
     line, pair = np.nonzero(block_QJ2[..., 0] >= 0)
-    first, second = block_QJ2[line, pair].T
-    better = ask(start + line, first, second)
-    if job.stage.both_orders:
-      worse = ask(start + line, second, first)
+    one, other = block_QJ2[line, pair].T
+    of_first, *of_second = pieces.split(1 + job.stage.both_orders)
+    better = ask(start + line, one, other, of_first)
+    if of_second:
+      worse = ask(start + line, other, one, *of_second)
       better = (better + 1 - worse) / 2  # two answers to one question
     prefer = np.zeros(block_QJ2.shape[:2], np.float32)
     prefer[line, pair] = better
@@ -66,21 +68,25 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
 
 def _asker(
   job: Job[kinds.Compare], lists: Candidates
-) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-  """(lists, columns, columns) to the probability that the first is better."""
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray, Pieces], np.ndarray]:
+  """(lists, columns, columns) to the probability that the former is better.
+
+  What it has of them is kept in the pieces.
+  """
   frozen, tokens = job.frozen("params"), job.tokens_of("params")
   queries = tokens.queries[job.source("candidates").split]
 
   def ask(
-    line: np.ndarray, first: np.ndarray, second: np.ndarray
+    line: np.ndarray, one: np.ndarray, other: np.ndarray, pieces: Pieces
   ) -> np.ndarray:
     logits = rerank.score_texts(
       frozen,
       queries.slices(lists.query[line]),
       [
         tokens.passages.slices(lists.ids[line, column])
-        for column in (first, second)
+        for column in (one, other)
       ],
+      pieces,
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 
@@ -97,16 +103,20 @@ def _trained_on(lists: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   return np.where(other_QC, np.nan, scores_QC)
 
 
-def _draw(seed: int, stage: kinds.Compare, scores_QC: np.ndarray) -> np.ndarray:
+def _draw(job: Job[kinds.Compare], scores_QC: np.ndarray) -> np.ndarray:
   """int32 [Q, pairs, 2], -1 where a list has fewer."""
+  stage = job.stage
   out = np.full((len(scores_QC), stage.pairs, 2), -1, np.int32)
-  for number, scores_C in enumerate(scores_QC):
+  lists = progress.shown(
+    scores_QC, f"{job.name}: drawing", "lists", len(scores_QC), only_long=True
+  )
+  for number, scores_C in enumerate(lists):
     drawn = pairs.near_pairs(
       scores_C,
       depth=stage.depth,
       window=stage.window,
       count=stage.pairs,
-      rng=np.random.default_rng((seed, number)),
+      rng=np.random.default_rng((job.seed, number)),
     )
     out[number, : len(drawn)] = drawn
   return out

@@ -14,6 +14,7 @@ from prod_jax.batches.lists import Candidates, Dark, load_lists, save_lists
 from prod_jax.batches.store import store_of
 from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import rerank
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages import sources
 from prod_jax.stages.run import Job
 
@@ -54,7 +55,7 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
   queries = job.tokens_of("params").queries[job.source("candidates").split]
 
-  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+  def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     ids_QAL = np.stack([_make(job, lists, n) for n in range(start, stop)])
     line, place = np.nonzero((ids_QAL >= 0).any(axis=-1))
     texts = [ids[ids >= 0] for ids in ids_QAL[line, place]]
@@ -63,6 +64,7 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
       frozen,
       queries.slices(lists.query[start + line]),
       [store_of(texts).slices(np.arange(len(texts)))],
+      pieces,
     )
     return {"ids": ids_QAL, "score": score_QA}
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, strict
+from prod_jax import kinds, progress, strict
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.retrieval import denoise
 from prod_jax.sets.dataset import Dataset
@@ -52,7 +52,7 @@ def check(job: DenoiseJob) -> None:
       f"for {split!r}"
     )
   if stage.rule == "percentile":
-    if not 0 < stage.percentile <= 100:
+    if not stage.percentile:
       raise strict.ConfigError(
         f"{job.where}.percentile is {stage.percentile:g}; rule='percentile' "
         "takes one above 0 and up to 100"
@@ -93,7 +93,13 @@ def run(job: DenoiseJob) -> dict[str, Any]:
   if stage.rule == "relative":
     _check_above_0(job, denoise.scores_at(scores_QC, found.positive_Q))
   with open(job.folder / FALSE_NEGATIVES, "w", encoding="utf-8") as file:
-    for line in _lines(job, dataset, lists, scores_QC, found):
+    for line in progress.shown(
+      _lines(job, dataset, lists, scores_QC, found),
+      f"{job.name}: writing",
+      "false negatives",
+      int(found.false_QC.sum()),
+      only_long=True,
+    ):
       file.write(json.dumps(line, ensure_ascii=False) + "\n")
   left, left_QC = _acted(stage, lists, scores_QC, found.false_QC)
   negatives = int((~left.label & (left.ids >= 0)).sum())

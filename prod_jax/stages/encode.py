@@ -4,7 +4,6 @@ Leaves `passages/` with memory-mapped shards and a manifest, and
 `queries-SPLIT.npy` with float32 [Q, D] for each split.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,7 @@ def run(job: Job[kinds.Encode]) -> dict[str, Any]:
 def _encode_queries(
   job: Job[kinds.Encode],
   split: str,
-  embed: Callable[[int, int], np.ndarray],
+  embed: encode.Embed,
   rows: int,
 ) -> None:
   """Writes the queries of a split in one piece."""
@@ -62,7 +61,7 @@ def _encode_queries(
     job.folder / blocks.FOLDER / split,
     rows,
     _BLOCK_QUERIES,
-    lambda start, stop: {"vectors": embed(start, stop)},
+    lambda *block: {"vectors": embed(*block)},
     processes=processes,
     name=f"{job.name}, {split}",
     unit="queries",

@@ -12,10 +12,10 @@ import numpy as np
 from absl import logging
 
 from prod_jax import kinds, metrics, strict
-from prod_jax.batches.tokens import TokenisedDataset
 from prod_jax.retrieval import encode, rerank, runs, search
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.sets import answers
-from prod_jax.stages import accepted, widths
+from prod_jax.stages import accepted, score, widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -34,11 +34,18 @@ def check(job: Job[kinds.Evaluate]) -> None:
   job.check_encoded(stage.split)
   if stage.rerank:
     job.check_trains("rerank", ("cross", "late"))
+    if stage.ensemble:
+      job.check_encoded(stage.split, "ensemble")
     if stage.widths:
       raise strict.ConfigError(
         f"{job.where}.widths cuts the vectors of `encoded`, and rerank "
         "measures another model; leave one of them out"
       )
+  elif stage.ensemble:
+    raise strict.ConfigError(
+      f"{job.where}.ensemble is one with a reranker; set rerank, or leave it "
+      "out"
+    )
   if stage.widths:
     widths.check(job, widths.encoder_of(job, "encoded"))
   try:
@@ -51,37 +58,54 @@ def check(job: Job[kinds.Evaluate]) -> None:
 
 def run(job: Job[kinds.Evaluate]) -> dict[str, Any]:
   """Measures the dual encoder with each index, or the reranked run."""
-  stage, encoded = job.stage, job.inputs["encoded"]
-  # Made by all processes together, so not behind the next line.
-  texts = job.tokens_of("rerank") if stage.rerank else None
+  stage = job.stage
+  if stage.rerank:
+    return _reranked(job)
   if not job.run.processes.first:
     return {}
-  vectors = encode.open_shards(encoded / "passages")
-  query_QD = np.load(encoded / f"queries-{stage.split}.npy", allow_pickle=False)
-  exact_QK, scores_QK = search.open_index(EXACT, vectors).search(
-    query_QD, stage.depth
+  query_QD, vectors = _vectors(job)
+  own_Q = _own(job)
+  exact_QK, scores_QK = search.search_others(
+    search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
   )
   report = _Reporter(job)
-  if texts is not None:
-    ids, scores = _rerank(job, texts, exact_QK)
-    report.add(RERANK, ids, scores, None)
-    return report.summary()
   # The exact run comes first: others are held against it.
   report.add(EXACT, exact_QK, scores_QK, 1.0)
   for kind in stage.indexes:
     index = search.open_index(kind, vectors)
     if index.kind != EXACT:
-      ids_QK, scores_QK = index.search(query_QD, stage.depth)
+      ids_QK, scores_QK = search.search_others(
+        index, query_QD, stage.depth, own_Q
+      )
       recall = search.recall_against(exact_QK, ids_QK)
       report.add(index.kind, ids_QK, scores_QK, recall)
   for width in stage.widths:
     cut_QW, cut = _cut(job, query_QD, width), _cut(job, vectors, width)
-    ids_QK, scores_QK = search.open_index(EXACT, cut).search(
-      cut_QW[:], stage.depth
+    ids_QK, scores_QK = search.search_others(
+      search.open_index(EXACT, cut), cut_QW[:], stage.depth, own_Q
     )
     recall = search.recall_against(exact_QK, ids_QK)
     report.add(EXACT, ids_QK, scores_QK, recall, width=width)
   return report.summary()
+
+
+def _own(job: Job[kinds.Evaluate]) -> np.ndarray | None:
+  """As of `Dataset.own_rows`, and counted in the log."""
+  own_Q = job.run.dataset.own_rows(job.stage.split)
+  if own_Q is not None and job.run.processes.first:
+    count = int((own_Q >= 0).sum())
+    logging.info(
+      "%s: the own document of %d queries is in no ranking", job.name, count
+    )
+  return own_Q
+
+
+def _vectors(job: Job[kinds.Evaluate]) -> tuple[np.ndarray, encode.Shards]:
+  """Of the split's queries and of all passages."""
+  encoded = job.inputs["encoded"]
+  path = encoded / f"queries-{job.stage.split}.npy"
+  query_QD = np.load(path, allow_pickle=False)
+  return query_QD, encode.open_shards(encoded / "passages")
 
 
 def _cut(
@@ -92,19 +116,35 @@ def _cut(
   return encode.Cut(vectors, width, keeps_length=cosine)
 
 
-def _rerank(
-  job: Job[kinds.Evaluate], texts: TokenisedDataset, ids_QK: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """The first `rerank_depth` of a run in the reranker's order."""
-  ids = ids_QK[:, : job.stage.rerank_depth]
-  scores = rerank.score_lists(
-    job.frozen("rerank"),
-    texts.queries[job.stage.split],
-    texts.passages,
-    np.arange(len(ids)),
-    ids,
-  )
-  return rerank.in_order(ids, scores)
+def _reranked(job: Job[kinds.Evaluate]) -> dict[str, Any]:
+  """Measures the first `rerank_depth` of a run in the reranker's order."""
+  stage, texts = job.stage, job.tokens_of("rerank")
+  own_Q = _own(job)
+
+  def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
+    query_QD, vectors = _vectors(job)
+    exact_QK, _ = search.search_others(
+      search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
+    )
+    ids, rows = exact_QK[:, : stage.rerank_depth], np.arange(start, stop)
+    scores = rerank.score_lists(
+      job.frozen("rerank"),
+      texts.queries[stage.split],
+      texts.passages,
+      rows,
+      ids,
+      pieces,
+    )
+    scores = score.with_ensemble(job, scores, stage.split, rows, ids)
+    return {"ids": ids, "scores": scores}
+
+  queries = len(texts.queries[stage.split])
+  made = job.in_blocks(queries, ["ids", "scores"], work)
+  if made is None:
+    return {}
+  report = _Reporter(job)
+  report.add(RERANK, *rerank.in_order(*made), None)
+  return report.summary()
 
 
 class _Reporter:
@@ -115,6 +155,8 @@ class _Reporter:
     self._queries = job.run.dataset.queries[job.stage.split]
     encoded = accepted.chosen(job.run, job.stage.encoded)
     self._measured = job.stage.rerank or job.run.stage(encoded).params
+    if job.stage.ensemble:
+      self._measured += f"+{job.stage.ensemble}"
     self._rows: list[dict[str, Any]] = []
 
   def add(

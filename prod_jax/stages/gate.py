@@ -5,13 +5,15 @@ pass are skipped, and all that reads them.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from prod_jax import kinds, storage, strict
-from prod_jax.retrieval import encode, rerank, search
+from prod_jax.retrieval import encode, rerank
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages import held_out
 from prod_jax.stages.mine import scores_of
 from prod_jax.stages.run import Job
@@ -38,34 +40,16 @@ def check(job: Job[kinds.Gate]) -> None:
       f"{job.where}.metric is {job.stage.metric}, which no order of the same "
       f"{depth} passages changes; take mrr or ndcg"
     )
-  if not 0 < job.stage.level <= 1:
-    raise strict.ConfigError(
-      f"{job.where}.level is {job.stage.level}; it is above 0 and at most 1"
-    )
 
 
 def run(job: Job[kinds.Gate]) -> dict[str, Any]:
   """Lets both order the same passages, and compares them query by query."""
   stage = job.stage
-  # Made by all processes together, so not behind the next line.
-  texts = None if _by_vectors(job) else job.tokens_of("teacher")
-  if not job.run.processes.first:
+  ordered = _ordered_by_vectors if _by_vectors(job) else _ordered_by_model
+  made = ordered(job)
+  if made is None:
     return {}
-  ids_QK, student_QK = search.open_index(
-    "exact", encode.open_shards(job.inputs["encoded"] / "passages")
-  ).search(held_out.queries(job, "encoded"), stage.depth)
-  if texts is None:
-    vectors = encode.open_shards(job.inputs["teacher"] / "passages")
-    teacher_QK = scores_of(held_out.queries(job, "teacher"), vectors, ids_QK)
-  else:
-    rows = np.arange(len(ids_QK))
-    teacher_QK = rerank.score_lists(
-      job.frozen("teacher"),
-      texts.queries[stage.split],
-      texts.passages,
-      rows,
-      ids_QK,
-    )
+  ids_QK, student_QK, teacher_QK = made
   student, teacher = (
     held_out.values(job, ids_QK, scores) for scores in (student_QK, teacher_QK)
   )
@@ -76,13 +60,43 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
     "why": f"{stage.teacher} {'teaches' if passed else 'does not teach'}: of "
     f"the first {stage.depth} of {stage.encoded} it makes "
     f"{held_out.said(job, found, 'their own order')}",
-    "student": round(found.first, 4),
-    "teacher": round(found.second, 4),
+    "student": round(found.mean_before, 4),
+    "teacher": round(found.mean_after, 4),
     **held_out.figures(found),
   }
   logging.info("%s: %s", job.name, figures["why"])
   storage.write_text(job.folder / "gate.json", json.dumps(figures, indent=2))
   return figures
+
+
+def _ordered_by_vectors(job: Job[kinds.Gate]) -> Sequence[np.ndarray] | None:
+  """Lists, student's scores and teacher's; None but on the first process."""
+  if not job.run.processes.first:
+    return None
+  ids_QK, student_QK = held_out.retrieved(job, "encoded")
+  vectors = encode.open_shards(job.inputs["teacher"] / "passages")
+  queries_QD = held_out.queries(job, "teacher")
+  return ids_QK, student_QK, scores_of(queries_QD, vectors, ids_QK)
+
+
+def _ordered_by_model(job: Job[kinds.Gate]) -> Sequence[np.ndarray] | None:
+  """The same with a teacher that reads the texts."""
+  texts, split = job.tokens_of("teacher"), job.stage.split
+
+  def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
+    ids_QK, student_QK = held_out.retrieved(job, "encoded")
+    teacher_QK = rerank.score_lists(
+      job.frozen("teacher"),
+      texts.queries[split],
+      texts.passages,
+      np.arange(start, stop),
+      ids_QK,
+      pieces,
+    )
+    return {"ids": ids_QK, "student": student_QK, "teacher": teacher_QK}
+
+  names = ["ids", "student", "teacher"]
+  return job.in_blocks(len(texts.queries[split]), names, work)
 
 
 def _by_vectors(job: Job[kinds.Gate]) -> bool:

@@ -36,10 +36,6 @@ def fingerprint(job: Job[kinds.Mine]) -> dict[str, Any]:
 def check(job: Job[kinds.Mine]) -> None:
   """Raises ConfigError for a split that is not encoded, or keys that clash."""
   job.check_encoded(job.stage.split)
-  if job.stage.limit < 0:
-    raise strict.ConfigError(
-      f"{job.where}.limit is {job.stage.limit}; it is 0, which is none, or more"
-    )
   if job.stage.relevance == "answers" and job.stage.queries != "labelled":
     raise strict.ConfigError(
       f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "
@@ -65,13 +61,15 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   copies = job.run.processes.first_then_others(
     lambda: job.run.dataset.copies_of(stage.split)
   ).by_query(len(positives))
+  own_Q = job.run.dataset.own_rows(stage.split)
   index = search.open_index(stage.index, vectors)
 
-  def work(start: int, stop: int) -> dict[str, np.ndarray]:
+  def work(start: int, stop: int, _: object) -> dict[str, np.ndarray]:
     query = rows[start:stop]
     labelled_QM = padded_rows([positives[row] for row in query], most)
     q_QD = np.asarray(queries_QD[query])
-    ids_QK, scores_QK = index.search(q_QD, stage.depth)
+    own = own_Q if own_Q is None else own_Q[query]
+    ids_QK, scores_QK = search.search_others(index, q_QD, stage.depth, own)
     # Behind what was retrieved come the positives that were not, with the
     # scores that they would have had.
     missed_QM = _missed(labelled_QM, ids_QK)
@@ -102,7 +100,21 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     **_of_labelled(mined),
     "negatives_a_query": round(float(negatives.mean()), 2),
     "copies": copied,
+    **_own(job, own_Q, rows),
   }
+
+
+def _own(
+  job: Job[kinds.Mine], own_Q: np.ndarray | None, rows: np.ndarray
+) -> dict[str, int]:
+  """How many queries have a document of their own, where it is left out."""
+  if own_Q is None:
+    return {}
+  count = int((own_Q[rows] >= 0).sum())
+  logging.info(
+    "%s: the own document of %d queries is not in their lists", job.name, count
+  )
+  return {"own_documents": count}
 
 
 def rows_of(

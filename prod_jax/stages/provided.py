@@ -30,11 +30,7 @@ def fingerprint(job: Job[kinds.Provided]) -> dict[str, Any]:
 
 
 def check(job: Job[kinds.Provided]) -> None:
-  """Raises ConfigError where it asks for no negative."""
-  if job.stage.negatives < 1:
-    raise strict.ConfigError(
-      f"{job.where}.negatives is {job.stage.negatives}; it is 1 or more"
-    )
+  """Nothing: it reads no other stage."""
 
 
 def run(job: Job[kinds.Provided]) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
     most=stage.negatives,
     seed=job.seed,
     judged=stage.grade_0,
-    copies=copies,
+    none=dataset.no_negatives(stage.split),
   )
   labelled = np.array([bool(rows) for rows in positives])
   queries = np.flatnonzero(labelled & (negatives_QC >= 0).any(axis=1))

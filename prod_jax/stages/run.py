@@ -21,24 +21,21 @@ from prod_jax.models import Encoder, build, hf
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
+from prod_jax.retrieval.pieces import Pieces
 from prod_jax.sets import dataset as datasets
 from prod_jax.stages import accepted, encoders, folders
 from prod_jax.stages import tokenizer as tokenizers
+from prod_jax.trackers import Trackers
 
 PARAMS = "params.safetensors"
 # Keys of config.data that the fingerprints of set and tokenizers speak for.
-_IN_FINGERPRINTS = (
-  "path",
-  "titles",
-  "max_characters",
-  "data_dir",
-  "tokenizer",
-)
+_OF_SET = ("path", "titles", "max_characters", "data_dir", "own_documents")
+_IN_FINGERPRINTS = (*_OF_SET, "tokenizer")
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
-OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare
+Judging = kinds.Divide | kinds.Filter | kinds.Denoise | kinds.Compare
+OfLists = kinds.Train | Judging
 Scoring = kinds.Score | kinds.Compare | kinds.Darken
-InBlocks = kinds.Mine | Scoring
 OfTexts = kinds.Encode | Scoring | kinds.Gate | kinds.Evaluate
 
 
@@ -88,6 +85,12 @@ class Run:
     return self.processes.first_then_others(
       lambda: datasets.locate(data, data_dir)
     )
+
+  @functools.cached_property
+  def trackers(self) -> Trackers:
+    """Those of the config."""
+    plain = strict.plain(self.config)
+    return Trackers(self.config.trackers, self.processes, plain)
 
   @functools.cached_property
   def dataset(self) -> datasets.Dataset:
@@ -234,15 +237,12 @@ class Run:
 
   def data_fingerprint(self, *models: str) -> dict[str, Any]:
     """All that decides the tokens that a stage's models see."""
+    data = strict.plain(self.config.data)
     return {
       "dataset": self.located.fingerprint,
       "tokenizers": [self.tokenizer_of(name).fingerprint for name in models],
       "prompts": [self._prompts(name) for name in models],
-      "data": {
-        k: v
-        for k, v in strict.plain(self.config.data).items()
-        if k not in _IN_FINGERPRINTS
-      },
+      "data": {k: v for k, v in data.items() if k not in _IN_FINGERPRINTS},
     }
 
   def model_name(self, name: str) -> str:
@@ -332,17 +332,18 @@ class Job(Generic[S]):
     )
 
   def in_blocks(
-    self: "Job[InBlocks]",
+    self,
     rows: int,
     names: Sequence[str],
-    work: Callable[[int, int], blocks.Block],
+    work: Callable[[int, int, Pieces], blocks.Block],
   ) -> list[np.ndarray] | None:
     """What `work` makes of all rows, queries each, in blocks that survive.
 
     Args:
-      rows: in total; a block has `block_queries` of the stage.
+      rows: in total; a block has `block_queries` of the stage, or all of them
+        where it has no such key.
       names: of the arrays that it makes.
-      work: (start, stop) to arrays of these rows, by name.
+      work: (start, stop, pieces) to arrays of these rows, by name.
 
     Returns:
       The arrays in one piece; None on other processes than the first.
@@ -351,7 +352,7 @@ class Job(Generic[S]):
     paths = blocks.compute(
       self.folder / blocks.FOLDER,
       rows,
-      self.stage.block_queries,
+      getattr(self.stage, "block_queries", rows),
       work,
       processes=processes,
       name=self.name,
@@ -386,7 +387,7 @@ class Job(Generic[S]):
     stage, source = self.stage, self.source(role)
     name, candidates = getattr(stage, role), stage.candidates
     scored = [source.candidates] if source.candidates else []
-    if isinstance(source, kinds.Denoise):
+    if isinstance(source, kinds.Denoise | kinds.Filter):
       scored = [name]  # what it leaves is no longer what it reads
     elif isinstance(source, kinds.Imported):
       # Its lists are those that it has scored, less what has no score.

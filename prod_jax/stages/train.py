@@ -19,11 +19,11 @@ from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
 from prod_jax.models.build import shapes_of
-from prod_jax.stages import examples, scorecard, sources, widths
+from prod_jax.stages import examples, scorecard, sources, tracked, widths
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
-from prod_jax.train.optim import make_optimizer
+from prod_jax.train.optim import learning_rates, make_optimizer
 from prod_jax.train.state import TrainState, init_state
 from prod_jax.train.step import LossFn, Step, compile_step, make_step
 from prod_jax.train.writer import MetricsWriter
@@ -67,11 +67,6 @@ def check(job: Job[kinds.Train]) -> None:
   examples.check(job)
   widths.check(job, job.run.model(stage.model))
   _check_mesh(job)
-  for key in ("accumulation", "chunks"):
-    if getattr(stage, key) < 1:
-      raise strict.ConfigError(
-        f"{job.where}.{key} is {getattr(stage, key)}; it is 1 or more"
-      )
   groups = examples.grouping(job).groups
   if stage.batch_size % groups:
     raise strict.ConfigError(
@@ -96,16 +91,17 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
   folder = run.processes.remote(job.folder / "checkpoints")
   with (
     contextlib.closing(Checkpoints(folder, strict.plain(stage))) as checkpoints,
-    contextlib.closing(MetricsWriter(job.folder, run.processes)) as writer,
+    contextlib.closing(
+      MetricsWriter(job.folder, run.processes, tracked.teller(job))
+    ) as writer,
   ):
-    first = checkpoints.latest() or 0
+    first, state = checkpoints.newest(state)
     # All of them, or the steps of one would wait for the others for ever.
     run.processes.meet(f"{job.name}: goes on from step {first}")
     if first:
       logging.info(
         "%s: goes on from its checkpoint at step %d", job.name, first
       )
-      state = checkpoints.restore(first, state)
     learnt_from = examples.examples(job, _learns_unlabelled(job))
     scorecard.write(job, learnt_from, _temperatures(job))
     batches = _batches(job, learnt_from, first)
@@ -116,6 +112,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       batch_size=stage.batch_size,
       log_every=stage.log_every,
       checkpoint_every=stage.checkpoint_every,
+      learning_rates=learning_rates(stage),
     )
     began = time.monotonic()
     state = loop.fit(

@@ -25,8 +25,8 @@ def check(job: Job[kinds.Train | kinds.Evaluate], model: Encoder) -> None:
       "of kind dual has; leave it out"
     )
   falls = list(widths) == sorted(set(widths), reverse=True)
-  if not falls or widths[-1] < 1 or widths[0] > model.width:
+  if not falls or widths[0] > model.width:
     raise strict.ConfigError(
       f"{where} is {widths}; it falls from at most {model.width}, the width of "
-      "the model's vectors, to 1 at least"
+      "the model's vectors"
     )

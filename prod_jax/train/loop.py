@@ -34,6 +34,7 @@ class Schedule(NamedTuple):
     batch_size: queries of a whole batch.
     log_every: steps between two lines of metrics.
     checkpoint_every: steps between two checkpoints; there is none at the end.
+    learning_rates: float [steps], of each step.
   """
 
   name: str
@@ -42,6 +43,7 @@ class Schedule(NamedTuple):
   batch_size: int
   log_every: int
   checkpoint_every: int
+  learning_rates: np.ndarray
 
 
 class NonFiniteError(FloatingPointError):
@@ -61,10 +63,10 @@ class Monitor:
     self._meter = progress.Meter(
       schedule.name,
       schedule.steps,
+      "steps",
       quiet=not processes.first,
-      at_once=False,  # the first step compiles
+      only_long=True,  # the first step compiles
       initial=schedule.first,
-      unit="step",
     )
 
   def push(self, step: int, metrics: Metrics, query_ids: np.ndarray) -> None:
@@ -106,18 +108,12 @@ class Monitor:
     rate = (done - schedule.first) * schedule.batch_size / elapsed
     due = done % schedule.log_every == 0 or done == schedule.steps
     if self._processes.first and due:
-      self._writer.write(done, {**values, "queries_per_second": rate})
-    left = (schedule.steps - done) * schedule.batch_size / max(rate, 1e-9)
+      learning_rate = float(schedule.learning_rates[step])
+      beside = {"learning_rate": learning_rate, "queries_per_second": rate}
+      self._writer.write(done, {**values, **beside})
     self._meter.add(
       1,
-      "%s: step %d of %d, loss %.4f, %.1f queries/s, %.1f min left",
-      schedule.name,
-      done,
-      schedule.steps,
-      values["loss"],
-      rate,
-      left / 60,
-      beside=f"loss {values['loss']:.4f}, {rate:.1f} queries/s",
+      f"loss {values['loss']:.4f}, {rate:.1f} queries/s",
       last=done == schedule.steps,
     )
 

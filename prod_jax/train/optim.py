@@ -1,6 +1,7 @@
 """AdamW with linear warm-up, linear decay and global-norm clipping."""
 
 import jax
+import numpy as np
 import optax
 
 from prod_jax import kinds, strict
@@ -15,10 +16,9 @@ def schedule(stage: kinds.Train) -> optax.Schedule:
   Raises:
     ConfigError: when the warm-up is longer than the stage.
   """
-  if not 0 <= stage.warmup_steps <= stage.steps:
+  if stage.warmup_steps > stage.steps:
     raise strict.ConfigError(
-      f"warmup_steps is {stage.warmup_steps} of {stage.steps} steps; it must "
-      "lie between 0 and steps"
+      f"warmup_steps is {stage.warmup_steps}, more than steps={stage.steps}"
     )
   peak, warmup = stage.learning_rate, stage.warmup_steps
   return optax.join_schedules(
@@ -28,6 +28,14 @@ def schedule(stage: kinds.Train) -> optax.Schedule:
     ],
     [warmup],
   )
+
+
+def learning_rates(stage: kinds.Train) -> np.ndarray:
+  """The learning rate of each step, float32 [steps].
+
+  Of all at once: asked for step by step, it would wait behind the step.
+  """
+  return np.asarray(jax.vmap(schedule(stage))(np.arange(stage.steps)))
 
 
 def make_optimizer(stage: kinds.Train) -> optax.GradientTransformation:

@@ -3,9 +3,14 @@
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from prod_jax.processes import Processes
+
+_FILE = "metrics.jsonl"
+# Takes a step and its metrics, None where a number is not finite.
+Tell = Callable[[int, Mapping[str, Any]], None]
 
 
 class MetricsWriter:
@@ -13,10 +18,21 @@ class MetricsWriter:
 
   A resumed stage repeats the steps since its checkpoint; of two lines with
   the same step the later one counts.
+
+  Args:
+    folder: of the stage.
+    processes: the first of which writes.
+    tell: who else wants to know what is written.
   """
 
-  def __init__(self, folder: pathlib.Path, processes: Processes):
-    self._path, self._processes = folder / "metrics.jsonl", processes
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    processes: Processes,
+    tell: Tell = lambda step, metrics: None,
+  ):
+    self._path, self._processes = folder / _FILE, processes
+    self._tell = tell
     processes.fetch(self._path)
     self._file = self._path.open("a", encoding="utf-8")
 
@@ -28,6 +44,7 @@ class MetricsWriter:
     }
     self._file.write(json.dumps({"step": step, **row}) + "\n")
     self._file.flush()
+    self._tell(step, row)
 
   def publish(self) -> None:
     """Copies the first process's lines to where the run is kept."""
@@ -36,3 +53,18 @@ class MetricsWriter:
 
   def close(self) -> None:
     self._file.close()
+
+
+def read(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What is written by step; of two lines for a step the later counts.
+
+  A line that a kill left torn is passed over.
+  """
+  path, rows = folder / _FILE, {}
+  for line in path.open(encoding="utf-8") if path.exists() else ():
+    try:
+      row = json.loads(line)
+      rows[row["step"]] = row
+    except (json.JSONDecodeError, KeyError, TypeError):
+      continue
+  return [rows[step] for step in sorted(rows)]

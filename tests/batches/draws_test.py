@@ -173,7 +173,6 @@ def test_groups_that_do_not_fit_are_an_error(sizes, depths):
   [
     ("simans", {"a": 0.5}, "stage.draw.b is not set"),
     ("random", {"a": 0.5}, "stage.draw has no key 'a'"),
-    ("balanced", {"bins": 0}, "bins is 0"),
   ],
 )
 def test_settings_of_a_draw_are_strict(sampling, settings, message):

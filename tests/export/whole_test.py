@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from prod_jax import packaged, strict
-from prod_jax.cli import command as console
 from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import encode
@@ -301,22 +300,6 @@ def test_a_hub_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
 def test_teachers_are_the_other_models(finished_run):
   trained = finished.open_stage(finished_run, "student")
   assert [stage.name for stage in lineage.teachers(trained)] == ["ce"]
-
-
-def test_the_console_script_knows_its_commands(monkeypatch, capsys):
-  ran = []
-  monkeypatch.setattr(
-    console.runpy, "run_module", lambda name, **how: ran.append(name)
-  )
-  for argv in (["export", "--to=x"], ["--config=x"], []):
-    monkeypatch.setattr(console.sys, "argv", ["prod_jax", *argv])
-    console.entry()
-  assert ran == ["prod_jax.cli.export", "prod_jax.main", "prod_jax.main"]
-  assert console.sys.argv == ["prod_jax"]
-  monkeypatch.setattr(console.sys, "argv", ["prod_jax", "exprot"])
-  with pytest.raises(SystemExit):
-    console.entry()
-  assert "there is no command 'exprot'" in capsys.readouterr().err
 
 
 def test_a_hub_that_is_out_of_reach_is_told_in_a_line(tmp_path, monkeypatch):

@@ -130,5 +130,3 @@ def test_what_is_missing_is_an_error():
   ):
     with pytest.raises(strict.ConfigError, match="set scores to a score stage"):
       adam.make(adam.Settings(), DUAL, sources)
-  with pytest.raises(strict.ConfigError, match="over is 0"):
-    adam.Settings(over=0)

@@ -172,8 +172,3 @@ def test_inner_layers_of_late_interaction_have_correct_masks():
 def test_what_cannot_be_done_is_an_error(changes, sources, message):
   with pytest.raises(strict.ConfigError, match=message):
     lead.make(settings(**changes), STUDENT, sources)
-
-
-def test_a_draw_is_kept_for_a_step_at_least():
-  with pytest.raises(strict.ConfigError, match="redraw is 0"):
-    settings(redraw=0)

@@ -3,7 +3,11 @@
 import dataclasses
 import json
 
-from prod_jax.report import lineage, record
+import pytest
+
+from prod_jax import stages
+from prod_jax.report import lineage, picture, record
+from prod_jax.report.markup import render
 
 SPACING = lineage.Spacing(box=100.0, marker=40.0, gap=10.0, turn=20.0)
 
@@ -90,5 +94,62 @@ def test_what_an_accept_stage_has_chosen_is_where_the_next_one_starts(workdir):
   graph = lineage.layout(run, SPACING)
   found = edges(graph)
   assert found["one", "three"] == found["one", "two"] == "starts"
+  assert found["gate", "two"] == "decides"
+  assert found["ce_1", "gate"] == found["one", "gate"] == "feeds"
+  assert graph.lanes[graph.nodes["gate"].lane] == "ce_1"
+  badges = {box: [s.name for s in of] for box, of in graph.badges.items()}
+  assert badges["one"] == ["encode_one"]
+  assert badges["two"] == ["encode_two", "accept"]
+  assert badges["ce_1"] == ["evaluate_ce"]  # which another one has retrieved
   assert ("two", "three") not in found and ("ce_1", "two") not in found
   assert run.trainer("accept").name == "one"
+
+
+@pytest.mark.parametrize("kind", [*stages.KINDS, "of-somebody-else"])
+def test_every_kind_of_stage_has_its_place_in_the_picture(workdir, kind):
+  run = record.load(workdir)
+  made = dataclasses.replace(
+    run.stages["mine_1"],
+    name="own",
+    kind=kind,
+    model="",
+    inputs={},
+    settings={"params": "teacher_de", "teacher": "ce_1"},
+  )
+  run = dataclasses.replace(run, stages={**run.stages, "own": made})
+  graph = lineage.layout(run, SPACING)
+  assert "own" in graph.nodes
+  for drawn in map(render, picture.pictures(run)):
+    assert f"<title>own ({kind}), 1.5 min</title>" in drawn
+  own = kind in (lineage.BOX, *picture.SYMBOLS)
+  assert own == (kind in stages.KINDS), "it has no sign of its own"
+
+
+def test_badges_are_signs_at_the_box_of_their_model(refused):
+  run = record.load(refused)
+  wide, _ = map(render, picture.pictures(run))
+  assert {*lineage.BADGES, "refuse"} == picture.SIGNS.keys()
+  boxes = dict.fromkeys(s.name for s in run.trained())
+  for box in boxes:
+    inside = wide.partition(f"<title>{box} (train)")[2].partition("node ")[0]
+    boxes[box] = inside.count('class="badge')
+  assert boxes == {
+    "student_warm": 2,
+    "teacher_de": 2,
+    "student_de": 3,
+    "ce_1": 1,
+    "student_final": 0,
+    "after_final": 0,
+  }
+  assert wide.count(picture.SIGNS["refuse"]) == 1
+
+
+def test_stages_without_a_model_have_lanes_of_their_own(workdir):
+  run = record.load(workdir)
+  mine = run.stages["mine_1"]
+  own = {
+    kind: dataclasses.replace(mine, name=kind, kind=kind, inputs={})
+    for kind in ("provided", "imported")
+  }
+  run = dataclasses.replace(run, stages={**run.stages, **own})
+  assert lineage.layout(run, SPACING).lanes[-2:] == ["the set", "a file"]

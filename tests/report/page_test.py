@@ -83,6 +83,29 @@ def test_the_story_is_told_first(workdir):
   assert '"query_length": 24' in text
 
 
+def test_it_says_what_to_do_next(workdir):
+  page = write(workdir)
+  command = (
+    f"prod_jax export --workdir={workdir} --stage=student_de --to=FOLDER"
+  )
+  assert f'<pre class="command"><code>{command}</code></pre>' in page
+  assert "user-select: all" in page
+
+
+def test_a_curve_has_its_learning_rate_where_it_was_logged(workdir):
+  assert "learning rate up to" not in write(workdir)
+  (folder,) = workdir.glob("*-student_de")
+  rows = [
+    json.dumps({"step": step, "loss": 1.0, "learning_rate": 3e-4 / step})
+    for step in (1, 2, 3)
+  ]
+  (folder / "metrics.jsonl").write_text("\n".join(rows))
+  page = write(workdir)
+  assert page.count("learning rate up to 0.0003") == 1
+  assert page.count('class="rate"') == 1
+  assert "learning rate 0.0001" in page
+
+
 def test_everything_is_escaped(workdir):
   evil = "<script>alert(1)</script>"
   path = workdir / "curriculum.json"

@@ -88,7 +88,7 @@ def test_markdown_has_the_settings_and_what_did_not_run(workdir):
   text = report.write_results_markdown([workdir, workdir])
   assert text.count("\n## run\n") == 2
   assert text.startswith(
-    "# Results\n\nWritten by `python -m prod_jax.cli.report "
+    "# Results\n\nWritten by `python -m prod_jax.cli.report --markdown "
     f"{workdir} {workdir}`"
   )
   assert "tiny, split test, 3 queries; tokens of a query 24" in text

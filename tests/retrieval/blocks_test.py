@@ -10,7 +10,7 @@ from prod_jax.retrieval import blocks
 def test_only_missing_blocks_are_made(tmp_path):
   made, kill = [], [True]
 
-  def work(start, stop):
+  def work(start, stop, pieces):
     if start == 6 and kill:
       raise KeyboardInterrupt
     made.append((start, stop))
@@ -43,7 +43,7 @@ def test_only_missing_blocks_are_made(tmp_path):
 def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
   processes, made = Processes(tmp_path), []
 
-  def work(start, stop):
+  def work(start, stop, pieces):
     made.append(start)
     return {"x": np.arange(start, stop)}
 
@@ -53,7 +53,7 @@ def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
     )
 
   processes.stopping = lambda: len(made) == 2
-  with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made now"):
+  with pytest.raises(Preempted, match="stopped toy with 6 of 8 rows made"):
     run()
   processes.stopping = lambda: False
   assert len(run()) == 3
@@ -67,7 +67,7 @@ def test_processes_divide_what_is_missing(tmp_path):
   processes.index, processes.count, processes.meet = 1, 2, lambda what: None
   processes.stopping = lambda: False
 
-  def work(start, stop):
+  def work(start, stop, pieces):
     made.append((start, stop))
     return {"x": np.arange(start, stop)}
 
@@ -84,7 +84,7 @@ def test_blocks_of_another_size_are_not_mixed_in(tmp_path):
       tmp_path,
       8,
       size,
-      lambda start, stop: {"x": np.arange(start, stop)},
+      lambda start, stop, pieces: {"x": np.arange(start, stop)},
       processes=Processes(tmp_path),
       name="toy",
       unit="rows",

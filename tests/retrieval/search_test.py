@@ -565,3 +565,16 @@ def test_recall_is_the_share_of_exact_neighbours_found():
   found = np.array([[4, 1, 9, -1], [6, 5, 7, 8], [-1, -1, -1, -1]])
   assert search.recall_against(exact, found) == (2 / 4 + 2 / 2) / 2
   assert search.recall_against(exact[2:], found[2:]) == 1.0
+
+
+def test_the_own_document_of_a_query_is_not_found():
+  index = search.open_index("exact", np.eye(4, dtype=np.float32))
+  query = np.array([[4, 3, 2, 1], [1, 2, 3, 4], [4, 1, 2, 3]], np.float32)
+  ids, scores = search.search_others(index, query, 2, np.array([0, -1, 1]))
+  assert ids.tolist() == [[1, 2], [3, 2], [0, 3]]
+  assert scores.tolist() == [[3, 2], [4, 3], [4, 3]]
+  ids, scores = search.search_others(index, query, 5, np.array([3, 3, 3]))
+  assert ids[:, 3:].tolist() == [[-1, -1]] * 3 and 3 not in ids
+  assert np.isneginf(scores[:, 3:]).all()
+  ids, _ = search.search_others(index, query, 2, None)
+  assert ids.tolist() == [[0, 1], [3, 2], [0, 3]]

@@ -1,5 +1,6 @@
 """Published sets, from files to open datasets."""
 
+import json
 import pathlib
 import re
 import sys
@@ -265,7 +266,21 @@ def test_beir(opened):
   ("file", "text", "message"),
   [
     ("corpus.jsonl", '{"_id": "a", "text": "x"}\n{\n', ":2: no JSON"),
-    ("corpus.jsonl", '{"_id": 1, "text": "x"}\n', ":1: no object with the str"),
+    ("corpus.jsonl", '{"_id": 1.0, "text": "x"}\n', ":1: no object with the"),
+    ("corpus.jsonl", '{"_id": true, "text": "x"}\n', ":1: no object with the"),
+    ("corpus.jsonl", '{"_id": null, "text": "x"}\n', ":1: no object with the"),
+    ("corpus.jsonl", '{"_id": "1", "text": null}\n', ":1: 1 has no text"),
+    (
+      "corpus.jsonl",
+      '{"_id": "1", "text": "x"}\n{"_id": "2", "text": "x \\ud83d y"}\n',
+      ":2: text has half of a surrogate pair at character 2",
+    ),
+    (
+      "queries.jsonl",
+      '{"_id": "\\udc00", "text": "x"}\n',
+      ":1: _id has half of a surrogate pair at character 0",
+    ),
+    ("corpus.jsonl", "[" * 100_000 + "\n", ":1: no JSON"),
     ("corpus.jsonl", '{"_id": "1", "text": ""}\n', ":1: 1 has no text"),
     ("queries.jsonl", '{"_id": "1"}\n', ":1: no object with the strings"),
     ("qrels/test.tsv", "q1\tp-3\t1\n", ":1: begins with 'q1\\tp-3\\t1'"),
@@ -275,6 +290,95 @@ def test_beir(opened):
 def test_faults_of_beir(opened, file, text, message):
   with pytest.raises(DataError, match=re.escape(f"{file}{message}")):
     opened("beir", replaced(file, text))
+
+
+def test_a_surrogate_is_skipped_and_counted(opened, caplog):
+  rows = '{"_id": "p-4", "text": "x"}\n{"_id": "b", "title": "\\ud83d"}\n'
+  rows += '{"_id": "c", "text": "whole \\ud83d\\ude00"}\n'
+
+  def change(folder):
+    replaced("corpus.jsonl", rows)(folder)
+    (folder / "qrels/test.tsv").unlink()
+
+  rows = rows.replace('"title"', '"text": "x", "title"')
+  with caplog.at_level("WARNING", logger="absl"):
+    found = opened("beir", change, on_error="skip")
+  assert [p.text for p in found.passages] == ["x", "whole \U0001f600"]
+  assert "corpus.jsonl: skipped 1 lines: 1 not UTF-8" in caplog.text
+
+
+def test_nulls_and_integers_of_beir(opened):
+  def change(folder):
+    corpus = [
+      {"_id": 7, "title": None, "text": "seven"},
+      {"_id": 8, "title": "Eight", "text": None},
+      {"_id": 9, "title": "Nine", "text": "nine"},
+    ]
+    published.write(folder / "corpus.jsonl", published.objects(corpus))
+    queries = [{"_id": 1, "text": "x"}, {"_id": 2, "title": None, "text": "y"}]
+    lines = "".join(json.dumps(q) + "\n" for q in queries)
+    published.write(folder / "queries.jsonl", lines)
+    header = "query-id\tcorpus-id\tscore\n"
+    published.write(folder / "qrels/test.tsv", header + "1\t7\t1\n")
+    published.write(folder / "qrels/train.tsv", header + "2\t9\t1\n")
+
+  found = opened("beir", change)
+  assert [tuple(p) for p in found.passages] == [
+    ("7", "", "seven"),
+    ("8", "", "Eight"),
+    ("9", "Nine", "nine"),
+  ]
+  assert found.queries["test"] == [Query("1", "x", (("7", 1),))]
+
+
+def test_queries_of_another_split_are_not_left_out(opened, caplog):
+  with caplog.at_level("INFO", logger="absl"):
+    opened("beir")
+  assert "left out" not in caplog.text
+
+  def change(folder):
+    more = '{"_id": "q1", "text": "t"}\n{"_id": "q2", "text": "b"}\n'
+    replaced("queries.jsonl", more + '{"_id": "q3", "text": "c"}\n')(folder)
+
+  with caplog.at_level("INFO", logger="absl"):
+    opened("beir", change)
+  assert "queries.jsonl: left out 1 queries without a positive" in caplog.text
+
+
+def own_documents(folder):
+  """Queries of a set of BEIR's that are passages, one of them its positive."""
+  rows = [{"_id": n, "text": f"text {n}"} for n in ("q1", "q2", "p-0", "p-4")]
+  published.write(folder / "corpus.jsonl", published.objects(rows))
+  header = "query-id\tcorpus-id\tscore\n"
+  published.write(folder / "qrels/test.tsv", header + "q1\tp-0\t1\n")
+  published.write(folder / "qrels/train.tsv", header + "q2\tq2\t1\n")
+
+
+def test_own_documents_are_left_out_where_a_set_says_so(tmp_path):
+  opened = {}
+  for name, said in (
+    ("arguana", ""),
+    ("arguana", "keep"),
+    ("scifact", ""),
+    ("scifact", "leave_out"),
+  ):
+    folder = tmp_path / name
+    if not folder.exists():
+      folder.mkdir()
+      published.beir(folder)
+      own_documents(folder)
+    found = located("beir", folder, tmp_path / "data", own_documents=said)
+    opened[name, said] = found.open()
+  for key in (("arguana", "keep"), ("scifact", "")):
+    assert opened[key].own_rows("test") is None
+    assert opened[key].no_negatives("test") == [()]
+  for key in (("arguana", ""), ("scifact", "leave_out")):
+    assert opened[key].own_rows("test").tolist() == [0]
+    assert opened[key].no_negatives("test") == [(0,)]
+    assert opened[key].own_rows("train").tolist() == [-1]  # it is a positive
+  prints = {key: found.fingerprint for key, found in opened.items()}
+  assert prints["arguana", ""] != prints["arguana", "keep"]
+  assert prints["scifact", ""] != prints["scifact", "leave_out"]
 
 
 def test_options_of_other_sets(opened):

@@ -141,6 +141,16 @@ def test_trec_files(shared, name, topics, judgements):
   assert set(grades) == {0, 1, 2, 3}
 
 
+def test_the_layout_is_that_of_most_of_the_first_lines(tmp_path):
+  path = tmp_path / "collection.tsv"
+  path.write_text("p0\tThe\ttext with a tab\n" + "p{0}\tA text\n" * 9)
+  assert formats.passage_width(path) == 2
+  path.write_text("p0\tno title\n" + "p{0}\tTitle\tA text\n" * 9)
+  assert formats.passage_width(path) == 3
+  path.write_text("one\na\tb\tc\td\n")
+  assert formats.passage_width(path) == 0
+
+
 def test_real_set_has_its_published_size(shared, tmp_path):
   folder = shared / "data/medquad"
   path = formats.find_file(folder, "collection")

@@ -38,7 +38,7 @@ def encoded(tmp_path):
     vectors = np.eye(6, dtype=np.float32)
     encode.encode_passages(
       folder / "passages",
-      lambda start, stop: vectors[start:stop],
+      lambda start, stop, pieces: vectors[start:stop],
       6,
       6,
       processes=Processes(tmp_path),

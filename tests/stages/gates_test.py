@@ -40,6 +40,7 @@ def run(tmp_path):
   made = Run(config, Processes(tmp_path))
   queries = [types.SimpleNamespace(id=f"q{i}") for i in range(QUERIES)]
   made.__dict__["dataset"] = types.SimpleNamespace(
+    own_rows=lambda split: None,
     passages=Passages(range(PASSAGES)),
     queries={"dev": queries},
     qrels=lambda split: {f"q{i}": {f"p{i:02d}": 1} for i in range(QUERIES)},
@@ -56,7 +57,7 @@ def write(run, name, right):
   vectors = np.eye(PASSAGES, dtype=np.float32)
   encode.encode_passages(
     folder / "passages",
-    lambda start, stop: vectors[start:stop],
+    lambda start, stop, pieces: vectors[start:stop],
     PASSAGES,
     PASSAGES,
     processes=run.processes,
@@ -201,11 +202,9 @@ def test_a_metric_that_is_none(run, kind):
 @pytest.mark.parametrize(
   ("kind", "settings", "message"),
   [
-    (kinds.Gate, dict(depth=0), "depth is 0; it is 1 or more"),
-    (kinds.Gate, dict(depth=9, metric="mrr", level=0.0), "level is 0.0; it"),
     (kinds.Gate, dict(depth=5, metric="mrr@10"), "mrr@10 looks further"),
     (kinds.Gate, dict(depth=5, metric="recall@5"), "no order of the same 5"),
-    (kinds.Accept, dict(metric="recall@1000"), "looks further; set depth=1000"),
+    (kinds.Accept, dict(metric="recall@1000"), "further; set .*depth=1000"),
   ],
 )
 def test_numbers_that_measure_nothing(run, kind, settings, message):

@@ -30,7 +30,7 @@ def mined(tmp_path):
   processes = Processes(tmp_path)
   encode.encode_passages(
     encoded / "passages",
-    lambda start, stop: scores[start:stop],
+    lambda start, stop, pieces: scores[start:stop],
     10,
     10,
     processes=processes,
@@ -40,17 +40,20 @@ def mined(tmp_path):
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, processes)
   copies: list = []
+  own: list = []
   labels: list = []
   texts = ["yes" if row in (8, 2) else "no" for row in range(10)]
   run.__dict__["dataset"] = types.SimpleNamespace(
     positive_rows=lambda split: [*labels],
     copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
+    own_rows=lambda split: np.array(own) if own else None,
     answers=lambda split: [("Yes",)],
     passages=[Passage(str(i), "", text) for i, text in enumerate(texts)],
   )
 
-  def made(copied=(), labelled=(6, 1), **settings):
+  def made(copied=(), labelled=(6, 1), own_document=None, **settings):
     copies[:] = copied
+    own[:] = [] if own_document is None else [own_document]
     labels[:] = [labelled]
     stage = kinds.Mine(kind="mine", encoded="encoded", depth=6, **settings)
     folder = tmp_path / "mined"
@@ -102,6 +105,15 @@ def test_a_passage_with_an_answer_is_no_negative(mined):
   ]
 
 
+def test_the_own_document_of_a_query_is_no_candidate(mined, caplog):
+  """It takes no rank, and the list is as deep as without it."""
+  with caplog.at_level("INFO", logger="absl"):
+    found = mined(own_document=8)
+  assert found[:3] == [(9, 0, False), (7, 1, False), (6, 2, True)]
+  assert [row for row, rank, _ in found if rank >= 0] == [9, 7, 6, 5, 4, 3]
+  assert "mined: the own document of 1 queries is not in their" in caplog.text
+
+
 def test_a_copy_of_a_positive_is_no_candidate(mined, caplog):
   """Its rank stays empty."""
   with caplog.at_level("INFO", logger="absl"):
@@ -126,7 +138,7 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
   processes = Processes(tmp_path)
   encode.encode_passages(
     tmp_path / "encoded" / "passages",
-    lambda start, stop: passages[start:stop],
+    lambda start, stop, pieces: passages[start:stop],
     12,
     5,
     processes=processes,
@@ -140,6 +152,7 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
     positive_rows=lambda split: positives,
     copies_of=lambda split: NO_COPIES,
     queries={"train": [types.SimpleNamespace(id=f"q{i}") for i in range(7)]},
+    own_rows=lambda split: None,
   )
   for depth in (3, 15):
     stage = kinds.Mine(
@@ -203,15 +216,3 @@ def test_a_limit_takes_queries_with_labels_and_without(tmp_path):
   assert (some < 20).any() and (some >= 20).any()
   assert set(some) <= set(limited(20))
   assert limited(0) is rows and limited(40) is rows
-
-
-def test_a_limit_below_nothing(mined, tmp_path):
-  run = Run(
-    config_file.load(str(REPO / "configs" / "quickstart.py")),
-    Processes(tmp_path),
-  )
-  stage = kinds.Mine(
-    kind="mine", encoded="encode_student_warm", depth=6, limit=-1
-  )
-  with pytest.raises(strict.ConfigError, match="limit is -1; it is 0"):
-    mine.check(Job(run, "mined", stage, {}, tmp_path))

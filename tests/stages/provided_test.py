@@ -29,16 +29,17 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
   """Of a run whose data set holds these rows, and what it was asked for."""
   asked = []
 
-  def negative_rows(split, *, most, seed, judged, copies):
+  def negative_rows(split, *, most, seed, judged, none):
     asked.append((split, most, seed, judged))
     made = np.array(negatives, np.int32)
-    for line, rows in zip(made, copies, strict=True):
+    for line, rows in zip(made, none, strict=True):
       line[np.isin(line, rows)] = -1
     return made
 
   def own_negatives(split, *, judged):
     return (lambda query: np.array(negatives[query])), range(len(negatives))
 
+  found = Copies(*np.array([*copies], int).reshape(-1, 3).T)
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
   run = Run(config, Processes(folder))
   run.__dict__["located"] = types.SimpleNamespace(
@@ -48,7 +49,8 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
     positive_rows=lambda split: positives,
     negative_rows=negative_rows,
     own_negatives=own_negatives,
-    copies_of=lambda split: Copies(*np.array([*copies], int).reshape(-1, 3).T),
+    copies_of=lambda split: found,
+    no_negatives=lambda split: found.by_query(len(positives)),
   )
   return Job(run, "own", STAGE, {}, folder), asked
 
@@ -107,13 +109,6 @@ def test_another_seed_or_set_makes_other_lists(tmp_path):
   assert first == {"dataset": "f", "seed": own.seed, "negatives": ""}
   other = dataclasses.replace(own, name="other")
   assert first != provided.fingerprint(other)
-
-
-def test_a_stage_that_asks_for_no_negative_is_refused(tmp_path):
-  own, _ = job(tmp_path)
-  none = kinds.Provided(kind="provided", negatives=0)
-  with pytest.raises(strict.ConfigError, match=r"own\.negatives is 0"):
-    provided.check(dataclasses.replace(own, stage=none))
 
 
 def test_grades_that_are_not_there_are_told_before_anything(tmp_path):

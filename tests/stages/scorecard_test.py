@@ -62,7 +62,7 @@ def embed(job):
   vectors = np.stack([np.arange(120), 120 - np.arange(120)], axis=1)
   encode.encode_passages(
     job.inputs["scores"] / "passages",
-    lambda start, stop: vectors[start:stop].astype(np.float32),
+    lambda start, stop, pieces: vectors[start:stop].astype(np.float32),
     120,
     120,
     processes=job.run.processes,

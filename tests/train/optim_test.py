@@ -29,13 +29,19 @@ def test_up_to_the_peak_and_down_to_zero():
   np.testing.assert_allclose(found, up + down, rtol=1e-6)
 
 
+def test_the_rate_of_each_step_is_what_the_optimizer_takes():
+  rate = optim.schedule(stage())
+  found = optim.learning_rates(stage())
+  np.testing.assert_allclose(found, [float(rate(s)) for s in range(10)], 1e-6)
+
+
 def test_no_warm_up_starts_at_the_peak():
   rate = optim.schedule(stage(warmup_steps=0))
   assert float(rate(0)) == 2.0
 
 
 def test_a_warm_up_longer_than_the_stage_is_an_error():
-  with pytest.raises(strict.ConfigError, match="warmup_steps is 11 of 10"):
+  with pytest.raises(strict.ConfigError, match="warmup_steps is 11, more than"):
     optim.schedule(stage(warmup_steps=11))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 
 import grain
 import jax
@@ -100,6 +101,11 @@ def batches(first=0):
   )
 
 
+def saved(folder):
+  """The steps of its checkpoints."""
+  return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
 class Run:
   """One training stage in a folder, as `stages.train` sets it up."""
 
@@ -118,9 +124,7 @@ class Run:
     self.checkpoints = Checkpoints(folder / "checkpoints", {"a": 1})
 
   def fit(self, steps=6, every=2):
-    first = self.checkpoints.latest() or 0
-    if first:
-      self.state = self.checkpoints.restore(first, self.state)
+    first, self.state = self.checkpoints.newest(self.state)
     schedule = loop.Schedule(
       name="toy",
       first=first,
@@ -128,6 +132,7 @@ class Run:
       batch_size=16,
       log_every=1,
       checkpoint_every=every,
+      learning_rates=np.linspace(1.0, 0.5, steps),
     )
     with (
       contextlib.closing(MetricsWriter(self.folder, self.processes)) as writer,
@@ -224,7 +229,10 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
   assert int(resumed.step) == 6
   assert_trees_close(resumed, whole, rtol=0)
   rows = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
-  steps = [json.loads(row)["step"] for row in rows]
+  rows = [json.loads(row) for row in rows]
+  steps = [row["step"] for row in rows]
+  rates = [row["learning_rate"] for row in rows]
+  np.testing.assert_allclose(rates, np.linspace(1.0, 0.5, 6), rtol=1e-6)
   # Killed in step 5, whose predecessor was not yet settled; back to step 4.
   assert steps == [1, 2, 3, 4, 5, 6]
 
@@ -237,9 +245,46 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(tmp_path):
   part.processes.stops_before = lambda stage, step: step == 3
   with pytest.raises(Preempted, match="stopped toy at step 3 of 6, saved"):
     part.fit()
-  assert Checkpoints(tmp_path / "parts" / "checkpoints", {}).latest() == 3
+  assert saved(tmp_path / "parts")[-1] == "3"
   resumed = Run(tmp_path / "parts").fit()
   assert_trees_close(resumed, whole, rtol=0)
+
+
+def empty(folder, step):
+  """Takes the numbers of a checkpoint out of their files."""
+  for path in (folder / "checkpoints" / str(step) / "state").rglob("d/*"):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
+  tmp_path, damage, caplog
+):
+  (tmp_path / "whole").mkdir()
+  (tmp_path / "parts").mkdir()
+  whole = Run(tmp_path / "whole").fit()
+  Run(tmp_path / "parts").fit()
+  assert saved(tmp_path / "parts") == ["2", "4"]
+  if damage == "empty":
+    empty(tmp_path / "parts", 4)
+  else:
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "4" / "state")
+  with caplog.at_level("WARNING"):
+    resumed = Run(tmp_path / "parts").fit()
+  assert_trees_close(resumed, whole, rtol=0)
+  assert "the checkpoint of step 4 can't be read" in caplog.text
+  assert saved(tmp_path / "parts") == ["2", "4"]
+  (aside,) = (tmp_path / "parts" / "checkpoints-damaged").iterdir()
+  assert aside.name.startswith("4-")
+
+
+def test_without_a_checkpoint_that_can_be_read_it_begins_anew(tmp_path):
+  (tmp_path / "whole").mkdir()
+  (tmp_path / "parts").mkdir()
+  whole = Run(tmp_path / "whole").fit()
+  Run(tmp_path / "parts").fit(steps=4)
+  empty(tmp_path / "parts", 2)
+  assert_trees_close(Run(tmp_path / "parts").fit(), whole, rtol=0)
 
 
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
@@ -254,4 +299,4 @@ def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
     run.fit(every=1)
   assert "step 3:" in str(error.value)
   assert str(bad.query_id_B.tolist()) in str(error.value)
-  assert Checkpoints(tmp_path / "checkpoints", {}).latest() == 3
+  assert saved(tmp_path)[-1] == "3"

@@ -4,8 +4,9 @@
   queries.jsonl              the same: _id, text
   qrels/train.tsv, dev.tsv, test.tsv    a header, then query, passage, grade
 
-each plain or with `.gz` at the end. A passage without text has its title for
-one; one with neither is a fault, and some of BEIR's sets have such: these take
+each plain or with `.gz` at the end. With queries that need no labels beside
+them, the last two may be missing. A passage without text has its title for one;
+one with neither is a fault, and some of BEIR's sets have such: these take
 `data.on_error=skip`.
 """
 
@@ -23,7 +24,9 @@ from prod_jax.sets.datasets import layout, published
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
-_HEADER = "query-id\tcorpus-id\tscore"
+HEADER = "query-id\tcorpus-id\tscore"
+PASSAGES = ("arguana", "quora")  # sets whose queries are passages
+_KEYS = ("_id", "title", "text")
 
 
 class Beir(tfds.core.ShardBasedBuilder):
@@ -48,20 +51,20 @@ def source(path: str, on_error: OnError) -> published.Source:
       "queries.jsonl and qrels/SPLIT.tsv"
     )
   texts = files.require(folder, "corpus.jsonl")
-  queries = files.require(folder, "queries.jsonl")
   labels = {
     split: found
     for split in formats.SPLITS
     if (found := files.locate(folder / "qrels", f"{split}.tsv")) is not None
   }
-  if not labels:
+  if not (labels or formats.has_bare_queries(folder)):
     raise DataError(f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv")
+  queries = files.require(folder, "queries.jsonl") if labels else None
   slug = re.sub(r"[^\w.-]", "_", folder.name)
   return published.Source(
     name=folder.name,
     builder=Beir,
     configs=published.configs(
-      [texts], [queries, *labels.values()], on_error, slug
+      [texts], [queries, *labels.values()] if queries else [], on_error, slug
     ),
     passages=functools.partial(Collection, texts, _parse, on_error),
     queries=functools.partial(_queries, queries, labels, on_error),
@@ -73,7 +76,7 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
   row = parse_object(number, line, faults)
   if row is None:
     return None
-  title, text = row.get("title", "").strip(), row["text"].strip()
+  title, text = row["title"].strip(), row["text"].strip()
   if not text:
     title, text = "", title
   if faults.in_text(number, row["_id"], text):
@@ -82,11 +85,13 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
 
 
 def _queries(
-  path: Source,
+  path: Source | None,
   labels: Mapping[str, Source],
   on_error: OnError,
   known: Mapping[str, int],
 ) -> dict[str, list[Query]]:
+  if path is None:
+    return {}
   faults = Faults(path, on_error)
   texts: dict[str, str] = {}
   for number, line in read_lines(path, faults):
@@ -97,24 +102,53 @@ def _queries(
     if not faults.in_text(number, name, text, texts):
       texts[name] = text
   faults.log()
-  return {
-    split: formats.label(texts, path, judged, known, on_error, header=_HEADER)
+  splits = {
+    split: formats.label(texts, path, judged, known, on_error, header=HEADER)
     for split, judged in labels.items()
   }
+  labelled = {query.id for queries in splits.values() for query in queries}
+  formats.log_left_out(path, len(texts) - len(labelled))
+  return splits
 
 
 def parse_object(number: int, line: str, faults: Faults) -> dict | None:
-  """The object of a line, its keys as strings; None where it is at fault."""
+  """The object of a line, its keys as strings; None where it is at fault.
+
+  A null is a text that is empty, and an id may be an integer.
+  """
   try:
     row = json.loads(line)
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
     return None
-  keys = {"_id": None, "text": None, "title": ""}
-  if not isinstance(row, dict) or not all(
-    isinstance(row.get(key, default), str) for key, default in keys.items()
-  ):
+  row = _as_strings(row) if isinstance(row, dict) else None
+  if row is None:
     what = "no object with the strings _id, text and perhaps title"
     faults.add(number, "bad object", what, "repair the line")
     return None
+  for key in _KEYS:
+    at = _surrogate(row[key])
+    if at is not None:
+      what = f"{key} has half of a surrogate pair at character {at}"
+      faults.add(number, "not UTF-8", what, "write the text anew, in UTF-8")
+      return None
   return row
+
+
+def _as_strings(row: dict) -> dict | None:
+  """None where a key is none, nor null, nor an id that is an integer."""
+  row = {**row, "title": row.get("title")}
+  if type(row.get("_id")) is int:
+    row["_id"] = str(row["_id"])
+  for key in ("title", "text"):
+    row[key] = "" if key in row and row[key] is None else row.get(key)
+  return row if all(isinstance(row.get(key), str) for key in _KEYS) else None
+
+
+def _surrogate(text: str) -> int | None:
+  """Where a text cannot be written as UTF-8, which JSON's \\u lets it be."""
+  try:
+    text.encode("utf-8")
+  except UnicodeEncodeError as error:
+    return error.start
+  return None

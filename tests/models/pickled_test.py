@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from prod_jax.cli import convert
-from prod_jax.models import hf, weights
+from prod_jax.models import hf, pickled, weights
 from prod_jax.models.weights import WeightsError
 from tests.models import tiny
 
@@ -44,13 +43,13 @@ def tensors_of(folder, torch):
 
 def test_a_folder_comes_out_whole(folder, tmp_path, torch):
   tensors = tensors_of(folder, torch)
-  torch.save(tensors, folder / convert.NAME)
+  torch.save(tensors, folder / pickled.NAME)
   torch.save({"lr": 1}, folder / "training_args.bin")
   (folder / "2_Dense").mkdir()
   kernel = torch.ones(2, 3)
-  torch.save({"linear.weight": kernel}, folder / "2_Dense" / convert.NAME)
+  torch.save({"linear.weight": kernel}, folder / "2_Dense" / pickled.NAME)
   to = tmp_path / "to"
-  convert.convert(folder, to)
+  pickled.convert(folder, to)
   found = {str(p.relative_to(to)) for p in to.rglob("*") if p.is_file()}
   assert found == {
     "2_Dense/model.safetensors",
@@ -71,16 +70,16 @@ def test_shards_keep_their_numbers(folder, tmp_path, torch):
     torch.save({name: tensors[name] for name in names}, folder / file)
     placed |= dict.fromkeys(names, file)
   index = {"metadata": {}, "weight_map": placed}
-  (folder / convert.INDEX).write_text(json.dumps(index))
+  (folder / pickled.INDEX).write_text(json.dumps(index))
   to = tmp_path / "to"
-  convert.convert(folder, to)
+  pickled.convert(folder, to)
   assert {path.name for path in weights.files(to)} == {
     f"model-0000{part}-of-00002.safetensors" for part in (1, 2)
   }
   hf.check(to, CONFIG)
   (folder / "pytorch_model-00002-of-00002.bin").unlink()
   with pytest.raises(WeightsError, match=r"00002\.bin is not there; fetch it"):
-    convert.convert(folder, tmp_path / "again")
+    pickled.convert(folder, tmp_path / "again")
 
 
 def test_tied_tensors_are_apart_and_types_stay(tmp_path, torch):
@@ -89,7 +88,7 @@ def test_tied_tensors_are_apart_and_types_stay(tmp_path, torch):
   table = torch.arange(6.0, dtype=torch.bfloat16).reshape(2, 3)
   tied = {"in": table, "out": table, "half": table.T, "part": table[1:]}
   torch.save({"state_dict": tied}, folder / "model.pt")
-  convert.convert(folder, to)
+  pickled.convert(folder, to)
   with weights.opened(to) as file:
     assert file.names == tied.keys()
     for name, tensor in tied.items():
@@ -109,15 +108,15 @@ class Hostile:
 def test_nothing_of_a_hostile_file_runs(tmp_path, torch):
   folder, to, proof = (tmp_path / x for x in ("model", "to", "proof"))
   folder.mkdir()
-  torch.save({"weight": Hostile(proof)}, folder / convert.NAME)
+  torch.save({"weight": Hostile(proof)}, folder / pickled.NAME)
   with pytest.raises(
     WeightsError, match=r"pytorch_model\.bin is cut, or holds more than weights"
   ) as caught:
-    convert.convert(folder, to)
+    pickled.convert(folder, to)
   assert "\n" not in str(caught.value)
   assert not proof.exists() and not to.exists()
   # It does harm where it is let: the test would see it.
-  torch.load(folder / convert.NAME, weights_only=False)
+  torch.load(folder / pickled.NAME, weights_only=False)
   assert proof.exists()
 
 
@@ -125,50 +124,51 @@ def test_nothing_of_a_hostile_file_runs(tmp_path, torch):
 def test_a_file_of_something_else(tmp_path, torch, content):
   folder = tmp_path / "model"
   folder.mkdir()
-  (folder / convert.NAME).write_bytes(content)
+  (folder / pickled.NAME).write_bytes(content)
   with pytest.raises(WeightsError, match=r"pytorch_model\.bin (is cut|holds)"):
-    convert.convert(folder, tmp_path / "to")
+    pickled.convert(folder, tmp_path / "to")
 
 
 def test_more_than_tensors(tmp_path, torch):
   folder = tmp_path / "model"
   folder.mkdir()
-  torch.save({"weight": torch.ones(2), "step": 3}, folder / convert.NAME)
+  torch.save({"weight": torch.ones(2), "step": 3}, folder / pickled.NAME)
   with pytest.raises(WeightsError, match="holds more than weights"):
-    convert.convert(folder, tmp_path / "to")
+    pickled.convert(folder, tmp_path / "to")
 
 
 def test_a_pointer_is_named(tmp_path, torch):
   folder = tmp_path / "model"
   folder.mkdir()
   pointer = b"version https://git-lfs.github.com/spec/v1\n"
-  (folder / convert.NAME).write_bytes(pointer)
+  (folder / pickled.NAME).write_bytes(pointer)
   with pytest.raises(WeightsError, match="Git-LFS pointer"):
-    convert.convert(folder, tmp_path / "to")
+    pickled.convert(folder, tmp_path / "to")
 
 
 def test_where_there_is_nothing_to_do(folder, tmp_path):
   to = tmp_path / "to"
   with pytest.raises(WeightsError, match="holds no pickled weights that"):
-    convert.convert(folder, to)
+    pickled.convert(folder, to)
   to.mkdir()
   (to / "mine.txt").touch()
   with pytest.raises(WeightsError, match=r"to is .*, which is there"):
-    convert.convert(folder, to)
+    pickled.convert(folder, to)
   assert (to / "mine.txt").exists()
   with pytest.raises(WeightsError, match="is no folder"):
-    convert.convert(folder / "nowhere", to)
+    pickled.convert(folder / "nowhere", to)
 
 
 def test_without_torch_one_line_says_what_to_install(tmp_path):
   folder = tmp_path / "model"
   folder.mkdir()
-  (folder / convert.NAME).write_bytes(b"x")
+  (folder / pickled.NAME).write_bytes(b"x")
   script = tmp_path / "without.py"
   script.write_text(
     "import runpy, sys\n"
     "sys.modules['torch'] = None\n"
-    "runpy.run_module('prod_jax.cli.convert', run_name='__main__')\n"
+    "run = dict(run_name='__main__', alter_sys=True)\n"
+    "runpy.run_module('prod_jax.cli.convert', **run)\n"
   )
   line = [sys.executable, script, folder, f"--to={tmp_path / 'to'}"]
   done = subprocess.run(

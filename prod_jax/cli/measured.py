@@ -1,0 +1,303 @@
+"""What `prod_jax evaluate` does once its line is read: tables and files."""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from prod_jax import compilation, metrics, origin, storage, strict
+from prod_jax.export import finished, systems, task
+from prod_jax.report import changes, tables
+from prod_jax.stages import held_out
+
+# By query.
+_Values = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def run(args: argparse.Namespace) -> None:
+  """Measures the systems of a line, or the stages of a run alone."""
+  _check_flags(args)
+  parsed = systems.parse(args.systems)
+  alone = parsed[0].spec if len(parsed) == 1 else ""
+  if alone and (storage.open_path(alone) / finished.CURRICULUM).exists():
+    _of_curriculum(args, alone)
+  else:
+    _of_systems(args, parsed)
+
+
+def _of_systems(
+  args: argparse.Namespace, parsed: Sequence[systems.System]
+) -> None:
+  if args.compare and len(parsed) < 2:
+    raise strict.ConfigError(
+      "--compare takes two systems or more, or a run's WORKDIR alone"
+    )
+  labels = [system.label for system in parsed]
+  first = args.first or labels[0]
+  if first not in labels:
+    raise strict.ConfigError(
+      f"--first: there is no system {first!r}; there are {', '.join(labels)}"
+    )
+  cache = pathlib.Path(args.cache_dir).expanduser()
+  compilation.keep(cache / "compiled")
+  asked = task.open_task(
+    args.overrides,
+    next((s.stage[0] for s in parsed if s.stage[0]), ""),
+    cache,
+    split=args.split or "test",
+    depth=args.depth,
+    rerank_depth=args.rerank_depth,
+  )
+  rankings = systems.rank_all(parsed, asked, first)
+  values = {
+    label: systems.evaluate(ranking, asked, args.metrics, args.relevant or 1)
+    for label, ranking in rankings.items()
+  }
+  if args.run:
+    _write_runs(pathlib.Path(args.run), parsed, rankings, asked)
+  queries = asked.dataset.queries[asked.split]
+  text_of = {query.id: " ".join(query.text.split()) for query in queries}
+  headline = _headline(values, args.metrics[0])
+  found = changes.against_first(headline) if args.compare else []
+  _say_scope(asked.dataset.name, asked.split, len(queries))
+  _say_table("system", args.metrics, values)
+  if those := [label for label, of in rankings.items() if of.reorders]:
+    depth = asked.rerank_depth
+    _say(f"{', '.join(those)}: the first {depth} of {first} in another order")
+  if found:
+    _say_comparison(args.metrics[0], found)
+    _say_changed(args.changed, headline, found, text_of)
+  scope = (asked.dataset.name, asked.split)
+  _write_json(args, scope, values, found)
+  rows = (
+    {
+      "query": query,
+      "system": label,
+      **{name: by_query.get(query) for name, by_query in of.items()},
+      "text": text,
+    }
+    for query, text in text_of.items()
+    for label, of in values.items()
+  )
+  _write_rows(args.per_query, rows)
+
+
+def _write_runs(
+  to: pathlib.Path,
+  parsed: Sequence[systems.System],
+  rankings: Mapping[str, systems.Ranking],
+  asked: task.Task,
+) -> None:
+  for system in parsed:
+    own = f".{system.label}{to.suffix}" if len(parsed) > 1 else to.suffix
+    path = to.with_name(f"{to.stem}{own}")
+    systems.write(rankings[system.label], system, asked, path)
+
+
+def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
+  if args.run:
+    raise strict.ConfigError(
+      f"--run: the stages' runs are in {workdir} already, run.trec of each"
+    )
+  if other := args.overrides:
+    raise strict.ConfigError(
+      f"--config.{other[0]}: {workdir} alone is compared on its own set; name "
+      "WORKDIR:STAGE for each stage to be measured on another"
+    )
+  dataset, left = task.open_finished(workdir)
+  if (args.split or left.split) != left.split:
+    raise strict.ConfigError(
+      f"--split: {workdir} has measured split {left.split!r}; take that, or "
+      "name WORKDIR:STAGE for each stage to be measured on another"
+    )
+  values = changes.of_students(
+    left, dataset.qrels(left.split), args.metrics, args.relevant
+  )
+  text_of = {
+    query.id: " ".join(query.text.split())
+    for query in dataset.queries[left.split]
+  }
+  start_of = changes.starts(left, values)
+  headline = _headline(values, args.metrics[0])
+  found = changes.against_start(headline, start_of)
+  _say_scope(dataset.name, left.split, len(text_of))
+  _say_table("stage", args.metrics, values)
+  if refused := [name for name in values if name in left.refused]:
+    _say(f"refused by an accept stage: {', '.join(refused)}")
+  _say(f"\n{args.metrics[0]} against where a stage began, p by Holm:")
+  for change in found:
+    _say(
+      f"stage {change.name} against {change.before}: won {change.paired.wins}, "
+      f"lost {change.paired.losses} queries, {_difference(change)}, p "
+      f"{change.p:.4f}"
+    )
+  _say_changed(args.changed, headline, found, text_of)
+  _write_json(args, (dataset.name, left.split), values, found)
+  rows = (
+    {
+      "query": course.query,
+      **{name: course.values.get(name) for name in values},
+      "won_at": course.won and course.won[0],
+      "gain": course.won and course.won[1],
+      "lost_at": course.lost and course.lost[0],
+      "loss": course.lost and course.lost[1],
+      "text": text_of[course.query],
+    }
+    for course in changes.courses(headline, start_of)
+  )
+  _write_rows(args.per_query, rows)
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+  held_out.check_metrics(
+    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
+  )
+  if not args.metrics:
+    raise strict.ConfigError("--metrics names none; leave it out, or name one")
+  for name, path, endings in (
+    ("per_query", args.per_query, (".tsv", ".json")),
+    ("run", args.run, systems.RUNS),
+  ):
+    if path and pathlib.Path(path).suffix not in endings:
+      raise strict.ConfigError(
+        f"--{name} is {path!r}; it ends with {' or '.join(endings)}"
+      )
+
+
+def _headline(values: _Values, metric: str) -> dict[str, Mapping[str, float]]:
+  """The values of the metric that comparisons are by."""
+  return {label: of[metric] for label, of in values.items()}
+
+
+def _say_scope(name: str, split: str, queries: int) -> None:
+  _say(f"{name}, split {split}, {queries} queries\n")
+
+
+def _say_table(what: str, measured: Sequence[str], values: _Values) -> None:
+  rows = [
+    (label, *(tables.number(metrics.mean(by)) for by in of.values()))
+    for label, of in values.items()
+  ]
+  _say_rows([(what, *measured), *rows])
+
+
+def _say_comparison(metric: str, compared: Sequence[changes.Change]) -> None:
+  _say(
+    f"\n{metric} against {compared[0].before}, with the 95 % "
+    "interval and p by Holm:"
+  )
+  heads = ("system", "difference", "p", "won", "lost", "equal")
+  rows = [
+    (
+      change.name,
+      _difference(change),
+      f"{change.p:.4f}",
+      str(change.paired.wins),
+      str(change.paired.losses),
+      str(_equal(change)),
+    )
+    for change in compared
+  ]
+  _say_rows([heads, *rows])
+
+
+def _say_changed(
+  most: int,
+  headline: Mapping[str, Mapping[str, float]],
+  compared: Sequence[changes.Change],
+  text_of: Mapping[str, str],
+) -> None:
+  for change in compared if most else []:
+    _say(f"\n{change.name} against {change.before}, what changed most:")
+    rows = changes.most_changed(headline, change.before, change.name, most)
+    for query, before, after in rows:
+      _say(
+        f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {query}  "
+        f"{text_of[query]}"
+      )
+
+
+def _difference(change: changes.Change) -> str:
+  one = change.paired
+  return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+
+
+def _equal(change: changes.Change) -> int:
+  return change.paired.queries - change.paired.wins - change.paired.losses
+
+
+def _say_rows(rows: Sequence[Sequence[str]]) -> None:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  for row in rows:
+    first, *others = (
+      cell.ljust(width) if i == 0 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    _say("  ".join([first, *others]))
+
+
+def _write_json(
+  args: argparse.Namespace,
+  scope: tuple[str, str],
+  values: _Values,
+  compared: Sequence[changes.Change],
+) -> None:
+  """The figures of a set and split, to --json."""
+  if not args.json:
+    return
+  record = {
+    "dataset": scope[0],
+    "split": scope[1],
+    **origin.here(jax.devices()),
+    "systems": {
+      label: {
+        metric: {"value": metrics.mean(by), "queries": len(by)}
+        for metric, by in of.items()
+      }
+      for label, of in values.items()
+    },
+    "comparisons": [
+      {
+        "metric": args.metrics[0],
+        "system": change.name,
+        "before": change.before,
+        **change.paired._asdict(),
+        "equal": _equal(change),
+        "p_holm": change.p,
+      }
+      for change in compared
+    ],
+  }
+  _write(args.json, json.dumps(record, indent=2, ensure_ascii=False))
+
+
+def _write_rows(path: str, rows: Any) -> None:
+  """A row a query, or a query and system, to --per_query."""
+  if not path:
+    return
+  rows = list(rows)
+  if path.endswith(".json"):
+    _write(path, json.dumps(rows, indent=1, ensure_ascii=False))
+    return
+  lines = [rows[0].keys(), *(map(_cell, row.values()) for row in rows)]
+  _write(path, "".join("\t".join(line) + "\n" for line in lines))
+
+
+def _cell(value: Any) -> str:
+  if value is None:
+    return ""
+  return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _write(path: str, text: str) -> None:
+  to = pathlib.Path(path)
+  to.parent.mkdir(parents=True, exist_ok=True)
+  storage.write_text(to, text)
+
+
+def _say(line: str) -> None:
+  sys.stdout.write(f"{line}\n")

@@ -1,0 +1,60 @@
+"""A library of what a command line names."""
+
+import pathlib
+from collections.abc import Sequence
+
+from prod_jax import compilation, storage, strict
+from prod_jax.export import finished, systems, task
+from prod_jax.report import record
+from prod_jax.serving import listed
+from prod_jax.serving.library import Library
+
+
+def open_library(
+  words: Sequence[str],
+  overrides: Sequence[str],
+  cache: pathlib.Path,
+  stage: str = "",
+) -> Library:
+  """Opens a run, or models and a set.
+
+  Args:
+    words: the working folder of a run; or systems as of export/systems.py, in
+      which that folder alone stands for its student.
+    overrides: behind `--config.`, such as data.path=FOLDER: the set, which of
+      a run is its own unless one is named.
+    cache: for what is made: vectors, tokens, prepared sets and programs.
+    stage: of the run, instead of its last student.
+
+  Raises:
+    ConfigError: there is no such run, system, set or stage.
+    DataError: the set cannot be read.
+  """
+  compilation.keep(cache / "compiled")
+  runs = {word: _stages(word, cache) for word in words if _is_run(word)}
+  if stage and not runs:
+    raise strict.ConfigError("--stage is of a run; name its WORKDIR")
+  if len(words) == 1 and runs and not overrides:
+    (stages,) = runs.values()
+    chosen = stages.chosen(stage)
+    return Library(stages.run.dataset, stages.listed(chosen), chosen)
+  named = [
+    f"{word}:{runs[word].chosen(stage)}" if word in runs else word
+    for word in words
+  ]
+  parsed = systems.parse(named)
+  first_run = next((s.stage[0] for s in parsed if s.stage[0]), "")
+  opened = task.open_task(overrides, first_run, cache)
+  return Library(
+    opened.dataset, listed.of_task(parsed, opened), parsed[0].label
+  )
+
+
+def _is_run(word: str) -> bool:
+  return (storage.open_path(word) / finished.CURRICULUM).exists()
+
+
+def _stages(word: str, cache: pathlib.Path) -> listed.Stages:
+  run = finished.open_run(storage.open_path(word))
+  run.processes.fetch(run.workdir / finished.RESULTS)
+  return listed.Stages(run, record.load(run.workdir), cache / listed.VECTORS)

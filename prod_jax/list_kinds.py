@@ -17,12 +17,17 @@ class Mine:
   """Retrieve `depth` candidates for each query of `split`.
 
   Attributes:
+    encoded: encode stage of the dual encoder that retrieves, or accept stage.
+    depth: length of a list.
     queries: which queries of the split: those with labels, those without, or
       all. A list of a query without labels has no positive.
     limit: above 0, that many of these only, the same ones each time: what a
       large teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
+    split: whose queries these are.
+    index: kind of index to retrieve with.
+    gate: as of `kinds.Train`.
     relevance: with "answers" a passage that contains an answer is a positive
       too, and the labelled one is the first in its list.
     block_queries: queries that are searched for and saved together; all vectors
@@ -50,6 +55,8 @@ class Provided:
   Where a set has more negatives, they are drawn by the stage's seed.
 
   Attributes:
+    negatives: at most so many a query.
+    split: whose queries these are.
     grade_0: passages that were judged for the query and have no grade above 0
       are its negatives too.
   """
@@ -98,7 +105,10 @@ class Score:
   Attributes:
     params: train stage of a cross-encoder or a late-interaction model, or such
       a model as it is.
-    candidates: stage whose lists are scored.
+    candidates: mine, provided, imported, denoise or filter stage with the lists.
+    gate: as of `kinds.Train`.
+    batch_tokens: tokens a batch, padding included.
+    block_queries: queries that are scored and saved together.
     ensemble: encode stage of a dual encoder; the scores are then the mean of
       its and the model's, and both teach as one.
   """
@@ -120,8 +130,15 @@ class Divide:
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
   teacher < student and teacher <= teacher_to. Where a query has no labels, the
   teacher's own first passage stands for the positive, if the softmax of its
-  scores gives that at least `confidence`. Fewer than `least` queries left is an
-  error.
+  scores gives that at least `confidence`.
+
+  Attributes:
+    scores: score or imported stage: the teacher's.
+    candidates: mine or imported stage with the student's whole lists.
+    rule: "marco" or "nq", as above.
+    student_from, student_to: ranks of the student that are kept.
+    teacher_to: the teacher's last rank that counts as right.
+    least: fewer queries left is an error.
   """
 
   kind: Literal["divide"]
@@ -206,6 +223,7 @@ class Compare:
     pairs: drawn for a query, all where there are fewer.
     both_orders: asks with either passage first and takes the mean; without,
       the higher ranked one stands first, as in the official code.
+    batch_tokens, block_queries: as of `Score`.
   """
 
   kind: Literal["compare"]
@@ -232,6 +250,7 @@ class Darken:
     strengthen_rate: share of a negative that the span replaces.
     masked: how many copies of the positive get holes.
     mask_rate: share of the positive that is masked.
+    batch_tokens, block_queries: as of `Score`.
   """
 
   kind: Literal["darken"]

@@ -105,7 +105,7 @@ class Score:
   Attributes:
     params: train stage of a cross-encoder or a late-interaction model, or such
       a model as it is.
-    candidates: mine, provided, imported, denoise or filter stage whose lists.
+    candidates: mine, provided, imported, denoise or filter stage: its lists.
     gate: as of `kinds.Train`.
     batch_tokens: tokens a batch, padding included.
     block_queries: queries that are scored and saved together.

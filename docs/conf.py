@@ -13,6 +13,7 @@ extensions = [
   "sphinx.ext.autodoc",
   "sphinx.ext.napoleon",
   "fields",
+  "helps",
   "mathml",
   "offline",
   "rooms",

@@ -138,6 +138,7 @@ class Divide:
     rule: "marco" or "nq", as above.
     student_from, student_to: ranks of the student that are kept.
     teacher_to: the teacher's last rank that counts as right.
+    confidence: as above, of queries without labels.
     least: fewer queries left is an error.
   """
 

@@ -8,6 +8,7 @@ cannot run here says so in its first line, and its lines are parsed.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import pathlib
@@ -24,7 +25,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
 from prod_jax import config, packaged, strict
-from prod_jax.cli import command
+from prod_jax.cli import arguments, command
 from tests import commands
 from tests.commands import CACHE, REPO, environment
 
@@ -35,7 +36,9 @@ OTHERS = sorted((REPO / "docs").glob("ADD_A_*.md"))
 LANGUAGES = {"", "sh", "python", "output", "text", "diff"}
 NOT_RUN = "# not run by the tests: "
 WHY = {
+  "asks a server",
   "downloads CUDA",
+  "downloads a model",
   "downloads packages",
   "downloads two models",
   "needs a GPU",
@@ -76,8 +79,9 @@ PRELOADED = " ".join(
     *(f"stages.{kind}" for kind in ("accept", "encode", "evaluate", "train")),
   )
 )
-# Config and what it runs of it in full; others only show what they would run.
+# Of a config, the stages that are run. What has no small form is only shown.
 STAGES = {"medquad": ENDED, "imported": "teacher"}
+SHOWN = ("generated",)
 
 
 class Block(NamedTuple):
@@ -118,13 +122,16 @@ def test_blocks_are_of_languages_that_are_looked_at():
 
 def test_blocks_that_are_not_run_say_why():
   marked = [block for block in blocks() if NOT_RUN in block.text]
-  assert len(marked) == 9
+  assert len(marked) == 12
   whys = [
     block.text.splitlines()[0].removeprefix(NOT_RUN).strip() for block in marked
   ]
   assert set(whys) == WHY
   for block in marked:
     assert block.language == "sh"
+    for words in commands_of(block.text):
+      if words and words[0].endswith("prod_jax"):
+        parser_of(words).parse(words[2:])
 
 
 class Reader:
@@ -193,7 +200,8 @@ class Reader:
   def _start(self, words: list[str]) -> str:
     if words[0] == "prod_jax":
       env = environment(fast=True, PRELOADED=PRELOADED)
-      done = commands.run(*module_of(words), cwd=self.folder, env=env)
+      module = command.module_of(words[1])
+      done = commands.run(module, *words[2:], cwd=self.folder, env=env)
     elif words[0] == "make":
       assert words[1] in (REPO / "Makefile").read_text()
       done = subprocess.run(
@@ -218,11 +226,10 @@ def shape(line: str) -> str:
   return " ".join(re.sub(r"\d+(\.\d+)?", "#", line).split())
 
 
-def module_of(words: list[str]) -> list[str]:
-  """The words behind `python -m` that `prod_jax …` stands for."""
-  if words[1] in command.COMMANDS:
-    return [f"prod_jax.cli.{words[1]}", *words[2:]]
-  return ["prod_jax.main", *words[1:]]
+def parser_of(words: list[str]) -> arguments.Parser:
+  """The parser of `prod_jax COMMAND …`."""
+  module = importlib.import_module(command.module_of(words[1]))
+  return arguments.parser_of(module)
 
 
 def small(words: list[str]) -> list[str]:
@@ -231,11 +238,15 @@ def small(words: list[str]) -> list[str]:
     return [*words, "--dry_run"]
   if words[0] != "prod_jax":
     return words
-  line = "\n".join(words).replace("runs/quickstart", "runs/mine")
-  line = line.replace("accept_student_final", "student_de")
+  line = "\n".join(words).replace("accept_student_final", "student_de")
+  line = line.replace(
+    "runs/generated\n--stage=learnt", "runs/mine\n--stage=student_de"
+  )
   line = line.replace("encode_student,evaluate_student", STARTED)
   named = re.search(r"--config=configs/(\w+)\.py(:?)(?!:runlocal)", line)
-  if named and "runlocal" not in line:
+  if named and named[1] in SHOWN:
+    line += "\n--dry_run"
+  elif named and "runlocal" not in line:
     rest = "," if named[2] else ""
     line = line.replace(
       named[0], f"--config=configs/{named[1]}.py:runlocal{rest}"
@@ -248,12 +259,11 @@ def small(words: list[str]) -> list[str]:
     words += TINY
   if name == "imported":
     words += FEW
-  if words[1] == "evaluate":
-    words += [f"--cache_dir={CACHE / 'evaluate'}"]
-    if "--config.data.path=my_passages" in words:
-      words += FEW
-  runs = words[1] not in command.COMMANDS
-  if runs and not re.search("--dry_run|--stages", line):
+  if words[1] in ("evaluate", "search"):
+    words.append(f"--cache_dir={CACHE / words[1]}")
+  if words[1] == "evaluate" and "--config.data.path=my_passages" in words:
+    words += FEW
+  if words[1] == "run" and not re.search("--dry_run|--stages", line):
     words.append(f"--stages={STAGES[name]}")
   return words
 
@@ -270,6 +280,7 @@ def reader(tmp_path_factory) -> Reader:
   write_files(folder)
   reader = Reader(folder)
   reader.follow(TUTORIAL)
+  (folder / "runs" / "quickstart").symlink_to("mine")
   return reader
 
 
@@ -287,6 +298,11 @@ def write_files(folder: pathlib.Path) -> None:
   ]
   lines = [f"{json.dumps(row)}\n" for row in scores]
   (folder / "scores.jsonl").write_text("".join(lines))
+  collection = folder / "my_collection"
+  collection.mkdir()
+  (collection / "collection.tsv").write_text("a\ta title\ta text\n")
+  made = json.dumps({"query": "a query", "passage_id": "a"})
+  (collection / "queries.generated.jsonl").write_text(f"{made}\n")
   beir = folder / "my_beir"
   (beir / "qrels").mkdir(parents=True)
   row = json.dumps({"_id": "a", "title": "", "text": "a text"})

@@ -109,7 +109,7 @@ def said() -> list[str]:
         ]
         found.append("".join(parts))
       elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        found.append(re.sub(r"%[\w.,]*[sdrfg]", "…", node.value))
+        found.append(re.sub(r"%[-+\d.,]*[sdrfg]", "…", node.value))
   return found
 
 

@@ -7,10 +7,13 @@ the `Attributes:` of the docstring.
 import dataclasses
 import importlib
 import inspect
+import math
 import re
 import types
 import typing
 from collections.abc import Container, Iterator, Mapping
+
+from prod_jax.ranges import Range
 
 METHODS = "prod_jax.methods"
 _SECTION = re.compile(r"^(\w+):$", re.M)
@@ -31,7 +34,8 @@ def table(cls: type, known: Container[str] = ()) -> str:
   Raises:
     ValueError: a field is not described.
   """
-  found, hints = described(cls), typing.get_type_hints(cls)
+  found = described(cls)
+  hints = typing.get_type_hints(cls, include_extras=True)
   # Fields that are described together share a row.
   rows: dict[tuple[str, ...], list[str]] = {}
   for field in dataclasses.fields(cls):
@@ -92,6 +96,8 @@ def lead_of(cls: type) -> str:
 def _type(hint: object) -> str:
   """A type by the values that a person writes."""
   arguments = typing.get_args(hint)
+  if typing.get_origin(hint) is typing.Annotated:
+    return f"{_type(arguments[0])}, {_range(arguments[1])}"
   if typing.get_origin(hint) is typing.Literal:
     return " or ".join(f"`{value!r}`" for value in arguments)
   if typing.get_origin(hint) is Mapping:
@@ -100,6 +106,13 @@ def _type(hint: object) -> str:
     return f"tuple of {_type(arguments[0])}"
   assert isinstance(hint, type | types.GenericAlias), hint
   return f"`{hint.__name__}`"
+
+
+def _range(found: Range) -> str:
+  """What a number may be, but for what no machine could count to."""
+  if found.greatest >= 2**31 - 1:
+    found = dataclasses.replace(found, greatest=math.inf)
+  return str(found)
 
 
 def _default(field: dataclasses.Field) -> str:

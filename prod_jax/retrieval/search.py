@@ -41,7 +41,7 @@ SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 # absl::SetMinLogLevel, a function there, whose name has absl's version in it.
 LOG_SWITCH = rb"_ZN4absl\w*14SetMinLogLevelE\w+"
-_WARNINGS = 1  # absl::LogSeverityAtLeast::kWarning
+_ERRORS = 2  # absl::LogSeverityAtLeast::kError; it warns of its own centroids
 
 
 def open_index(kind: str, vectors: Vectors) -> Index:
@@ -214,7 +214,7 @@ def _only_warnings() -> None:
     names = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     found = re.search(LOG_SWITCH, names)
   if found:
-    ctypes.CDLL(str(path))[found[0].decode()](_WARNINGS)
+    ctypes.CDLL(str(path))[found[0].decode()](_ERRORS)
 
 
 def _balanced(

@@ -267,7 +267,7 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   blocks = len(list(mined.glob("blocks/*")))
   assert blocks in (3, 4) and look.look(killed).stages[11].kept == 8 * blocks
   rest, code = stop_at(
-    killed, "mine_1: 16 of 40 queries", *arguments, by=signal.SIGTERM
+    killed, "mine_1: 40 of 64 queries", *arguments, by=signal.SIGTERM
   )
   assert code == PREEMPTED, rest[-4000:]
   # The signal may come when the last block is made.

@@ -44,7 +44,8 @@ mpnet: $(READY)
 	$(BIN)/python -m prod_jax.cli.mpnet
 
 test: $(READY)
-	$(ON_CPU) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(ON_CPU) $(BIN)/python -m pytest -n 2 --dist loadfile \
+	  --no-loadscope-reorder
 
 # Beam's pins are not those of the lock: it has an environment of its own.
 test-beam: $(READY)

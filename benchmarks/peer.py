@@ -147,24 +147,41 @@ def trainer(
   batch: int,
   steps: int,
 ) -> SentenceTransformerTrainer:
-  """Its trainer with AdamW; lists in their order, nothing logged or saved."""
+  """Its trainer with AdamW; lists in their order."""
+  return quiet_trainer(
+    model,
+    loss,
+    dataset,
+    folder,
+    per_device_train_batch_size=batch,
+    max_steps=steps,
+    learning_rate=side.RATE,
+    weight_decay=side.DECAY,
+    max_grad_norm=side.CLIP,
+    batch_sampler=_in_order,
+    seed=texts.SEED,
+  )
+
+
+def quiet_trainer(
+  model: SentenceTransformer,
+  loss: torch.nn.Module,
+  dataset: Any,
+  folder: pathlib.Path,
+  **arguments: Any,
+) -> SentenceTransformerTrainer:
+  """A trainer on a CPU with linear decay; nothing is logged or saved."""
   return SentenceTransformerTrainer(
     model=model,
     args=SentenceTransformerTrainingArguments(
       output_dir=str(folder),
-      per_device_train_batch_size=batch,
-      max_steps=steps,
-      learning_rate=side.RATE,
-      weight_decay=side.DECAY,
-      max_grad_norm=side.CLIP,
-      batch_sampler=_in_order,
       lr_scheduler_type="linear",
       logging_strategy="no",
       save_strategy="no",
       report_to="none",
       disable_tqdm=True,
       use_cpu=True,
-      seed=texts.SEED,
+      **arguments,
     ),
     train_dataset=dataset,
     loss=loss,

@@ -5,8 +5,9 @@
 
 The first reads what a run has left, whole or not, and writes
 `benchmarks/studies/NAME.json`; the second writes the page and its plots of all
-that lie there. Beside figures stands what they were made with: versions,
-processor, commit, seed and config. An arm's value of a query is the mean over
+that lie there, with what a Markdown file of that name, written by hand, says of
+one. Beside figures stands what they were made with: versions, processor,
+commit, seed and config. An arm's value of a query is the mean over
 its draws, and arms are compared by these, paired, over the draws that both
 have; p is corrected by Holm over all comparisons of a study.
 """
@@ -185,12 +186,16 @@ def _mean(draws: Sequence[Values]) -> dict[str, float]:
   }
 
 
-def page(studies: Mapping[str, Mapping[str, Any]]) -> str:
-  """All studies as Markdown."""
+def page(
+  studies: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str]
+) -> str:
+  """All studies as Markdown, each with what somebody has to say of it."""
   parts = [_HEAD]
   for name, study in studies.items():
     plot = f"![arms of {name}](study-{name}.svg)"
     parts += [f"## {name}", _scope(study), plot, _table(study), *_said(study)]
+    if name in notes:
+      parts.append(notes[name].strip())
   if not studies:
     parts.append("No study has been run.")
   return "\n\n".join(parts) + "\n"
@@ -359,7 +364,8 @@ def files() -> dict[pathlib.Path, str]:
     DOCS / f"study-{name}.svg": render(picture(name, study)) + "\n"
     for name, study in studies.items()
   }
-  return {DOCS / PAGE: page(studies), **pictures}
+  notes = {path.stem: path.read_text() for path in FOLDER.glob("*.md")}
+  return {DOCS / PAGE: page(studies, notes), **pictures}
 
 
 def main() -> None:

@@ -21,15 +21,11 @@ import jax
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import (
-  SentenceTransformer,
-  SentenceTransformerTrainer,
-  SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import pairwise_dot_score
 
-from benchmarks import study
+from benchmarks import peer, study
 from prod_jax import kinds, origin, storage
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
@@ -113,25 +109,17 @@ def _train(
   model: SentenceTransformer, loss: Any, rows: Dataset, stage: kinds.Train
 ) -> None:
   with tempfile.TemporaryDirectory() as made:
-    SentenceTransformerTrainer(
-      model=model,
-      args=SentenceTransformerTrainingArguments(
-        output_dir=made,
-        per_device_train_batch_size=stage.batch_size,
-        max_steps=stage.steps,
-        learning_rate=stage.learning_rate,
-        warmup_steps=stage.warmup_steps,
-        weight_decay=stage.weight_decay,
-        max_grad_norm=stage.clip,
-        lr_scheduler_type="linear",
-        logging_strategy="no",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-      ),
-      train_dataset=rows,
-      loss=loss,
+    peer.quiet_trainer(
+      model,
+      loss,
+      rows,
+      pathlib.Path(made),
+      per_device_train_batch_size=stage.batch_size,
+      max_steps=stage.steps,
+      learning_rate=stage.learning_rate,
+      warmup_steps=stage.warmup_steps,
+      weight_decay=stage.weight_decay,
+      max_grad_norm=stage.clip,
     ).train()
 
 

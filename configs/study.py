@@ -4,18 +4,35 @@
 
 Every arm trains the same student for as many steps on as many queries and
 passages, in three draws (`_1`, `_2`, `_3`), which differ in the order of the
-data. Teachers, their lists and their scores are made once. The arms:
+data. Teachers, their lists and their scores are made once. A ladder of three:
+
+  1  a dual encoder, from labels with as many mined negatives as the student has
+  2  that and a cross-encoder, which learnt from labels and, of all queries,
+     from the first: the mean of their scores
+  3  the same, with the cross-encoder trained on with labels
+
+With few labels a cross-encoder soon knows them by heart, and of other queries
+it is no better a judge than the dual encoder; but it errs elsewhere, and both
+together are. So the later steps are ensembles, which are ours and not the
+paper's. That each step ranks better than the one before is what
+`evaluate_teacher`, `evaluate_weak` and `evaluate_last` are to show: without
+that, progression is not tested. The arms:
 
   labels       labels alone, other passages from anywhere
   mined        labels with negatives that the dual-encoder teacher mined
-  de           the dual-encoder teacher alone
-  ce           the stronger cross-encoder directly
+  de           the first teacher alone
+  ce           the last one directly
   margin       the same by score margins of all pairs (as in CL-DRD's code)
   cl_drd       the same by the order of its ranking in groups
-  teachers     teacher progression: dual encoder, cross-encoder, stronger one
-  data         the stronger cross-encoder, then the divided queries
+  teachers     teacher progression: the three, one after the other
+  data         the last one, then the divided queries
   prod         both progressions
   prod_no_lwf  the same without the term that keeps what was learnt
+
+A division is by the last teacher, and where nobody labelled a query, only of
+those in which that is sure: the queries that student and teacher disagree on
+are those in which the teacher, too, is often wrong. No arm has gates: one costs
+as many scored pairs as an arm has left, and all arms are to have equal steps.
 
 Labels are few, as most people's are: `data.labelled` of the training queries
 keep theirs, and all others are learnt from where a method can. The tracks are
@@ -32,8 +49,8 @@ Variants, joined by "+" where there are several:
                labelled queries alone
   layers3      a student of three layers
   mpnet        all-mpnet-base-v2, which `make mpnet` fetches, as dual-encoder
-               teacher and as the stronger cross-encoder: 12 layers of width
-               768, 6 of 384, 12 of 768
+               teacher and as the last cross-encoder: 12 layers of width 768,
+               6 of 384, 12 of 768
   runlocal     tiny encoders and one draw of all arms, in a minute
 
 A stage that a variant does not touch keeps its number and its hash. So a run
@@ -52,12 +69,13 @@ from prod_jax.models.transformer import spread_layers
 
 VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
 DRAWS = (1, 2, 3)
-STEPS = 160  # of every arm
+BATCH, STEPS = 12, 160  # of every arm
 # Of them on divided queries, which are few: three or four times each, and at a
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
-LISTS, WEAK, STRONG = "lists", "score_weak", "score_strong"
-DEPTH, DIVIDED_OF, NEGATIVES = 16, 640, 5
+LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
+DEPTH, DIVIDED_OF, NEGATIVES = 10, 640, 5
+CONFIDENCE = 0.9  # of the teacher in its first passage, in place of a label
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -68,10 +86,9 @@ def get_config(variant: str = "") -> ConfigDict:
   is_small = "runlocal" in chosen
   config = quickstart.get_config()
   config.data.update(
-    labelled=300,
-    max_queries=dict(train=1024, dev=128, test=512),
-    max_passages=4000,
+    labelled=300, max_queries=dict(train=1024), max_passages=4000
   )
+  del config.data.max_queries.test  # all that there are
   draws = [f"_{draw}" for draw in (DRAWS[:1] if is_small else DRAWS)]
   stages = start() | teachers()
   for draw in draws:
@@ -96,6 +113,9 @@ def get_config(variant: str = "") -> ConfigDict:
   if is_small:
     config.data.update(labelled=40, max_passages=400)
     config.stages.mine_teacher.encoded = quickstart.encoded("start")
+    for stage in config.stages.values():
+      if stage.kind == "divide":
+        stage.confidence = 0.0
   return config
 
 
@@ -110,7 +130,7 @@ def start() -> dict:
 
 
 def teachers() -> dict:
-  """A dual encoder on what it mined, and a cross-encoder, twice as long."""
+  """A dual encoder on what it mined, and a cross-encoder, twice."""
   cross = dict(
     kind="train",
     model="ce",
@@ -119,30 +139,38 @@ def teachers() -> dict:
     candidates="lists_wide",
     negatives=5,
     batch_size=8,
-    steps=150,
-    warmup_steps=10,
-    learning_rate=1e-4,
     clip=2.0,
   )
   return {
+    # By the untrained encoder: to embed and to mine once more would cost as
+    # much as the half of its training.
     "mine_teacher": quickstart.mine("encode_teacher_de", depth=30),
     "teacher": dict(
       _labels(),
       model="teacher_de",
       candidates="mine_teacher",
-      negatives=1,
-      steps=40,
-      warmup_steps=4,
-      learning_rate=2e-5,
+      negatives=NEGATIVES,
+      batch_size=BATCH,
+      steps=120,
+      warmup_steps=12,
+      learning_rate=5e-5,
+      clip=2.0,
     ),
     **quickstart.measured("teacher"),
     LISTS: quickstart.mine("encode_teacher", depth=DEPTH, queries="all"),
-    "lists_wide": quickstart.mine("encode_teacher", depth=50),
-    "ce_weak": dict(cross),
-    "ce_strong": dict(cross, init="ce_weak"),
-    **{f"evaluate_{ce}": _reranked(ce) for ce in ("ce_weak", "ce_strong")},
-    WEAK: quickstart.scored("ce_weak", LISTS),
-    STRONG: quickstart.scored("ce_strong", LISTS),
+    "lists_wide": quickstart.mine("encode_teacher", depth=30, queries="all"),
+    "ce_weak": dict(
+      cross, **_from_both(), steps=100, warmup_steps=10, learning_rate=1e-4
+    ),
+    # Labels alone: where it is to err is not where the dual encoder errs.
+    "ce_strong": dict(
+      cross, init="ce_weak", steps=60, warmup_steps=6, learning_rate=5e-5
+    ),
+    "evaluate_ce_strong": _reranked("ce_strong"),
+    "evaluate_weak": _reranked("ce_weak") | _TOGETHER,
+    "evaluate_last": _reranked("ce_strong") | _TOGETHER,
+    WEAK: quickstart.scored("ce_weak", LISTS) | _TOGETHER,
+    LAST: quickstart.scored("ce_strong", LISTS) | _TOGETHER,
   }
 
 
@@ -152,7 +180,7 @@ def arms(draw: str) -> dict:
   de = dict(lists, method="prod", scores="encode_teacher", settings=_kl(True))
   weak, strong = (
     dict(lists, method="prod", scores=scores, settings=_kl(False))
-    for scores in (WEAK, STRONG)
+    for scores in (WEAK, LAST)
   )
   groups = dict(sampling="groups", sampling_settings=_GROUPS, negatives=0)
   whole = {
@@ -191,7 +219,7 @@ def neighbours_teachers(judge: str) -> dict:
     "duo": dict(
       duo["duo"], candidates="lists_wide", steps=150, warmup_steps=10
     ),
-    "compare": dict(duo["compare"], candidates=LISTS, scores=STRONG),
+    "compare": dict(duo["compare"], candidates=LISTS, scores=LAST),
     labelled: quickstart.mine("encode_teacher", depth=DEPTH),
     of_labelled: quickstart.scored(judge, labelled),
     "darken": dict(adam.adam()["darken"], params=judge, candidates=labelled),
@@ -207,7 +235,7 @@ def neighbours(draw: str) -> dict:
   )
   reads = dict(
     lead=dict(candidates=LISTS, teacher="teacher", joint=True),
-    pair_distill=dict(candidates=LISTS, scores=STRONG, pairs="compare"),
+    pair_distill=dict(candidates=LISTS, scores=LAST, pairs="compare"),
     adam=dict(
       candidates="lists_labelled", scores="score_labelled", dark="darken"
     ),
@@ -256,7 +284,7 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
       kind="train",
       model="student",
       init=before,
-      batch_size=12,
+      batch_size=BATCH,
       steps=steps,
       warmup_steps=steps // 10,
       learning_rate=2e-4,
@@ -271,7 +299,7 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
 
 
 def _divided(name: str, student: str) -> dict:
-  """What a student finds, the stronger teacher's scores, and the division."""
+  """What a student finds, the last teacher's scores, and the division."""
   return {
     f"embed_{name}": dict(
       kind="encode",
@@ -282,7 +310,7 @@ def _divided(name: str, student: str) -> dict:
     f"mine_{name}": quickstart.mine(
       f"embed_{name}", depth=DEPTH, queries="all", limit=DIVIDED_OF
     ),
-    f"score_{name}": quickstart.scored("ce_strong", f"mine_{name}"),
+    f"score_{name}": quickstart.scored("ce_strong", f"mine_{name}") | _TOGETHER,
     # The student 2nd to 15th, the teacher 1st: official code.
     f"divide_{name}": dict(
       kind="divide",
@@ -291,6 +319,7 @@ def _divided(name: str, student: str) -> dict:
       student_from=1,
       student_to=14,
       teacher_to=0,
+      confidence=CONFIDENCE,
     ),
   }
 
@@ -306,6 +335,13 @@ def _kl(in_batch: bool) -> dict:
   return dict(in_batch=in_batch, temperature=1.0, hard=0.1, soft=0.9)
 
 
+def _from_both() -> dict:
+  """A cross-encoder's labels, and all queries as the dual encoder sees them."""
+  return dict(
+    scores="encode_teacher", settings=dict(hard=1.0, soft=1.0, temperature=1.0)
+  )
+
+
 def _with_mpnet(config: ConfigDict) -> None:
   """A dual encoder of 12 layers, and a cross-encoder of as many at the end."""
   twelve = dict(weights=str(packaged.mpnet_target()))
@@ -313,13 +349,15 @@ def _with_mpnet(config: ConfigDict) -> None:
   config.models.ce_12 = ConfigDict(dict(config.models.ce, **twelve))
   # Another model: it begins anew, with the steps of both others together.
   config.stages.ce_strong.update(
-    model="ce_12", init="", steps=300, warmup_steps=20, learning_rate=3e-5
+    model="ce_12", init="", steps=160, warmup_steps=16, learning_rate=3e-5
   )
+  config.stages.ce_strong.update(_from_both())
 
 
 def _reranked(params: str) -> dict:
   return dict(quickstart.reranked(params), encoded="encode_teacher")
 
 
+_TOGETHER = dict(ensemble="encode_teacher")
 # The first two in their order, two of the next four, two of the rest.
 _GROUPS = dict(sizes=(2, 2, 2), depths=(2, 6, DEPTH))

@@ -6,7 +6,9 @@ copied working folder costs one reading. In a bucket, which keeps neither times
 nor half of a file, the size alone is compared.
 """
 
+import contextlib
 import hashlib
+import os
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -26,26 +28,48 @@ def record(folder: storage.Path, but: Collection[str]) -> Record:
   return {name: _facts(path) for name, path in _files(folder, but)}
 
 
-def damage(folder: storage.Path, recorded: Record) -> dict[str, str]:
+def damage(
+  folder: storage.Path, recorded: Record, *, by_content: bool = True
+) -> dict[str, str]:
   """What has become of files that were recorded, where they are not as then.
+
+  Args:
+    folder: of a stage.
+    recorded: as `record` has it.
+    by_content: a file of another time is read; else its size alone counts.
 
   Returns:
     "is gone", or what else is wrong, by path within the folder.
   """
   found = {}
   for name, facts in recorded.items():
-    if wrong := _wrong(folder / name, facts):
+    if wrong := _wrong(folder / name, facts, by_content):
       found[name] = wrong
   return found
 
 
-def _wrong(path: storage.Path, facts: Mapping[str, Any]) -> str:
+def restamp(folder: pathlib.Path, recorded: Record) -> None:
+  """Gives files that are as recorded the recorded time: a copy has another.
+
+  They are not read again after that.
+  """
+  for name, facts in recorded.items():
+    path = folder / name
+    if "mtime_ns" in facts and path.stat().st_mtime_ns != facts["mtime_ns"]:
+      with contextlib.suppress(OSError):  # a folder of somebody else's
+        os.utime(path, ns=(facts["mtime_ns"], facts["mtime_ns"]))
+
+
+def _wrong(
+  path: storage.Path, facts: Mapping[str, Any], by_content: bool
+) -> str:
   if not path.exists():
     return "is gone"
   size = storage.size(path)
   if size != facts["bytes"]:
     return f"has {size} bytes, not {facts['bytes']}"
-  if not isinstance(path, pathlib.Path) or "sha256" not in facts:
+  known = by_content and "sha256" in facts
+  if not (known and isinstance(path, pathlib.Path)):
     return ""
   if path.stat().st_mtime_ns == facts["mtime_ns"]:
     return ""

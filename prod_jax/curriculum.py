@@ -25,7 +25,9 @@ from prod_jax import artefacts, compilation, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
-DONE = "DONE.json"
+DONE = storage.DONE
+# Nothing depends on them: losing them is no reason to do the work again.
+_BESIDE = ("metrics.jsonl", storage.STARTED, DONE)
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _SAID = ("hash", "seconds", "summary")  # by each DONE file
@@ -144,10 +146,16 @@ def run(
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
   processes.meet(f"stages {hash_of(seen)}")
+  if processes.first:
+    # For those who look while the first stage runs.
+    _record(plans, processes.shared_folder, record or {})
   for item in plans:
     if item.status == CACHED:
       why = f"; it was skipped, {item.skipped}" if item.skipped else ""
       logging.info("%s: cached, nothing to do%s", item.stage.name, why)
+      folder = item.stage.folder
+      if processes.first and folder == processes.remote(folder):
+        artefacts.restamp(folder, _read(folder / DONE).get("files", {}))
     elif not only or item.stage.name in only:
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
@@ -181,6 +189,22 @@ def table(plans: Sequence[Plan]) -> str:
   )
 
 
+def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
+  """The same for a machine, as JSON."""
+  return [
+    {
+      "name": item.stage.name,
+      "kind": item.stage.kind,
+      "dir": item.stage.folder.name,
+      "inputs": dict(item.stage.inputs),
+      "status": item.status,
+      "hash": item.hash,
+      "damage": dict(item.damage),
+    }
+    for item in plans
+  ]
+
+
 def hash_of(value: Any) -> str:
   """The sha256 of a value as JSON, its keys in order."""
   text = json.dumps(value, sort_keys=True)
@@ -190,8 +214,8 @@ def hash_of(value: Any) -> str:
 def _run_one(
   item: Plan, by_name: Mapping[str, Plan], processes: Processes
 ) -> None:
-  read = {role: by_name[name] for role, name in item.stage.inputs.items()}
-  for role, source in read.items():
+  inputs = {role: by_name[name] for role, name in item.stage.inputs.items()}
+  for role, source in inputs.items():
     if source.status == PENDING:
       raise strict.ConfigError(
         f"stage {item.stage.name} reads {source.stage.name} as {role}, which "
@@ -203,11 +227,11 @@ def _run_one(
   logging.info("%s: starts (%s)", item.stage.name, item.stage.kind)
   began = time.monotonic()
   _begin(item, processes)
-  if why := _why_skipped(item, read):
+  if why := _why_skipped(item, inputs):
     logging.info("%s: skipped, %s", item.stage.name, why)
     item.summary = {SKIPPED: why}
   else:
-    for source in _behind(read.values(), by_name).values():
+    for source in _behind(inputs.values(), by_name).values():
       _fetch(source, processes)
     with compilation.logged(item.stage.name):
       item.summary = item.stage.run()
@@ -225,12 +249,12 @@ def _run_one(
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
 
 
-def _why_skipped(item: Plan, read: Mapping[str, Plan]) -> str:
+def _why_skipped(item: Plan, inputs: Mapping[str, Plan]) -> str:
   """Why a stage is not to run: a gate that was not passed, or a skipped input.
 
   "" where it is.
   """
-  for role, source in read.items():
+  for role, source in inputs.items():
     if source.skipped and role not in item.stage.may_lack:
       return f"as {source.stage.name} was"
     if role == GATE and not source.summary["passed"]:
@@ -272,8 +296,12 @@ def _prepare(item: Plan, processes: Processes) -> None:
     logging.warning(
       "%s: runs again, because %s %s", item.stage.name, folder / name, wrong
     )
-    # What is left is as it was, and may serve.
-    (folder / name).unlink(missing_ok=True)
+    # What is left is as it was, and may serve; of a folder all or nothing.
+    path = item.stage.folder / name
+    if path.parent == item.stage.folder:
+      (folder / name).unlink(missing_ok=True)
+    else:
+      blocks.forget(path.parent, processes)
   (folder / DONE).unlink(missing_ok=True)
   if not (folder / storage.STARTED).exists():
     _write(
@@ -301,7 +329,7 @@ def _finish(item: Plan, processes: Processes) -> None:
     "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
-    "files": artefacts.record(shared, but=(*_ELSEWHERE, storage.STARTED, DONE)),
+    "files": artefacts.record(shared, but=(*_ELSEWHERE, *_BESIDE)),
     "id": uuid.uuid4().hex,
   }
   for folder in {item.stage.folder, shared}:
@@ -334,6 +362,7 @@ def _record(
         "name": item.stage.name,
         "kind": item.stage.kind,
         "dir": item.stage.folder.name,
+        "hash": item.hash,
         "status": SKIPPED if item.skipped else item.status,
         "seconds": item.seconds,
         "inputs": dict(item.stage.inputs),
@@ -342,8 +371,8 @@ def _record(
         **item.stage.record,
       }
     )
-  _write(workdir / "results.json", rows)
-  _write(workdir / "curriculum.json", {**record, "stages": stages})
+  _write(workdir / storage.RESULTS, rows)
+  _write(workdir / storage.CURRICULUM, {**record, "stages": stages})
 
 
 def _read(path: storage.Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from prod_jax.list_kinds import (
   Darken,
   Denoise,
   Divide,
+  Filter,
   Imported,
   Mine,
   Provided,
@@ -30,6 +31,7 @@ __all__ = [
   "Divide",
   "Encode",
   "Evaluate",
+  "Filter",
   "Gate",
   "Imported",
   "Mine",
@@ -50,8 +52,8 @@ class Train:
     method: module under `prod_jax/methods`, or the dotted name of another one.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
-    candidates: mine, provided, imported or denoise stage to draw negatives
-      from; "" draws them from the whole collection.
+    candidates: mine, provided, imported, denoise or filter stage to draw
+      negatives from; "" draws them from the whole collection.
     queries: divide stage that says which queries to train on; "" is all.
     teacher: train stage of a frozen teacher, run inside the step.
     gate: gate stage that says whether its teacher teaches at all; skipped where
@@ -59,8 +61,8 @@ class Train:
     joint: that teacher goes on learning together with the model, for methods
       that say how.
     scores: score stage (a cross-encoder's scores) or encode stage (a dual
-      encoder's embeddings) of the teacher, or a denoise stage with its lists:
-      cached, nothing runs in the step.
+      encoder's embeddings) of the teacher, or a denoise or filter stage with
+      its lists: cached, nothing runs in the step.
     second: score stage of a second teacher beside `teacher` or an encode
       stage's embeddings.
     pairs: compare stage: a pairwise teacher's preferences within the lists.
@@ -208,6 +210,7 @@ class Evaluate:
     rerank: train stage of a cross-encoder, or a late-interaction model, that
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
+    ensemble: as of `Score`, with `rerank`.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes
       the metrics hit and mrr only.
@@ -221,6 +224,7 @@ class Evaluate:
   encoded: str
   split: str = "test"
   rerank: str = ""
+  ensemble: str = ""
   rerank_depth: Count = 10
   depth: Count = 100
   relevance: Literal["labels", "answers"] = "labels"
@@ -245,6 +249,7 @@ Stage = (
   | Imported
   | Score
   | Divide
+  | Filter
   | Denoise
   | Compare
   | Darken

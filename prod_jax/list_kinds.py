@@ -4,7 +4,7 @@ A part of the vocabulary of `kinds`.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from prod_jax.ranges import Count, Percentile, Real, Share, Whole
 
@@ -95,12 +95,18 @@ class Imported:
 class Score:
   """Score the lists of `candidates`, each pair once.
 
-  `params` is a train stage of a cross-encoder or a late-interaction model.
+  Attributes:
+    params: train stage of a cross-encoder or a late-interaction model, or such
+      a model as it is.
+    candidates: stage whose lists are scored.
+    ensemble: encode stage of a dual encoder; the scores are then the mean of
+      its and the model's, and both teach as one.
   """
 
   kind: Literal["score"]
   params: str
   candidates: str
+  ensemble: str = ""
   gate: str = ""
   batch_tokens: Count = 8192
   block_queries: Count = 256
@@ -113,8 +119,9 @@ class Divide:
   Ranks are 0-based and of the first labelled positive; `rule` "marco" keeps
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
   teacher < student and teacher <= teacher_to. Where a query has no labels, the
-  teacher's own first passage stands for the positive. Fewer than `least`
-  queries left is an error.
+  teacher's own first passage stands for the positive, if the softmax of its
+  scores gives that at least `confidence`. Fewer than `least` queries left is an
+  error.
   """
 
   kind: Literal["divide"]
@@ -124,6 +131,7 @@ class Divide:
   student_from: Whole = 1
   student_to: Whole = 14
   teacher_to: Whole = 0
+  confidence: Share = 0.0
   least: Count = 1
 
 
@@ -134,7 +142,8 @@ class Denoise:
   z are the teacher's scores, z_pos that of the list's best labelled passage.
 
   Attributes:
-    candidates: mine, provided, imported or denoise stage whose lists these are.
+    candidates: mine, provided, imported, denoise or filter stage whose lists
+      these are.
     scores: stage with a teacher's scores of them.
     split: whose queries these are.
     rule: an unlabelled passage is taken for a positive where, by "absolute",
@@ -159,13 +168,39 @@ class Denoise:
 
 
 @dataclasses.dataclass(frozen=True)
+class Filter:
+  """Take generated queries on only where a ranker finds what they were made of.
+
+  A query that a generator made is kept where its own passage, or another one
+  with the same text, is among the first `top` of its list. Other queries are
+  kept as they are.
+
+  Attributes:
+    candidates: stage whose lists these are; they are of split train, and made
+      of queries="unlabelled" or "all".
+    scores: stage with a teacher's scores of them, which order the lists; ""
+      leaves the order of the retriever.
+    top: 1 is the first one alone.
+    label: its own passage becomes the positive of a query that is kept; False
+      leaves it without a label, for methods that need none.
+  """
+
+  kind: Literal["filter"]
+  candidates: str
+  scores: str = ""
+  top: Count = 1
+  label: bool = True
+  split: ClassVar[str] = "train"
+
+
+@dataclasses.dataclass(frozen=True)
 class Compare:
   """Ask a pairwise model which of two candidates is better, once a pair.
 
   Attributes:
-    params: train stage of a model of kind "pairwise".
-    candidates: mine stage whose lists the pairs are of.
-    scores: score stage that ranks them.
+    params: train stage of a model of kind "pairwise", or such a model as it is.
+    candidates: stage whose lists the pairs are of.
+    scores: stage with the scores that rank them.
     depth: of that ranking, 0 for the whole list.
     window: pairs are at most this many ranks apart.
     pairs: drawn for a query, all where there are fewer.
@@ -190,8 +225,9 @@ class Darken:
   """Make dark examples from a list's passages and score them, once.
 
   Attributes:
-    params: train stage of the cross-encoder that scores them.
-    candidates: mine stage whose lists they are made from.
+    params: train stage of the cross-encoder that scores them, or such a model
+      as it is.
+    candidates: stage whose lists they are made from.
     strengthened: how many negatives of a query get a span of its positive.
     strengthen_rate: share of a negative that the span replaces.
     masked: how many copies of the positive get holes.

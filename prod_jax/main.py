@@ -11,6 +11,7 @@ that failed.
 import argparse
 import contextlib
 import functools
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,8 @@ from prod_jax import (
   curriculum,
   kinds,
   origin,
+  presence,
+  progress,
   report,
   stages,
   storage,
@@ -31,7 +34,7 @@ from prod_jax import (
   trackers,
 )
 from prod_jax.cli import arguments
-from prod_jax.processes import PREEMPTED, Preempted, end, run_of
+from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.sets.records import DataError
 from prod_jax.stages import files, sources, splits, tracked
@@ -98,14 +101,30 @@ def _record_of(job: Job) -> dict[str, Any]:
 
 def origin_of(run: Run) -> dict[str, Any]:
   """What it runs stages with: all that a figure's last digit depends on."""
-  said = strict.plain(run.config)
-  del said["trackers"]  # no figure depends on who looks at it
   return {
     "seed": run.config.seed,
-    "config_hash": curriculum.hash_of(said),
+    "config_hash": curriculum.hash_of(_identity(run)),
     "data_fingerprint": run.located.fingerprint,
     **origin.here(jax.devices()),
   }
+
+
+def _identity(run: Run) -> dict[str, Any]:
+  """The config without paths, and instead of them what lies there.
+
+  A data set has a fingerprint beside this, and an imported file is in the hash
+  of its stage.
+  """
+  said = strict.plain(run.config)
+  del said["trackers"]  # no figure depends on who looks at it
+  for key in ("path", "data_dir", "tokenizer"):
+    del said["data"][key]
+  for name, model in said["models"].items():
+    model["weights"] = run.model_fingerprint(name)["weights"]
+    model["tokenizer"] = run.tokenizer_of(name).fingerprint
+  for stage in said["stages"].values():
+    stage.pop("path", None)
+  return said
 
 
 def main(run_config: config.Config, args: argparse.Namespace) -> None:
@@ -140,12 +159,21 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
     files.check(run)
     check(run)
     if not args.dry_run:
-      files.check_numbers(run)
-      _run(run, args.stages)
+      with _alone(processes):
+        files.check_numbers(run)
+        _run(run, args.stages)
       return
     plans = look(run)
     if processes.first:
-      sys.stdout.write(curriculum.table(plans) + "\n")
+      said = json.dumps(curriculum.listed(plans), indent=1)
+      sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+
+
+def _alone(processes: Processes) -> contextlib.AbstractContextManager[None]:
+  """Keeps other runs out of the working folder; its first process does."""
+  if not processes.first:
+    return contextlib.nullcontext()
+  return presence.held(processes.shared_folder, progress.latest)
 
 
 def look(run: Run) -> list[curriculum.Plan]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import tqdm
 from absl import logging
@@ -30,10 +30,13 @@ class Meter:
     bar: what else tqdm is told.
 
   Attributes:
+    latest: of all meters the one that has begun or moved last.
     name, total, unit: as above.
     done: how much is.
     is_bar: whether it is one; what a bar shows need not be logged.
   """
+
+  latest: ClassVar["Meter | None"] = None
 
   def __init__(
     self,
@@ -61,6 +64,7 @@ class Meter:
     self._due = time.monotonic() + first
     self._says_all = not only_long
     self._counted_from: tuple[float, int] | None = None
+    Meter.latest = self
 
   def __enter__(self) -> "Meter":
     return self
@@ -96,6 +100,7 @@ class Meter:
       beside: what there is to say besides.
       last: the line is due in any case.
     """
+    Meter.latest = self
     self.done += done
     now = time.monotonic()
     if self._counted_from is None:
@@ -140,6 +145,21 @@ def shown(
     for item in items:
       yield item
       bar.add(1)
+
+
+def latest() -> dict[str, Any]:
+  """How far the work is that has moved last, as JSON; {} before any."""
+  meter = Meter.latest
+  if meter is None:
+    return {}
+  return {
+    "work": meter.name,
+    "done": meter.done,
+    "total": meter.total,
+    "unit": meter.unit,
+    "rate": meter.rate,
+    "seconds_left": meter.seconds_left,
+  }
 
 
 def per_second(rate: float | int) -> str:

@@ -14,33 +14,33 @@ _MOST = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-  """The finite numbers from `least` to `most`, between `above` and `below`.
+  """The finite numbers from `least` to `greatest`, between `above` and `below`.
 
   Attributes:
-    least, most: within it themselves.
+    least, greatest: within it themselves.
     above, below: not.
     but: a number in between that is not within it either.
   """
 
   least: float | int = -math.inf
-  most: float | int = math.inf
+  greatest: float | int = math.inf
   above: float | int = -math.inf
   below: float | int = math.inf
   but: int | None = None
 
   def __contains__(self, value: float | int) -> bool:
     return (
-      self.least <= value <= self.most
+      self.least <= value <= self.greatest
       and self.above < value < self.below
       and value != self.but
     )
 
   def __str__(self) -> str:
     ends = (
-      (self.least, "{:.12g} or more"),
-      (self.above, "above {:.12g}"),
-      (self.most, "at most {:.12g}"),
-      (self.below, "below {:.12g}"),
+      (self.least, "{} or more"),
+      (self.above, "above {}"),
+      (self.greatest, "at most {}"),
+      (self.below, "below {}"),
     )
     said = [text.format(end) for end, text in ends if math.isfinite(end)]
     if self.but is not None:
@@ -59,5 +59,5 @@ Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 ShareBelow1 = Annotated[float, Range(0, below=1)]
-ShareAbove0 = Annotated[float, Range(above=0, most=1)]
+ShareAbove0 = Annotated[float, Range(above=0, greatest=1)]
 Percentile = Annotated[float, Range(0, 100)]

@@ -11,28 +11,27 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 _DRAWS = 9_999  # with the observed one 10,000: the least p is .0001
 _BATCH = 256  # draws held in memory at once
 
 
 class Paired(NamedTuple):
-  """How a second ranker differs from a first one.
+  """How a ranker differs from the one before it.
 
   Attributes:
     queries: that both have a value of.
-    first, second: the means.
-    difference: of the means, second - first.
+    mean_before, mean_after: of that one, and of this.
+    difference: of the means, after - before.
     low, high: its 95 % interval.
     p: two-sided, of the randomisation test; 1 where all values are equal, or
       there is one query.
-    wins, losses: queries on which the second is better, and worse.
+    wins, losses: queries on which this one is better, and worse.
   """
 
   queries: int
-  first: float
-  second: float
+  mean_before: float
+  mean_after: float
   difference: float
   low: float
   high: float
@@ -42,21 +41,23 @@ class Paired(NamedTuple):
 
 
 def paired(
-  first: Mapping[str, float], second: Mapping[str, float], *, seed: int = 0
+  before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0
 ) -> Paired:
   """Compares two rankers on the queries that both have a value of.
 
   Args:
-    first, second: value by query id.
+    before, after: value by query id.
     seed: of the draws.
 
   Raises:
     ValueError: there is no such query.
   """
-  shared = [query for query in first if query in second]
-  if not shared:
+  from scipy import stats  # most of a second, and only asked for here
+
+  both = [query for query in before if query in after]
+  if not both:
     raise ValueError("the two have no query in common")
-  a, b = (np.array([of[q] for q in shared]) for of in (first, second))
+  a, b = (np.array([of[q] for q in both]) for of in (before, after))
   changes = b - a
   low = high = mean = float(changes.mean())
   p = 1.0
@@ -71,9 +72,9 @@ def paired(
     ).pvalue
     low, high = _interval(changes, seed)
   return Paired(
-    queries=len(shared),
-    first=float(a.mean()),
-    second=float(b.mean()),
+    queries=len(both),
+    mean_before=float(a.mean()),
+    mean_after=float(b.mean()),
     difference=mean,
     low=low,
     high=high,
@@ -97,6 +98,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _interval(changes: np.ndarray, seed: int) -> tuple[float, float]:
+  from scipy import stats
+
   interval = stats.bootstrap(
     (changes,),
     np.mean,

@@ -11,6 +11,7 @@ Also how a file or a folder comes to be there whole or not at all.
 
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -22,7 +23,10 @@ from etils import epath
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
+# Of a run: its stages, and its figures.
+CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
+DONE = "DONE.json"  # of a stage: its hash, what it took and found
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"
@@ -109,6 +113,15 @@ def write_text(path: Path, text: str) -> None:
     part.write_text(text, encoding="utf-8")
 
 
+def read_object(path: Path) -> dict[str, Any]:
+  """The JSON object in a file; {} where there is none, or half of one."""
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
   """Yields a path to write to; in the end the file is renamed to `path`.
@@ -179,9 +192,11 @@ def _to_disk(path: pathlib.Path) -> None:
     os.close(number)
 
 
-def _rename(part: pathlib.Path, path: pathlib.Path, concurrent: bool) -> None:
+def _rename(
+  partial: pathlib.Path, path: pathlib.Path, concurrent: bool
+) -> None:
   try:
-    part.rename(path)
+    partial.rename(path)
   except OSError:
     if not (concurrent and path.is_dir()):
       raise

@@ -35,27 +35,28 @@ def folder(tmp_path_factory):
   return folder
 
 
-def run(folder, line, *more):
-  """Runs a command of the page in the folder."""
-  words = shlex.split(line.replace("\\\n", " "))
-  path = words.pop(0).removeprefix("PYTHONPATH=")
-  assert words.pop(0) == "python"
-  assert words.pop(0) == "-m"
-  paths = [*(str(folder / entry) for entry in path.split(":")), str(REPO)]
-  return commands.run(
-    *words,
-    f"--config.data.data_dir={CACHE / 'data'}",
-    *more,
-    cwd=folder,
-    env=environment(fast=True, PYTHONPATH=":".join(paths)),
-  )
-
-
-def test_the_example_trains_and_is_measured(folder):
+@pytest.fixture(scope="module")
+def line():
+  """The page's command."""
   (line,) = (b for b in texts("") if "prod_jax.main" in b)
+  return shlex.split(line.replace("\\\n", " "))
+
+
+@pytest.fixture(scope="module")
+def env(folder, line):
+  """Where the command finds the method and the configs."""
+  path = line[0].removeprefix("PYTHONPATH=")
+  paths = [*(str(folder / entry) for entry in path.split(":")), str(REPO)]
+  return environment(fast=True, PYTHONPATH=":".join(paths))
+
+
+def test_the_example_trains_and_is_measured(folder, line, env):
+  python, dash_m, *words = line[1:]
+  assert (python, dash_m) == ("python", "-m")
   *less, stages = SCORED
-  own = "jeffreys,encode_jeffreys,evaluate_jeffreys"
-  done = run(folder, line, *less, f"{stages},{own}")
+  own = f"{stages},jeffreys,encode_jeffreys,evaluate_jeffreys"
+  data = f"--config.data.data_dir={CACHE / 'data'}"
+  done = commands.run(*words, data, *less, own, cwd=folder, env=env)
   assert done.returncode == 0, done.stderr[-4000:]
   stage = next((folder / "runs" / "jeffreys").glob("*-jeffreys"))
   rows = [
@@ -72,24 +73,19 @@ def test_the_example_trains_and_is_measured(folder):
   assert "evaluate_jeffreys" in {row["stage"] for row in results}
 
 
-@pytest.mark.parametrize(
-  ("argument", "message"),
-  [
-    ("settings.hrd=0.2", "did you mean config.stages.jeffreys.settings.hard"),
-    ("scores=", "method jeffreys: it needs a teacher"),
-    ("method=my_methods.jeffries", "no module my_methods.jeffries"),
-    ("method=scoring", "is no method"),
-    ("model=ce", "trains a model of kind dual or late"),
-    ("anchor=start", "has no use for the stage's anchor"),
-  ],
-)
-def test_what_the_page_promises_is_refused_is_refused(
-  folder, argument, message
-):
-  (line,) = (b for b in texts("") if "prod_jax.main" in b)
-  more = [f"--config.stages.jeffreys.{argument}", "--dry_run"]
-  if argument.startswith("model"):
-    more.insert(1, "--config.stages.jeffreys.init=")
-  done = run(folder, line, *more)
-  assert done.returncode == 2, done.stderr[-4000:]
-  assert message in done.stderr
+REFUSED = {
+  "settings.hrd=0.2": "did you mean config.stages.jeffreys.settings.hard",
+  "scores=": "method jeffreys: it needs a teacher",
+  "method=my_methods.jeffries": "no module my_methods.jeffries",
+  "method=scoring": "is no method",
+  "init= stages.jeffreys.model=ce": "trains a model of kind dual or late",
+  "anchor=start": "has no use for the stage's anchor",
+}
+
+
+def test_what_the_page_promises_is_refused_is_refused(folder, env):
+  overrides = [f"stages.jeffreys.{override}" for override in REFUSED]
+  config = "my_config.py:runlocal"
+  said = pages.refusals(folder, config, *overrides, env=env)
+  for (override, message), text in zip(REFUSED.items(), said, strict=True):
+    assert message in text, override

@@ -100,7 +100,7 @@ def test_a_study_that_is_under_way_compares_what_both_have(draws):
 
 
 def test_the_page_says_what_was_found(made):
-  text = study.page({"toy-30": made})
+  text = study.page({"toy-30": made}, {"toy-30": "A note.\n"})
   assert "30 of 100 training queries have labels" in text
   assert "| `prod` | **0." in text and "study-toy-30.svg" in text
   assert "`prod` is above `mined`: +0." in text
@@ -115,8 +115,10 @@ def test_the_page_says_what_was_found(made):
     "- 1 stage: what they ran with is not written down\n"
   ) in text
   made["compared"]["ce"]["prod"].update(p_holm=0.2)
-  assert "`prod` is not above `ce`" in study.page({"toy-30": made})
-  assert "No study has been run" in study.page({})
+  assert "`prod` is not above `ce`" in study.page(
+    {"toy-30": made}, {"toy-30": "A note.\n"}
+  )
+  assert "No study has been run" in study.page({}, {})
 
 
 def test_the_picture_has_a_dot_a_draw_within_its_frame(made):

@@ -1,10 +1,9 @@
 """Commands as processes of their own, without the time of their imports.
 
-`run` and `start` are `python -m MODULE …`: a server that has imported the
-libraries, though nothing of ours, forks, and the fork runs the module as
-`__main__`. There is one server for each environment, because JAX reads its
-variables when it is imported, and none of them has used a device. It has one
-command at work at a time.
+`run` is `python -m MODULE …`: a server that has imported the libraries, though
+nothing of ours, forks, and the fork runs the module as `__main__`. There is one
+server for each environment, because JAX reads its variables when it is
+imported, and none of them has used a device.
 """
 
 import atexit
@@ -19,7 +18,6 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from typing import NamedTuple, TextIO
 
 REPO = pathlib.Path(__file__).parents[1]
 # Prepared text and compiled programs, which do not change what is measured.
@@ -28,7 +26,11 @@ CACHE = REPO / ".pytest_cache" / "prod_jax"
 FAST = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "True"}
 # From 0.12 on the compiler has no other emitters, and these are quick.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-  FAST["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+  FAST["XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false"
+    # A program is small, and the other core has a worker of its own.
+    " --xla_cpu_parallel_codegen_split_count=1"
+  )
 
 # Nobody pulls the plug on a test, and a flush of the disk takes 15 ms.
 os.fsync = lambda number: None
@@ -72,65 +74,17 @@ def run(
   env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
   """`python -m MODULE ARGUMENTS` in a folder, `fast` without another `env`."""
-  words = [module, *arguments]
-  with tempfile.TemporaryDirectory() as folder:
-    files = [os.path.join(folder, name) for name in ("stdout", "stderr")]
-    server, _ = _forked(words, cwd, env, files)
-    code = int(server.stdout.readline())
-    said = [pathlib.Path(file).read_text() for file in files]
-  return subprocess.CompletedProcess(
-    [sys.executable, "-m", *words], code, *said
-  )
-
-
-class Running(NamedTuple):
-  """A command at work.
-
-  Attributes:
-    pid: of its process, for signals.
-    stderr: what it says, as it says it; its end is that of the process.
-    server: whose fork it is.
-  """
-
-  pid: int
-  stderr: TextIO
-  server: subprocess.Popen
-
-  def wait(self) -> int:
-    """What it still says is dropped; the exit code."""
-    with self.stderr:
-      self.stderr.read()
-    return int(self.server.stdout.readline())
-
-
-def start(
-  module: str,
-  *arguments: str,
-  cwd: pathlib.Path = REPO,
-  env: dict[str, str] | None = None,
-) -> Running:
-  """The same, at work; there is no other one until somebody has waited."""
-  with tempfile.TemporaryDirectory() as folder:
-    pipe = os.path.join(folder, "stderr")
-    os.mkfifo(pipe)
-    files = ["/dev/null", pipe]
-    server, pid = _forked([module, *arguments], cwd, env, files)
-    return Running(pid, open(pipe), server)
-
-
-def _forked(
-  words: list[str],
-  cwd: pathlib.Path,
-  env: dict[str, str] | None,
-  files: list[str],
-) -> tuple[subprocess.Popen, int]:
-  """The server, whose next line is the exit code, and the fork's number."""
   env = environment(fast=True) if env is None else env
   server = _server(tuple(sorted(env.items())))
-  request = {"words": words, "cwd": str(cwd), "files": files}
-  server.stdin.write(json.dumps(request) + "\n")
-  server.stdin.flush()
-  return server, int(server.stdout.readline())
+  with tempfile.TemporaryDirectory() as folder:
+    files = [os.path.join(folder, name) for name in ("stdout", "stderr")]
+    request = {"words": [module, *arguments], "cwd": str(cwd), "files": files}
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    code = int(server.stdout.readline())
+    said = [pathlib.Path(file).read_text() for file in files]
+  words = [sys.executable, "-m", module, *arguments]
+  return subprocess.CompletedProcess(words, code, *said)
 
 
 @functools.cache
@@ -151,7 +105,7 @@ def _server(env: tuple[tuple[str, str], ...]) -> subprocess.Popen:
 
 
 def _serve() -> None:
-  """Forks for each request, tells its number and exit code; a fork returns."""
+  """Forks for each request, and tells the exit code; a fork returns."""
   for name in _LIBRARIES:
     importlib.import_module(name)
   gc.freeze()  # a fork neither copies nor collects what is there
@@ -162,7 +116,6 @@ def _serve() -> None:
       sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[1]
       _become(**json.loads(line))
       return
-    print(child, flush=True)
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 

@@ -1,7 +1,5 @@
 """A forked command is what `python -m` would be."""
 
-import os
-import signal
 import subprocess
 import sys
 
@@ -41,18 +39,6 @@ def test_it_says_and_ends_as_a_process_of_its_own(tmp_path, end, code):
   assert forked.returncode == fresh.returncode == code
   assert (forked.stdout, forked.stderr) == (fresh.stdout, fresh.stderr)
   assert code < 0 or ("here" in forked.stderr and "b c" in forked.stdout)
-
-
-def test_a_command_at_work_is_heard_and_gets_signals(tmp_path):
-  (tmp_path / "module.py").write_text(
-    "import signal, sys\n"
-    "print('ready', file=sys.stderr, flush=True)\n"
-    "signal.pause()\n"
-  )
-  running = commands.start("module", cwd=tmp_path)
-  assert running.stderr.readline() == "ready\n"
-  os.kill(running.pid, signal.SIGTERM)
-  assert running.wait() == -signal.SIGTERM
 
 
 def test_each_one_begins_with_the_libraries_and_nothing_else(tmp_path):

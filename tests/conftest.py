@@ -1,5 +1,6 @@
 """CPU with 8 simulated devices, and strict broadcasting, for every test."""
 
+import gc
 import os
 import pathlib
 from xml.etree import ElementTree
@@ -20,6 +21,21 @@ os.environ.update(FAST)  # XLA reads its flags when it first compiles
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "compiled_by_tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
+# Files of few tests that take long. They begin first: whatever is last keeps a
+# worker waiting for the other one.
+FIRST = (
+  "add_a_method_test",
+  "add_a_stage_kind_test",
+  "dry_run_test",
+  "main_test",
+  "matryoshka_test",
+  "methods_run_test",
+  "projection_test",
+  "readme_test",
+  "reproducible_test",
+  "widths_run_test",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
   parser.addoption(
@@ -37,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
   config: pytest.Config, items: list[pytest.Item]
 ) -> None:
+  items.sort(key=lambda item: item.path.stem not in FIRST)
   if not config.getoption("long"):
     for item in items:
       if item.get_closest_marker("long"):
@@ -58,6 +75,12 @@ def pytest_collection_modifyitems(
     (kept if again else others).append(item)
   items[:] = kept
   config.hook.pytest_deselected(items=others)
+
+
+def pytest_collection_finish() -> None:
+  """What was imported stays: it is not looked through again and again."""
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from prod_jax import curriculum, storage, strict
+from prod_jax import artefacts, curriculum, storage, strict
 from prod_jax.processes import Processes
 
 
@@ -46,6 +46,10 @@ class Lab:
     if name == self.fail:
       raise RuntimeError("killed")
     (folder / "made").write_text(name)
+    if not (folder / "block").exists():  # as stages make their blocks
+      (folder / "block").mkdir()
+      for part in ("x", "y"):
+        (folder / "block" / part).write_text(part)
     return {"figure": 1, "results": [{"stage": name, "value": 0.5}]}
 
   def run(self, only=()):
@@ -81,6 +85,36 @@ def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   assert lab.run() == ["a", "b", "c"]
   stale = sorted(p.name[:4] for p in (lab.workdir / "stale").iterdir())
   assert stale == ["00-a", "01-b", "01-b", "02-c"]
+
+
+def test_a_plan_is_told_to_machines_too(lab):
+  lab.run()
+  lab.fingerprints["b"] = 2
+  (lab.folder("c") / "made").unlink()
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  listed = json.loads(json.dumps(curriculum.listed(plans)))
+  assert [item["status"] for item in listed] == ["cached", *["pending"] * 2]
+  assert listed[1] == {
+    "name": "b",
+    "kind": "toy",
+    "dir": "01-b",
+    "inputs": {"x": "a"},
+    "status": "pending",
+    "hash": plans[1].hash,
+    "damage": {},
+  }
+  assert listed[2]["damage"] == {"made": "is gone"}
+
+
+def test_a_record_is_there_before_the_first_stage(lab):
+  lab.fail = "a"
+  with pytest.raises(RuntimeError, match="killed"):
+    lab.run()
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  assert [(s["status"], s["hash"]) for s in record["stages"]] == [
+    ("pending", plan.hash) for plan in plans
+  ]
 
 
 def test_a_row_says_what_its_stage_was_run_with_then(lab):
@@ -140,10 +174,24 @@ def test_a_stage_whose_artefact_is_damaged_runs_again(
   assert not (lab.workdir / "stale").exists()
 
 
-def test_a_copy_of_a_folder_is_as_good(lab):
+def test_of_a_damaged_block_nothing_is_left(lab):
+  """A block counts as whole where its folder is."""
   lab.run()
-  for path in lab.workdir.rglob("made"):
+  (lab.folder("a") / "block" / "x").unlink()
+  assert lab.run() == ["a"]
+  assert (lab.folder("a") / "block" / "x").read_text() == "x"
+  assert lab.run() == []
+
+
+def test_a_copy_of_a_folder_is_as_good_and_read_once(lab, monkeypatch):
+  lab.run()
+  made = [*lab.workdir.rglob("made"), *lab.workdir.rglob("block/*")]
+  before = [path.stat().st_mtime_ns for path in made]
+  for path in made:
     os.utime(path, ns=(1, 1))
+  assert lab.run() == []
+  assert [path.stat().st_mtime_ns for path in made] == before
+  monkeypatch.setattr(artefacts, "_digest", None)
   assert lab.run() == []
 
 

@@ -191,8 +191,9 @@ def commands() -> dict[str, str]:
 
 
 def test_commands_name_keys_and_stages_of_their_config():
-  assert len(commands()) > 15
-  for where, line in commands().items():
+  lines = commands()
+  assert len(lines) > 15
+  for where, line in lines.items():
     overrides = re.findall(r"--config\.([\w.]+=[^\s\"`]*)", line)
     names = re.findall(r"--stages?=([\w,]+)", line)
     for named in re.findall(r"configs/\w+\.py(?::[^\s\"`|)]+)?", line):

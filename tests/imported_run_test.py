@@ -176,7 +176,7 @@ def test_a_file_that_is_there_stays_unless_it_may_go(done, tmp_path):
   ("argument", "message"),
   [
     ("teacher", "unknown arguments: teacher"),
-    ("--stages=teacher", "Unknown command line flag 'stages'"),
+    ("--stages=teacher", "no flag --stages; did you mean --stage?"),
     ("--workdir=nowhere", "--workdir: there is no "),
   ],
 )

@@ -1,5 +1,6 @@
 """Pages of docs/ that say what to write where, and a repository that did."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -13,6 +14,24 @@ import pytest
 from prod_jax import packaged
 from tests import commands
 from tests.commands import CACHE, REPO, environment
+
+# What `--dry_run` refuses before it looks at any data, for several overrides.
+REFUSALS = """
+import json, pathlib, sys
+from prod_jax import config_file, main, strict
+from prod_jax.processes import Processes
+from prod_jax.stages.run import Run
+
+refusals = []
+for overrides in sys.argv[2:]:
+  try:
+    config = config_file.load(sys.argv[1], overrides.split())
+    main.check(Run(config, Processes(pathlib.Path("none")), may_fetch=False))
+    refusals.append("")
+  except strict.ConfigError as error:
+    refusals.append(str(error))
+print(json.dumps(refusals))
+"""
 
 
 class Block(NamedTuple):
@@ -87,3 +106,16 @@ def run(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess:
     capture_output=True,
     text=True,
   )
+
+
+def refusals(
+  folder: pathlib.Path,
+  config: str,
+  *overrides: str,
+  env: dict[str, str] | None = None,
+) -> list[str]:
+  """What the code of a folder says of each `key=value …` of a config there."""
+  (folder / "refusals.py").write_text(REFUSALS)
+  done = commands.run("refusals", config, *overrides, cwd=folder, env=env)
+  assert done.returncode == 0, done.stderr[-4000:]
+  return json.loads(done.stdout)

@@ -1,14 +1,16 @@
 """The same seed on the same machine gives the same digits; another does not."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
 from prod_jax import curriculum, main, strict
-from prod_jax.config import Config
+from prod_jax.config import Config, Mesh
 from prod_jax.processes import Processes
 from prod_jax.stages.run import Run
 from tests.batches.special_test import NAMES, bert, save
@@ -127,5 +129,18 @@ def test_a_row_has_all_that_it_takes_to_make_it_again(first):
   for row in rows:
     assert row.keys() >= {"stage_hash", "index", "index_recall", "queries"}
     assert said.items() <= row.items()
-  config = json.loads((first.workdir / "curriculum.json").read_text())["config"]
-  assert said["config_hash"] == curriculum.hash_of(config)
+
+
+def test_a_run_that_lies_elsewhere_has_the_same_origin(first, tmp_path):
+  there = shutil.copytree(first.workdir.parent, tmp_path / "there")
+  data = dataclasses.replace(
+    first.config.data, path=str(there / "set"), tokenizer=str(there / "words")
+  )
+  said = main.origin_of(first)
+
+  def moved(**changes) -> dict:
+    config = dataclasses.replace(first.config, data=data, **changes)
+    return main.origin_of(Run(config, Processes(there / "first")))
+
+  assert moved() == said
+  assert moved(mesh=Mesh(fsdp=2))["config_hash"] != said["config_hash"]

@@ -40,7 +40,7 @@ def test_what_is_equal_does_not_differ():
 
 def test_only_queries_of_both_count():
   found = significance.paired({"a": 0.0, "b": 1.0}, {"b": 0.5, "c": 1.0})
-  assert (found.queries, found.first, found.second) == (1, 1.0, 0.5)
+  assert (found.queries, found.mean_before, found.mean_after) == (1, 1.0, 0.5)
   with pytest.raises(ValueError, match="no query in common"):
     significance.paired({"a": 0.0}, {"b": 1.0})
 

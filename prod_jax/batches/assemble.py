@@ -251,8 +251,8 @@ def _texts_of(
     texts["pair"] = rows.pair(query, passage, Lq, longest, special)
   if x.triple:
     query = x.queries.slices(chosen.row_B[:, None, None])
-    first, second = (x.passages.slices(ids) for ids in _sides(chosen.ids_BN))
-    texts["triple"] = rows.triple(query, first, second, (Lq, Lp), special)
+    passage, other = map(x.passages.slices, _sides(chosen.ids_BN))
+    texts["triple"] = rows.triple(query, passage, other, (Lq, Lp), special)
   return texts
 
 
@@ -290,10 +290,12 @@ def _preferences(
   ]
   there = (place[0] >= 0) & (place[1] >= 0)
   prefer = np.where(there, compared.prefer[numbers], 0)
-  first, second = (np.where(there, side, -1).astype(np.int32) for side in place)
+  first_BJ, second_BJ = (
+    np.where(there, side, -1).astype(np.int32) for side in place
+  )
   return {
-    "first_BJ": first,
-    "second_BJ": second,
+    "first_BJ": first_BJ,
+    "second_BJ": second_BJ,
     "prefer_BJ": prefer.astype(np.float32),
   }
 

@@ -126,10 +126,10 @@ def _packing(
 
 def _divided(chosen: grain.MapDataset, window: int) -> grain.MapDataset:
   """Batches one by one, of what was chosen for `window` of them at once."""
-  read = functools.lru_cache(maxsize=2)(chosen.__getitem__)
+  choose = functools.lru_cache(maxsize=2)(chosen.__getitem__)
 
   def batch(step: int) -> Chosen:
-    of_window = read(step // window)
+    of_window = choose(step // window)
     size = len(of_window.row_B) // window
     first = step % window * size
     return of_window.at(slice(first, first + size))

@@ -133,20 +133,20 @@ def texts_a_row(row_length: int) -> int:
   return max(row_length // _TOKENS_A_TEXT, _LEAST)
 
 
-def fit(lengths: np.ndarray, row_length: int) -> Places:
+def fit(text_lengths: np.ndarray, row_length: int) -> Places:
   """Places of texts by best fit, the longest first.
 
   Args:
-    lengths: int [n], none above `row_length`.
+    text_lengths: int [n], none above `row_length`.
     row_length: L.
   """
   most = texts_a_row(row_length)
-  row, segment, start = np.zeros((3, len(lengths)), np.int32)
+  row, segment, start = np.zeros((3, len(text_lengths)), np.int32)
   texts: list[int] = []  # of each row
   with_room: list[list[int]] = [[] for _ in range(row_length + 1)]
   rooms = 0  # bit r is set where there is a row with room for r tokens
-  order = np.argsort(-lengths, kind="stable")
-  for text, length in zip(order, lengths[order].tolist(), strict=True):
+  order = np.argsort(-text_lengths, kind="stable")
+  for text, length in zip(order, text_lengths[order].tolist(), strict=True):
     fitting = rooms >> length
     if fitting:
       room = length + (fitting & -fitting).bit_length() - 1

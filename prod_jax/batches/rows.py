@@ -101,24 +101,24 @@ def pair(
 
 def triple(
   query: Slices,
-  first: Slices,
-  second: Slices,
-  lengths: tuple[int, int],
+  passage: Slices,
+  other: Slices,
+  limits: tuple[int, int],
   special: Special,
 ) -> Joined:
-  """[CLS] query [SEP] first [SEP] second [SEP].
+  """[CLS] query [SEP] passage [SEP] other [SEP].
 
   BERT knows two token types: both passages are of type 1, and their positions
   and the [SEP] between tell them apart.
 
   Args:
-    query, first, second: content ids, of shapes that broadcast.
-    lengths: most tokens of the query with special ones around it, and of a
+    query, passage, other: content ids, of shapes that broadcast.
+    limits: most tokens of the query with special ones around it, and of a
       passage with [CLS], which it has not got here, and what is between two
       parts.
     special: ids of the special tokens.
   """
-  query_length, passage_length = lengths
+  query_length, passage_length = limits
   most = passage_length - 1 - len(special.between)
   if query_length < special.around or most < 0:
     raise ValueError(
@@ -126,8 +126,8 @@ def triple(
       f"they need {special.around} and {1 + len(special.between)} or more"
     )
   kept = [np.minimum(query.length, query_length - special.around)]
-  kept += [np.minimum(x.length, most) for x in (first, second)]
-  return _join([query, first, second], kept, special)
+  kept += [np.minimum(x.length, most) for x in (passage, other)]
+  return _join([query, passage, other], kept, special)
 
 
 def pair_length(data: config.Data) -> int:

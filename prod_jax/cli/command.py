@@ -12,6 +12,7 @@ from prod_jax.cli import arguments
 # In the order in which one needs them.
 COMMANDS = (
   "run",
+  "status",
   "prepare",
   "plan",
   "report",

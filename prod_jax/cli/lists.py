@@ -2,8 +2,8 @@
 
   prod_jax lists --workdir=runs/tiny --stage=mine_1 --to=runs/lists.jsonl
 
-Takes a mine, provided, imported, denoise or score stage; a score stage brings
-the lists that it has scored. What FILE ends with says the form:
+Takes a mine, provided, imported, denoise, filter or score stage; a score stage
+brings the lists that it has scored. What FILE ends with says the form:
 
   .jsonl         a line a query: query, pos, neg, their ids, and pos_scores and
                  neg_scores where there are scores

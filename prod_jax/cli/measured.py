@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prod_jax import compilation, metrics, storage, strict
+import jax
+
+from prod_jax import compilation, metrics, origin, storage, strict
 from prod_jax.export import finished, systems, task
 from prod_jax.report import changes, tables
+from prod_jax.stages import held_out
 
 # By query.
 _Values = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -123,6 +126,8 @@ def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
   found = changes.against_start(headline, start_of)
   _say_scope(dataset.name, left.split, len(text_of))
   _say_table("stage", args.metrics, values)
+  if refused := [name for name in values if name in left.refused]:
+    _say(f"refused by an accept stage: {', '.join(refused)}")
   _say(f"\n{args.metrics[0]} against where a stage began, p by Holm:")
   for change in found:
     _say(
@@ -148,18 +153,11 @@ def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-  try:
-    metrics.evaluate({}, {}, args.metrics)
-  except ValueError as error:
-    raise strict.ConfigError(f"--metrics: {error}") from error
+  held_out.check_metrics(
+    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
+  )
   if not args.metrics:
     raise strict.ConfigError("--metrics names none; leave it out, or name one")
-  for name in args.metrics:
-    cut = name.partition("@")[2]
-    if cut and int(cut) > args.depth:
-      raise strict.ConfigError(
-        f"--depth is {args.depth}, and {name} looks further; set --depth={cut}"
-      )
   for name, path, endings in (
     ("per_query", args.per_query, (".tsv", ".json")),
     ("run", args.run, systems.RUNS),
@@ -254,6 +252,7 @@ def _write_json(
   record = {
     "dataset": scope[0],
     "split": scope[1],
+    **origin.here(jax.devices()),
     "systems": {
       label: {
         metric: {"value": metrics.mean(by), "queries": len(by)}

@@ -8,6 +8,7 @@ or block. SIGTERM saves and ends with 75. --dry_run shows what would be run.
 
 import argparse
 
+from prod_jax import strict
 from prod_jax.cli import arguments
 
 
@@ -27,6 +28,7 @@ def build(parser: arguments.Parser) -> None:
     "Print the stages and what of them is done, then stop. Nothing is written, "
     "downloaded or prepared.",
   )
+  parser.add_switch("json", "Print what --dry_run shows as a list of JSON.")
   parser.add_argument(
     "--coordinator",
     metavar="HOST:PORT",
@@ -51,6 +53,8 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+  if args.json and not args.dry_run:
+    raise strict.ConfigError("--json is of --dry_run; status has its own")
   config = arguments.config_of(args)
   from prod_jax import main
 

@@ -32,7 +32,7 @@ from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
 BATCH_TOKENS = 8192  # as of an encode stage
-CURRICULUM, RESULTS = "curriculum.json", "results.json"
+CURRICULUM, RESULTS = storage.CURRICULUM, storage.RESULTS
 
 
 @dataclasses.dataclass(frozen=True)

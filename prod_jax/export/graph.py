@@ -319,8 +319,8 @@ class _Graph:
     c = self.config
     split = self.ints(0, 0, c.heads, c.width // c.heads)
 
-    def heads(part: str) -> str:
-      y = self.node("Reshape", self.dense(f"{name}/{part}", x), split)
+    def heads(dense: str) -> str:
+      y = self.node("Reshape", self.dense(f"{name}/{dense}", x), split)
       return self.node("Transpose", y, perm=[0, 2, 1, 3])
 
     q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")

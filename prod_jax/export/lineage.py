@@ -29,10 +29,10 @@ def upstream(trained: Trained) -> list[record.Stage]:
   def reached(name: str) -> Iterator[str]:
     yield name
     stage = left[name]
-    given = [read for role, read in stage.inputs.items() if role != GATE]
-    for read in [stage.chose] if stage.kind == "accept" else given:
-      if read in left:
-        yield from reached(read)
+    given = [other for role, other in stage.inputs.items() if role != GATE]
+    for other in [stage.chose] if stage.kind == "accept" else given:
+      if other in left:
+        yield from reached(other)
 
   found = set(reached(trained.name))
   return [stage for name, stage in left.items() if name in found]

@@ -72,7 +72,7 @@ def _lists(run: Run, name: str) -> tuple[Candidates, str]:
   if not (folder / "scores.npy").exists() or not candidates:
     raise strict.ConfigError(
       f"--stage: {name} is of kind {stage.kind}, which leaves no lists; it "
-      "takes a mine, provided, imported, denoise or score stage"
+      "takes a mine, provided, imported, denoise, filter or score stage"
     )
   return _lists(run, candidates)
 

@@ -190,14 +190,14 @@ def measure(
 
 
 def check_loss(
-  before: Mapping[str, float], after: Mapping[str, float], most: float
+  before: Mapping[str, float], after: Mapping[str, float], allowed: float
 ) -> None:
   """Raises ConfigError where weights of 8 bits lose more than they may."""
   logging.info("int8: %s %.4f, was %.4f", HELD, after[HELD], before[HELD])
-  if before[HELD] - after[HELD] > most:
+  if before[HELD] - after[HELD] > allowed:
     raise strict.ConfigError(
       f"--int8: {HELD} falls from {before[HELD]:.4f} to {after[HELD]:.4f}, by "
-      f"more than --most_loss={most}; allow more, or leave out --int8"
+      f"more than --most_loss={allowed}; allow more, or leave out --int8"
     )
 
 

@@ -104,9 +104,9 @@ def _without_hint() -> Iterator[None]:
     root.removeFilter(other)
 
 
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+def _batches(text_lengths: np.ndarray) -> Iterator[np.ndarray]:
   """Numbers of texts, those of a length together."""
-  order = np.argsort(lengths, kind="stable")
+  order = np.argsort(text_lengths, kind="stable")
   for start in range(0, len(order), _ROWS):
     yield order[start : start + _ROWS]
 

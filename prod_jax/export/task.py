@@ -143,8 +143,8 @@ def _given(overrides: Sequence[str]) -> dict[str, Any]:
         "--config.data.path=FOLDER"
       )
     raw[key.removeprefix(_SECTION)] = strict.Typed(value)
-  read = strict.section(config.Data, raw, "config.data")
-  return {key: getattr(read, key) for key in raw}
+  data = strict.section(config.Data, raw, "config.data")
+  return {key: getattr(data, key) for key in raw}
 
 
 def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:

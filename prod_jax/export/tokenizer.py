@@ -74,11 +74,11 @@ def write(
 
 
 def _of_vocab(
-  read: dict[str, Any], settings: Mapping[str, Any]
+  whole: dict[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
   """What a vocab.txt was read as, with its special tokens and a decoder."""
-  ids = read["model"]["vocab"]
-  return read | {
+  ids = whole["model"]["vocab"]
+  return whole | {
     "added_tokens": [
       {
         "id": ids[word],

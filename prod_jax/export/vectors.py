@@ -92,13 +92,13 @@ def _open(to: pathlib.Path, rows: int) -> Iterator[_Write]:
   """A function that takes blocks; the file is there when all are."""
   to.parent.mkdir(parents=True, exist_ok=True)
   opened = _open_npy if to.suffix == ".npy" else _open_parquet
-  with storage.whole_file(to) as part, opened(to, part, rows) as write:
+  with storage.whole_file(to) as partial, opened(to, partial, rows) as write:
     yield write
 
 
 @contextlib.contextmanager
 def _open_npy(
-  to: pathlib.Path, part: pathlib.Path, rows: int
+  to: pathlib.Path, partial: pathlib.Path, rows: int
 ) -> Iterator[_Write]:
   start, matrix = 0, None
   with (
@@ -110,7 +110,7 @@ def _open_npy(
       nonlocal start, matrix
       if matrix is None:
         matrix = np.lib.format.open_memmap(
-          part, "w+", np.float32, (rows, vectors.shape[1])
+          partial, "w+", np.float32, (rows, vectors.shape[1])
         )
       matrix[start : start + len(ids)] = vectors
       start += len(ids)
@@ -121,7 +121,7 @@ def _open_npy(
 
 @contextlib.contextmanager
 def _open_parquet(
-  to: pathlib.Path, part: pathlib.Path, rows: int
+  to: pathlib.Path, partial: pathlib.Path, rows: int
 ) -> Iterator[_Write]:
   import pyarrow as pa  # takes a second
   import pyarrow.parquet
@@ -138,7 +138,7 @@ def _open_parquet(
       table = pa.table({"id": pa.array(ids), "vector": column})
       if writer is None:
         writer = stack.enter_context(
-          pyarrow.parquet.ParquetWriter(part, table.schema)
+          pyarrow.parquet.ParquetWriter(partial, table.schema)
         )
       writer.write_table(table)
 

@@ -80,8 +80,8 @@ def lambda_rank(
 
 def preference_kl(
   student: Float[Array, "*B N"],
-  first: Int[Array, "*B J"],
-  second: Int[Array, "*B J"],
+  one: Int[Array, "*B J"],
+  other: Int[Array, "*B J"],
   prefer: Float[Array, "*B J"],
   *,
   temperature: float = 1.0,
@@ -97,8 +97,8 @@ def preference_kl(
 
   Args:
     student: scores s of the model that learns.
-    first, second: columns i and j, -1 on padding.
-    prefer: p, the probability that the first is the better one.
+    one, other: columns i and j, -1 on padding.
+    prefer: p, the probability that i is the better one.
     temperature: T > 0, a divisor of the student's scores. No T^2 is in.
 
   Returns:
@@ -110,14 +110,14 @@ def preference_kl(
   >>> round(float(pooled(preference_kl(s, i, j, p))), 4)
   0.0731
   """
-  there = (first >= 0) & (second >= 0)
-  s_first, s_second = (
+  there = (one >= 0) & (other >= 0)
+  s_one, s_other = (
     jnp.take_along_axis(
       student.astype(jnp.float32), jnp.maximum(column, 0), axis=-1
     )
-    for column in (first, second)
+    for column in (one, other)
   )
-  logit = jnp.where(there, s_first - s_second, 0.0) / temperature
+  logit = jnp.where(there, s_one - s_other, 0.0) / temperature
   p = jnp.where(there, prefer.astype(jnp.float32), 0.5)
   cross_entropy = -(
     p * jax.nn.log_sigmoid(logit) + (1 - p) * jax.nn.log_sigmoid(-logit)

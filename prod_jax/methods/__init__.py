@@ -4,7 +4,7 @@ scoring           how a batch becomes a matrix of scores
 layers            scores of inner layers
 matryoshka        any method's loss at several widths of a vector
 contrastive       labels alone, for encoders of queries and passages
-ranking           labels alone, for cross-encoders
+ranking           labels, and a teacher if asked, for cross-encoders
 pairwise_ranking  labels alone, for cross-encoders that read two passages
 margin_mse        the margins of a teacher
 rocketqa_v2       a retriever and a cross-encoder that learn together
@@ -16,16 +16,18 @@ adam              ADAM: dark examples, self-paced
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
 from prod_jax.train.step import LossFn
 
+S = TypeVar("S")
+
 
 @runtime_checkable
-class Method(Protocol):
-  """What the module of a method has.
+class Method(Protocol[S]):
+  """What the module of a method has, whose settings are S.
 
   Attributes:
     TRAINS: the kinds of model that it can train.
@@ -44,9 +46,9 @@ class Method(Protocol):
 
   TRAINS: Sequence[str]
   READS: Sequence[str]
-  Settings: type
+  Settings: type[S]
 
-  def make(self, settings: Any, student: Encoder, sources: Sources) -> LossFn:
+  def make(self, settings: S, student: Encoder, sources: Sources) -> LossFn:
     """The loss of a stage.
 
     Raises:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from prod_jax.batch import Batch
-from prod_jax.methods import Method
+from prod_jax.methods import Method, S
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Encoder
 from prod_jax.models.dual import DualEncoder
@@ -33,8 +33,8 @@ def student_of(student: Encoder, widths: Sequence[int]) -> Encoder:
 
 
 def make(
-  method: Method,
-  settings: Any,
+  method: Method[S],
+  settings: S,
   student: DualEncoder,
   sources: Sources,
   widths: Sequence[int],

@@ -146,9 +146,10 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     if not settings.larger:
       return loss_B.mean(), metrics
     s_BN = scoring.compare(query, passage, in_batch=False)
-    second = _second(settings, s_BN, batch).mean()
-    larger = jnp.where(loss_B.mean() >= second, loss_B.mean(), second)
-    return larger, {**metrics, "first": loss_B.mean(), "second": second}
+    first = loss_B.mean()
+    of_second = _second(settings, s_BN, batch).mean()
+    larger = jnp.where(first >= of_second, first, of_second)
+    return larger, {**metrics, "first": first, "second": of_second}
 
   return loss_fn
 

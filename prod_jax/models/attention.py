@@ -136,8 +136,8 @@ def _on_device(
   most = max(_TOKENS // L, 1)
   rows = max(n for n in range(1, most + 1) if R % n == 0)
   W = _width(width, D)
-  block = pl.BlockSpec((rows, L, W), lambda row, part, _: (row, 0, part))
-  square = pl.BlockSpec((rows, L, L), lambda row, part, _: (row, 0, 0))
+  block = pl.BlockSpec((rows, L, W), lambda row, column, _: (row, 0, column))
+  square = pl.BlockSpec((rows, L, L), lambda row, column, _: (row, 0, 0))
   products = 2 if results == 1 else 5
   return pl.pallas_call(
     functools.partial(kernel, width=width, rate=rate),

@@ -1,5 +1,6 @@
 """Encoders from what a config says of them, and their first parameters."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,7 @@ def encoder_of(
       return CrossEncoder(transformer, pooling, head or Head(pooling))
 
 
+@functools.cache
 def shapes_of(encoder: Encoder) -> PyTree:
   """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
   return jax.eval_shape(encoder.init, jax.random.key(0))

@@ -190,8 +190,8 @@ class Transformer(nn.Module):
       position = tokens.position + c.position_offset
       tables.append(("position", c.max_positions, position))
     if c.type_vocab:
-      read = tokens.type if c.type_vocab > 1 else jnp.zeros_like(tokens.type)
-      tables.append(("type", c.type_vocab, read))
+      types = tokens.type if c.type_vocab > 1 else jnp.zeros_like(tokens.type)
+      tables.append(("type", c.type_vocab, types))
     x_TD = sum(
       _embed(c, rows, name)(ids.reshape(-1)) for name, rows, ids in tables
     )

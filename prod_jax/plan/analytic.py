@@ -96,10 +96,10 @@ def read_by(model: Encoder, batch: Batch) -> list[tuple[int, ...]]:
   """The shapes of the rows of a batch that a model reads."""
   if isinstance(model, CrossEncoder):
     # A stage has pairs or triples: no model reads both.
-    read = [batch.pair, batch.triple]
+    fields = [batch.pair, batch.triple]
   else:
-    read = [batch.query, batch.passage, batch.dark]
-  return [texts.ids.shape for texts in read if texts is not None]
+    fields = [batch.query, batch.passage, batch.dark]
+  return [texts.ids.shape for texts in fields if texts is not None]
 
 
 def compared(batch: Batch) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -197,10 +197,11 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
   # Both are there for a TPU; other back ends may have neither.
   memory: Any = program.memory_analysis()
   costs: Any = program.cost_analysis()
-  read = cost.of_program(_text(program), count)
+  counted = cost.of_program(_text(program), count)
   # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
   # its matmuls', are taken to be repeated as those are.
-  again = read.matmuls / read.matmuls_once if read.matmuls_once else 1.0
+  once = counted.matmuls_once
+  again = counted.matmuls / once if once else 1.0
   return Compiled(
     fits=True,
     arguments=memory.argument_size_in_bytes,
@@ -208,9 +209,9 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
     flops=costs.get("flops", 0.0) * again,
-    matmuls=read.matmuls,
-    moved=read.moved,
-    collectives=tuple(read.collectives),
+    matmuls=counted.matmuls,
+    moved=counted.moved,
+    collectives=tuple(counted.collectives),
     seconds=time.monotonic() - began,
   )
 

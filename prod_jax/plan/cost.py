@@ -206,5 +206,5 @@ def _moved(op: Op, ops: Mapping[str, Op]) -> int:
   if op.code.endswith("-done"):
     # A copy between HBM and the core, or of HBM; its source is not named.
     return sum(a.bytes for a in op.result)
-  read = [a for name in op.operands for a in ops[name].result]
-  return sum(a.bytes for a in (*read, *op.result) if a.in_hbm)
+  operands = [a for name in op.operands for a in ops[name].result]
+  return sum(a.bytes for a in (*operands, *op.result) if a.in_hbm)

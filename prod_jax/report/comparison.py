@@ -46,7 +46,7 @@ class Final(NamedTuple):
   Attributes:
     side: the other run.
     names: the two train stages.
-    change: how the second differs.
+    change: how the latter differs.
     values: by query, of both.
   """
 
@@ -227,9 +227,9 @@ def _final_text(first: str, final: Final) -> str:
   one = final.change.paired
   return (
     f"{final.side.label} ends with {final.names[1]}, {first} with "
-    f"{final.names[0]}: MRR@10 {tables.number(one.second)} for "
-    f"{tables.number(one.first)}, {change_text(final.change)}, p {one.p:.4f}; "
-    f"won {one.wins}, lost {one.losses} of {one.queries} queries"
+    f"{final.names[0]}: MRR@10 {tables.number(one.mean_after)} for "
+    f"{tables.number(one.mean_before)}, {change_text(final.change)}, "
+    f"p {one.p:.4f}; won {one.wins}, lost {one.losses} of {one.queries} queries"
   )
 
 

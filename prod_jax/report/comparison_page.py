@@ -58,9 +58,9 @@ def _lead(sides: Sequence[Side]) -> Iterator[Tag]:
     yield tag(
       "p",
       f"{final.side.label}'s last student, {final.names[1]}, has MRR@10 ",
-      tag("strong", tables.number(one.second)),
+      tag("strong", tables.number(one.mean_after)),
       f" where {sides[0].label}'s, {final.names[0]}, has ",
-      tag("strong", tables.number(one.first)),
+      tag("strong", tables.number(one.mean_before)),
       f": {comparison.change_text(final.change)}, p {one.p:.4f}.",
       class_="lead",
     )

@@ -13,11 +13,11 @@ def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
   None where a model that nobody trained was not measured, or where a run has
   not kept its figures by query.
   """
-  first = values(run, run.began(stage))
-  second = values(run, stage.name)
-  if not first or not second or not first.keys() & second.keys():
+  before = values(run, run.began(stage))
+  after = values(run, stage.name)
+  if not before or not after or not before.keys() & after.keys():
     return None
-  return significance.paired(first, second)
+  return significance.paired(before, after)
 
 
 def text(gain: significance.Paired | None) -> str:

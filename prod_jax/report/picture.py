@@ -75,6 +75,7 @@ SYMBOLS = {
   "mine": "m0 -6l6 6l-6 6l-6 -6z",
   "score": "m-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0z",
   "divide": "m0 -6l6 10.5h-12z",
+  "filter": "m-6 -6h12l-4.5 6v6h-3v-6z",
   "denoise": "m-6 -6h12v12h-12z",
   "provided": "m0 6l6 -10.5h-12z",
   "imported": "m-6 -6h8l4 4v8h-12z",

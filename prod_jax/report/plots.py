@@ -317,14 +317,14 @@ def _bars(frame: axes.Frame, edges: np.ndarray, heights: np.ndarray) -> str:
 
 
 def _side(
-  frame: axes.Frame, scores: np.ndarray, most: float, kind: str
+  frame: axes.Frame, scores: np.ndarray, height: float, kind: str
 ) -> list[Tag]:
   """The median of one side, and its name in the free strip beyond the bars."""
   median = float(np.median(scores))
-  x, y = frame.at(frame.x[0], _STRIP * most)
+  x, y = frame.at(frame.x[0], _STRIP * height)
   words = f"{len(scores):,} {kind}, median {median:.3g}"
-  line = frame.path((median, median), (0.0, most))
+  line = frame.path((median, median), (0.0, height))
   return [
     tag("path", d=line, class_="median"),
-    axes.text(words, x + 2, y + (10 if most > 0 else -2), "start", "value"),
+    axes.text(words, x + 2, y + (10 if height > 0 else -2), "start", "value"),
   ]

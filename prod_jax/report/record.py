@@ -30,7 +30,8 @@ class Stage:
     folder: of its artefacts; may be absent.
     ran: False while it is pending, and where it was skipped.
     skipped: why it was, or "".
-    said: by a gate or an accept stage: what it has found and decided, or "".
+    said: by a gate, an accept or a filter stage: what it has found and
+      decided, or "".
     chose: the encode stage that an accept stage has taken on, or "".
     model: that a train stage trains, else "".
     taught_by: "labels", or a train stage, a model as it is or an imported
@@ -167,9 +168,8 @@ class Run:
       stage = self.stages[name]
       if stage.kind == "train":
         return stage
-      read = stage.inputs
-      role = next((role for role in _UPSTREAM if role in read), "")
-      name = stage.chose or read.get(role, "")
+      roles = (role for role in _UPSTREAM if role in stage.inputs)
+      name = stage.chose or stage.inputs.get(next(roles, ""), "")
     return None
 
 

@@ -13,6 +13,7 @@ rerank     candidates scored by a model that reads them with their query
 bm25       words against words, by a library
 pairs      which pairs of a ranking a pairwise model is asked about
 divide     which queries PROD's last stage keeps
+filter     where rankers have what a generated query was made of
 denoise    which unlabelled passages a teacher takes for positives
 scores     what scores of lists are like, and how two judges agree
 runs       rankings as TREC files

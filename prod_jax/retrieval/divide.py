@@ -45,6 +45,16 @@ def with_teachers_first(
   return candidates._replace(label=label)
 
 
+def confidence(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
+  """The teacher's probability of its own first passage, [Q].
+
+  By the softmax of its scores over what the student retrieved.
+  """
+  scores_QC = np.where(candidates.rank >= 0, scores_QC, -np.inf)
+  below_QC = scores_QC - scores_QC.max(axis=1, keepdims=True)
+  return 1 / np.exp(below_QC).sum(axis=1)
+
+
 def keep(
   student_Q: np.ndarray, teacher_Q: np.ndarray, stage: kinds.Divide
 ) -> np.ndarray:

@@ -149,7 +149,7 @@ def over_rows(
   frozen: FrozenModel,
   forward: Forward,
   tokens_of: Callable[[np.ndarray, int], Any],
-  lengths: np.ndarray,
+  row_lengths: np.ndarray,
   longest: int,
   width: int | None = None,
   watch: Watch | None = None,
@@ -160,7 +160,7 @@ def over_rows(
     frozen: whose parameters `forward` gets.
     forward: of what `tokens_of` makes.
     tokens_of: (row numbers [R], L) to Tokens [R, L], or several of them.
-    lengths: tokens of each row, special ones included.
+    row_lengths: tokens of each row, special ones included.
     longest: that a row may have.
     width: of a result; None where it is a number.
     watch: as of `over_texts`.
@@ -170,9 +170,9 @@ def over_rows(
   """
   batches = (
     Work(rows, tokens_of(rows, length), np.arange(len(rows)))
-    for rows, length in _by_length(lengths, longest, frozen.batch_tokens)
+    for rows, length in _by_length(row_lengths, longest, frozen.batch_tokens)
   )
-  out = _results(len(lengths), width)
+  out = _results(len(row_lengths), width)
   return _in_turns(forward, batches, frozen.copies, out, watch)
 
 
@@ -258,17 +258,17 @@ def _shared_rows(
 
 
 def _by_length(
-  lengths: np.ndarray, longest: int, batch_tokens: int
+  row_lengths: np.ndarray, longest: int, batch_tokens: int
 ) -> Iterator[tuple[np.ndarray, int]]:
   """Yields (rows, length) with as many rows for a length as fit."""
   shapes = np.array(lengths_of_shapes(longest))
-  shape_of = np.searchsorted(shapes, lengths)
+  shape_of = np.searchsorted(shapes, row_lengths)
   rows = np.empty(0, np.int64)
   for i, length in enumerate(shapes.tolist()):
     rows = np.concatenate([rows, np.flatnonzero(shape_of == i)])
     if length < longest and len(rows) * length < batch_tokens:
       continue  # not worth a compilation: they go with the next length
-    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    rows = rows[np.argsort(row_lengths[rows], kind="stable")]
     size = rows_of(length, batch_tokens)
     for start in range(0, len(rows), size):
       batch = rows[start : start + size]

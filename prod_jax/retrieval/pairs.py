@@ -30,9 +30,9 @@ def near_pairs(
   ranking = np.argsort(-scores_C, kind="stable")  # NaN goes to the end
   ranking = ranking[: np.count_nonzero(~np.isnan(scores_C))]
   ranking = ranking[: depth or None]
-  first, second = np.triu_indices(len(ranking), k=1)
-  near = second - first <= window
-  pairs = np.stack([ranking[first[near]], ranking[second[near]]], axis=1)
+  i, j = np.triu_indices(len(ranking), k=1)
+  near = j - i <= window
+  pairs = np.stack([ranking[i[near]], ranking[j[near]]], axis=1)
   if len(pairs) > count:
     pairs = pairs[np.sort(rng.choice(len(pairs), count, replace=False))]
   return pairs.astype(np.int32)

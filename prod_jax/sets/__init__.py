@@ -7,7 +7,9 @@ datasets    one builder a published set
 passages    the prepared collection by row, whole or a part of it
 negatives   the negatives that came with a set
 foreign     scores and lists as other tools write them
+queries     the prepared queries by split, all or a part of them
 unlabelled  training queries without labels
+generated   training queries that a generator made of passages
 copies      which passages say the same as a labelled one
 answers     whether a passage contains an answer
 sizes       how large the sets are, by their authors

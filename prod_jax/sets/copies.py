@@ -20,12 +20,12 @@ class Keys(NamedTuple):
   Attributes:
     text: of the text alone.
     whole: of title and text with a space between, as other tools write them.
-    read: of title and text as encoders read them.
+    joined: of title and text as encoders read them.
   """
 
   text: np.ndarray
   whole: np.ndarray
-  read: np.ndarray
+  joined: np.ndarray
 
 
 class Copies(NamedTuple):
@@ -63,7 +63,7 @@ def keys_of(
   for row, (_, title, text) in enumerate(passages):
     keys.text[row] = own = key(text)
     keys.whole[row] = key(f"{title} {text}") if title else own
-    keys.read[row] = key(joined(title, text, title_join)) if title else own
+    keys.joined[row] = key(joined(title, text, title_join)) if title else own
   return keys
 
 

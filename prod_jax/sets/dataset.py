@@ -17,15 +17,21 @@ import numpy as np
 from absl import logging
 
 from prod_jax import config, progress, storage
-from prod_jax.sets import copies, download, named, sizes, unlabelled
+from prod_jax.sets import (
+  copies,
+  download,
+  generated,
+  named,
+  sizes,
+  unlabelled,
+)
+from prod_jax.sets import queries as prepared_queries
 from prod_jax.sets.datasets import beir, layout, own, published
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
 from prod_jax.sets.passages import (
   Passages,
   digest,
   open_passages,
-  smallest_hashes,
-  stream,
 )
 from prod_jax.sets.records import DataError, Query
 
@@ -47,6 +53,7 @@ class Dataset:
     judged: the same of passages that were judged and found irrelevant.
     leaves_out_own: a query's own document, the passage of its id, counts as
       not there.
+    made_of: ids of the passages that the last queries of train were made of.
     folder: where keys of the texts are kept, for the next run; None keeps none.
     title_join: between title and text of a passage, as encoders read them.
   """
@@ -63,6 +70,7 @@ class Dataset:
     dataclasses.field(default_factory=dict)
   )
   leaves_out_own: bool = False
+  made_of: Sequence[tuple[str, ...]] = ()
   folder: pathlib.Path | None = None
   title_join: str = " "
 
@@ -123,6 +131,18 @@ class Dataset:
       tuple(self.row_of[name] for name, _ in query.positives)
       for query in self.queries[split]
     ]
+
+  @property
+  def made_of_rows(self) -> dict[int, tuple[int, ...]]:
+    """By query of train: rows of the passages that a generated one is made of.
+
+    They are no labels: nobody has judged them.
+    """
+    first = len(self.queries.get("train", ())) - len(self.made_of)
+    return {
+      first + number: tuple(self.row_of[name] for name in names)
+      for number, names in enumerate(self.made_of)
+    }
 
   def qrels(self, split: str) -> dict[str, dict[str, int]]:
     """{query id: {passage id: grade}}, of grades above 0."""
@@ -230,8 +250,9 @@ class Located:
   def leaves_out_own(self) -> bool:
     """As of `Dataset`."""
     said = self.data.own_documents
-    passages = self.data.name == "beir" and self.source.name in beir.PASSAGES
-    return said == "leave_out" or (passages and not said)
+    if said or self.data.name != "beir":
+      return said == "leave_out"
+    return beir.asks_with_passages(self.source.name)
 
   @property
   def prepared(self) -> bool:
@@ -251,7 +272,9 @@ class Located:
     start = time.monotonic()
     source, limits = self.source, dict(self.data.max_queries)
     builders = layout.prepared(source, self.data_dir, beam)
-    queries, numbers = _read_queries(builders["queries"], limits)
+    queries, numbers = prepared_queries.read(
+      builders["queries"], named.SPLITS, limits
+    )
     passages, row_of = open_passages(
       builders["passages"],
       layout.CORPUS,
@@ -259,12 +282,14 @@ class Located:
       queries,
       self.data.max_passages,
     )
+    # Passages are chosen before: a set with fewer labels is no smaller.
+    bare, made_of = generated.parted(queries)
     dataset = Dataset(
       name=source.name,
       fingerprint=self.fingerprint,
       passages=passages,
-      # Passages are chosen before: a set with fewer labels is no smaller.
-      queries=unlabelled.merged(queries, self.data.labelled),
+      queries=unlabelled.merged(bare, self.data.labelled),
+      made_of=made_of,
       row_of=row_of,
       negatives=_readers(source.negatives, builders, numbers),
       judged=_readers(source.judged, builders, numbers),
@@ -276,6 +301,10 @@ class Located:
     if not limits and not self.data.max_passages:
       sizes.check(source.name, size)
     _log(dataset, time.monotonic() - start)
+    if self.data.name in ("folder", "beir") and not (
+      self.data.own_documents or self.leaves_out_own
+    ):
+      _log_own(dataset)
     return dataset
 
 
@@ -316,7 +345,9 @@ def _log(dataset: Dataset, took: float) -> None:
     bare = sum(not (query.positives or query.answers) for query in queries)
     said.append(f"{split} {len(queries)}")
     if bare:
-      said[-1] += f" ({bare} of them without labels)"
+      of_passages = len(dataset.made_of) if split == "train" else 0
+      more = f", {of_passages} generated" if of_passages else ""
+      said[-1] += f" ({bare} of them without labels{more})"
   logging.info(
     "%s: %d passages, queries %s; opened in %.1f s",
     dataset.name,
@@ -326,28 +357,20 @@ def _log(dataset: Dataset, took: float) -> None:
   )
 
 
-def _read_queries(
-  builder: Any, limits: Mapping[str, int]
-) -> tuple[dict[str, list[Query]], dict[str, Sequence[int]]]:
-  """The queries kept, and their rows among all of their split."""
-  splits = [split for split in named.SPLITS if split in builder.info.splits]
-  for split, most in limits.items():
-    if split not in splits or most < 1:
-      raise DataError(
-        f"max_queries asks for {most} queries of {split!r}; there are the "
-        f"splits {', '.join(splits)}, and it takes 1 or more"
+def _log_own(dataset: Dataset) -> None:
+  """Says of a set that nobody knows that its queries may be its passages.
+
+  Ids that are numbers can be the same by accident: it is the user's to say.
+  """
+  for split, queries in dataset.queries.items():
+    if queries and all(query.id in dataset.row_of for query in queries):
+      logging.info(
+        "%s: all queries of split %s have the id of a passage; where they are "
+        "these passages, data.own_documents=leave_out takes them out of their "
+        "own rankings, and =keep says that they are not",
+        dataset.name,
+        split,
       )
-  queries: dict[str, list[Query]] = {}
-  numbers: dict[str, Sequence[int]] = {}
-  for split in splits:
-    rows: Sequence[int] = range(builder.info.splits[split].num_examples)
-    if split in limits:
-      names = layout.read_ids(builder, split).ids
-      rows = smallest_hashes(names, rows, limits[split])
-    source = builder.as_data_source(split=split)
-    queries[split] = [_query(record) for record in stream(source, rows)]
-    numbers[split] = rows
-  return queries, numbers
 
 
 def _readers(
@@ -375,17 +398,3 @@ def _open_negatives(
   count = builders["queries"].info.splits[split].num_examples
   found = prepared(folder / f"negatives-{split}", reader(), tables, count)
   return found, numbers
-
-
-def _query(record: Mapping[str, Any]) -> Query:
-  positives = record["positives"]
-  answers = record.get("answers", ())
-  return Query(
-    record["id"].decode(),
-    record["text"].decode(),
-    tuple(
-      (name.decode(), int(grade))
-      for name, grade in zip(positives["id"], positives["grade"], strict=True)
-    ),
-    tuple(answer.decode() for answer in answers),
-  )

@@ -121,28 +121,28 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
   return path
 
 
-def _download(remote: Remote, part: pathlib.Path) -> None:
+def _download(remote: Remote, partial: pathlib.Path) -> None:
   """Tries several times, each from where the last one ended."""
   for attempt in range(1, _ATTEMPTS + 1):
     try:
-      _transfer(remote, part)
+      _transfer(remote, partial)
       return
     except requests.RequestException as error:
       status = getattr(error.response, "status_code", 0)
       if attempt == _ATTEMPTS or 400 <= status < 500:
         raise DataError(
           f"{remote.url}: cannot be downloaded ({error}); what came is in "
-          f"{part}, and the next run goes on from there. Or fetch the file by "
-          f"hand into {part.parent}"
+          f"{partial}, and the next run goes on from there. Or fetch the file "
+          f"by hand into {partial.parent}"
         ) from error
       logging.warning("%s: %s; going on", remote.url, error)
       _pause(2.0**attempt)
 
 
-def _transfer(remote: Remote, part: pathlib.Path) -> None:
+def _transfer(remote: Remote, partial: pathlib.Path) -> None:
   """One request for what is missing, appended to the part."""
-  tag = part.with_name(f"{part.name}.etag")
-  have = part.stat().st_size if part.exists() else 0
+  tag = partial.with_name(f"{partial.name}.etag")
+  have = partial.stat().st_size if partial.exists() else 0
   headers = dict(_HEADERS)
   if have:
     headers["Range"] = f"bytes={have}-"
@@ -154,7 +154,7 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
     if response.status_code == 416:  # nothing is missing, or the part is wrong
       if response.headers.get("Content-Range", "").endswith(f"/{have}"):
         return
-      part.unlink()
+      partial.unlink()
       raise requests.ConnectionError("the part is longer than the file")
     response.raise_for_status()
     if response.status_code != 206:
@@ -163,7 +163,7 @@ def _transfer(remote: Remote, part: pathlib.Path) -> None:
       tag.write_text(etag)
     size = have + int(response.headers.get("Content-Length", 0))
     with (
-      open(part, "ab" if have else "wb") as file,
+      open(partial, "ab" if have else "wb") as file,
       progress.Meter(
         remote.name, size, "B", unit_scale=True, initial=have
       ) as meter,

@@ -24,11 +24,16 @@ from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
 
+from prod_jax.sets import files
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 SPLITS = ("train", "dev", "test")
 TRIPLES = "qidpidtriples.train.full.2.tsv"
+# What `unlabelled` and `generated` read.
+UNLABELLED = ("queries.unlabelled.tsv", "queries.unlabelled.jsonl")
+GENERATED = "queries.generated.jsonl"
+BARE_QUERIES = (*UNLABELLED, GENERATED)
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
@@ -56,7 +61,7 @@ def find_splits(folder: pathlib.Path) -> list[str]:
   """The splits that have queries or qrels, in the order train, dev, test.
 
   Raises:
-    DataError: there is none.
+    DataError: there is none, nor queries without labels.
   """
   found = [
     split
@@ -64,12 +69,17 @@ def find_splits(folder: pathlib.Path) -> list[str]:
     if any(folder.glob(f"queries.{split}.tsv*"))
     or any(folder.glob(f"qrels.{split}.tsv*"))
   ]
-  if not found:
+  if not (found or has_bare_queries(folder)):
     raise DataError(
       f"{folder}: expected queries.SPLIT.tsv and qrels.SPLIT.tsv in it, with "
-      f"SPLIT among {', '.join(SPLITS)}"
+      f"SPLIT among {', '.join(SPLITS)}; or {' or '.join(BARE_QUERIES)}"
     )
   return found
+
+
+def has_bare_queries(folder: pathlib.Path) -> bool:
+  """Whether a folder has queries that need no file of labels."""
+  return any(files.locate(folder, name) for name in BARE_QUERIES)
 
 
 def passage_width(source: Source) -> int:

@@ -1,7 +1,7 @@
 """The set that a config names, with the files that a user put beside it."""
 
 from prod_jax import config
-from prod_jax.sets import download, unlabelled
+from prod_jax.sets import download, generated, unlabelled
 from prod_jax.sets.datasets import (
   beir,
   folder,
@@ -14,7 +14,12 @@ from prod_jax.sets.datasets import (
 )
 from prod_jax.sets.records import DataError
 
-SPLITS = ("train", unlabelled.SPLIT, "dev", "test", "dl19", "dl20")
+SPLITS = (
+  "train",
+  unlabelled.SPLIT,
+  generated.SPLIT,
+  *("dev", "test", "dl19", "dl20"),
+)
 
 
 def source(
@@ -27,7 +32,8 @@ def source(
     DataError: they are not there, or the set has no use for an option.
   """
   found = _published(data, downloads)
-  return unlabelled.with_file(own.with_negatives(found, data, SPLITS), data)
+  found = own.with_negatives(found, data, SPLITS)
+  return generated.with_file(unlabelled.with_file(found, data), data)
 
 
 def _published(

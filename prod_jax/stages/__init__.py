@@ -18,6 +18,7 @@ provided   candidate lists that came with the data set
 imported   lists and scores from a file of the user's
 score      a teacher's scores of lists
 divide     the queries that a teacher gets right and a student wrong
+filter     generated queries whose own passage a ranker finds
 denoise    what a teacher takes for a positive among unlabelled passages
 compare    a pairwise teacher's preferences within lists
 darken     dark examples of lists, scored
@@ -63,6 +64,7 @@ KINDS = {
   "imported": "prod_jax.stages.imported",
   "score": "prod_jax.stages.score",
   "divide": "prod_jax.stages.divide",
+  "filter": "prod_jax.stages.filter",
   "denoise": "prod_jax.stages.denoise",
   "compare": "prod_jax.stages.compare",
   "darken": "prod_jax.stages.darken",
@@ -89,15 +91,15 @@ def job_of(run: Run, name: str) -> Job[Any]:
   stages = run.config.stages
   # The order of the config is that of the run: no cycle can be written.
   before = list(stages)[: list(stages).index(name)]
-  read = sources.reads(stages[name], stages, run.config.models)
-  for role, source in read.items():
+  by_role = sources.reads(stages[name], stages, run.config.models)
+  for role, source in by_role.items():
     if source not in before:
       raise strict.ConfigError(
         f"config.stages.{name}.{role} is {source!r}, which is no stage before "
         f"it; those are: {', '.join(before) or 'none'}"
         f"{_or_models(run, name, role)}"
       )
-  inputs = accepted.Folders(run, read)
+  inputs = accepted.Folders(run, by_role)
   job = Job(run, name, stages[name], inputs, run.folder(name))
   sources.check_kinds(job)
   return job

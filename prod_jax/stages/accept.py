@@ -67,8 +67,8 @@ def _choose(job: Job[kinds.Accept]) -> tuple[str, dict[str, Any]]:
   for role in named.values():
     found = held_out.compared(job, _values(job, role), student)
     figures |= {f"{role}_{k}": v for k, v in held_out.figures(found).items()}
-    figures[role] = round(found.first, 4)
-    figures["student"] = round(found.second, 4)
+    figures[role] = round(found.mean_before, 4)
+    figures["student"] = round(found.mean_after, 4)
     said.append(held_out.said(job, found, getattr(stage, role)))
     if found.difference < -stage.tolerance - held_out.ROUNDING:
       worse.append(role)

@@ -42,11 +42,11 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
   def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     block_QJ2 = drawn[start:stop]
     line, pair = np.nonzero(block_QJ2[..., 0] >= 0)
-    first, second = block_QJ2[line, pair].T
+    one, other = block_QJ2[line, pair].T
     of_first, *of_second = pieces.split(1 + job.stage.both_orders)
-    better = ask(start + line, first, second, of_first)
+    better = ask(start + line, one, other, of_first)
     if of_second:
-      worse = ask(start + line, second, first, *of_second)
+      worse = ask(start + line, other, one, *of_second)
       better = (better + 1 - worse) / 2  # two answers to one question
     prefer = np.zeros(block_QJ2.shape[:2], np.float32)
     prefer[line, pair] = better
@@ -69,7 +69,7 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
 def _asker(
   job: Job[kinds.Compare], lists: Candidates
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray, Pieces], np.ndarray]:
-  """(lists, columns, columns) to the probability that the first is better.
+  """(lists, columns, columns) to the probability that the former is better.
 
   What it has of them is kept in the pieces.
   """
@@ -77,14 +77,14 @@ def _asker(
   queries = tokens.queries[job.source("candidates").split]
 
   def ask(
-    line: np.ndarray, first: np.ndarray, second: np.ndarray, pieces: Pieces
+    line: np.ndarray, one: np.ndarray, other: np.ndarray, pieces: Pieces
   ) -> np.ndarray:
     logits = rerank.score_texts(
       frozen,
       queries.slices(lists.query[line]),
       [
         tokens.passages.slices(lists.ids[line, column])
-        for column in (first, second)
+        for column in (one, other)
       ],
       pieces,
     )

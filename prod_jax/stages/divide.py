@@ -1,7 +1,7 @@
 """Stage kind `divide`: the queries that a teacher gets right and a student not.
 
 Leaves `queries.npy`, int32 rows of the query table. Of a query without labels,
-what the teacher ranks first is right.
+what the teacher ranks first is right, where it is sure enough of that.
 """
 
 from typing import Any
@@ -28,6 +28,8 @@ def check(job: Job[kinds.Divide]) -> None:
   """
   job.check_scored("scores")
   lists = job.source("candidates")
+  while isinstance(lists, kinds.Filter):  # which leaves out whole lists alone
+    lists = job.run.stage(lists.candidates)
   if isinstance(lists, kinds.Mine) and lists.negatives:
     raise strict.ConfigError(
       f"{job.where}.candidates is {job.stage.candidates!r}; it takes the "
@@ -52,19 +54,23 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
   student_Q = divide.student_ranks(lists)
   teacher_Q = divide.teacher_ranks(lists, scores_QC)
   kept_Q = divide.keep(student_Q, teacher_Q, job.stage)
+  if job.stage.confidence:
+    sure_Q = divide.confidence(lists, scores_QC) >= job.stage.confidence
+    kept_Q &= sure_Q | ~unlabelled_Q
   summary = {
     "queries": len(kept_Q),
     "kept": int(kept_Q.sum()),
     "kept_unlabelled": int((kept_Q & unlabelled_Q).sum()),
     "student_first": int((student_Q == 0).sum()),
-    "teacher_first": int((teacher_Q == 0).sum()),
+    # Without labels the teacher's first passage is right by definition.
+    "teacher_first": int(((teacher_Q == 0) & ~unlabelled_Q).sum()),
     "student_missed": int((student_Q < 0).sum()),
   }
   if summary["kept"] < job.stage.least:
     raise strict.ConfigError(
       f"stage {job.name} keeps {summary['kept']} queries, fewer than least="
       f"{job.stage.least}: {summary}. Widen student_from, student_to or "
-      "teacher_to"
+      "teacher_to, or lower confidence"
     )
   logging.info(
     "%s: keeps %d of %d queries", job.name, summary["kept"], len(kept_Q)

@@ -15,7 +15,7 @@ from prod_jax import kinds, metrics, strict
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.sets import answers
-from prod_jax.stages import accepted, widths
+from prod_jax.stages import accepted, score, widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -34,11 +34,18 @@ def check(job: Job[kinds.Evaluate]) -> None:
   job.check_encoded(stage.split)
   if stage.rerank:
     job.check_trains("rerank", ("cross", "late"))
+    if stage.ensemble:
+      job.check_encoded(stage.split, "ensemble")
     if stage.widths:
       raise strict.ConfigError(
         f"{job.where}.widths cuts the vectors of `encoded`, and rerank "
         "measures another model; leave one of them out"
       )
+  elif stage.ensemble:
+    raise strict.ConfigError(
+      f"{job.where}.ensemble is one with a reranker; set rerank, or leave it "
+      "out"
+    )
   if stage.widths:
     widths.check(job, widths.encoder_of(job, "encoded"))
   try:
@@ -119,15 +126,16 @@ def _reranked(job: Job[kinds.Evaluate]) -> dict[str, Any]:
     exact_QK, _ = search.search_others(
       search.open_index(EXACT, vectors), query_QD, stage.depth, own_Q
     )
-    ids = exact_QK[:, : stage.rerank_depth]
+    ids, rows = exact_QK[:, : stage.rerank_depth], np.arange(start, stop)
     scores = rerank.score_lists(
       job.frozen("rerank"),
       texts.queries[stage.split],
       texts.passages,
-      np.arange(start, stop),
+      rows,
       ids,
       pieces,
     )
+    scores = score.with_ensemble(job, scores, stage.split, rows, ids)
     return {"ids": ids, "scores": scores}
 
   queries = len(texts.queries[stage.split])
@@ -147,6 +155,8 @@ class _Reporter:
     self._queries = job.run.dataset.queries[job.stage.split]
     encoded = accepted.chosen(job.run, job.stage.encoded)
     self._measured = job.stage.rerank or job.run.stage(encoded).params
+    if job.stage.ensemble:
+      self._measured += f"+{job.stage.ensemble}"
     self._rows: list[dict[str, Any]] = []
 
   def add(

@@ -23,7 +23,8 @@ from prod_jax.stages.run import Job
 
 TrainJob = Job[kinds.Train]
 
-OF_LISTS = kinds.Score | kinds.Imported | kinds.Denoise  # scores of lists
+# Of scores of lists.
+OF_LISTS = kinds.Score | kinds.Imported | kinds.Denoise | kinds.Filter
 
 
 def check(job: TrainJob) -> None:
@@ -69,7 +70,8 @@ def check(job: TrainJob) -> None:
 def made(job: Job[Any], name: str) -> kinds.Stage | None:
   """The stage that made some lists, where others have judged them."""
   found = job.run.config.stages.get(name)
-  if isinstance(found, kinds.Imported | kinds.Denoise) and found.candidates:
+  judged = kinds.Imported | kinds.Denoise | kinds.Filter
+  if isinstance(found, judged) and found.candidates:
     return made(job, found.candidates)
   return found
 

@@ -60,8 +60,8 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
     "why": f"{stage.teacher} {'teaches' if passed else 'does not teach'}: of "
     f"the first {stage.depth} of {stage.encoded} it makes "
     f"{held_out.said(job, found, 'their own order')}",
-    "student": round(found.first, 4),
-    "teacher": round(found.second, 4),
+    "student": round(found.mean_before, 4),
+    "teacher": round(found.mean_after, 4),
     **held_out.figures(found),
   }
   logging.info("%s: %s", job.name, figures["why"])

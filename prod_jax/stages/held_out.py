@@ -1,5 +1,6 @@
 """Two rankings of held-out queries, measured and compared query by query."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,38 @@ HeldOut = Job[kinds.Gate | kinds.Accept]
 
 def check_metric(job: HeldOut) -> None:
   """Raises ConfigError for a metric that is none, or looks too far."""
-  metric, depth = job.stage.metric, job.stage.depth
+  check_metrics(
+    [job.stage.metric],
+    job.stage.depth,
+    of_metrics=f"{job.where}.metric",
+    of_depth=f"{job.where}.depth",
+  )
+
+
+def check_metrics(
+  names: Sequence[str], depth: int, *, of_metrics: str, of_depth: str
+) -> None:
+  """Looks at what is to be measured on the first `depth` passages of a query.
+
+  Args:
+    names: of metrics.
+    depth: passages that are there.
+    of_metrics, of_depth: the keys or flags that these stand under.
+
+  Raises:
+    ConfigError: one is no metric, or looks further.
+  """
   try:
-    metrics.evaluate({}, {}, [metric])
+    metrics.evaluate({}, {}, names)
   except ValueError as error:
-    raise strict.ConfigError(f"{job.where}.metric: {error}") from error
-  cut = metric.partition("@")[2]
-  if cut and int(cut) > depth:
-    raise strict.ConfigError(
-      f"{job.where}.depth is {depth}, and {metric} looks further; set "
-      f"depth={cut}"
-    )
+    raise strict.ConfigError(f"{of_metrics}: {error}") from error
+  for name in names:
+    cutoff = name.partition("@")[2]
+    if cutoff and int(cutoff) > depth:
+      raise strict.ConfigError(
+        f"{of_depth} is {depth}, and {name} looks further; set "
+        f"{of_depth}={cutoff}"
+      )
 
 
 def queries(job: HeldOut, role: str) -> np.ndarray:
@@ -64,10 +86,10 @@ def values(
 
 
 def compared(
-  job: HeldOut, first: dict[str, float], second: dict[str, float]
+  job: HeldOut, before: dict[str, float], after: dict[str, float]
 ) -> Paired:
-  """How the second differs."""
-  return significance.paired(first, second, seed=job.seed)
+  """How the latter differ."""
+  return significance.paired(before, after, seed=job.seed)
 
 
 def figures(paired: Paired) -> dict[str, Any]:
@@ -81,11 +103,11 @@ def figures(paired: Paired) -> dict[str, Any]:
   }
 
 
-def said(job: HeldOut, paired: Paired, first: str) -> str:
-  """The same in words: what the second has, for what the first has."""
+def said(job: HeldOut, paired: Paired, before: str) -> str:
+  """The same in words: what there is, for what there was."""
   return (
-    f"{job.stage.metric} {paired.second:.4f} for the {paired.first:.4f} of "
-    f"{first} ({paired.difference:+.4f} [{paired.low:+.4f}, "
-    f"{paired.high:+.4f}], p {paired.p:.4f}, {paired.queries} queries of "
-    f"{job.stage.split})"
+    f"{job.stage.metric} {paired.mean_after:.4f} for the "
+    f"{paired.mean_before:.4f} of {before} ({paired.difference:+.4f} "
+    f"[{paired.low:+.4f}, {paired.high:+.4f}], p {paired.p:.4f}, "
+    f"{paired.queries} queries of {job.stage.split})"
   )

@@ -155,7 +155,7 @@ def _read(job: ImportedJob) -> read.Found:
   texts: tuple = ()
   if shape.texts:
     texts = (np.array([copies.key(q.text) for q in queries], np.uint64),)
-    keys = (dataset.keys.whole, dataset.keys.read, dataset.keys.text)
+    keys = (dataset.keys.whole, dataset.keys.joined, dataset.keys.text)
   with tempfile.TemporaryDirectory(dir=job.folder, prefix="names-") as made:
     folder = pathlib.Path(made)
     row_of: Any = dataset.row_of
@@ -300,15 +300,16 @@ def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
     else f"probably of kind {found.kind}",
     found.mean,
     found.spread,
-    found.least,
-    found.most,
+    found.lowest,
+    found.highest,
     100 * found.saturated,
   )
   if stage.transform == "logit":
-    if found.least < 0 or found.most > 1:
+    if found.lowest < 0 or found.highest > 1:
       raise DataError(
-        f"{stage.path}: scores go from {found.least:.4g} to {found.most:.4g}, "
-        f"so that they are no probabilities; leave {job.where}.transform out"
+        f"{stage.path}: scores go from {found.lowest:.4g} to "
+        f"{found.highest:.4g}, so that they are no probabilities; leave "
+        f"{job.where}.transform out"
       )
   elif found.kind == "probability":
     logging.warning(
@@ -320,8 +321,8 @@ def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
   figures: dict[str, Any] = {
     "score_mean": round(found.mean, 4),
     "score_spread": round(found.spread, 4),
-    "score_min": round(found.least, 4),
-    "score_max": round(found.most, 4),
+    "score_min": round(found.lowest, 4),
+    "score_max": round(found.highest, 4),
     "saturated": round(found.saturated, 4),
   }
   return figures if stage.transform else figures | {"probably": found.kind}

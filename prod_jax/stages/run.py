@@ -33,7 +33,8 @@ _OF_SET = ("path", "titles", "max_characters", "data_dir", "own_documents")
 _IN_FINGERPRINTS = (*_OF_SET, "tokenizer")
 
 S = TypeVar("S", bound=kinds.Stage, covariant=True)
-OfLists = kinds.Train | kinds.Divide | kinds.Denoise | kinds.Compare
+Judging = kinds.Divide | kinds.Filter | kinds.Denoise | kinds.Compare
+OfLists = kinds.Train | Judging
 Scoring = kinds.Score | kinds.Compare | kinds.Darken
 OfTexts = kinds.Encode | Scoring | kinds.Gate | kinds.Evaluate
 
@@ -386,7 +387,7 @@ class Job(Generic[S]):
     stage, source = self.stage, self.source(role)
     name, candidates = getattr(stage, role), stage.candidates
     scored = [source.candidates] if source.candidates else []
-    if isinstance(source, kinds.Denoise):
+    if isinstance(source, kinds.Denoise | kinds.Filter):
       scored = [name]  # what it leaves is no longer what it reads
     elif isinstance(source, kinds.Imported):
       # Its lists are those that it has scored, less what has no score.

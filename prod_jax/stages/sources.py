@@ -134,8 +134,10 @@ def _read(path: Any) -> np.ndarray:
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)
 _SCORES = Source("list_scores_BN", _load_scores, _shape_scores)
-_ANY_LISTS = dict.fromkeys(("mine", "provided", "imported", "denoise"))
-_ANY_SCORES = dict.fromkeys(("score", "imported", "denoise"))
+_ANY_LISTS = dict.fromkeys(
+  ("mine", "provided", "imported", "denoise", "filter")
+)
+_ANY_SCORES = dict.fromkeys(("score", "imported", "denoise", "filter"))
 _ENCODED = {"encode": None, "accept": None}
 
 # Kind of stage → role → kind of stage in it → what a batch gets of it, None
@@ -154,7 +156,8 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
     },
     "second": dict.fromkeys(_ANY_SCORES, _SCORES),
     "anchor": dict.fromkeys(
-      ("mine", "denoise"), Source("anchor_BN", _load_mined, _shape_scores)
+      ("mine", "denoise", "filter"),
+      Source("anchor_BN", _load_mined, _shape_scores),
     ),
     "pairs": {"compare": Source("compared", _load_compared, _shape_compared)},
     "dark": {"darken": Source("dark_examples", _load_dark, _shape_dark)},
@@ -167,12 +170,14 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "score": {
     "params": {"train": None, MODEL: None},
     "candidates": _ANY_LISTS,
+    "ensemble": _ENCODED,
     "gate": {"gate": None},
   },
   "divide": {
-    "scores": {"score": None, "imported": None},
-    "candidates": {"mine": None, "imported": None},
+    "scores": dict.fromkeys(("score", "imported", "filter")),
+    "candidates": dict.fromkeys(("mine", "imported", "filter")),
   },
+  "filter": {"candidates": _ANY_LISTS, "scores": _ANY_SCORES},
   "denoise": {"candidates": _ANY_LISTS, "scores": _ANY_SCORES},
   "compare": {
     "params": {"train": None, MODEL: None},
@@ -196,6 +201,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "evaluate": {
     "encoded": _ENCODED,
     "rerank": {"train": None, MODEL: None},
+    "ensemble": _ENCODED,
   },
 }
 
@@ -224,11 +230,13 @@ def judge(run: Run, name: str) -> str:
   """Whose scores a stage has left.
 
   A train stage's, those of a model as it is, or of a file, which is named by
-  the stage that read it.
+  the stage that read it. Of an ensemble both are named.
   """
   stage = run.stage(name)
-  if isinstance(stage, kinds.Denoise):
+  if isinstance(stage, kinds.Denoise | kinds.Filter):
     return judge(run, stage.scores)
+  if isinstance(stage, kinds.Score) and stage.ensemble:
+    return f"{stage.params}+{stage.ensemble}"
   return str(getattr(stage, "params", name))
 
 
@@ -292,6 +300,17 @@ def check_kinds(job: Job[kinds.Stage]) -> None:
         f"{job.where}.{role} is {name!r}, a stage of kind {kind}; it takes one "
         f"of kind {' or '.join(allowed)}"
       )
+    if kind == "filter" and role in ("scores", "second"):
+      _check_has_scores(job, role, name)
+
+
+def _check_has_scores(job: Job[kinds.Stage], role: str, name: str) -> None:
+  if not job.source(role).scores:
+    raise strict.ConfigError(
+      f"{job.where}.{role} is {name!r}, which goes by the retriever's order "
+      f"and has no scores; set config.stages.{name}.scores, or let a score "
+      "stage score its lists"
+    )
 
 
 def queries_of(job: Job[Any]) -> kinds.Queries:
@@ -303,6 +322,7 @@ def queries_of(job: Job[Any]) -> kinds.Queries:
   while True:
     labels |= getattr(stage, "action", "") == "relabel"
     labels |= getattr(stage, "positives", "") == "add"
+    labels |= getattr(stage, "label", False)
     # What is made of lists has the queries of these.
     if not (name := getattr(stage, "candidates", "")):
       break

@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from prod_jax import strict
 from prod_jax.cli import arguments, command
 from tests.commands import REPO, run
 
@@ -64,6 +65,12 @@ def test_what_a_line_lacks_is_named(name, line, message, capsys):
   assert ended.value.code == 2
   (said,) = capsys.readouterr().err.splitlines()
   assert message in said
+
+
+def test_json_is_what_a_dry_run_shows():
+  args = parser_of("run").parse([*RUN, "--json"])
+  with pytest.raises(strict.ConfigError, match="--json is of --dry_run"):
+    importlib.import_module("prod_jax.cli.run").run(args)
 
 
 def test_words_and_flags_come_in_any_order():

@@ -59,6 +59,7 @@ def test_two_rankers_are_compared(finished_run, tmp_path):
   assert changed.startswith("+0.500  0.500 → 1.000  q100  ")
   assert changed.splitlines()[2] == ""
   found = json.loads((tmp_path / "out" / "figures.json").read_text())
+  assert found.keys() > {"commit", "versions", "processor", "devices"}
   assert found["systems"]["better"]["mrr@10"] == {"value": 0.875, "queries": 8}
   better, ce = found["comparisons"]
   assert (better["system"], better["before"]) == ("better", "first")
@@ -81,7 +82,10 @@ def test_two_rankers_are_compared(finished_run, tmp_path):
 
 
 def two_students(workdir):
-  """Gives the run an evaluation of its student's first stage, too."""
+  """Gives the run an evaluation of its student's first stage, too.
+
+  An accept stage has kept that, and refused the later one.
+  """
   record = json.loads((workdir / "curriculum.json").read_text())
   results = json.loads((workdir / "results.json").read_text())
   by_name = {stage["name"]: stage for stage in record["stages"]}
@@ -96,6 +100,13 @@ def two_students(workdir):
   results += [
     row | {"stage": "evaluate_warm", "model_stage": "warm"} for row in results
   ]
+  accept = {
+    "name": "accept_student",
+    "kind": "accept",
+    "inputs": {"encoded": "encode", "before": "encode_warm"},
+    "summary": {"accepted": "encode_warm", "refused": True},
+  }
+  record["stages"].append(by_name["evaluate"] | accept)
   (workdir / "curriculum.json").write_text(json.dumps(record))
   (workdir / "results.json").write_text(json.dumps(results))
   write_run(workdir / folder / "run.trec", [1, 1, 2, 2, 2, 2, 2, 2])
@@ -108,6 +119,7 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
   done = evaluate(workdir, "--compare", f"--per_query={tmp_path}/queries.json")
   assert done.returncode == 0, done.stderr[-3000:]
   assert "set, split dev, 8 queries" in done.stdout
+  assert "refused by an accept stage: student\n" in done.stdout
   (line,) = [
     x for x in done.stdout.splitlines() if x.startswith("stage student")
   ]

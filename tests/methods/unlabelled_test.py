@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prod_jax import strict
 from prod_jax.losses import contrastive
 from prod_jax.methods import (
   adam,
@@ -15,11 +16,13 @@ from prod_jax.methods import (
   margin_mse,
   pair_distill,
   prod,
+  ranking,
   rocketqa_v2,
   scoring,
 )
 from prod_jax.methods.scoring import Sources
 from tests.methods.batches import (
+  CROSS,
   DUAL,
   B,
   N,
@@ -85,6 +88,20 @@ def test_no_passage_of_the_batch_is_masked_for_them():
   np.testing.assert_array_equal(where[BARE], np.tile(passages, (len(BARE), 1)))
 
 
+@pytest.mark.parametrize(
+  ("settings", "sources", "message"),
+  [
+    (dict(), CACHED, "has a teacher, and soft=0 leaves it without"),
+    (dict(hard=0.0), Sources(), "hard=0 and soft=0 leave nothing"),
+  ],
+)
+def test_ranking_without_the_weights_that_it_needs_is_refused(
+  settings, sources, message
+):
+  with pytest.raises(strict.ConfigError, match=message):
+    ranking.make(ranking.Settings(**settings), CROSS, sources)
+
+
 def test_of_prod_what_is_left_is_the_teacher():
   whole, some = mixed()
   settings = prod.Settings(in_batch=False, temperature=4.0, hard=0.1, soft=0.9)
@@ -125,6 +142,47 @@ def test_the_in_batch_term_of_pair_distill_is_0_without_labels():
   assert metrics["in_batch"] == 0 and metrics["kd"] > 0 and metrics["pair"] > 0
 
 
+def log_softmax(x):
+  return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def test_a_cross_encoder_learns_from_a_teacher_where_labels_lack():
+  _, some = mixed()
+  model = no_dropout(CROSS)
+  own = model.init(jax.random.key(4))
+  hard, soft, T = 0.25, 0.75, 2.0
+  made = ranking.make(
+    ranking.Settings(hard=hard, soft=soft, temperature=T),
+    model,
+    Sources(teacher="scores"),
+  )
+  loss, metrics = jax.jit(made)(own, {}, some, rng())
+  s, _ = jax.jit(model.score)(own, some.pair)
+  wanted = {"ce": 0.0, "kd": 0.0}
+  for query in range(B):
+    there = np.asarray(some.where_BN[query])
+    s_n, z_n = (
+      np.asarray(x[query], np.float64)[there] for x in (s, some.list_scores_BN)
+    )
+    p, log_p, log_q = (
+      np.exp(log_softmax(z_n / T)),
+      log_softmax(z_n / T),
+      log_softmax(s_n / T),
+    )
+    wanted["kd"] += T * T * (p * (log_p - log_q)).sum() / B
+    if query not in BARE:
+      wanted["ce"] -= log_softmax(s_n)[0] / B
+  assert float(metrics["ce"]) == pytest.approx(wanted["ce"], rel=1e-4)
+  assert float(metrics["kd"]) == pytest.approx(wanted["kd"], rel=1e-4)
+  both = hard * wanted["ce"] + soft * wanted["kd"]
+  assert float(loss) == pytest.approx(both, rel=1e-4)
+
+
+def test_without_a_teacher_a_weight_for_it_is_an_error():
+  with pytest.raises(strict.ConfigError, match="ranking: it needs a teacher"):
+    ranking.make(ranking.Settings(soft=0.5), CROSS, Sources())
+
+
 @pytest.mark.parametrize(
   ("method", "settings", "learns"),
   [
@@ -140,6 +198,8 @@ def test_the_in_batch_term_of_pair_distill_is_0_without_labels():
     (pair_distill, {}, True),
     (margin_mse, dict(margins="all"), True),
     (margin_mse, {}, False),
+    (ranking, {}, False),
+    (ranking, dict(soft=0.5), True),
   ],
 )
 def test_which_methods_learn_from_them(method, settings, learns):

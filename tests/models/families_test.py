@@ -22,6 +22,16 @@ GOLDEN = json.loads(
   pathlib.Path(__file__).with_name("golden_families.json").read_text()
 )
 each = pytest.mark.parametrize("name", tiny.FAMILIES)
+# No other one takes a path through the code that none of these takes; --long
+# takes all.
+DISTINCT = ("bert", "mpnet", "electra", "modernbert")
+distinct = pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if name in DISTINCT else pytest.mark.long)
+    for name in tiny.FAMILIES
+  ],
+)
 
 
 def model_of(name, **fields):
@@ -47,7 +57,7 @@ def test_golden(name):
   np.testing.assert_allclose(score, GOLDEN[name]["score"], atol=1e-5)
 
 
-@each
+@distinct
 def test_texts_that_share_a_row_are_as_apart(name):
   """Even where the second begins in the middle of a row."""
   model, params = model_of(name), tiny.params_of(name)
@@ -84,7 +94,7 @@ def test_gradients_are_finite_and_reach_every_parameter(name):
       assert np.abs(grad).max() > 1e-9, path
 
 
-@each
+@distinct
 def test_remat_and_bfloat16_are_near(name):
   params, tokens = tiny.params_of(name), tiny.tokens(12, 5)
   exact = run(model_of(name), params, tokens)
@@ -96,7 +106,7 @@ def test_remat_and_bfloat16_are_near(name):
   assert np.abs(error)[tokens.segment > 0].mean() < 0.03
 
 
-@each
+@distinct
 def test_eight_devices_give_what_one_gives(name):
   model, params = model_of(name), tiny.params_of(name)
   tokens = tiny.tokens(12, 5, 7, 9)

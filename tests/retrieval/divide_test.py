@@ -91,3 +91,18 @@ def test_without_labels_the_teachers_first_passage_is_right():
   ]
   assert divide.student_ranks(made).tolist() == [2, -1, 0]
   assert divide.teacher_ranks(made, scores).tolist() == [0, -1, 0]
+
+
+def test_how_sure_a_teacher_is_of_its_first_passage():
+  lists = Candidates(
+    query=np.arange(2, dtype=np.int32),
+    ids=np.array([[5, 6, 7], [3, 4, -1]], np.int32),
+    label=np.zeros((2, 3), bool),
+    rank=np.array([[0, 1, -1], [0, 1, -1]], np.int32),
+    score=np.zeros((2, 3), np.float32),
+  )
+  # What the student missed does not count, though the teacher likes it.
+  scores = np.array([[1000, 1000, 9999], [np.log(9), 0, np.nan]], np.float32)
+  np.testing.assert_allclose(
+    divide.confidence(lists, scores), [0.5, 0.9], rtol=1e-6
+  )

@@ -20,8 +20,8 @@ def test_white_space_alone_makes_no_other_text():
   assert len({*keys.text.tolist()}) == 4
   assert keys.whole[0] == keys.text[4]
   assert keys.whole[1] == keys.text[1]
-  assert keys.read[0] == copies.key("One: the same text")
-  assert keys.read[1] == keys.text[1]
+  assert keys.joined[0] == copies.key("One: the same text")
+  assert keys.joined[1] == keys.text[1]
   assert sum(table.nbytes for table in keys) == 24 * len(PASSAGES)
 
 

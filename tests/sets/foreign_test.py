@@ -158,7 +158,7 @@ def found(tmp_path):
       folder,
       read.PASSAGES,
       ids.table([passage.id for passage in PASSAGES]),
-      [keys.whole, keys.read, keys.text] if texts else [],
+      [keys.whole, keys.joined, keys.text] if texts else [],
     )
     return read.read(layout.find(path, ""), folder, on_error)
 
@@ -434,7 +434,9 @@ def test_scale(scores, kind, saturated):
   assert found.kind == kind
   assert found.saturated == pytest.approx(saturated)
   assert found.mean == pytest.approx(np.mean(scores))
-  assert (found.least, found.most) == pytest.approx((min(scores), max(scores)))
+  assert (found.lowest, found.highest) == pytest.approx(
+    (min(scores), max(scores))
+  )
 
 
 def test_a_logit_undoes_a_sigmoid():

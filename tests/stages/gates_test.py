@@ -204,7 +204,7 @@ def test_a_metric_that_is_none(run, kind):
   [
     (kinds.Gate, dict(depth=5, metric="mrr@10"), "mrr@10 looks further"),
     (kinds.Gate, dict(depth=5, metric="recall@5"), "no order of the same 5"),
-    (kinds.Accept, dict(metric="recall@1000"), "looks further; set depth=1000"),
+    (kinds.Accept, dict(metric="recall@1000"), "further; set .*depth=1000"),
   ],
 )
 def test_numbers_that_measure_nothing(run, kind, settings, message):

@@ -94,7 +94,9 @@ def run(tmp_path_factory) -> Run:
   return made
 
 
-@pytest.mark.parametrize("name", ["alone", "bi_logit"])
+@pytest.mark.parametrize(
+  "name", [pytest.param("alone", marks=pytest.mark.long), "bi_logit"]
+)
 def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
   again = run.workdir / f"again-{name}"
   again.mkdir()

@@ -54,7 +54,7 @@ NAMES = Names(
 )
 
 
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
   used = settings.get("use_task_id", False)
   if not isinstance(used, bool):
     raise ValueError(f"use_task_id is {used!r}; it takes true or false")
@@ -72,5 +72,5 @@ BERT = Family(
     shape=lambda settings: Head("cls", hidden="tanh"),
     modules={"dense": "pooler.dense", "": "classifier"},
   ),
-  read=_read,
+  ours=_ours,
 )

@@ -55,7 +55,7 @@ def config_of(
   }
   try:
     return TransformerConfig(
-      **fields | {"family": name} | family.read(settings)
+      **fields | {"family": name} | family.ours(settings)
     )
   except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
     raise WeightsError(f"{path}: {error}") from error
@@ -117,12 +117,12 @@ def description(config: TransformerConfig, head: Head | None) -> dict[str, Any]:
     if said != head:
       raise ValueError(f"a head of {config.family} is {said}, not {head}")
   settings["architectures"] = [f"{family.architecture}{kind}"]
-  read = config_of(pathlib.Path(CONFIG), settings)
+  found = config_of(pathlib.Path(CONFIG), settings)
   # How a model is run is no business of a folder, and a task's row is in the
   # type table by now.
   asked = dataclasses.replace(
     config, remat="", chunks=1, dtype="float32", task_row=False
   )
-  if read != asked:
-    raise ValueError(f"an encoder of {config.family} is {read}, not {asked}")
+  if found != asked:
+    raise ValueError(f"an encoder of {config.family} is {found}, not {asked}")
   return settings

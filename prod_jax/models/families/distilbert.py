@@ -41,5 +41,5 @@ DISTILBERT = Family(
     modules={"dense": "pre_classifier", "": "classifier"},
   ),
   types=False,
-  read=lambda settings: {"type_vocab": 0},
+  ours=lambda settings: {"type_vocab": 0},
 )

@@ -59,7 +59,7 @@ class Family:
     names: of its tensors.
     head: of its sequence classifier.
     types: tokens say by their type which text of a pair they are of.
-    read: our fields that are no plain copy of one of theirs.
+    ours: our fields that are no plain copy of one of theirs.
     written: the reverse.
   """
 
@@ -70,5 +70,5 @@ class Family:
   names: Names
   head: HeadNames
   types: bool = True
-  read: Callable[[Settings], dict[str, Any]] = lambda settings: {}
+  ours: Callable[[Settings], dict[str, Any]] = lambda settings: {}
   written: Callable[[TransformerConfig], dict[str, Any]] = lambda config: {}

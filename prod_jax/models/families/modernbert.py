@@ -18,7 +18,7 @@ _DEFAULT = ("rope_type", "type")  # the newer and the older name
 _DEPTH = ("num_hidden_layers", 22)
 
 
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
   every = settings.get("global_attn_every_n_layers", 3)
   if type(every) is not int or every < 1:
     raise ValueError(
@@ -157,6 +157,6 @@ MODERNBERT = Family(
     fields=_head_fields,
   ),
   types=False,
-  read=_read,
+  ours=_ours,
   written=_written,
 )

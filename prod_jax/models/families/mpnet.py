@@ -12,7 +12,7 @@ _OFFSET = 2  # the padding index is always 1
 _BUCKETS = 32  # transformers takes so many, whatever a config says
 
 
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
   return {
     "position_offset": _OFFSET,
     "relative_buckets": _BUCKETS,
@@ -57,6 +57,6 @@ MPNET = Family(
     modules=roberta.HEAD_MODULES,
   ),
   types=False,
-  read=_read,
+  ours=_ours,
   written=_written,
 )

@@ -17,7 +17,7 @@ from prod_jax.models.transformer_config import TransformerConfig
 HEAD_MODULES = {"dense": "classifier.dense", "": "classifier.out_proj"}
 
 
-def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
   padding = settings.get("pad_token_id", 1)
   if type(padding) is not int or padding < 0:
     raise ValueError(f"pad_token_id is {padding!r}; it takes 0 or more")
@@ -38,7 +38,7 @@ ROBERTA = Family(
     shape=lambda settings: Head("cls", hidden="tanh"), modules=HEAD_MODULES
   ),
   types=False,
-  read=_read,
+  ours=_ours,
   written=_written,
 )
 XLM_ROBERTA = dataclasses.replace(

@@ -4,8 +4,9 @@
   queries.jsonl              the same: _id, text
   qrels/train.tsv, dev.tsv, test.tsv    a header, then query, passage, grade
 
-each plain or with `.gz` at the end. A passage without text has its title for
-one; one with neither is a fault, and some of BEIR's sets have such: these take
+each plain or with `.gz` at the end. With queries that need no labels beside
+them, the last two may be missing. A passage without text has its title for one;
+one with neither is a fault, and some of BEIR's sets have such: these take
 `data.on_error=skip`.
 """
 
@@ -16,6 +17,7 @@ import re
 from collections.abc import Mapping
 
 import tensorflow_datasets as tfds
+from absl import logging
 
 from prod_jax.sets import files, formats
 from prod_jax.sets.collection import Collection
@@ -23,8 +25,8 @@ from prod_jax.sets.datasets import layout, published
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
-_HEADER = "query-id\tcorpus-id\tscore"
-PASSAGES = ("arguana", "quora")  # sets whose queries are passages
+HEADER = "query-id\tcorpus-id\tscore"
+_OF_PASSAGES = ("arguana", "quora")  # sets whose queries are passages
 _KEYS = ("_id", "title", "text")
 
 
@@ -50,25 +52,38 @@ def source(path: str, on_error: OnError) -> published.Source:
       "queries.jsonl and qrels/SPLIT.tsv"
     )
   texts = files.require(folder, "corpus.jsonl")
-  queries = files.require(folder, "queries.jsonl")
   labels = {
     split: found
     for split in formats.SPLITS
     if (found := files.locate(folder / "qrels", f"{split}.tsv")) is not None
   }
-  if not labels:
+  if not (labels or formats.has_bare_queries(folder)):
     raise DataError(f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv")
+  queries = files.require(folder, "queries.jsonl") if labels else None
+  if not labels and (unread := files.locate(folder, "queries.jsonl")):
+    logging.warning(
+      "%s: not read, for %s/qrels has no labels of its queries; those to learn "
+      "from without labels stand in a file %s",
+      unread,
+      folder,
+      formats.UNLABELLED[1],
+    )
   slug = re.sub(r"[^\w.-]", "_", folder.name)
   return published.Source(
     name=folder.name,
     builder=Beir,
     configs=published.configs(
-      [texts], [queries, *labels.values()], on_error, slug
+      [texts], [queries, *labels.values()] if queries else [], on_error, slug
     ),
     passages=functools.partial(Collection, texts, _parse, on_error),
     queries=functools.partial(_queries, queries, labels, on_error),
     labels=labels,
   )
+
+
+def asks_with_passages(name: str) -> bool:
+  """Whether queries of the set of this name are passages of it."""
+  return name.casefold() in _OF_PASSAGES
 
 
 def _parse(number: int, line: str, faults: Faults) -> Passage | None:
@@ -84,11 +99,13 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
 
 
 def _queries(
-  path: Source,
+  path: Source | None,
   labels: Mapping[str, Source],
   on_error: OnError,
   known: Mapping[str, int],
 ) -> dict[str, list[Query]]:
+  if path is None:
+    return {}
   faults = Faults(path, on_error)
   texts: dict[str, str] = {}
   for number, line in read_lines(path, faults):
@@ -100,7 +117,7 @@ def _queries(
       texts[name] = text
   faults.log()
   splits = {
-    split: formats.label(texts, path, judged, known, on_error, header=_HEADER)
+    split: formats.label(texts, path, judged, known, on_error, header=HEADER)
     for split, judged in labels.items()
   }
   labelled = {query.id for queries in splits.values() for query in queries}

@@ -14,7 +14,7 @@ class Scale(NamedTuple):
   """Of some scores.
 
   Attributes:
-    mean, spread, least, most: of all; the spread is the standard deviation.
+    mean, spread, lowest, highest: of all; the spread is the standard deviation.
     saturated: the share within 0.001 of the least or the most that there can
       be: 0 and 1 in the range of a probability, else the extremes that occur.
     kind: what they probably are, "probability", "cosine" or "logit".
@@ -22,8 +22,8 @@ class Scale(NamedTuple):
 
   mean: float
   spread: float
-  least: float
-  most: float
+  lowest: float
+  highest: float
   saturated: float
   kind: str
 

@@ -1,0 +1,243 @@
+"""Who is at work in a working folder: one run at a time, and how far it is.
+
+A run leaves two files there. RUNNING.json says who it is. On a disk it is
+locked as long as the process lives, and the kernel lets go however that ends.
+PROGRESS.json is written anew every few seconds, and says how far the work is.
+In a bucket, which has no locks, it is the sign of life.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TextIO
+
+from absl import logging
+
+from prod_jax import storage
+from prod_jax.strict import ConfigError
+
+RUNNING, PROGRESS = "RUNNING.json", "PROGRESS.json"
+
+_DISK_SECONDS = 5.0  # between two beats
+_BUCKET_SECONDS = 20.0
+_MISSED = 3  # beats, until a run in a bucket is taken for lost
+_MOMENT = 0.05  # for which one who looks may hold the lock
+
+Said = Mapping[str, Any]
+
+
+class Presence(NamedTuple):
+  """What a working folder says of the run in it.
+
+  Attributes:
+    who: host, pid, since and command of the last run; ended and outcome where
+      it has come to an end in order. Empty where there was none.
+    progress: what it has said last of its work.
+    alive: whether it is at work.
+  """
+
+  who: Said
+  progress: Said
+  alive: bool
+
+
+@contextlib.contextmanager
+def held(
+  folder: storage.Path,
+  latest: Callable[[], Said],
+  wait: Callable[[float], object] = time.sleep,
+) -> Iterator[None]:
+  """Keeps other runs out of a working folder while this one is at work.
+
+  Args:
+    folder: it is made where it is not there.
+    latest: how far the work is, for PROGRESS.json.
+    wait: takes seconds; a beat of another run is waited for.
+
+  Raises:
+    ConfigError: another run is at work there.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  on_disk = isinstance(folder, pathlib.Path)
+  who = {
+    "host": socket.gethostname(),
+    "pid": os.getpid(),
+    "since": _now(),
+    "command": shlex.join(sys.orig_argv),
+  }
+  with _on_disk(folder) if on_disk else _in_bucket(folder, wait) as write:
+    write(who)
+    beat = _Beat(folder, _DISK_SECONDS if on_disk else _BUCKET_SECONDS, latest)
+    outcome = "done"
+    try:
+      yield
+    except BaseException as error:
+      outcome = " ".join(str(error).split()) or type(error).__name__
+      raise
+    finally:
+      beat.end()
+      # A full disk or a lost bucket, whose errors are of classes of its own,
+      # has stopped the run, and is not to hide that.
+      with contextlib.suppress(Exception):
+        write({**who, "ended": _now(), "outcome": outcome})
+
+
+def look(folder: storage.Path) -> Presence:
+  """Who is at work in a working folder, or was last."""
+  who, progress = (
+    storage.read_object(folder / RUNNING),
+    storage.read_object(folder / PROGRESS),
+  )
+  alive = bool(who) and "ended" not in who
+  if alive and isinstance(folder, pathlib.Path):
+    alive = _is_locked(folder / RUNNING)
+  elif alive:
+    alive = silent_for(progress) < _MISSED * _BUCKET_SECONDS
+  return Presence(who, progress, alive)
+
+
+def silent_for(progress: Said) -> float:
+  """Seconds since a run has said how far it is."""
+  if "at" not in progress:
+    return float("inf")
+  at = datetime.datetime.fromisoformat(progress["at"])
+  return (datetime.datetime.now(datetime.UTC) - at).total_seconds()
+
+
+@contextlib.contextmanager
+def _on_disk(folder: pathlib.Path) -> Iterator[Callable[[Said], None]]:
+  """Holds the lock of a folder; yields what writes into its file."""
+  # Never made anew: a lock is on the file, not on its name.
+  with (folder / RUNNING).open("a+", encoding="utf-8") as file:
+    _lock(file, folder)
+
+    def write(said: Said) -> None:
+      file.seek(0)
+      file.truncate()
+      json.dump(said, file)
+      file.flush()
+
+    yield write
+
+
+def _lock(file: TextIO, folder: pathlib.Path) -> None:
+  for again in (True, False):
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      if not again:
+        raise ConfigError(_taken(folder)) from None
+      time.sleep(_MOMENT)
+    except OSError as error:
+      logging.warning(
+        "%s: its disk has no locks (%s): nothing keeps a second run out",
+        folder,
+        error.strerror,
+      )
+      return
+    else:
+      return
+
+
+def _is_locked(path: pathlib.Path) -> bool:
+  with path.open(encoding="utf-8") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+    except OSError:  # a disk without locks
+      return silent_for(storage.read_object(path.with_name(PROGRESS))) < (
+        _MISSED * _DISK_SECONDS
+      )
+  return False
+
+
+@contextlib.contextmanager
+def _in_bucket(
+  folder: storage.Path, wait: Callable[[float], object]
+) -> Iterator[Callable[[Said], None]]:
+  """The same of a bucket, as far as it goes: two that begin in the same
+  seconds do not see each other.
+  """
+  before = storage.read_object(folder / RUNNING)
+  if before and "ended" not in before and _beats(folder, wait):
+    raise ConfigError(_taken(folder))
+  yield lambda said: storage.write_text(folder / RUNNING, json.dumps(said))
+
+
+def _beats(folder: storage.Path, wait: Callable[[float], object]) -> bool:
+  """Whether a run in a bucket goes on; not by clocks, of which there are two.
+
+  One that ends just now, as its other processes have, may be seen once.
+  """
+  seconds = _MISSED * _BUCKET_SECONDS
+  for _ in range(2):
+    logging.info(
+      "%s: the last run has not ended in order; waiting %d s for a sign of it",
+      folder,
+      seconds,
+    )
+    beat = storage.read_object(folder / PROGRESS)
+    wait(seconds)
+    if storage.read_object(folder / PROGRESS) == beat:
+      return False
+  return True
+
+
+def _taken(folder: storage.Path) -> str:
+  who = storage.read_object(folder / RUNNING)
+  by = (
+    "{pid} on {host}, since {since}: {command}".format_map(who) if who else ""
+  )
+  return (
+    f"--workdir: a run is at work in {folder}, process {by or 'unknown'}. Wait "
+    "for it, end it, or take another folder"
+  )
+
+
+class _Beat:
+  """Writes PROGRESS.json again and again, beside the work."""
+
+  def __init__(
+    self, folder: storage.Path, seconds: float, latest: Callable[[], Said]
+  ):
+    self._path, self._seconds, self._latest = folder / PROGRESS, seconds, latest
+    self._ended = threading.Event()
+    self._count, self._fails = 0, False
+    self._thread = threading.Thread(
+      target=self._go, name="progress", daemon=True
+    )
+    self._thread.start()
+
+  def end(self) -> None:
+    """Ends it, behind a last line."""
+    self._ended.set()
+    self._thread.join()
+
+  def _go(self) -> None:
+    ended = False
+    while not ended:
+      ended = self._ended.wait(self._seconds if self._count else 0)
+      self._count += 1
+      self._write({"beat": self._count, "at": _now(), **self._latest()})
+
+  def _write(self, said: Said) -> None:
+    try:
+      storage.write_text(self._path, json.dumps(said))
+    except Exception as error:  # of any kind of storage; the work goes on
+      if not self._fails:
+        logging.warning("%s cannot be written: %s", self._path, error)
+      self._fails = True
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

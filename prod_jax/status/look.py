@@ -1,0 +1,287 @@
+"""The stages of a run and their states, as its working folder has them.
+
+Nothing is written, and nothing but the folder is asked: neither config, data
+nor the process at work.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from prod_jax import artefacts, presence, storage
+from prod_jax.status import why
+from prod_jax.strict import ConfigError
+
+PENDING, RUNNING, UNFINISHED = "pending", "running", "unfinished"
+DONE, SKIPPED, STALE = "done", "skipped", "stale"
+STATES = (DONE, SKIPPED, RUNNING, UNFINISHED, STALE, PENDING)
+
+# Keys that lead from a stage to the model that it runs, the nearest first.
+_TO_MODEL = ("params", "rerank", "encoded", "scores", "candidates")
+_CHECKPOINTS, _BLOCKS = "checkpoints", ("blocks", "passages")
+_BLOCK = re.compile(r"(\d{9})-(\d{9})(\.whole)?")
+_OWN = re.compile(r"\d\d+-\w+")
+
+
+class At(NamedTuple):
+  """How far a stage is in its work.
+
+  Attributes:
+    work: what is being done, with the name of the stage in front.
+    rate: of units a second, None while nobody knows.
+  """
+
+  work: str
+  done: int
+  total: int | None
+  unit: str
+  rate: float | None
+  seconds_left: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A stage, as it stands.
+
+  Attributes:
+    name, kind: of the stage.
+    folder: the name of its own.
+    state: one of `STATES`. One that is unfinished has begun, and nobody is at
+      it; one that is stale has work of another config or files that are not as
+      they were, and runs again.
+    why: it was skipped, or runs again; "" elsewhere.
+    model: that it trains or runs, "" where there is none.
+    method: that it trains by, "" of other kinds.
+    size: of its work, to compare stages of its kind by.
+    seconds: that it took, for `worked` of that size; 0 while it is not done.
+    at: how far it is; None where it is not under way, or does not say.
+    checkpoint: the step of its newest one; None where there is none.
+    kept: rows in blocks that a kill has left or would leave.
+  """
+
+  name: str
+  kind: str
+  folder: str
+  state: str
+  why: str
+  model: str
+  method: str
+  size: float
+  seconds: float
+  worked: float
+  at: At | None
+  checkpoint: int | None
+  kept: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A working folder.
+
+  Attributes:
+    folder: as it was named.
+    dataset: its name, "" while that is being prepared.
+    presence: who is at work there.
+    stages: in the order in which they run.
+    others: folders of stages that the config does not have, or has elsewhere.
+  """
+
+  folder: str
+  dataset: str
+  presence: presence.Presence
+  stages: Sequence[Stage]
+  others: Sequence[str]
+
+
+def look(folder: storage.Path) -> Run:
+  """Reads how a run stands.
+
+  Raises:
+    ConfigError: nothing has run there.
+  """
+  there = presence.look(folder)
+  record = storage.read_object(folder / storage.CURRICULUM)
+  if not record and not there.who:
+    raise ConfigError(
+      f"{folder}: no run has been here; there is neither {storage.CURRICULUM} "
+      f"nor {presence.RUNNING}"
+    )
+  rows = record.get("stages", [])
+  states = _states(folder, rows, record.get("config") or {})
+  current = _current(states, there)
+  known = {row["dir"] for row in rows}
+  return Run(
+    folder=str(folder),
+    dataset=record.get("dataset", ""),
+    presence=there,
+    stages=[
+      _stage(folder, record, row, states[row["name"]], current, there)
+      for row in rows
+    ],
+    others=sorted(
+      path.name
+      for path in (folder.iterdir() if rows else ())
+      if _OWN.fullmatch(path.name) and path.name not in known
+    ),
+  )
+
+
+def _states(
+  folder: storage.Path,
+  rows: Sequence[Mapping[str, Any]],
+  config: Mapping[str, Any],
+) -> dict[str, tuple[str, str]]:
+  """The state of each stage, and why it is that."""
+  states: dict[str, tuple[str, str]] = {}
+  for row in rows:
+    own = folder / row["dir"]
+    done, began = (
+      storage.read_object(own / storage.DONE),
+      storage.read_object(own / storage.STARTED),
+    )
+    left, ours = done or began, row.get("hash")
+    ran = row["status"] in ("done", "cached", SKIPPED)
+    # A run of an earlier version did not write the hash down.
+    same = left.get("hash") == ours if ours else ran or not done
+    if left and not same:
+      others = [n for n in row["inputs"].values() if states[n][0] != DONE]
+      found = STALE, why.changed(row, done.get("fingerprint"), config, others)
+    elif done:
+      found = _done(own, done)
+    else:
+      gone = f"its {storage.DONE} is gone" if ran else ""
+      found = (UNFINISHED if began else PENDING), gone
+    states[row["name"]] = found
+  return states
+
+
+def _done(own: storage.Path, done: Mapping[str, Any]) -> tuple[str, str]:
+  """The state of a stage whose DONE file is that of the config."""
+  if skipped := done.get("summary", {}).get(SKIPPED, ""):
+    return SKIPPED, skipped
+  wrong = artefacts.damage(own, done.get("files", {}), by_content=False)
+  if not wrong:
+    return DONE, ""
+  return STALE, "; ".join(f"{name} {what}" for name, what in wrong.items())
+
+
+def _current(
+  states: Mapping[str, tuple[str, str]], there: presence.Presence
+) -> str:
+  """The stage that a process is at, "" where none is."""
+  begun = [name for name, (state, _) in states.items() if state == UNFINISHED]
+  if not there.alive or not begun:
+    return ""
+  work = there.progress.get("work", "")
+  named = [name for name in begun if _is_of(work, name)]
+  return max(named, key=len) if named else begun[-1]
+
+
+def _is_of(work: str, stage: str) -> bool:
+  return bool(re.match(rf"{re.escape(stage)}(?![\w-])", work))
+
+
+def _stage(
+  folder: storage.Path,
+  record: Mapping[str, Any],
+  row: Mapping[str, Any],
+  state: tuple[str, str],
+  current: str,
+  there: presence.Presence,
+) -> Stage:
+  config = record.get("config") or {}
+  name, own = row["name"], folder / row["dir"]
+  settings = config.get("stages", {}).get(name, {})
+  now = RUNNING if name == current else state[0]
+  under_way = now in (RUNNING, UNFINISHED)
+  size = float(settings.get("steps", 1) * settings.get("batch_size", 1))
+  summary = row.get("summary") or {}
+  before = summary.get("resumed_from", 0) / max(settings.get("steps", 1), 1)
+  return Stage(
+    name=name,
+    kind=row["kind"],
+    folder=row["dir"],
+    state=now,
+    why=state[1],
+    model=_model(name, record.get("stages", []), config),
+    method=settings.get("method", ""),
+    size=size,
+    seconds=float(row["seconds"]) if now == DONE else 0.0,
+    worked=size * (1 - before),
+    at=_at(own, settings, name, there.progress if current == name else {})
+    if under_way
+    else None,
+    checkpoint=_checkpoint(own) if under_way else None,
+    kept=sum(_kept(own / name) for name in _BLOCKS) if under_way else 0,
+  )
+
+
+def _model(
+  name: str, rows: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+) -> str:
+  """The model that a stage trains or runs, or that of this name."""
+  row = next((row for row in rows if row["name"] == name), None)
+  if row is None:
+    return name if name in config.get("models", {}) else ""
+  settings = config.get("stages", {}).get(name, {})
+  named = next((settings[k] for k in _TO_MODEL if settings.get(k)), "")
+  model: str = row.get("model") or ""
+  return model or (_model(named, rows, config) if named else "")
+
+
+def _at(
+  own: storage.Path,
+  settings: Mapping[str, Any],
+  name: str,
+  progress: Mapping[str, Any],
+) -> At | None:
+  """How far a stage is: as its process says, or as its metrics do."""
+  if _is_of(progress.get("work", ""), name):
+    return at_of(progress)
+  line = _last_line(own / "metrics.jsonl")
+  if "step" not in line or not settings.get("steps"):
+    return None
+  rate = line.get("queries_per_second", 0) / settings["batch_size"]
+  left = (settings["steps"] - line["step"]) / rate if rate > 0 else None
+  return At(name, line["step"], settings["steps"], "steps", rate or None, left)
+
+
+def at_of(progress: Mapping[str, Any]) -> At:
+  """What a process has said last of its work."""
+  return At(*(progress[field] for field in At._fields))
+
+
+def _last_line(path: storage.Path) -> dict[str, Any]:
+  """The last whole line of a file of JSON lines."""
+  if not path.exists():
+    return {}
+  for line in reversed(path.read_text().splitlines()):
+    try:
+      found = json.loads(line)
+    except ValueError:  # a kill has cut it
+      continue
+    return found if isinstance(found, dict) else {}
+  return {}
+
+
+def _checkpoint(own: storage.Path) -> int | None:
+  folder = own / _CHECKPOINTS
+  names = [p.name for p in folder.iterdir()] if folder.exists() else []
+  return max((int(name) for name in names if name.isdigit()), default=None)
+
+
+def _kept(folder: storage.Path) -> int:
+  """Rows of whole blocks, some of them in a folder a split."""
+  if not folder.exists():
+    return 0
+  rows = 0
+  for path in folder.iterdir():
+    if found := _BLOCK.fullmatch(path.name):
+      marked = path.suffix or isinstance(path, pathlib.Path)
+      rows += (int(found[2]) - int(found[1])) if marked else 0
+    elif not path.suffix and path.is_dir():
+      rows += _kept(path)
+  return rows

@@ -238,7 +238,7 @@ def test_a_bucket_that_is_away_leaves_all_of_them_out(
 
 def test_half_of_a_stages_mark_is_a_start_without_a_name(tmp_path, said):
   (tmp_path / "STARTED.json").write_text('{"id": "')
-  job = mock.Mock(spec=Job, folder=tmp_path, run=mock.Mock())
+  job = mock.Mock(spec=Job, stage=None, folder=tmp_path, run=mock.Mock())
   job.name = "evaluate"  # a mock has a name of its own
   job.run.trackers = opened(tmp_path)
   job.run.config.stages = {}

@@ -62,7 +62,7 @@ def test_a_variant_keeps_what_it_does_not_touch(plans, variant, changed):
   }
   assert not same & set(changed.split())
   kept = {
-    "layers3+neighbours": "teacher lists ce_weak ce_strong score_strong duo "
+    "layers3+neighbours": "teacher lists ce_weak ce_strong score_last duo "
     "compare darken",
     "mpnet+neighbours": "encode_student start encode_start labels_3",
   }

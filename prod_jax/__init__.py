@@ -7,8 +7,8 @@ serving       the same at work: passages for a query that somebody types
 curriculum    order of stages, artefacts, hashes, DONE files, resume
 stages        what a stage does: one module a kind
 plan          what a config would take of a TPU slice
-status        where a run stands, from its folder alone
 report        a run for human eyes
+status        where a run stands, from its folder alone
 methods       what a student learns from: one module a paper
 train         from one state to the next, and a stage of that
 retrieval     parameters and a collection to embeddings, lists and scores
@@ -29,10 +29,10 @@ significance  whether two rankers differ on the same queries
 sharding      the mesh, and where each array lies on it
 per_device    what each device does with its own rows and heads
 processes     those of a run: where they meet, when they stop
-presence      who is at work in a working folder, and how far
 coordination  keys, values and beats between them
 artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
+presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
 compilation   compiled programs, kept on disk

@@ -6,7 +6,9 @@ copied working folder costs one reading. In a bucket, which keeps neither times
 nor half of a file, the size alone is compared.
 """
 
+import contextlib
 import hashlib
+import os
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -44,6 +46,18 @@ def damage(
     if wrong := _wrong(folder / name, facts, by_content):
       found[name] = wrong
   return found
+
+
+def restamp(folder: pathlib.Path, recorded: Record) -> None:
+  """Gives files that are as recorded the recorded time: a copy has another.
+
+  They are not read again after that.
+  """
+  for name, facts in recorded.items():
+    path = folder / name
+    if "mtime_ns" in facts and path.stat().st_mtime_ns != facts["mtime_ns"]:
+      with contextlib.suppress(OSError):  # a folder of somebody else's
+        os.utime(path, ns=(facts["mtime_ns"], facts["mtime_ns"]))
 
 
 def _wrong(

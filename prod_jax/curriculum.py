@@ -26,6 +26,8 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
 DONE = storage.DONE
+# Nothing depends on them: losing them is no reason to do the work again.
+_BESIDE = ("metrics.jsonl", storage.STARTED, DONE)
 # Checkpoints are read where they are, and blocks when they are needed.
 _ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _SAID = ("hash", "seconds", "summary")  # by each DONE file
@@ -151,6 +153,9 @@ def run(
     if item.status == CACHED:
       why = f"; it was skipped, {item.skipped}" if item.skipped else ""
       logging.info("%s: cached, nothing to do%s", item.stage.name, why)
+      folder = item.stage.folder
+      if processes.first and folder == processes.remote(folder):
+        artefacts.restamp(folder, _read(folder / DONE).get("files", {}))
     elif not only or item.stage.name in only:
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
@@ -291,8 +296,12 @@ def _prepare(item: Plan, processes: Processes) -> None:
     logging.warning(
       "%s: runs again, because %s %s", item.stage.name, folder / name, wrong
     )
-    # What is left is as it was, and may serve.
-    (folder / name).unlink(missing_ok=True)
+    # What is left is as it was, and may serve; of a folder all or nothing.
+    path = item.stage.folder / name
+    if path.parent == item.stage.folder:
+      (folder / name).unlink(missing_ok=True)
+    else:
+      blocks.forget(path.parent, processes)
   (folder / DONE).unlink(missing_ok=True)
   if not (folder / storage.STARTED).exists():
     _write(
@@ -320,7 +329,7 @@ def _finish(item: Plan, processes: Processes) -> None:
     "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
-    "files": artefacts.record(shared, but=(*_ELSEWHERE, storage.STARTED, DONE)),
+    "files": artefacts.record(shared, but=(*_ELSEWHERE, *_BESIDE)),
     "id": uuid.uuid4().hex,
   }
   for folder in {item.stage.folder, shared}:

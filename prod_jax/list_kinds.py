@@ -96,7 +96,8 @@ class Score:
   """Score the lists of `candidates`, each pair once.
 
   Attributes:
-    params: train stage of a cross-encoder or a late-interaction model.
+    params: train stage of a cross-encoder or a late-interaction model, or such
+      a model as it is.
     candidates: stage whose lists are scored.
     ensemble: encode stage of a dual encoder; the scores are then the mean of
       its and the model's, and both teach as one.
@@ -141,7 +142,8 @@ class Denoise:
   z are the teacher's scores, z_pos that of the list's best labelled passage.
 
   Attributes:
-    candidates: mine, provided, imported or denoise stage whose lists these are.
+    candidates: mine, provided, imported, denoise or filter stage whose lists
+      these are.
     scores: stage with a teacher's scores of them.
     split: whose queries these are.
     rule: an unlabelled passage is taken for a positive where, by "absolute",
@@ -196,9 +198,9 @@ class Compare:
   """Ask a pairwise model which of two candidates is better, once a pair.
 
   Attributes:
-    params: train stage of a model of kind "pairwise".
-    candidates: mine stage whose lists the pairs are of.
-    scores: score stage that ranks them.
+    params: train stage of a model of kind "pairwise", or such a model as it is.
+    candidates: stage whose lists the pairs are of.
+    scores: stage with the scores that rank them.
     depth: of that ranking, 0 for the whole list.
     window: pairs are at most this many ranks apart.
     pairs: drawn for a query, all where there are fewer.
@@ -223,8 +225,9 @@ class Darken:
   """Make dark examples from a list's passages and score them, once.
 
   Attributes:
-    params: train stage of the cross-encoder that scores them.
-    candidates: mine stage whose lists they are made from.
+    params: train stage of the cross-encoder that scores them, or such a model
+      as it is.
+    candidates: stage whose lists they are made from.
     strengthened: how many negatives of a query get a span of its positive.
     strengthen_rate: share of a negative that the span replaces.
     masked: how many copies of the positive get holes.

@@ -85,8 +85,9 @@ def held(
       raise
     finally:
       beat.end()
-      # A full disk has stopped the run, and is not to hide that.
-      with contextlib.suppress(OSError):
+      # A full disk or a lost bucket, whose errors are of classes of its own,
+      # has stopped the run, and is not to hide that.
+      with contextlib.suppress(Exception):
         write({**who, "ended": _now(), "outcome": outcome})
 
 

@@ -37,10 +37,10 @@ class Range:
 
   def __str__(self) -> str:
     ends = (
-      (self.least, "{:.12g} or more"),
-      (self.above, "above {:.12g}"),
-      (self.greatest, "at most {:.12g}"),
-      (self.below, "below {:.12g}"),
+      (self.least, "{} or more"),
+      (self.above, "above {}"),
+      (self.greatest, "at most {}"),
+      (self.below, "below {}"),
     )
     said = [text.format(end) for end, text in ends if math.isfinite(end)]
     if self.but is not None:

@@ -120,7 +120,10 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
       _coerce(v, args[0], f"{path}[{i}]") for i, v in enumerate(value)
     )
   if hint is float and type(value) is int:
-    return float(value)
+    try:
+      return float(value)
+    except OverflowError:
+      raise ConfigError(f"{path} is too large a number for a float") from None
   if type(value) is not hint:
     raise ConfigError(
       f"{path} is {value!r} ({type(value).__name__}), not {hint.__name__}"
@@ -163,5 +166,6 @@ def _parse(text: str) -> Any:
     return text.lower() == "true"
   try:
     return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+  # The latter two of brackets too deep, TypeError of a key that is a list.
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     return str(text)

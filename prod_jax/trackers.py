@@ -58,12 +58,18 @@ class Trackers:
     if not names or not processes.first:
       return
     check(names)
-    processes.fetch(self._folder)
+    try:
+      processes.fetch(self._folder)
+    except Exception as error:  # of any kind of storage
+      # What was told before is unknown, and would be told again.
+      logging.warning(
+        "%s is told nothing in this run: %s", " and ".join(names), error
+      )
+      return
     for name in names:
       folder = self._folder / name
       folder.mkdir(parents=True, exist_ok=True)
-      sent = folder / _SENT
-      self._sent[name] = json.loads(sent.read_text()) if sent.exists() else {}
+      self._sent[name] = storage.read_object(folder / _SENT)
       self._open[name] = (
         _TensorBoard(folder)
         if name == "tensorboard"
@@ -103,16 +109,19 @@ class Trackers:
       times = f".{had['times']}" if had["times"] > 1 else ""
       try:
         self._open[name].log(series or f"{stage}{times}", step, values)
+        sent[stage] = {**had, "step": step}
+        storage.write_text(self._folder / name / _SENT, json.dumps(sent))
       except Exception as error:  # the libraries have errors of their own
         self._give_up(name, error)
-        continue
-      sent[stage] = {**had, "step": step}
-      storage.write_text(self._folder / name / _SENT, json.dumps(sent))
 
   def publish(self) -> None:
     """Copies what they have kept to where the run is kept."""
-    if self._open:
+    if not self._open:
+      return
+    try:
       self._processes.publish(self._folder)
+    except Exception as error:  # of any kind of storage; the next time copies
+      logging.warning("%s cannot be copied: %s", self._folder, error)
 
   def close(self) -> None:
     """Ends all of them."""

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from prod_jax import curriculum, storage, strict
+from prod_jax import artefacts, curriculum, storage, strict
 from prod_jax.processes import Processes
 
 
@@ -46,6 +46,10 @@ class Lab:
     if name == self.fail:
       raise RuntimeError("killed")
     (folder / "made").write_text(name)
+    if not (folder / "block").exists():  # as stages make their blocks
+      (folder / "block").mkdir()
+      for part in ("x", "y"):
+        (folder / "block" / part).write_text(part)
     return {"figure": 1, "results": [{"stage": name, "value": 0.5}]}
 
   def run(self, only=()):
@@ -170,10 +174,24 @@ def test_a_stage_whose_artefact_is_damaged_runs_again(
   assert not (lab.workdir / "stale").exists()
 
 
-def test_a_copy_of_a_folder_is_as_good(lab):
+def test_of_a_damaged_block_nothing_is_left(lab):
+  """A block counts as whole where its folder is."""
   lab.run()
-  for path in lab.workdir.rglob("made"):
+  (lab.folder("a") / "block" / "x").unlink()
+  assert lab.run() == ["a"]
+  assert (lab.folder("a") / "block" / "x").read_text() == "x"
+  assert lab.run() == []
+
+
+def test_a_copy_of_a_folder_is_as_good_and_read_once(lab, monkeypatch):
+  lab.run()
+  made = [*lab.workdir.rglob("made"), *lab.workdir.rglob("block/*")]
+  before = [path.stat().st_mtime_ns for path in made]
+  for path in made:
     os.utime(path, ns=(1, 1))
+  assert lab.run() == []
+  assert [path.stat().st_mtime_ns for path in made] == before
+  monkeypatch.setattr(artefacts, "_digest", None)
   assert lab.run() == []
 
 

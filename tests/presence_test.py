@@ -119,6 +119,18 @@ def test_a_full_disk_stops_no_work_and_is_told_once(
   assert caplog.text.count("No space left on device") == 1
 
 
+def test_what_stopped_a_run_in_a_bucket_is_not_hidden(bucket, monkeypatch):
+  class BucketError(Exception):
+    """Of a library that has errors of its own."""
+
+  def lost(path, text):
+    raise BucketError
+
+  with pytest.raises(RuntimeError, match="step 3"), presence.held(bucket, dict):
+    monkeypatch.setattr(presence.storage, "write_text", lost)
+    raise RuntimeError("stopped at step 3")
+
+
 def test_a_disk_without_locks_goes_by_its_beats(tmp_path, monkeypatch, caplog):
   def no_locks(file, how):
     raise OSError(errno.ENOTSUP, "Operation not supported")

@@ -6,12 +6,22 @@ import math
 import pathlib
 import pkgutil
 import typing
+from collections.abc import Mapping
 
 import pytest
 
 from prod_jax import config, config_file, kinds, methods, model_kinds, strict
 from prod_jax.batches import draws
-from prod_jax.ranges import Along, Count, Positive, Range, Real, Share, Whole
+from prod_jax.ranges import (
+  Along,
+  Count,
+  Positive,
+  Range,
+  Real,
+  Seed,
+  Share,
+  Whole,
+)
 
 REPO = pathlib.Path(__file__).parents[1]
 QUICKSTART = str(REPO / "configs/quickstart.py")
@@ -75,6 +85,8 @@ class Numbers:
   positive: Positive = 1.0
   share: Share = 0.5
   many: tuple[Count, ...] = ()
+  seed: Seed = 0
+  named: Mapping[str, Count] = dataclasses.field(default_factory=dict)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +104,25 @@ class Numbers:
     ("share", 1.5, "share is 1.5; it is 0 or more and at most 1"),
     ("share", math.nan, "share is nan; it is"),
     ("many", (3, 0), r"many\[1\] is 0; it is 1 or more"),
+    ("real", 10**400, "real is too large a number for a float"),
+    (
+      "seed",
+      2**63,
+      "seed is 9223372036854775808; it .* most 9223372036854775807",
+    ),
   ],
 )
 def test_what_is_outside_is_refused_by_its_key(key, value, message):
   with pytest.raises(strict.ConfigError, match=rf"config\.{message}"):
     strict.section(Numbers, {key: value}, "config")
+
+
+@pytest.mark.parametrize("typed", ["{[]: 1}", "[" * 9999, "-" * 99999 + "1"])
+def test_what_python_cannot_read_is_refused_by_its_key(typed):
+  with pytest.raises(
+    strict.ConfigError, match=r"config\.named is .*, not a se"
+  ):
+    strict.section(Numbers, {"named": strict.Typed(typed)}, "config")
 
 
 def test_the_ends_are_within():

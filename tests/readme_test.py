@@ -81,10 +81,14 @@ def imported(tmp_path_factory) -> pathlib.Path:
   return folder / "runs" / "imported"
 
 
+# A fork of what has imported the libraries could hide a missing import.
+@pytest.mark.parametrize(
+  "start", ["forked", pytest.param("from nothing", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(
   "line", [line for line in lines() if line.startswith("python ")]
 )
-def test_python_commands_run(line, quickstart, imported, tmp_path):
+def test_python_commands_run(line, start, quickstart, imported, tmp_path):
   if "configs/imported.py" in line:
     return  # it has run
   line = line.replace("runs/quickstart", str(quickstart))
@@ -125,7 +129,7 @@ def test_python_commands_run(line, quickstart, imported, tmp_path):
   if "cli.prepare" in line:
     line += f" --config.data.data_dir={CACHE / 'data'}"
   line = line.replace("prod_nq.py", "prod_nq.py:runlocal")
-  done = run(line)
+  done = run(line, start)
   said = {
     "cli.prepare": "passages\t",
     "own_models": "learnt",
@@ -187,29 +191,21 @@ def as_two(line: str, tmp_path: pathlib.Path) -> str:
   return done.stdout
 
 
-def run(line: str) -> subprocess.CompletedProcess:
-  """What a line does, of which the next test runs the start."""
+def run(line: str, start: str = "forked") -> subprocess.CompletedProcess:
+  """What a line does."""
   python, dash_m, *words = shlex.split(line)
   assert (python, dash_m) == ("python", "-m")
   # The TPU's compiler refuses flags of the CPU's.
   env = environment(fast="prod_jax.cli.plan" not in words)
-  done = commands.run(*words, env=env)
+  if start == "forked":
+    done = commands.run(*words, env=env)
+  else:
+    done = subprocess.run(
+      [sys.executable, "-m", *words],
+      cwd=REPO,
+      capture_output=True,
+      text=True,
+      env=env,
+    )
   assert done.returncode == 0, done.stderr[-3000:]
   return done
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-  "module", sorted({*re.findall(r"python -m (\S+)", "\n".join(lines()))})
-)
-def test_a_command_starts_from_nothing(module):
-  """A fork of what has imported the libraries could hide a missing import."""
-  done = subprocess.run(
-    [sys.executable, "-m", module, "--help"],
-    cwd=REPO,
-    capture_output=True,
-    text=True,
-    env=environment(),
-  )
-  assert "--" in done.stdout, done.stderr
-  assert "Traceback" not in done.stderr

@@ -4,12 +4,15 @@ import json
 import struct
 import sys
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from prod_jax import strict, trackers
 from prod_jax.processes import Processes
+from prod_jax.stages import tracked
+from prod_jax.stages.run import Job
 
 
 @pytest.fixture
@@ -198,3 +201,48 @@ def test_wandb_itself_offline(tmp_path, monkeypatch, capfd):
   assert len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) == 2
   assert json.loads((folder / "sent.json").read_text())["warm"]["step"] == 20
   assert "".join(capfd.readouterr()) == ""
+
+
+def test_what_is_torn_or_cannot_be_kept_stops_nothing(
+  tmp_path, said, monkeypatch, caplog
+):
+  sent = tmp_path / "trackers" / "tensorboard" / "sent.json"
+  sent.parent.mkdir(parents=True)
+  sent.write_text('{"warm": {"sta')
+  tracker = opened(tmp_path)
+  tracker.log("warm", "a", 1, {"loss": 1})
+  assert said == [("warm", "loss", 1.0, 1)]
+
+  def full(*of):
+    raise OSError("disk full")
+
+  monkeypatch.setattr(tracker._processes, "publish", full)
+  tracker.publish()
+  assert tracker and "cannot be copied: disk full" in caplog.text
+  monkeypatch.setattr(trackers.storage, "write_text", full)
+  tracker.log("warm", "a", 2, {"loss": 1})
+  assert not tracker
+  tracker.close()
+
+
+def test_a_bucket_that_is_away_leaves_all_of_them_out(
+  tmp_path, said, monkeypatch, caplog
+):
+  def away(self, path):
+    raise RuntimeError("no route")
+
+  monkeypatch.setattr(Processes, "fetch", away)
+  assert not opened(tmp_path)
+  assert "is told nothing in this run: no route" in caplog.text
+
+
+def test_half_of_a_stages_mark_is_a_start_without_a_name(tmp_path, said):
+  (tmp_path / "STARTED.json").write_text('{"id": "')
+  job = mock.Mock(spec=Job, folder=tmp_path, run=mock.Mock())
+  job.name = "evaluate"  # a mock has a name of its own
+  job.run.trackers = opened(tmp_path)
+  job.run.config.stages = {}
+  job.run.model_name = lambda name: "student"
+  row = dict(split="test", metric="mrr", index="exact", value=1)
+  tracked.done(job, [{**row, "model_stage": "warm"}])
+  assert said == [("student", "test/mrr", 1.0, 0)]

@@ -1,4 +1,4 @@
-"""Where a run stands, now or afterwards, and how long the rest takes.
+"""Where a run stands, now or afterwards, and what is left of it.
 
   prod_jax status runs/quickstart
 

@@ -12,6 +12,7 @@ from queries that nobody labelled: a dual encoder says how their lists lie.
 import dataclasses
 from typing import Any
 
+from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
@@ -37,10 +38,20 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: when a teacher has a weight, and there is none.
+    ConfigError: when there is a teacher without a weight, or a weight without
+      a teacher, or nothing has one.
   """
   if settings.soft:
     scoring.need_teacher("ranking", sources, in_batch=False)
+  elif sources.teacher:
+    raise strict.ConfigError(
+      "method ranking: the stage has a teacher, and soft=0 leaves it without a "
+      "weight; set settings.soft, or leave teacher and scores out"
+    )
+  elif not settings.hard:
+    raise strict.ConfigError(
+      "method ranking: hard=0 and soft=0 leave nothing to learn from; set one"
+    )
   T = settings.temperature
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:

@@ -109,6 +109,12 @@ def gather(
   ]
 
 
+def forget(path: pathlib.Path, processes: Processes) -> None:
+  """Removes a block of which a part is lost, so that it is made again."""
+  _mark_of(processes.remote(path)).unlink(missing_ok=True)
+  processes.remove(path)
+
+
 def read(path: pathlib.Path, name: str) -> np.ndarray:
   """Memory-maps one array of a block."""
   return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -141,4 +147,9 @@ def _write(path: pathlib.Path, block: Block, processes: Processes) -> None:
   shared = processes.remote(path)
   if shared != path:
     # The mark comes last: all files of the block are in the bucket by now.
-    shared.with_name(f"{path.name}{_WHOLE}").write_text("")
+    _mark_of(shared).write_text("")
+
+
+def _mark_of(block: storage.Path) -> storage.Path:
+  """What says in a bucket that a block is whole."""
+  return block.with_name(f"{block.name}{_WHOLE}")

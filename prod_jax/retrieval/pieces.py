@@ -9,6 +9,7 @@ import pathlib
 import time
 
 import numpy as np
+from absl import logging
 
 from prod_jax import progress, storage
 from prod_jax.processes import Processes
@@ -94,10 +95,15 @@ class Pieces:
     done = np.zeros(len(out), bool)
     kept = sorted(self._folder.glob("*.npz"))
     for path in kept:
-      with np.load(path, allow_pickle=False) as piece:
-        out[piece["rows"]] = piece["values"]
-        done[piece["rows"]] = True
-    self._out, self._number = out, len(kept)
+      try:
+        with np.load(path, allow_pickle=False) as piece:
+          rows, values = piece["rows"], piece["values"]
+        out[rows] = values
+        done[rows] = True
+      except Exception as error:  # of numpy, zip or zlib, by where it is torn
+        self._leave_out(path, error)
+    self._out = out
+    self._number = int(kept[-1].stem) + 1 if kept else 0
     self._fresh: list[np.ndarray] = []
     self._each = self._rows / max(len(out), 1)
     self._saved = self._looked = time.monotonic()
@@ -125,6 +131,12 @@ class Pieces:
         self._processes.leave_if_stopped(
           f"{self._counter.said}; all of them are saved"
         )
+
+  def _leave_out(self, path: pathlib.Path, error: Exception) -> None:
+    """Deletes a piece that is damaged; its rows are made again."""
+    logging.warning("%s is damaged, and made again: %s", path, error)
+    path.unlink()
+    self._processes.remote(path).unlink(missing_ok=True)
 
   def _save(self) -> None:
     if not self._fresh:

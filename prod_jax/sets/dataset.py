@@ -250,8 +250,9 @@ class Located:
   def leaves_out_own(self) -> bool:
     """As of `Dataset`."""
     said = self.data.own_documents
-    passages = self.data.name == "beir" and self.source.name in beir.PASSAGES
-    return said == "leave_out" or (passages and not said)
+    if said or self.data.name != "beir":
+      return said == "leave_out"
+    return beir.asks_with_passages(self.source.name)
 
   @property
   def prepared(self) -> bool:
@@ -300,6 +301,10 @@ class Located:
     if not limits and not self.data.max_passages:
       sizes.check(source.name, size)
     _log(dataset, time.monotonic() - start)
+    if self.data.name in ("folder", "beir") and not (
+      self.data.own_documents or self.leaves_out_own
+    ):
+      _log_own(dataset)
     return dataset
 
 
@@ -350,6 +355,22 @@ def _log(dataset: Dataset, took: float) -> None:
     ", ".join(said),
     took,
   )
+
+
+def _log_own(dataset: Dataset) -> None:
+  """Says of a set that nobody knows that its queries may be its passages.
+
+  Ids that are numbers can be the same by accident: it is the user's to say.
+  """
+  for split, queries in dataset.queries.items():
+    if queries and all(query.id in dataset.row_of for query in queries):
+      logging.info(
+        "%s: all queries of split %s have the id of a passage; where they are "
+        "these passages, data.own_documents=leave_out takes them out of their "
+        "own rankings, and =keep says that they are not",
+        dataset.name,
+        split,
+      )
 
 
 def _readers(

@@ -31,11 +31,9 @@ from prod_jax.sets.records import DataError, Passage, Query
 SPLITS = ("train", "dev", "test")
 TRIPLES = "qidpidtriples.train.full.2.tsv"
 # What `unlabelled` and `generated` read.
-BARE_QUERIES = (
-  "queries.unlabelled.tsv",
-  "queries.unlabelled.jsonl",
-  "queries.generated.jsonl",
-)
+UNLABELLED = ("queries.unlabelled.tsv", "queries.unlabelled.jsonl")
+GENERATED = "queries.generated.jsonl"
+BARE_QUERIES = (*UNLABELLED, GENERATED)
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}

@@ -31,7 +31,7 @@ from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Query
 
 SPLIT = "generated"  # as the queries are kept and limited
-FILE, QRELS = f"queries.{SPLIT}.jsonl", f"qrels.{SPLIT}.tsv"
+QRELS = f"qrels.{SPLIT}.tsv"
 
 _TEXTS = (
   "predicted_queries",
@@ -72,7 +72,7 @@ class _Made(NamedTuple):
 def with_file(source: published.Source, data: config.Data) -> published.Source:
   """The set with the generated queries in its folder, where there are any."""
   folder = pathlib.Path(data.path)
-  file = files.locate(folder, FILE) if data.path else None
+  file = files.locate(folder, formats.GENERATED) if data.path else None
   if file is None:
     return source
   labels = files.locate(folder, QRELS)

@@ -21,7 +21,7 @@ from prod_jax.sets.passages import smallest_hashes
 from prod_jax.sets.records import DataError, Query
 
 SPLIT = "unlabelled"  # as the queries are kept and limited
-_TSV, _JSON = (f"queries.{SPLIT}.{ending}" for ending in ("tsv", "jsonl"))
+_TSV, _JSON = formats.UNLABELLED
 
 
 def with_file(source: published.Source, data: config.Data) -> published.Source:

@@ -62,7 +62,8 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
     "kept": int(kept_Q.sum()),
     "kept_unlabelled": int((kept_Q & unlabelled_Q).sum()),
     "student_first": int((student_Q == 0).sum()),
-    "teacher_first": int((teacher_Q == 0).sum()),
+    # Without labels the teacher's first passage is right by definition.
+    "teacher_first": int(((teacher_Q == 0) & ~unlabelled_Q).sum()),
     "student_missed": int((student_Q < 0).sum()),
   }
   if summary["kept"] < job.stage.least:

@@ -20,7 +20,7 @@ from absl import logging
 from prod_jax import kinds, strict
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.retrieval.filter import own_columns, places
-from prod_jax.sets import copies
+from prod_jax.sets import copies, formats
 from prod_jax.stages import sources
 from prod_jax.stages.run import Job
 
@@ -57,7 +57,8 @@ def run(job: FilterJob) -> dict[str, Any]:
   """Keeps some of the lists, and counts the others by why they are not kept.
 
   Raises:
-    ConfigError: the lists have no generated query, or none is kept.
+    ConfigError: the lists have no generated query or no order, or none is
+      kept.
   """
   stage, dataset = job.stage, job.run.dataset
   # A comparison of arrays on disk: the others wait where the stage ends.
@@ -74,8 +75,10 @@ def run(job: FilterJob) -> dict[str, Any]:
     raise strict.ConfigError(
       f"stage {job.name}: none of the {len(lists.query)} lists of "
       f"{stage.candidates} is of a generated query; {dataset.name} has "
-      f"{len(own)} of them, which stand in a file queries.generated.jsonl"
+      f"{len(own)} of them, which stand in a file {formats.GENERATED}"
     )
+  if scores_QC is None:
+    _check_order(job, lists, generated_Q)
   own_QC = own_columns(lists, _with_copies(job, own))
   place_Q = places(lists, scores_QC, own_QC)
   kept_Q = (place_Q >= 0) & (place_Q < stage.top)
@@ -91,6 +94,19 @@ def run(job: FilterJob) -> dict[str, Any]:
   if scores_QC is not None:
     np.save(job.folder / "scores.npy", scores_QC[keep_Q])
   return summary
+
+
+def _check_order(
+  job: FilterJob, lists: Candidates, generated_Q: np.ndarray
+) -> None:
+  """Raises ConfigError for lists of passages that nobody has ranked."""
+  bare_Q = (lists.ids >= 0).any(axis=1) & (lists.rank < 0).all(axis=1)
+  if count := int((bare_Q & generated_Q).sum()):
+    raise strict.ConfigError(
+      f"stage {job.name}: {count} lists of {job.stage.candidates} have no "
+      f"order, for nothing has ranked or scored their passages; set "
+      f"{job.where}.scores"
+    )
 
 
 def _with_copies(

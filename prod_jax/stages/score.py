@@ -54,11 +54,12 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
     return {}
   (scores_QC,) = made
   np.save(job.folder / "scores.npy", scores_QC)
-  ranks_Q = divide.teacher_ranks(lists, scores_QC)
-  return {
-    "pairs": int((lists.ids >= 0).sum()),
-    "first": round(float((ranks_Q == 0).mean()), 4),
-  }
+  figures: dict[str, Any] = {"pairs": int((lists.ids >= 0).sum())}
+  labelled_Q = lists.label.any(axis=1)
+  if labelled_Q.any():
+    ranks_Q = divide.teacher_ranks(lists, scores_QC)[labelled_Q]
+    figures["first"] = round(float((ranks_Q == 0).mean()), 4)
+  return figures
 
 
 def with_ensemble(

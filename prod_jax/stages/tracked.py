@@ -4,7 +4,6 @@ A step is one of the whole run: those of all train stages that stand before in
 the config, and the stage's own.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,16 +26,13 @@ def steps_before(job: Job[Any]) -> int:
 
 
 def teller(job: Job[kinds.Train]) -> writer.Tell:
-  """Who tells what a train stage logs; what it has logged is told at once."""
+  """Who tells what a train stage logs."""
   before, start = steps_before(job), _start(job)
 
   def tell(step: int, metrics: Mapping[str, Any]) -> None:
     numbers = {k: v for k, v in metrics.items() if v is not None}
     job.run.trackers.log(job.name, start, before + step, numbers)
 
-  if job.run.trackers:
-    for row in writer.read(job.folder):
-      tell(row.pop("step"), row)
   return tell
 
 
@@ -49,7 +45,7 @@ def done(job: Job[Any], results: Iterable[Mapping[str, Any]]) -> None:
   """
   trackers = job.run.trackers
   if isinstance(job.stage, kinds.Train):
-    teller(job)
+    writer.retell(job.folder, teller(job))
   figures: dict[str, dict[str, float]] = {}
   for row in results:
     name = [row["split"], row["metric"]]
@@ -64,5 +60,4 @@ def done(job: Job[Any], results: Iterable[Mapping[str, Any]]) -> None:
 
 def _start(job: Job[Any]) -> str:
   """Which start of the stage left what is in its folder."""
-  path = job.folder / storage.STARTED
-  return json.loads(path.read_text())["id"] if path.exists() else ""
+  return storage.read_object(job.folder / storage.STARTED).get("id", "")

@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.experimental import multihost_utils
 
-from prod_jax import storage
+from prod_jax import storage, strict
 
 PyTree = Any
 
 _KEPT = 2  # checkpoints of a stage
+# They say nothing of what is read.
+_OF_THE_MACHINE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError)
 
 
 class Checkpoints:
@@ -52,44 +53,58 @@ class Checkpoints:
   def newest(self, state: PyTree) -> tuple[int, PyTree]:
     """The newest checkpoint that can be read: its step, and the state then.
 
-    One that can't is set aside beside the others, with a warning: its step can
-    be saved again, and where only the reading failed nothing is lost.
+    Newer ones are set aside with a warning, so that their steps can be saved
+    again. Several processes read together and would not agree on what one of
+    them cannot read: there the error is raised.
 
     Returns:
       `state` itself as of step 0 where there is none. The state is placed as
       that is.
+
+    Raises:
+      ConfigError: there are some, and none can be read.
     """
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    damaged: dict[int, str] = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
       try:
-        return step, self._restored(step, shapes)
+        restored = self._restored(step, shapes)
+      except _OF_THE_MACHINE:
+        raise
       # Whatever the damage is, Orbax and TensorStore have an error for it.
       except Exception as error:
+        if jax.process_count() > 1:
+          raise
         why = " ".join(str(error).split())
-        logging.warning(
-          "the checkpoint of step %d can't be read (%s: %.200s) and is now "
-          "in %s",
-          step,
-          type(error).__name__,
-          why,
-          self._set_aside(step),
-        )
+        damaged[step] = f"{type(error).__name__}: {why:.200}"
+        continue
+      for newer, why in damaged.items():
+        self._set_aside(newer, why)
+      return step, restored
+    if damaged:
+      raise strict.ConfigError(
+        f"no checkpoint in {self._folder} can be read ({damaged}); bring back "
+        "what is missing, or delete that folder, and the stage begins anew"
+      )
     return 0, state
-
-  def _set_aside(self, step: int) -> storage.Path:
-    """Moves a checkpoint out of the manager's sight, for all processes."""
-    damaged = self._folder.with_name(f"{self._folder.name}-damaged")
-    to = damaged / f"{step}-{uuid.uuid4().hex[:8]}"
-    if jax.process_index() == 0:
-      damaged.mkdir(exist_ok=True)
-      (self._folder / str(step)).rename(to)
-    multihost_utils.sync_global_devices(str(to.parent))
-    self._manager.reload()
-    return to
 
   def _restored(self, step: int, shapes: PyTree) -> PyTree:
     args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
     return self._manager.restore(step, args=args)["state"]
+
+  def _set_aside(self, step: int, why: str) -> None:
+    """Moves a checkpoint out of the manager's sight."""
+    damaged = self._folder.with_name(f"{self._folder.name}-damaged")
+    damaged.mkdir(exist_ok=True)
+    to = damaged / f"{step}-{uuid.uuid4().hex[:8]}"
+    (self._folder / str(step)).rename(to)
+    self._manager.reload()
+    logging.warning(
+      "the checkpoint of step %d can't be read (%s) and is now in %s",
+      step,
+      why,
+      to,
+    )
 
   def close(self) -> None:
     """Waits for what is being saved; an error in it is raised here."""

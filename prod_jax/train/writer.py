@@ -22,7 +22,7 @@ class MetricsWriter:
   Args:
     folder: of the stage.
     processes: the first of which writes.
-    tell: who else wants to know what is written.
+    tell: who else wants to know what is written, now and before.
   """
 
   def __init__(
@@ -34,7 +34,11 @@ class MetricsWriter:
     self._path, self._processes = folder / _FILE, processes
     self._tell = tell
     processes.fetch(self._path)
+    torn = self._path.exists() and not _ends(self._path.read_bytes())
     self._file = self._path.open("a", encoding="utf-8")
+    if torn and processes.first:  # a row of its own begins behind it
+      self._file.write("\n")
+    retell(folder, tell)
 
   def write(self, step: int, metrics: Mapping[str, float]) -> None:
     """Writes a line and flushes it. Non-finite numbers become null."""
@@ -55,6 +59,12 @@ class MetricsWriter:
     self._file.close()
 
 
+def retell(folder: pathlib.Path, tell: Tell) -> None:
+  """Tells all that is written, in the order of steps."""
+  for row in read(folder):
+    tell(row.pop("step"), row)
+
+
 def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   """What is written by step; of two lines for a step the later counts.
 
@@ -68,3 +78,8 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
     except (json.JSONDecodeError, KeyError, TypeError):
       continue
   return [rows[step] for step in sorted(rows)]
+
+
+def _ends(lines: bytes) -> bool:
+  """Whether the last line is whole, as far as there is one."""
+  return not lines or lines.endswith(b"\n")

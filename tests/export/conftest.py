@@ -14,7 +14,7 @@ import ml_collections
 
 
 def get_config(variant=""):
-  shape = dict(width=16, depth=2, heads=2, mlp_width=32, dropout=0.0)
+  shape = dict(width=16, depth=1, heads=2, mlp_width=32, dropout=0.0)
   train = dict(kind="train", steps=2, batch_size=8, learning_rate=1e-2)
   alone = dict(train, method="contrastive")
   return ml_collections.ConfigDict(dict(

@@ -88,6 +88,20 @@ def test_no_passage_of_the_batch_is_masked_for_them():
   np.testing.assert_array_equal(where[BARE], np.tile(passages, (len(BARE), 1)))
 
 
+@pytest.mark.parametrize(
+  ("settings", "sources", "message"),
+  [
+    (dict(), CACHED, "has a teacher, and soft=0 leaves it without"),
+    (dict(hard=0.0), Sources(), "hard=0 and soft=0 leave nothing"),
+  ],
+)
+def test_ranking_without_the_weights_that_it_needs_is_refused(
+  settings, sources, message
+):
+  with pytest.raises(strict.ConfigError, match=message):
+    ranking.make(ranking.Settings(**settings), CROSS, sources)
+
+
 def test_of_prod_what_is_left_is_the_teacher():
   whole, some = mixed()
   settings = prod.Settings(in_batch=False, temperature=4.0, hard=0.1, soft=0.9)

@@ -174,6 +174,41 @@ def test_two_works_of_a_block_keep_pieces_of_their_own(tmp_path, clock):
   np.testing.assert_array_equal(blocks.read(path, "x"), [0, 0, 0, 1, 1, 1])
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other"])
+def test_a_damaged_piece_is_made_again(tmp_path, clock, caplog, damage):
+  meter = pieces.progress.Meter("toy", 6, "rows")
+
+  def begun(out):
+    kept = pieces.Pieces(
+      tmp_path, len(out), pieces.Counter(meter), Processes(tmp_path)
+    )
+    return kept, kept.begin(out)
+
+  out = np.arange(6, dtype=np.float32)
+  kept, _ = begun(out)
+  for row in range(3):
+    clock[0] += pieces.SECONDS
+    kept.made(np.array([row]))
+  names = [f"00000{number}.npz" for number in range(4)]
+  path = tmp_path / names[1]
+  data = bytearray(path.read_bytes())
+  data[data.rindex(np.float32(1).tobytes())] ^= 1
+  if damage == "other":
+    np.savez(path, texts=np.arange(2))
+  else:
+    path.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
+  again = np.zeros(6, np.float32)
+  kept, done = begun(again)
+  assert done.tolist() == [True, False, True, False, False, False]
+  assert again[[0, 2]].tolist() == [0, 2]
+  assert f"{names[1]} is damaged" in caplog.text
+  # Nor does the next one replace a piece that is whole.
+  clock[0] += pieces.SECONDS
+  kept.made(np.array([1]))
+  left = sorted(path.name for path in tmp_path.iterdir())
+  assert left == [names[0], *names[2:]]
+
+
 def test_progress_is_by_batch_in_rows_of_the_block(tmp_path, monkeypatch):
   """Whole rows, of however many texts each is made."""
   shown = []

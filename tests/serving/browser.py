@@ -63,7 +63,7 @@ class Browser:
     """Until an expression is true, looked at as often as the page is drawn."""
     told = self.run(
       f"""new Promise((done) => {{
-        const end = performance.now() + 60000;
+        const end = performance.now() + 240000;
         const look = () => ({condition}) ? done(true)
           : performance.now() > end ? done(false) : setTimeout(look, 10);
         look();

@@ -354,11 +354,13 @@ def own_documents(folder):
   published.write(folder / "qrels/train.tsv", header + "q2\tq2\t1\n")
 
 
-def test_own_documents_are_left_out_where_a_set_says_so(tmp_path):
+def test_own_documents_are_left_out_where_a_set_says_so(tmp_path, caplog):
+  caplog.set_level("INFO", logger="absl")
   opened = {}
   for name, said in (
     ("arguana", ""),
     ("arguana", "keep"),
+    ("ArguAna", ""),
     ("scifact", ""),
     ("scifact", "leave_out"),
   ):
@@ -368,11 +370,14 @@ def test_own_documents_are_left_out_where_a_set_says_so(tmp_path):
       published.beir(folder)
       own_documents(folder)
     found = located("beir", folder, tmp_path / "data", own_documents=said)
+    caplog.clear()
     opened[name, said] = found.open()
+    asked = "data.own_documents=leave_out takes them out" in caplog.text
+    assert asked == ((name, said) == ("scifact", ""))
   for key in (("arguana", "keep"), ("scifact", "")):
     assert opened[key].own_rows("test") is None
     assert opened[key].no_negatives("test") == [()]
-  for key in (("arguana", ""), ("scifact", "leave_out")):
+  for key in (("arguana", ""), ("ArguAna", ""), ("scifact", "leave_out")):
     assert opened[key].own_rows("test").tolist() == [0]
     assert opened[key].no_negatives("test") == [(0,)]
     assert opened[key].own_rows("train").tolist() == [-1]  # it is a positive

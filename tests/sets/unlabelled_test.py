@@ -48,6 +48,18 @@ def test_a_beir_folder_has_them_too(tmp_path):
   assert opened.queries["train"] == BARE[:1]
 
 
+def test_queries_of_a_beir_folder_without_labels_are_not_left_out_unsaid(
+  tmp_path, caplog
+):
+  (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "a text"}\n')
+  line = '{"_id": "q", "text": "asked"}\n'
+  (tmp_path / "queries.jsonl").write_text(line)
+  (tmp_path / "queries.unlabelled.tsv").write_text("u1\twhat?\n")
+  dataset.locate(config.Data(name="beir", path=str(tmp_path)), "")
+  assert "queries.jsonl: not read" in caplog.text
+  assert "in a file queries.unlabelled.jsonl" in caplog.text
+
+
 def test_labels_are_hidden_and_nothing_else_changes(open_source):
   whole, few = open_source(), open_source(labelled=1)
   labels = [bool(query.positives) for query in few.queries["train"]]

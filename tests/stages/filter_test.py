@@ -138,6 +138,14 @@ def test_more_places_and_the_retrievers_order(judged):
   assert "the retriever has among the first 2" in summary["why"]
 
 
+def test_lists_without_an_order_are_not_gone_by(judged):
+  """As of a file without scores: passages are there, and no rank."""
+  rank = LISTS.rank.copy()
+  rank[2:] = -1
+  with pytest.raises(strict.ConfigError, match=r"2 lists of mine .* no order"):
+    judged(LISTS._replace(rank=rank), scores="")
+
+
 def test_what_is_kept_may_stay_without_a_label(judged):
   _, folder = judged(label=False)
   left = load_lists(Candidates, folder / "candidates")

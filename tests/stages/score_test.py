@@ -83,6 +83,19 @@ def test_of_an_ensemble_the_mean_is_stored_by_list(run):
   np.testing.assert_allclose(2 * of_both - of_ce, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_the_teachers_first_is_a_share_of_lists_with_labels(run, monkeypatch):
+  save_lists(LISTS, run.folder("mine") / "candidates")
+  monkeypatch.setattr(
+    stages.score.rerank,
+    "score_lists",
+    lambda model, queries, passages, rows, ids, pieces: np.where(
+      ids >= 0, LISTS.label, NAN
+    ).astype(np.float32),
+  )
+  made(run, "ce")
+  assert made(run, "score")[0]["first"] == 1
+
+
 def test_an_ensemble_is_measured_beside_its_model(run):
   made(run, "ce")
   embed(run)
@@ -133,5 +146,6 @@ def test_a_query_without_labels_stays_where_the_teacher_is_sure(
   )
   run.folder("both").mkdir()
   np.save(run.folder("both") / "scores.npy", scores)
-  _, folder = made(run, "divide")
+  summary, folder = made(run, "divide")
   assert np.load(folder / "queries.npy").tolist() == kept
+  assert summary["teacher_first"] == 3  # of the lists with labels

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from prod_jax import config, kinds, sharding
+from prod_jax import config, kinds, sharding, strict
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
 from prod_jax.train import loop
@@ -278,13 +278,28 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
   assert aside.name.startswith("4-")
 
 
-def test_without_a_checkpoint_that_can_be_read_it_begins_anew(tmp_path):
-  (tmp_path / "whole").mkdir()
-  (tmp_path / "parts").mkdir()
-  whole = Run(tmp_path / "whole").fit()
-  Run(tmp_path / "parts").fit(steps=4)
-  empty(tmp_path / "parts", 2)
-  assert_trees_close(Run(tmp_path / "parts").fit(), whole, rtol=0)
+def test_checkpoints_of_which_none_can_be_read_are_left_where_they_are(
+  tmp_path,
+):
+  Run(tmp_path).fit(steps=4)
+  empty(tmp_path, 2)
+  with pytest.raises(strict.ConfigError, match="delete that folder, and the"):
+    Run(tmp_path).fit()
+  assert saved(tmp_path) == ["2"]
+  shutil.rmtree(tmp_path / "checkpoints")
+  Run(tmp_path).fit()
+
+
+def test_what_the_machine_lacks_is_no_damage(tmp_path, monkeypatch):
+  Run(tmp_path).fit()
+
+  def lacks(self, step, shapes):
+    raise MemoryError("busy")
+
+  monkeypatch.setattr(Checkpoints, "_restored", lacks)
+  with pytest.raises(MemoryError):
+    Run(tmp_path).fit()
+  assert saved(tmp_path) == ["2", "4"]
 
 
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):

@@ -92,8 +92,7 @@ class Column {
   hit(hit, answer, moved) {
     const item = element("li", "", hit.relevant ? "hit right" : "hit");
     const body = element("div"), head = element("button", "", "head");
-    const title = element("b", hit.title || hit.id);
-    title.dir = "auto";
+    const title = named(hit.title || hit.id);
     head.type = "button";
     head.tabIndex = -1;
     head.setAttribute("aria-expanded", "false");
@@ -111,6 +110,16 @@ class Column {
     item.append(element("span", String(hit.rank), "rank"), body, score);
     return item;
   }
+}
+
+// A title, which may break behind a dot of it, as names in code have many.
+function named(text) {
+  const made = element("b");
+  made.dir = "auto";
+  for (const part of text.split(/(?<=[._/])/)) {
+    made.append(part, document.createElement("wbr"));
+  }
+  return made;
 }
 
 // How it moved since the stage before.

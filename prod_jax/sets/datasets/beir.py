@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 
 import tensorflow_datasets as tfds
+from absl import logging
 
 from prod_jax.sets import files, formats
 from prod_jax.sets.collection import Collection
@@ -25,7 +26,7 @@ from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
 HEADER = "query-id\tcorpus-id\tscore"
-PASSAGES = ("arguana", "quora")  # sets whose queries are passages
+_OF_PASSAGES = ("arguana", "quora")  # sets whose queries are passages
 _KEYS = ("_id", "title", "text")
 
 
@@ -59,6 +60,14 @@ def source(path: str, on_error: OnError) -> published.Source:
   if not (labels or formats.has_bare_queries(folder)):
     raise DataError(f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv")
   queries = files.require(folder, "queries.jsonl") if labels else None
+  if not labels and (unread := files.locate(folder, "queries.jsonl")):
+    logging.warning(
+      "%s: not read, for %s/qrels has no labels of its queries; those to learn "
+      "from without labels stand in a file %s",
+      unread,
+      folder,
+      formats.UNLABELLED[1],
+    )
   slug = re.sub(r"[^\w.-]", "_", folder.name)
   return published.Source(
     name=folder.name,
@@ -70,6 +79,11 @@ def source(path: str, on_error: OnError) -> published.Source:
     queries=functools.partial(_queries, queries, labels, on_error),
     labels=labels,
   )
+
+
+def asks_with_passages(name: str) -> bool:
+  """Whether queries of the set of this name are passages of it."""
+  return name.casefold() in _OF_PASSAGES
 
 
 def _parse(number: int, line: str, faults: Faults) -> Passage | None:

@@ -5,13 +5,11 @@ import json
 import signal
 import subprocess
 import sys
-from typing import ClassVar
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from prod_jax import presence, storage, strict
+from tests import buckets
 from tests.commands import REPO
 
 HOLD = """
@@ -153,27 +151,9 @@ def test_where_nobody_was(tmp_path):
   assert presence.look(tmp_path) == ({}, {}, False)
 
 
-class Bucket(MemoryFileSystem):
-  """A bucket without a network; `gs://` paths lead here."""
-
-  protocol = ("gcs", "gs")
-  store: ClassVar = {}
-  pseudo_dirs: ClassVar = [""]
-
-  def __init__(self, *args, finalize_on_close=True, **kwargs):
-    super().__init__(*args, **kwargs)
-
-  @classmethod
-  def _strip_protocol(cls, path):
-    return MemoryFileSystem._strip_protocol(path.replace("gs://", "memory://"))
-
-
 @pytest.fixture
 def bucket():
-  fsspec.register_implementation("gcs", Bucket, clobber=True)
-  Bucket.store.clear()
-  Bucket.pseudo_dirs[:] = [""]
-  return storage.open_path("gs://bucket/run")
+  return buckets.empty("gs://bucket/run")
 
 
 def test_a_run_in_a_bucket_is_known_by_its_beat(bucket):

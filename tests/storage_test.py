@@ -2,42 +2,22 @@
 
 import os
 import pathlib
-from typing import ClassVar
 
-import fsspec
 import numpy as np
 import pytest
 from etils import epath
-from fsspec.implementations.memory import MemoryFileSystem
 
 from prod_jax import curriculum, storage
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
-
-
-class Bucket(MemoryFileSystem):
-  """A bucket without a network; `gs://` paths lead here."""
-
-  protocol = ("gcs", "gs")
-  store: ClassVar = {}
-  pseudo_dirs: ClassVar = [""]
-
-  def __init__(self, *args, finalize_on_close=True, **kwargs):
-    super().__init__(*args, **kwargs)
-
-  @classmethod
-  def _strip_protocol(cls, path):
-    return MemoryFileSystem._strip_protocol(path.replace("gs://", "memory://"))
+from tests import buckets
 
 
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
   """The path of an empty folder in a bucket, seen from a new machine."""
-  fsspec.register_implementation("gcs", Bucket, clobber=True)
-  Bucket.store.clear()
-  Bucket.pseudo_dirs[:] = [""]
   monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
-  return storage.open_path("gs://bucket/run")
+  return buckets.empty("gs://bucket/run")
 
 
 def machine(monkeypatch, tmp_path, name, path):

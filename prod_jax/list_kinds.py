@@ -6,7 +6,14 @@ A part of the vocabulary of `kinds`.
 import dataclasses
 from typing import ClassVar, Literal
 
-from prod_jax.ranges import Count, Percentile, Real, Share, Whole
+from prod_jax.ranges import (
+  Count,
+  Percentile,
+  Real,
+  Share,
+  ShareBetween,
+  Whole,
+)
 
 # Those of a split that have a labelled positive, those that have none, or both.
 Queries = Literal["labelled", "unlabelled", "all"]
@@ -259,7 +266,7 @@ class Darken:
   candidates: str
   strengthened: Whole
   masked: Whole
-  strengthen_rate: Share
-  mask_rate: Share
+  strengthen_rate: ShareBetween
+  mask_rate: ShareBetween
   batch_tokens: Count = 8192
   block_queries: Count = 256

@@ -128,6 +128,7 @@ def _become(words: list[str], cwd: str, files: list[str]) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     os.dup2(file, number)
     os.close(file)
+  sys.stdin = os.fdopen(0, closefd=False)  # the server has read of its own
   sys.path[0] = os.getcwd()
   sys.argv = words
   runpy.run_module(words[0], run_name="__main__", alter_sys=True)

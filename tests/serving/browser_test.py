@@ -102,18 +102,27 @@ def test_what_is_asked_stands_in_the_address(page, served):
 
 
 def test_what_is_relevant_to_a_known_query_is_marked(page, library):
-  page.run("document.querySelectorAll('#examples button')[0].click()")
-  page.wait(FOUND)
-  query = page.run("document.getElementById('query').value")
-  answer = library.answer(Asked(query, "student", "warm"))
-  assert "A query of split test: what is relevant is marked." in text(
-    page, "#status"
+  answers = (
+    library.answer(Asked(query.text, "student", "warm"))
+    for query in library.dataset.queries["test"]
   )
+  answer = next(a for a in answers if any(h["relevant"] for h in a["hits"]))
+  ask(page, answer["query"])
+  known = "A query of split test: what is relevant is marked."
+  assert known in text(page, "#status")
   marked = [hit["title"] for hit in answer["hits"] if hit["relevant"]]
   assert texts(page, "#left .hit.right b") == marked
-  assert text(page, "#left .missed").count("Relevant too") == len(
-    answer["missed"]
-  )
+  assert texts(page, "#left .mark") == ["✓ relevant"] * len(marked)
+  missed = text(page, "#left .missed")
+  assert missed.count("Relevant too") == len(answer["missed"])
+
+
+def test_an_example_is_a_query_to_begin_with(page):
+  query = text(page, "#examples button")
+  page.run("document.querySelector('#examples button').click()")
+  page.wait(FOUND)
+  assert page.run("document.getElementById('query').value") == query
+  assert "A query of split test" in text(page, "#status")
 
 
 def test_texts_stay_texts(page):

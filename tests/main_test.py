@@ -112,8 +112,8 @@ def test_no_library_writes_into_the_log(finished):
   workdir, done = finished
   rows = json.loads((workdir / "results.json").read_text())
   assert "scann" in {row["index"] for row in rows}
-  for line in done.stderr.splitlines():
-    assert re.match(r"\d\d:\d\d:\d\d \S", line), line
+  ours = re.compile(r"\d\d:\d\d:\d\d \S")
+  assert not [x for x in done.stderr.splitlines() if not ours.match(x)]
 
 
 def test_a_second_run_finds_everything_done(finished):
@@ -267,7 +267,7 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   blocks = len(list(mined.glob("blocks/*")))
   assert blocks in (3, 4) and look.look(killed).stages[11].kept == 8 * blocks
   rest, code = stop_at(
-    killed, "mine_1: 16 of 40 queries", *arguments, by=signal.SIGTERM
+    killed, "mine_1: 40 of 64 queries", *arguments, by=signal.SIGTERM
   )
   assert code == PREEMPTED, rest[-4000:]
   # The signal may come when the last block is made.

@@ -46,7 +46,7 @@ def test_a_file_stands_by_itself(made):
 def test_no_colour_is_without_a_value():
   named = set(re.findall(r"var\(--([a-z-]+)\)", style.SHEET))
   assert named <= style.LIGHT.keys()
-  assert style.LIGHT.keys() == style._DARK.keys()
+  assert style.LIGHT.keys() == style.DARK.keys()
 
 
 def test_png_where_the_library_is(made, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 # make mpnet        all-mpnet-base-v2, 438 MB, into ~/.cache/prod_jax
 # make test         the tests
 # make lint         format, lint and types
+# make docs         the site, into build/docs
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
@@ -26,7 +27,7 @@ READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
 # Arrays of a CPU on pages of 2 MiB: a step takes three quarters of the time.
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart mpnet test test-beam bench tpu-plan lint format clean
+.PHONY: quickstart mpnet test test-beam bench docs tpu-plan lint format clean
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
@@ -65,6 +66,12 @@ bench: $(READY)
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
 	$(VENV)-bench/bin/python -m benchmarks.families
+
+docs: $(READY)
+	$(BIN)/pip install --quiet --no-build-isolation -e ".[docs]"
+	rm -rf build/docs
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going \
+	  --quiet -d build/doctrees docs build/docs
 
 # A quarter of an hour on two cores; what was compiled is kept in
 # ~/.cache/prod_jax. One stage of each program; mean lengths like those of MS

@@ -73,6 +73,8 @@ setuptools.setup(
     "tpu": ["libtpu==0.0.52"],
     # Working folders in a bucket, gs://...
     "gcs": ["etils[epath-gcs]"],
+    # The site of docs/, by `make docs`.
+    "docs": ["sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19"],
     "dev": [
       "beartype",
       "httpx2",  # starlette's test client
@@ -81,6 +83,7 @@ setuptools.setup(
       "pytest-xdist",
       "pytrec_eval-terrier",
       "ruff",
+      "sybil>=10",
     ],
   },
   entry_points={"console_scripts": ["prod_jax = prod_jax.cli.command:entry"]},

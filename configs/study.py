@@ -74,8 +74,8 @@ BATCH, STEPS = 12, 160  # of every arm
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
-DEPTH, DIVIDED_OF, NEGATIVES = 10, 640, 5
-CONFIDENCE = 0.9  # of the teacher in its first passage, in place of a label
+DEPTH, DIVIDED_OF, NEGATIVES = 10, 1024, 5
+CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
 
 def get_config(variant: str = "") -> ConfigDict:

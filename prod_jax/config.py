@@ -71,7 +71,13 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-  """Devices along each mesh axis; -1 takes what the others leave."""
+  """Devices along each mesh axis; -1 takes what the others leave.
+
+  Attributes:
+    data: parts of a batch.
+    fsdp: parts of parameters and optimizer state, and of a batch too.
+    tensor: parts of heads and MLPs.
+  """
 
   data: Along = -1
   fsdp: Along = 1

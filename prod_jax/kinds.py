@@ -50,6 +50,9 @@ class Train:
   Attributes:
     model: name under `models`.
     method: module under `prod_jax/methods`, or the dotted name of another one.
+    steps: how many; 0 keeps the first parameters as they are.
+    batch_size: queries a step, of all devices together.
+    learning_rate: of AdamW, at its highest.
     settings: what that method asks for; checked against its `Settings`.
     init: train stage to start from; "" takes the model's own weights.
     candidates: mine, provided, imported, denoise or filter stage to draw
@@ -79,6 +82,8 @@ class Train:
       "descend" for the first ones in ranked order; "simans"; "balanced" and
       "groups" by the teacher's cached scores.
     sampling_settings: what that way of drawing asks for.
+    warmup_steps: over which the rate rises to that; it falls to 0 at the end.
+    weight_decay: of AdamW.
     accumulation: micro-batches a step; batch_size counts all of them.
     chunks: parts in which a (micro-)batch is embedded, each computed again in
       the backward pass (gradient caching): memory is that of one part, the
@@ -88,6 +93,7 @@ class Train:
       devices where they gather passages, so that their clip of 2 acts as one
       of 2 W: to clip as they did on 8, set 16 in stages with in_batch=True.
     checkpoint_every: steps between two checkpoints.
+    log_every: steps between two lines of metrics.jsonl.
   """
 
   kind: Literal["train"]
@@ -126,7 +132,14 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Encode:
-  """Embed the collection and the queries with the dual encoder of `params`."""
+  """Embed the collection and the queries with the dual encoder of `params`.
+
+  Attributes:
+    params: train stage of a dual encoder, or a model as it is.
+    splits: whose queries are embedded.
+    batch_tokens: tokens a batch, padding included.
+    shard_rows: passages of a file of vectors.
+  """
 
   kind: Literal["encode"]
   params: str
@@ -164,6 +177,11 @@ class Gate:
     encoded: encode stage of the student.
     teacher: train stage, or model as it is, of kind cross or late; or the
       encode stage of a dual encoder.
+    depth: passages of a query that both put in order.
+    split: of the held-out queries.
+    metric: by which they are compared; one that hangs on the order.
+    level: p below which the teacher's lead counts.
+    batch_tokens: as of `Encode`.
   """
 
   kind: Literal["gate"]
@@ -188,7 +206,10 @@ class Accept:
     encoded: encode stage of the student that may go on.
     before: encode stage of where it began, or the accept stage before this.
     base: encode stage of the model that nobody trained; "" is none.
+    split: of the held-out queries.
+    metric: by which students are compared.
     depth: of the ranking that is measured.
+    tolerance: how much worse a student may be and still go on.
   """
 
   kind: Literal["accept"]
@@ -207,9 +228,11 @@ class Evaluate:
 
   Attributes:
     encoded: encode stage of the dual encoder that retrieves.
+    split: whose queries are measured.
     rerank: train stage of a cross-encoder, or a late-interaction model, that
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
+    rerank_depth: passages of a query that are put in another order.
     ensemble: as of `Score`, with `rerank`.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes
@@ -218,6 +241,8 @@ class Evaluate:
     indexes: kinds of index to retrieve with; "exact" is always measured.
     widths: measures the first w coordinates of all vectors too, for each w,
       with exact search.
+    metrics: what is measured, `name@cut`: mrr, ndcg, map, recall or hit.
+    batch_tokens: as of `Encode`, where something is reranked.
   """
 
   kind: Literal["evaluate"]

@@ -6,7 +6,14 @@ A part of the vocabulary of `kinds`.
 import dataclasses
 from typing import ClassVar, Literal
 
-from prod_jax.ranges import Count, Percentile, Real, Share, Whole
+from prod_jax.ranges import (
+  Count,
+  Percentile,
+  Real,
+  Share,
+  ShareBetween,
+  Whole,
+)
 
 # Those of a split that have a labelled positive, those that have none, or both.
 Queries = Literal["labelled", "unlabelled", "all"]
@@ -17,12 +24,17 @@ class Mine:
   """Retrieve `depth` candidates for each query of `split`.
 
   Attributes:
+    encoded: encode stage of the dual encoder that retrieves, or accept stage.
+    depth: length of a list.
     queries: which queries of the split: those with labels, those without, or
       all. A list of a query without labels has no positive.
     limit: above 0, that many of these only, the same ones each time: what a
       large teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
+    split: whose queries these are.
+    index: kind of index to retrieve with.
+    gate: as of `kinds.Train`.
     relevance: with "answers" a passage that contains an answer is a positive
       too, and the labelled one is the first in its list.
     block_queries: queries that are searched for and saved together; all vectors
@@ -50,6 +62,8 @@ class Provided:
   Where a set has more negatives, they are drawn by the stage's seed.
 
   Attributes:
+    negatives: at most so many a query.
+    split: whose queries these are.
     grade_0: passages that were judged for the query and have no grade above 0
       are its negatives too.
   """
@@ -98,7 +112,10 @@ class Score:
   Attributes:
     params: train stage of a cross-encoder or a late-interaction model, or such
       a model as it is.
-    candidates: stage whose lists are scored.
+    candidates: mine, provided, imported, denoise or filter stage: its lists.
+    gate: as of `kinds.Train`.
+    batch_tokens: tokens a batch, padding included.
+    block_queries: queries that are scored and saved together.
     ensemble: encode stage of a dual encoder; the scores are then the mean of
       its and the model's, and both teach as one.
   """
@@ -120,8 +137,16 @@ class Divide:
   student_from <= student <= student_to and teacher <= teacher_to, "nq" keeps
   teacher < student and teacher <= teacher_to. Where a query has no labels, the
   teacher's own first passage stands for the positive, if the softmax of its
-  scores gives that at least `confidence`. Fewer than `least` queries left is an
-  error.
+  scores gives that at least `confidence`.
+
+  Attributes:
+    scores: score or imported stage: the teacher's.
+    candidates: mine or imported stage with the student's whole lists.
+    rule: "marco" or "nq", as above.
+    student_from, student_to: ranks of the student that are kept.
+    teacher_to: the teacher's last rank that counts as right.
+    confidence: as above, of queries without labels.
+    least: fewer queries left is an error.
   """
 
   kind: Literal["divide"]
@@ -206,6 +231,7 @@ class Compare:
     pairs: drawn for a query, all where there are fewer.
     both_orders: asks with either passage first and takes the mean; without,
       the higher ranked one stands first, as in the official code.
+    batch_tokens, block_queries: as of `Score`.
   """
 
   kind: Literal["compare"]
@@ -232,6 +258,7 @@ class Darken:
     strengthen_rate: share of a negative that the span replaces.
     masked: how many copies of the positive get holes.
     mask_rate: share of the positive that is masked.
+    batch_tokens, block_queries: as of `Score`.
   """
 
   kind: Literal["darken"]
@@ -239,7 +266,7 @@ class Darken:
   candidates: str
   strengthened: Whole
   masked: Whole
-  strengthen_rate: Share
-  mask_rate: Share
+  strengthen_rate: ShareBetween
+  mask_rate: ShareBetween
   batch_tokens: Count = 8192
   block_queries: Count = 256

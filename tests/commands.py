@@ -3,7 +3,8 @@
 `run` is `python -m MODULE …`: a server that has imported the libraries, though
 nothing of ours, forks, and the fork runs the module as `__main__`. There is one
 server for each environment, because JAX reads its variables when it is
-imported, and none of them has used a device.
+imported, and none of them has used a device. `PRELOADED` in it names modules of
+ours that are imported beforehand, too, for one who starts many commands.
 """
 
 import atexit
@@ -106,7 +107,7 @@ def _server(env: tuple[tuple[str, str], ...]) -> subprocess.Popen:
 
 def _serve() -> None:
   """Forks for each request, and tells the exit code; a fork returns."""
-  for name in _LIBRARIES:
+  for name in (*_LIBRARIES, *os.environ.get("PRELOADED", "").split()):
     importlib.import_module(name)
   gc.freeze()  # a fork neither copies nor collects what is there
   for line in sys.stdin:
@@ -127,6 +128,7 @@ def _become(words: list[str], cwd: str, files: list[str]) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     os.dup2(file, number)
     os.close(file)
+  sys.stdin = os.fdopen(0, closefd=False)  # the server has read of its own
   sys.path[0] = os.getcwd()
   sys.argv = words
   runpy.run_module(words[0], run_name="__main__", alter_sys=True)

@@ -28,7 +28,7 @@ def test_every_config_loads(path, variant):
 
 def test_overrides_reach_every_type_and_the_last_one_wins():
   loaded = config_file.load(
-    f"{QUICKSTART}:runlocal,seed=3,models.student.layers=(0, 1),seed=4",
+    f"{QUICKSTART}:runlocal,seed=3,models.student.layers=(1,),seed=4",
     [
       "models.student.tied=false",
       "models.student.weights=packaged",
@@ -41,7 +41,7 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     ],
   )
   assert loaded.seed == 4
-  assert loaded.models["student"].layers == (0, 1)
+  assert loaded.models["student"].layers == (1,)
   assert loaded.models["student"].tied is False
   assert loaded.stages["mine_1"] == kinds.Mine(
     kind="mine", encoded="encode_teacher_de", depth=7, index="scann"

@@ -26,12 +26,12 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 FIRST = (
   "add_a_method_test",
   "add_a_stage_kind_test",
+  "blocks_test",
   "dry_run_test",
   "main_test",
   "matryoshka_test",
   "methods_run_test",
   "projection_test",
-  "readme_test",
   "reproducible_test",
   "widths_run_test",
 )

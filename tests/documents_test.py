@@ -37,6 +37,7 @@ THE_READERS = {
   "prod_jax/sets/datasets/faq.py",
   "prod_jax/stages/shift.py",
   "runs/",
+  "runs/RESULTS.md",
   "tests/sets/faq_test.py",
   "tests/stages/shift_test.py",
 }
@@ -47,7 +48,9 @@ MADE = {
   "code/launch/install.sh",
   "code/launch/worker.sh",
   "compared/",
+  "compiled/",
   "dark/",
+  "data/",
   "passages/",
   "stale/",
   "venv/",
@@ -317,8 +320,8 @@ def places(where: str) -> list[pathlib.Path]:
   if folder.is_relative_to(REPO / "tests"):
     part = folder.relative_to(REPO / "tests")
     found += [REPO / part, PACKAGE / part]
-  if where.startswith("README.md"):
-    found.append(REPO / "configs")  # its tables are of these
+  if where.startswith("docs/"):
+    found.append(REPO / "configs")  # tables are of these
   if where.startswith("docs/ADD_A_"):
     rooms = ("sets", "sets/datasets", "stages", "batches")
     found += [PACKAGE / room for room in rooms]

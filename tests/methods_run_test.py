@@ -240,7 +240,7 @@ def test_clusters_gather_queries_that_are_near(workdir):
     ("pair_distill", "compare.params=ce", "one of kind pairwise"),
     ("pair_distill", "compare.candidates=mine_wide", "scored the lists of"),
     ("adam", "adam.dark=", "set scores to a score stage and dark"),
-    ("adam", "darken.mask_rate=1.5", "within 0 and 1"),
+    ("adam", "darken.mask_rate=1.0", "above 0 and below 1"),
     ("adam", "adam.settings.over=0", "over is 0"),
     ("baselines", "tas.clusters=ce", "takes one of kind cluster"),
     ("baselines", "tas.sampling_settings.bins=0", "bins is 0"),

@@ -11,7 +11,7 @@ from prod_jax import batch
 from tests.layers_test import LEVELS, NEIGHBOURS, ONLY_IN
 
 REPO = pathlib.Path(__file__).parents[1]
-PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").glob("*.md")])
+PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
 ARCHITECTURE = (REPO / "docs" / "ARCHITECTURE.md").read_text()
 DECISIONS = (REPO / "docs" / "DECISIONS.md").read_text()
 FIDELITY = (REPO / "docs" / "FIDELITY.md").read_text()
@@ -51,7 +51,7 @@ def slug(title: str) -> str:
   return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPO)))
 def test_links_lead_somewhere(page):
   text = page.read_text()
   for target in re.findall(r"\]\(([^)\s]+)\)", text):

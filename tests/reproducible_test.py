@@ -39,8 +39,6 @@ STAGES = dict(
     kind="evaluate", encoded="encode", depth=10, indexes=("exact", "scann")
   ),
 )
-# What says when a stage was at work, or which start of it this was.
-BOOKS = (curriculum.DONE, curriculum.STARTED)
 SUFFIXES = (".safetensors", ".npy", ".trec")
 
 

@@ -1,4 +1,4 @@
-"""What runs have come to: in Markdown, against each other, or as figures.
+"""What runs have come to: as Markdown, side by side, or as figures.
 
   prod_jax report runs/quickstart > docs/RESULTS.md
   prod_jax report runs/quickstart runs/wider

@@ -20,8 +20,11 @@ READS = ("teacher",)  # names of Sources
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """Which margins: "positive" is the paper's, of the positive against each
-  negative; "all" those of all pairs, as in the code of CL-DRD.
+  """Which margins are compared.
+
+  Attributes:
+    margins: "positive" is the paper's, of the positive against each negative;
+      "all" those of all pairs, as in the code of CL-DRD.
   """
 
   margins: Literal["positive", "all"] = "positive"

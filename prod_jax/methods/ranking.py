@@ -27,7 +27,12 @@ READS = ("teacher",)  # names of Sources
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """Weights of labels and teacher, and the divisor T of scores beside it."""
+  """Weights of labels and teacher.
+
+  Attributes:
+    hard, soft: weights of the labels and of the teacher's distribution.
+    temperature: divisor T of both scores in the latter.
+  """
 
   hard: NotNegative = 1.0
   soft: NotNegative = 0.0

@@ -30,7 +30,11 @@ READS = ("teacher", "joint")  # names of Sources
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """Whose distribution stands first in the KL: "student" or "teacher"."""
+  """The order of the divergence.
+
+  Attributes:
+    first: whose distribution stands first in the KL.
+  """
 
   first: Literal["student", "teacher"] = "student"
 

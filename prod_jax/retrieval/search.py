@@ -41,7 +41,7 @@ SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 # absl::SetMinLogLevel, a function there, whose name has absl's version in it.
 LOG_SWITCH = rb"_ZN4absl\w*14SetMinLogLevelE\w+"
-_ERRORS = 2  # absl::LogSeverityAtLeast::kError
+_ERRORS = 2  # absl::LogSeverityAtLeast::kError; it warns of its own centroids
 
 
 def open_index(kind: str, vectors: Vectors) -> Index:
@@ -120,7 +120,7 @@ class ScannIndex:
     import scann
 
     _allow_avx2()  # before the index is made
-    _only_errors()
+    _only_warnings()
     self._rows = vectors.shape[0]
     sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
     # A row that is not finite is named below.
@@ -205,11 +205,8 @@ def _allow_avx2() -> None:
 
 
 @functools.cache
-def _only_errors() -> None:
-  """Tells ScaNN not to narrate on standard error, if it can be told.
-
-  Its warnings are of partitions and axes without any rows, which do no harm.
-  """
+def _only_warnings() -> None:
+  """Tells ScaNN not to narrate on standard error, if it can be told."""
   import scann_pybind
 
   path = pathlib.Path(scann_pybind.__file__)

@@ -28,14 +28,8 @@ def fingerprint(job: Job[kinds.Darken]) -> dict[str, Any]:
 
 
 def check(job: Job[kinds.Darken]) -> None:
-  """Raises ConfigError for another kind of model, or rates that are none."""
+  """Raises ConfigError for another kind of model, or for nothing to make."""
   job.check_trains("params", ("cross", "late"))
-  for key in ("strengthen_rate", "mask_rate"):
-    rate = getattr(job.stage, key)
-    if not 0 < rate < 1:
-      raise strict.ConfigError(
-        f"{job.where}.{key} is {rate}; it is within 0 and 1"
-      )
   if job.stage.strengthened + job.stage.masked < 1:
     raise strict.ConfigError(
       f"{job.where} makes nothing; set strengthened or masked"

@@ -87,7 +87,7 @@ def _presence(run: look.Run) -> Iterator[str]:
     if silent > _SILENT:
       yield f"it has said nothing for {duration(silent)}"
     elif "work" in progress and _counts(run).get(look.RUNNING) is None:
-      yield f"in no stage yet: {_at(look.at_of(progress))}"
+      yield f"in no stage now: {_at(look.at_of(progress))}"
   elif "ended" in who:
     yield (
       f"nobody is at work; the last run ended {who['ended']}: {who['outcome']}"

@@ -32,9 +32,10 @@ def test_scripts_are_sound(path):
 
 
 def test_launch_needs_nothing_installed():
-  """The standard library, and strict.py, which keeps to it too."""
+  """The standard library, and strict.py with ranges.py, which keep to it."""
   known = sys.stdlib_module_names
-  for path in [*LAUNCH.glob("*.py"), REPO / "prod_jax" / "strict.py"]:
+  own = [REPO / "prod_jax" / name for name in ("strict.py", "ranges.py")]
+  for path in [*LAUNCH.glob("*.py"), *own]:
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.ImportFrom):
         names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -43,7 +44,9 @@ def test_launch_needs_nothing_installed():
       else:
         continue
       for name in names:
-        ours = name.startswith(("launch.", "prod_jax.strict"))
+        ours = name.startswith(
+          ("launch.", "prod_jax.strict", "prod_jax.ranges")
+        )
         assert ours or name.split(".")[0] in known, f"{path.name}: {name}"
 
 

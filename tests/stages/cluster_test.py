@@ -25,7 +25,7 @@ def test_iterations_one_by_one_are_those_of_one_call(
   )
   job = Job(run, "own", stage, {"encoded": tmp_path}, tmp_path)
   summary = cluster.run(job)
-  assert UserWarning not in {warning.category for warning in recwarn}
+  assert not [w for w in recwarn if "empty" in str(w.message)]
   _, wanted = vq.kmeans2(
     query_QD,
     clusters,

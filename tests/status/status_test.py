@@ -252,7 +252,7 @@ def test_before_the_first_stage_and_where_nothing_is(tmp_path):
       pass
     text = said.text(look.look(tmp_path))
   assert "nothing is written down of its stages yet" in text
-  assert "in no stage yet: reading: 3 of 10 shards, 2/s" in text
+  assert "in no stage now: reading: 3 of 10 shards, 2/s" in text
   text = said.text(look.look(tmp_path))
   assert ": done" in text.splitlines()[-1]
 

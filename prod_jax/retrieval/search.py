@@ -120,7 +120,7 @@ class ScannIndex:
     import scann
 
     _allow_avx2()  # before the index is made
-    _only_warnings()
+    _only_errors()
     self._rows = vectors.shape[0]
     sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
     # A row that is not finite is named below.
@@ -205,7 +205,7 @@ def _allow_avx2() -> None:
 
 
 @functools.cache
-def _only_warnings() -> None:
+def _only_errors() -> None:
   """Tells ScaNN not to narrate on standard error, if it can be told."""
   import scann_pybind
 

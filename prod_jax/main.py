@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import functools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,8 @@ from prod_jax.sets.records import DataError
 from prod_jax.stages import files, sources, splits, tracked
 from prod_jax.stages.run import Job, Run
 
+_NAME = re.compile(r"[\w-]+")
+
 
 def build(run: Run) -> list[curriculum.Stage]:
   """The config's stages as the curriculum takes them.
@@ -67,7 +70,15 @@ def build(run: Run) -> list[curriculum.Stage]:
 
 def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
+  if not run.config.stages:
+    raise strict.ConfigError("config.stages is empty; name what is to be run")
   for name in run.config.stages:
+    # It becomes a folder's, and stands between commas in --stages.
+    if not _NAME.fullmatch(name):
+      raise strict.ConfigError(
+        f"config.stages has a stage {name!r}; a name has letters, digits, _ "
+        "and - alone"
+      )
     job = stages.job_of(run, name)
     sources.check_own(job)
     stages.kind_of(job).check(job)
@@ -135,7 +146,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     args: how, as of `cli.run`.
   """
   try:
-    _go(run_config, args)
+    with arguments.of_paths():
+      _go(run_config, args)
   except (strict.ConfigError, DataError) as error:
     logging.error("%s", error)
     end(2, error)

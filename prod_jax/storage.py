@@ -21,12 +21,17 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
+from prod_jax import strict
+
 Path: TypeAlias = pathlib.Path | epath.Path
 
 # Of a run: its stages, and its figures.
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+# Keys without which nothing can be said of a stage or a figure.
+_OF_STAGE = ("name", "kind", "dir", "status")
+_OF_RESULT = ("stage", "model_stage", "split", "metric", "value", "index")
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"
@@ -43,8 +48,19 @@ _MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
-  """A path on a disk, or one with a scheme such as gs:// or s3://."""
-  return epath.Path(text) if "://" in text else pathlib.Path(text)
+  """A path on a disk, or one with a scheme such as gs:// or s3://.
+
+  Raises:
+    ConfigError: the scheme is unknown.
+  """
+  if "://" not in text:
+    return pathlib.Path(text)
+  try:
+    return epath.Path(text)
+  except KeyError as error:
+    raise strict.ConfigError(
+      f"{text}: there is no scheme {error}; buckets begin with gs:// or s3://"
+    ) from error
 
 
 def twin(path: Path) -> pathlib.Path:
@@ -120,6 +136,56 @@ def read_object(path: Path) -> dict[str, Any]:
   except (OSError, ValueError):
     return {}
   return found if isinstance(found, dict) else {}
+
+
+def read_curriculum(path: Path) -> dict[str, Any]:
+  """What the curriculum.json of a run says.
+
+  Raises:
+    FileNotFoundError: it is not there.
+    ConfigError: it is damaged.
+  """
+  found = _read_json(path)
+  rows = found.get("stages") if isinstance(found, dict) else None
+  fits = isinstance(rows, list) and all(
+    isinstance(row, dict)
+    and all(isinstance(row.get(key), str) for key in _OF_STAGE)
+    and isinstance(row.get("inputs", {}), dict)
+    for row in rows
+  )
+  if not fits or not isinstance(found.get("config", {}), dict):
+    raise _damaged(path, "says nothing of stages as a run writes it")
+  return found
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+  """The rows of the results.json of a run, none where it is not there.
+
+  Raises:
+    ConfigError: it is damaged.
+  """
+  if not path.exists():
+    return []
+  rows = _read_json(path)
+  if not isinstance(rows, list) or not all(
+    isinstance(row, dict) and all(key in row for key in _OF_RESULT)
+    for row in rows
+  ):
+    raise _damaged(path, "has no rows of figures as a run writes them")
+  return rows
+
+
+def _read_json(path: Path) -> Any:
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise _damaged(path, f"is no JSON ({error})") from error
+
+
+def _damaged(path: Path, what: str) -> strict.ConfigError:
+  return strict.ConfigError(
+    f"{path} {what}; the run writes it anew when it is started again"
+  )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,9 @@ one line on standard error, with exit code 2.
 """
 
 import argparse
+import contextlib
 import difflib
+import errno
 import faulthandler
 import importlib
 import logging as stdlib_logging
@@ -19,7 +21,7 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
@@ -37,6 +39,20 @@ _COMPLETED = {
   "FOLDER": "directory",
   "WORKDIR": "directory",
   "WORKDIR…": "directory",
+}
+
+
+# What is wrong with a path that cannot be what it has to be. A full disk and a
+# file that is lost are other matters.
+_OF_PATHS = {
+  errno.EACCES: "may not be read or written by this user",
+  errno.EEXIST: "is there, and no folder",
+  errno.EISDIR: "is a folder, and a file is needed",
+  errno.ELOOP: "is a link that leads to itself",
+  errno.ENAMETOOLONG: "has too long a name",
+  errno.ENOTDIR: "is no folder, or lies below what is none",
+  errno.EPERM: "may not be read or written by this user",
+  errno.EROFS: "is on a disk that cannot be written",
 }
 
 
@@ -192,6 +208,13 @@ def at_least(lowest: int) -> Callable[[str], int]:
   return number
 
 
+def share(text: str) -> float:
+  """Reads a number within 0 and 1."""
+  if not 0 <= (value := float(text)) <= 1:
+    raise argparse.ArgumentTypeError(f"{value} is not within 0 and 1")
+  return value
+
+
 def config_of(args: argparse.Namespace) -> Config:
   """The config that a command line describes."""
   from prod_jax import config_file
@@ -224,10 +247,29 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
   _set_up_logging()
   faulthandler.enable()
   try:
-    command.run(args)
+    with of_paths():
+      command.run(args)
   except (ConfigError, DataError) as error:
     logging.error("%s", error)
     sys.exit(2)
+
+
+@contextlib.contextmanager
+def of_paths() -> Iterator[None]:
+  """Says in a line what is wrong with a path that somebody has named.
+
+  Raises:
+    ConfigError: in place of an OSError that speaks of one.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in _OF_PATHS or not error.filename:
+      raise
+    raise ConfigError(
+      f"{error.filename} {_OF_PATHS[error.errno]}; put it right, or name "
+      "another place"
+    ) from error
 
 
 def _set_up_logging() -> None:

@@ -275,7 +275,7 @@ def _write_json(
   _write(args.json, json.dumps(record, indent=2, ensure_ascii=False))
 
 
-def _write_rows(path: str, rows: Any) -> None:
+def _write_rows(path: str | None, rows: Any) -> None:
   """A row a query, or a query and system, to --per_query."""
   if not path:
     return

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax import storage
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -178,6 +179,7 @@ def load(workdir: pathlib.Path) -> Run:
 
   Raises:
     FileNotFoundError: when `workdir` holds no curriculum.json.
+    ConfigError: one of the two is damaged.
   """
   path = workdir / "curriculum.json"
   if not path.exists():
@@ -185,13 +187,13 @@ def load(workdir: pathlib.Path) -> Run:
       f"{path}: not there; a workdir gets it from python -m prod_jax.main "
       f"--config=FILE --workdir={workdir}"
     )
-  record = json.loads(path.read_text(encoding="utf-8"))
+  record = storage.read_curriculum(path)
   config = record.get("config") or {}
   stages = [
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = _results(workdir / "results.json")
+  results = storage.read_results(workdir / "results.json")
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -246,10 +248,6 @@ def _stage(
     settings=settings,
     origin=raw.get("origin") or {},
   )
-
-
-def _results(path: pathlib.Path) -> list[dict[str, Any]]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _measured(

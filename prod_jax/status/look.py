@@ -100,10 +100,11 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there.
+    ConfigError: nothing has run there, or its record is damaged.
   """
   there = presence.look(folder)
-  record = storage.read_object(folder / storage.CURRICULUM)
+  path = folder / storage.CURRICULUM
+  record = storage.read_curriculum(path) if path.exists() else {}
   if not record and not there.who:
     raise ConfigError(
       f"{folder}: no run has been here; there is neither {storage.CURRICULUM} "

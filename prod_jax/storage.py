@@ -138,6 +138,19 @@ def read_object(path: Path) -> dict[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
+def read_json(path: Path) -> Any:
+  """What stands in a file that a run has left.
+
+  Raises:
+    FileNotFoundError: it is not there.
+    ConfigError: it is no JSON.
+  """
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise _damaged(path, f"is no JSON ({error})") from error
+
+
 def read_curriculum(path: Path) -> dict[str, Any]:
   """What the curriculum.json of a run says.
 
@@ -145,7 +158,7 @@ def read_curriculum(path: Path) -> dict[str, Any]:
     FileNotFoundError: it is not there.
     ConfigError: it is damaged.
   """
-  found = _read_json(path)
+  found = read_json(path)
   rows = found.get("stages") if isinstance(found, dict) else None
   fits = isinstance(rows, list) and all(
     isinstance(row, dict)
@@ -166,20 +179,13 @@ def read_results(path: Path) -> list[dict[str, Any]]:
   """
   if not path.exists():
     return []
-  rows = _read_json(path)
+  rows = read_json(path)
   if not isinstance(rows, list) or not all(
     isinstance(row, dict) and all(key in row for key in _OF_RESULT)
     for row in rows
   ):
     raise _damaged(path, "has no rows of figures as a run writes them")
   return rows
-
-
-def _read_json(path: Path) -> Any:
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise _damaged(path, f"is no JSON ({error})") from error
 
 
 def _damaged(path: Path, what: str) -> strict.ConfigError:

@@ -162,10 +162,10 @@ def run(
       )
       item.origin = origin or {}
       _run_one(item, by_name, processes)
-    if processes.first:
-      _record(plans, processes.shared_folder, record or {})
-      if item.status != PENDING and not item.skipped:
-        done(item)
+      if processes.first:  # nothing new is known of others
+        _record(plans, processes.shared_folder, record or {})
+    if processes.first and item.status != PENDING and not item.skipped:
+      done(item)
 
 
 def table(plans: Sequence[Plan]) -> str:

@@ -77,6 +77,31 @@ def test_stages_run_once_and_leave_a_record(lab):
   assert record["stages"][0]["summary"] == {"figure": 1}
 
 
+def test_a_run_that_is_done_is_written_down_once(lab, monkeypatch):
+  """Not once a stage: of many stages that took longer than all the rest."""
+  lab.run()
+  written, write = [], storage.write_text
+
+  def noted(path, text):
+    written.append(path.name)
+    write(path, text)
+
+  monkeypatch.setattr(storage, "write_text", noted)
+  assert lab.run() == []
+  assert written == [storage.RESULTS, storage.CURRICULUM]
+  lab.fingerprints["c"] = 2
+  assert lab.run() == ["c"]
+  assert written.count(storage.CURRICULUM) == 3
+
+
+def test_a_clock_that_was_set_back_runs_nothing_again(lab):
+  lab.run()
+  later = os.stat(lab.workdir).st_mtime + 1e8
+  for path in lab.workdir.rglob("*"):
+    os.utime(path, (later, later))
+  assert lab.run() == []
+
+
 def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   lab.run()
   lab.fingerprints["b"] = 2

@@ -1,4 +1,7 @@
-"""A small run with a model of each kind, for the tests of this room."""
+"""A small run with a model of each kind, for the tests of this room.
+
+Its folders have spaces and letters of all kinds in their names.
+"""
 
 import pathlib
 import shutil
@@ -64,7 +67,8 @@ def write_vocabulary(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  root = tmp_path_factory.mktemp("export")
+  root = tmp_path_factory.mktemp("export") / "Läufe und 研究"
+  root.mkdir()
   config = root / "config.py"
   config.write_text(
     CONFIG.format(

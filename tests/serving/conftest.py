@@ -78,7 +78,8 @@ def write_set(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def searched_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  root = tmp_path_factory.mktemp("serving")
+  root = tmp_path_factory.mktemp("serving") / "Läufe und 研究"
+  root.mkdir()
   config = root / "config.py"
   config.write_text(
     CONFIG.format(
@@ -95,7 +96,7 @@ def searched_run(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> pathlib.Path:
-  return tmp_path_factory.mktemp("cache")
+  return tmp_path_factory.mktemp("cache") / "für 研究"
 
 
 @pytest.fixture(scope="session")

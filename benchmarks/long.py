@@ -35,7 +35,7 @@ CONFIG = pathlib.Path(__file__).with_name("long_config.py")
 CORPORA, BY_TWO = (10_000, 100_000, 1_000_000), (10_000, 100_000)
 STAGES = 200
 # Stages of a corpus, each with what stands before it in the same process.
-WORKS = ("student", "encode", "mine", "mine_scann", "evaluate")
+WORKS = ("student", "encode", "mine", "evaluate")
 UNITS: dict[str, list[str]] = {
   "steps": ["steps-1", "steps-2"],
   "corpus": [
@@ -131,7 +131,13 @@ def stages(cache: pathlib.Path, number: int) -> dict[str, Any]:
   """Makes a run of many stages once, and starts it again and again."""
   workdir = cache / f"stages-{number}"
   variant = f"stages-{number}"
-  _run(variant, workdir, name="first")
+  shutil.rmtree(workdir, ignore_errors=True)
+  (first,) = _run(
+    variant,
+    workdir,
+    name="first",
+    at=lambda: float(len([*workdir.glob("*/DONE.json")])),
+  )
   last = sorted(workdir.glob("[0-9]*-*"), key=_number)[-1]
   found = {}
   for name in ("all done", "last stage"):
@@ -139,7 +145,11 @@ def stages(cache: pathlib.Path, number: int) -> dict[str, Any]:
       (last / "DONE.json").unlink()
     (again,) = _run(variant, workdir, name=name.replace(" ", "_"))
     found[name] = {"seconds": again.seconds, "cpu": again.cpu}
-  return {"stages": number, "again": found}
+  return {
+    "stages": number,
+    "again": found,
+    "samples": [watched.thinned(first.samples)],
+  }
 
 
 def last_step(metrics: pathlib.Path) -> float:

@@ -102,8 +102,5 @@ def corpus() -> dict:
       **split,
     ),
     mine=dict(kind="mine", encoded="encode", depth=32, negatives=16),
-    mine_scann=dict(
-      kind="mine", encoded="encode", depth=32, negatives=16, index="scann"
-    ),
     evaluate=dict(kind="evaluate", encoded="encode", split="train"),
   )

@@ -20,7 +20,13 @@ ALLOWED = 0.05
 RESUME_SECONDS = 10.0
 # Bytes a passage of the largest peak, and what they are.
 NECESSARY: Mapping[str, tuple[int, str]] = {}
-_RATED = ("prepare", "encode")
+
+_WATCHED = {
+  "own_mib": "MiB of its own",
+  "files_mib": "MiB of mapped files",
+  "handles": "open handles",
+  "threads": "threads",
+}
 
 Parts = Mapping[str, Mapping[str, Any]]
 
@@ -54,21 +60,18 @@ def page_of(parts: Parts) -> dict[str, Any]:
 
 
 def steps_rows(parts: Parts) -> list[list[str]]:
-  """Memory, handles and threads of long stages, by process."""
+  """Memory, handles and threads of long work, by process."""
   rows = []
-  for name, part in _of(parts, "steps"):
+  for name, part in [*_of(parts, "steps"), *_of(parts, "stages")]:
+    by_stage = name.startswith("stages")
+    unit = "stages" if by_stage else "steps"
     for i, samples in enumerate(samples_of(part)):
-      first, last = ends(samples, part["steps"])
-      who = f"process {i + 1} of {name[-1]}, " if name[-1] != "1" else ""
-      about = f"{who}10,000 steps: "
-      for key, unit in (
-        ("own_mib", "MiB of its own"),
-        ("files_mib", "MiB of mapped files"),
-        ("handles", "open handles"),
-        ("threads", "threads"),
-      ):
+      first, last = ends(samples, part[unit])
+      several = len(part["samples"]) > 1
+      who = f", process {i + 1} of {len(part['samples'])}" if several else ""
+      for key, what in _WATCHED.items():
         pair = [_median(x, key) for x in (first, last)]
-        rows.append(_row(about + unit, *pair))
+        rows.append(_row(f"{part[unit]:,} {unit}{who}: {what}", *pair))
   return rows
 
 
@@ -193,7 +196,7 @@ def _corpus_charts(parts: Parts) -> list[Tag]:
       (rows / 1000, found[rows][work]["processes"][0]["most_mib"])
       for rows in sorted(found)
     ]
-    for work in ("encode", "mine", "mine_scann", "evaluate")
+    for work in ("student", "encode", "mine", "evaluate")
   }
   title = "Peak of memory by size of the corpus"
   return [_chart(title, "MiB", "thousand passages", of)]

@@ -106,11 +106,15 @@ def look(folder: storage.Path) -> Presence:
 
 
 def silent_for(progress: Said) -> float:
-  """Seconds since a run has said how far it is."""
+  """Seconds since a run has said how far it is.
+
+  What it will have said counts as well: a clock was set back since, and one
+  that is at work would have spoken again.
+  """
   if "at" not in progress:
     return float("inf")
   at = datetime.datetime.fromisoformat(progress["at"])
-  return (datetime.datetime.now(datetime.UTC) - at).total_seconds()
+  return abs((datetime.datetime.now(datetime.UTC) - at).total_seconds())
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ def run(workdir, *arguments, code=0, fast=True, **kwargs):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
-  workdir = tmp_path_factory.mktemp("run") / "work"
+  workdir = tmp_path_factory.mktemp("run") / "Läufe und 研究"
   return workdir, run(workdir, FEW)
 
 

@@ -1,4 +1,7 @@
-"""A small run with a model of each kind, for the tests of this room."""
+"""A small run with a model of each kind, for the tests of this room.
+
+Its folders have spaces and letters of all kinds in their names.
+"""
 
 import pathlib
 import shutil
@@ -64,7 +67,7 @@ def write_vocabulary(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  return once.folder(tmp_path_factory, "finished_run", finish) / "run"
+  return once.folder(tmp_path_factory, "Läufe und 研究", finish) / "run"
 
 
 def finish(root: pathlib.Path) -> None:

@@ -33,7 +33,7 @@ def read(path):
 
 
 def test_an_export_has_a_card_and_hashes(finished_run, tmp_path):
-  to = tmp_path / "out" / "student"
+  to = tmp_path / "für 研究" / "der Schüler"
   done = export(finished_run, to)
   assert done.returncode == 0, done.stderr[-3000:]
   text = (to / "README.md").read_text()

@@ -78,7 +78,7 @@ def write_set(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def searched_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  return once.folder(tmp_path_factory, "searched_run", finish) / "run"
+  return once.folder(tmp_path_factory, "Suche und 研究", finish) / "run"
 
 
 def finish(root: pathlib.Path) -> None:
@@ -98,7 +98,7 @@ def finish(root: pathlib.Path) -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> pathlib.Path:
-  return tmp_path_factory.mktemp("cache")
+  return tmp_path_factory.mktemp("cache") / "für 研究"
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
-"""What a run would take: of this machine, or of a TPU slice without the slice.
+"""What a run would take of this machine, or of a TPU slice.
 
   prod_jax plan --config=configs/quickstart.py --workdir=runs/quickstart
   prod_jax plan --config=configs/prod_nq.py --topology=v5e:2x4,v5p:2x2x2
 
-The first measures here: a few steps of each program, times how often the run
-has them. Data and tokens are made in the working folder if they are not there,
-and the forecast is left there, for status and report to set beside the run. It
-takes no weights.
+The first measures a few steps of each program here, times how often the run has
+them. Data and tokens are made in the working folder, and the forecast stays
+there, for status and report to set beside the run. It takes no weights.
 
 The second asks the TPU's own compiler (extra `tpu`) for memory, FLOPs, traffic,
-time at the roofline and the largest batch of each stage. It takes neither
-weights nor data.
+time at the roofline and the largest batch; no TPU, weights or data are needed.
 """
 
 import argparse
@@ -84,6 +82,8 @@ _SIZES = (
   ("query_tokens", _LONGEST, "Tokens of a query in the mean;"),
   ("passage_tokens", _LONGEST, "Tokens of a passage in the mean;"),
 )
+# What a measurement has no use for.
+_OF_SLICES = ("markdown", "scale_batch", *(name for name, *_ in _SIZES))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -92,6 +92,9 @@ def run(args: argparse.Namespace) -> None:
       "give --workdir=DIR to measure on this machine, or --topology=v5e:2x4 to "
       "ask the compiler of a TPU slice"
     )
+  for name in _OF_SLICES if args.workdir else ():
+    if getattr(args, name):
+      raise strict.ConfigError(f"--{name} is of --topology")
   config = arguments.config_of(args)
   from prod_jax.plan import bill
 

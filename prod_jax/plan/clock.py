@@ -32,7 +32,8 @@ from prod_jax.train.step import compile_step
 
 What = Literal["passages", "queries", "pairs", "triples"]
 
-STEPS = 4  # of training that are timed, behind one that is not
+# Of training that are timed, behind one that is not; more where they are quick.
+_STEPS, _MOST_STEPS = 4, 32
 _BATCHES = 8  # of texts of each device
 _SECONDS, _TIMES = 1.0, 3  # what is quicker is timed so often
 _ROWS, _QUERIES = 50_000, 1024  # of a search that is scaled to a larger one
@@ -177,7 +178,9 @@ def _each(
 ) -> float:
   """Seconds of a step, as the loop of a run makes them one after the other."""
   began, done, before = time.monotonic(), 0, None
-  while done < STEPS:
+  while done < _STEPS or (
+    done < _MOST_STEPS and time.monotonic() - began < _SECONDS
+  ):
     state, metrics = run(state, draw())
     if before is not None:
       jax.device_get(before)

@@ -1,7 +1,10 @@
 """What a run costs, in a line, and the forecast of this machine as a table."""
 
+import dataclasses
+
 import pytest
 
+from launch import cloud
 from prod_jax import strict
 from prod_jax.cli import plan as command
 from prod_jax.cli.arguments import parser_of
@@ -77,13 +80,22 @@ def test_a_price_is_one(tmp_path, text, message):
   with pytest.raises(strict.ConfigError, match=message):
     bill.price_of(str(path))
   path.write_text("price = 1.2")
+  assert "price" in {field.name for field in dataclasses.fields(cloud.Settings)}
   assert bill.price_of(str(path)) == 1.2
   with pytest.raises(strict.ConfigError, match="No such file"):
     bill.price_of(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("where", [[], ["--topology=v5e:2x4", "--workdir=w"]])
-def test_one_of_two_places_is_planned_for(where):
-  args = parser_of(command).parse(["--config=no.py", *where])
-  with pytest.raises(strict.ConfigError, match="give --workdir=DIR to measure"):
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ([], "give --workdir=DIR to measure"),
+    (["--topology=v5e:2x4", "--workdir=w"], "give --workdir=DIR to measure"),
+    (["--workdir=w", "--markdown"], "--markdown is of --topology"),
+    (["--workdir=w", "--passages=3"], "--passages is of --topology"),
+  ],
+)
+def test_one_of_two_places_is_planned_for(flags, message):
+  args = parser_of(command).parse(["--config=no.py", *flags])
+  with pytest.raises(strict.ConfigError, match=message):
     command.run(args)

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ from prod_jax import (
   kinds,
   origin,
   presence,
+  profiling,
   progress,
   report,
   stages,
@@ -37,7 +38,7 @@ from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.stages import files, sources, splits, tracked
-from prod_jax.stages.run import Job, Run
+from prod_jax.stages.run import Job, OfTexts, Run
 
 
 def build(run: Run) -> list[curriculum.Stage]:
@@ -158,7 +159,12 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
     args.processes,
     args.process_id,
   ) as processes:
-    run = Run(run_config, processes, may_fetch=not args.dry_run)
+    run = Run(
+      run_config,
+      processes,
+      may_fetch=not args.dry_run,
+      profile=_profile(run_config, processes, args.trace),
+    )
     files.check(run)
     check(run)
     if not args.dry_run:
@@ -174,6 +180,43 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
     if processes.first:
       said = json.dumps(curriculum.listed(plans), indent=1)
       sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+
+
+def _profile(
+  run_config: config.Config, processes: Processes, text: str
+) -> profiling.Profile:
+  """The profile that --trace asks for; the first process makes it.
+
+  Raises:
+    ConfigError: there is no such stage, or it has no such steps.
+  """
+  if not text:
+    return profiling.IDLE
+  asked, named = profiling.parse(text), run_config.stages
+  if asked.stage not in named:
+    raise strict.ConfigError(strict.unknown_key(asked.stage, "--trace", named))
+  stage = named[asked.stage]
+  if not isinstance(stage, kinds.Train | OfTexts):
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} is of kind {stage.kind}, in which no "
+      "model runs in steps"
+    )
+  if isinstance(stage, kinds.Train) and asked.last > stage.steps:
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} has {stage.steps} steps"
+    )
+  folder = processes.local_folder / profiling.FOLDER / asked.folder
+  return profiling.Profile(asked if processes.first else None, folder)
+
+
+@contextlib.contextmanager
+def _profiled(run: Run) -> Iterator[None]:
+  """Ends a profile with the run, however that ends."""
+  try:
+    yield
+  finally:
+    run.profile.close()
+    run.processes.publish(run.workdir / profiling.FOLDER)
 
 
 def _alone(processes: Processes) -> contextlib.AbstractContextManager[None]:
@@ -216,7 +259,7 @@ def _run(run: Run, only: Sequence[str]) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  with contextlib.closing(run.trackers):
+  with contextlib.closing(run.trackers), _profiled(run):
     curriculum.run(
       plans,
       run.processes,
@@ -239,7 +282,7 @@ def _tell(run: Run, item: curriculum.Plan) -> None:
 def _report(run: Run) -> None:
   """Writes the page into the working folder."""
   workdir = run.workdir
-  large = ("stale", "checkpoints", "blocks", "passages")
+  large = ("stale", "checkpoints", "blocks", "passages", profiling.FOLDER)
   run.processes.fetch(workdir, but=large)
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}

@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prod_jax import storage, strict
+from prod_jax import forecast, storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -82,6 +82,7 @@ class Run:
     measured: by train stage, or model as it is, all of the split in `split`.
     split: "test" where that was measured, else the first that was, else "".
     results: every row of results.json.
+    expected: by stage, what a forecast of this config said of it.
   """
 
   workdir: pathlib.Path
@@ -91,6 +92,9 @@ class Run:
   measured: Mapping[str, Measured]
   split: str
   results: Sequence[Mapping[str, Any]]
+  expected: Mapping[str, forecast.Expected] = dataclasses.field(
+    default_factory=dict
+  )
 
   def trained(self, model: str | None = None) -> Iterator[Stage]:
     """The train stages, of one model or of all."""
@@ -202,6 +206,7 @@ def load(workdir: pathlib.Path) -> Run:
     measured=_measured(results, split),
     split=split,
     results=results,
+    expected=forecast.read(workdir, config),
   )
 
 

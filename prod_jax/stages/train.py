@@ -113,6 +113,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       log_every=stage.log_every,
       checkpoint_every=stage.checkpoint_every,
       learning_rates=learning_rates(stage),
+      profile=job.run.profile.of(job.name),
     )
     began = time.monotonic()
     state = loop.fit(

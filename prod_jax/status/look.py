@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import artefacts, presence, storage
+from prod_jax import artefacts, forecast, presence, storage
 from prod_jax.status import why
 from prod_jax.strict import ConfigError
 
@@ -57,6 +57,7 @@ class Stage:
     method: that it trains by, "" of other kinds.
     size: of its work, to compare stages of its kind by.
     seconds: that it took, for `worked` of that size; 0 while it is not done.
+    expected: seconds that a forecast of this config said, None without one.
     at: how far it is; None where it is not under way, or does not say.
     checkpoint: the step of its newest one; None where there is none.
     kept: rows in blocks that a kill has left or would leave.
@@ -72,6 +73,7 @@ class Stage:
   size: float
   seconds: float
   worked: float
+  expected: float | None
   at: At | None
   checkpoint: int | None
   kept: int
@@ -112,13 +114,22 @@ def look(folder: storage.Path) -> Run:
   rows = record.get("stages", [])
   states = _states(folder, rows, record.get("config") or {})
   current = _current(states, there)
+  expected = forecast.read(folder, record.get("config") or {})
   known = {row["dir"] for row in rows}
   return Run(
     folder=str(folder),
     dataset=record.get("dataset", ""),
     presence=there,
     stages=[
-      _stage(folder, record, row, states[row["name"]], current, there)
+      _stage(
+        folder,
+        record,
+        row,
+        states[row["name"]],
+        current,
+        there,
+        expected.get(row["name"]),
+      )
       for row in rows
     ],
     others=sorted(
@@ -191,6 +202,7 @@ def _stage(
   state: tuple[str, str],
   current: str,
   there: presence.Presence,
+  expected: forecast.Expected | None,
 ) -> Stage:
   config = record.get("config") or {}
   name, own = row["name"], folder / row["dir"]
@@ -211,6 +223,7 @@ def _stage(
     size=size,
     seconds=float(row["seconds"]) if now == DONE else 0.0,
     worked=size * (1 - before),
+    expected=expected.seconds if expected else None,
     at=_at(own, settings, name, there.progress if current == name else {})
     if under_way
     else None,

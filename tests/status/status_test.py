@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from prod_jax import presence, storage, strict
+from prod_jax import forecast, presence, storage, strict
 from prod_jax.status import left, look, said
 
 TRAIN = {"kind": "train", "model": "student", "steps": 40, "batch_size": 4}
 CONFIG = {
   "data": {"path": "here"},
+  "mesh": {"data": -1},
   "models": {"student": {"width": 32}, "ce": {}},
   "stages": {
     "warm": {**TRAIN, "method": "contrastive"},
@@ -282,3 +283,23 @@ def test_a_long_row_of_stages_is_one_line(folder):
     ["divide", "divide", "pending", "-"],
     ["…", "20", "more", "pending"],
   ]
+
+
+def test_a_forecast_stands_beside_the_time_and_tells_what_nothing_else_does(
+  folder,
+):
+  rows = [
+    {"stage": name, "seconds": seconds, "at_most": []}
+    for name, seconds in (("warm", 90.0), ("score", 60.0), ("taught", 7.0))
+  ]
+  forecast.write(folder.path, CONFIG, "a CPU", rows)
+  run = folder.look()
+  rest = left.rest(run)
+  assert rest.by_stage["score"] == (60.0, "the forecast")
+  # Stages of its kind that have run know better.
+  assert rest.by_stage["taught"].by.startswith("1 of kind train")
+  head, warm, *_ = [x for x in said.text(run).splitlines() if "  " in x]
+  assert head.split() == ["stage", "kind", "state", "time", "forecast"]
+  assert warm.split()[-4:] == ["80", "s", "1.5", "min"]
+  assert "1 stage by the forecast" in said.text(run)
+  assert said.record(run)["stages"][0]["seconds_forecast"] == 90.0

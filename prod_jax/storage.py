@@ -160,7 +160,7 @@ def read_curriculum(folder: Path) -> dict[str, Any]:
   if not (
     isinstance(found.get("config", {}), dict)
     and isinstance(rows, list)
-    and all(isinstance(row, dict) and _OF_STAGE <= row.keys() for row in rows)
+    and all(isinstance(row, dict) and row.keys() >= _OF_STAGE for row in rows)
   ):
     raise ConfigError(
       f"{path} is not what a run writes there; is it the working folder of one?"

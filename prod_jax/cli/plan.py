@@ -8,8 +8,8 @@ nor data.
 """
 
 import argparse
-import json
 import pathlib
+import sys
 
 from prod_jax import strict
 from prod_jax.cli import arguments
@@ -31,7 +31,7 @@ def build(parser: arguments.Parser) -> None:
     default=[],
     help="Plan these stages only.",
   )
-  parser.add_switch("json", "Print a list as JSON, a row a stage.")
+  parser.add_json("a row a stage")
   parser.add_switch("markdown", "Print a document in Markdown.")
   parser.add_switch(
     "largest", "Do not search the largest batch that fits.", default=True
@@ -91,12 +91,12 @@ def run(args: argparse.Namespace) -> None:
     find_largest=args.largest,
   )
   if args.json:
-    print(json.dumps(rows, indent=1))
+    arguments.say_json(rows)
   elif args.markdown:
     asked = " ".join([args.config, *args.overrides])
-    print(table.markdown(rows, asked, size, args.scale_batch), end="")
+    sys.stdout.write(table.markdown(rows, asked, size, args.scale_batch))
   else:
-    print(table.text(rows), end="")
+    sys.stdout.write(table.text(rows))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_what_is_no_fault_of_ours_is_a_line(error, code, line, caplog):
   with pytest.raises(SystemExit) as ended, arguments.ending():
     raise error
   assert ended.value.code == code
-  assert [record.message for record in caplog.records][0].endswith(line)
+  assert caplog.records[0].message.endswith(line)
 
 
 def test_ctrl_c_is_a_line(tmp_path):

@@ -1,5 +1,6 @@
 """What a run and a command line answer, held against their own figures."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -9,15 +10,16 @@ import pytest
 from prod_jax import strict
 from prod_jax.export import finished, systems, whole
 from prod_jax.retrieval import encode, rerank
-from prod_jax.serving import listed, opened, queries, vectors
+from prod_jax.serving import listed, opened, queries, searchers, vectors
 from prod_jax.serving.library import (
   MOST_CHARACTERS,
   TEXT,
   Asked,
   BadQuery,
+  Library,
   Unknown,
 )
-from prod_jax.sets.records import DataError
+from prod_jax.sets.records import DataError, Passage
 from tests.serving.conftest import EVIL, IMAGE, RIGHT_TO_LEFT
 
 
@@ -100,6 +102,25 @@ def test_passages_come_in_the_order_of_their_scores(library, searched_run):
   passage = library.dataset.passages[library.dataset.row_of[ids(answer)[0]]]
   assert answer["hits"][0]["title"] == passage.title
   assert answer["hits"][0]["text"] == passage.text[:TEXT]
+
+
+def test_a_long_title_is_cut(library):
+  passages = [Passage("a", "t" * 999, "x" * 9999), Passage("b", "t" * 300, "")]
+  dataset = dataclasses.replace(library.dataset, passages=passages)
+  other = Library(dataset, [], "")
+  first, second = (other._passage(row, "a", {}) for row in (0, 1))
+  assert first["title"] == "t" * 299 + "…" and second["title"] == "t" * 300
+  assert first["text"] == "x" * (TEXT - 1) + "…"
+
+
+def test_scores_that_are_no_numbers_are_a_fault(library, monkeypatch):
+  opened = library.opened("ce")
+  nans = np.full((1, 16), np.nan, np.float32)
+  monkeypatch.setattr(searchers.rerank, "score_lists", lambda *_: nans)
+  with pytest.raises(
+    DataError, match=r"^ce gives scores that are not a number"
+  ):
+    opened.search("garel")
 
 
 def test_a_model_of_pairs_orders_what_the_student_found(library, searched_run):

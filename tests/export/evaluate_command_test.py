@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from prod_jax.cli import measured
+from prod_jax.report import changes
 from tests import commands
 
 DEV = [f"q{i}" for i in range(96, 104)]
@@ -142,6 +144,14 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
     "text": found["q96"]["text"],
   }
   assert (found["q98"]["won_at"], found["q98"]["gain"]) == ("student", 0.5)
+
+
+def test_a_terminal_obeys_no_query(capsys):
+  values = {"a": {"q\x1b": 0.0}, "b": {"q\x1b": 1.0}}
+  found = changes.against_first(values)
+  measured._say_changed(3, values, found, {"q\x1b": "red \x1b[31m \u202e"})
+  said = capsys.readouterr().out
+  assert "red" in said and not {"\x1b", "\u202e"} & {*said}
 
 
 def test_a_refusal_is_a_line(finished_run, tmp_path):

@@ -1,13 +1,13 @@
 """What a run and a command line answer, held against their own figures."""
 
-import dataclasses
 import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
 
-from prod_jax import strict
+from prod_jax import storage, strict
 from prod_jax.export import finished, systems, whole
 from prod_jax.retrieval import encode, rerank
 from prod_jax.serving import listed, opened, queries, searchers, vectors
@@ -16,10 +16,10 @@ from prod_jax.serving.library import (
   TEXT,
   Asked,
   BadQuery,
-  Library,
   Unknown,
 )
 from prod_jax.sets.records import DataError, Passage
+from tests import buckets
 from tests.serving.conftest import EVIL, IMAGE, RIGHT_TO_LEFT
 
 
@@ -104,11 +104,11 @@ def test_passages_come_in_the_order_of_their_scores(library, searched_run):
   assert answer["hits"][0]["text"] == passage.text[:TEXT]
 
 
-def test_a_long_title_is_cut(library):
+def test_a_long_title_is_cut(library, monkeypatch):
   passages = [Passage("a", "t" * 999, "x" * 9999), Passage("b", "t" * 300, "")]
-  dataset = dataclasses.replace(library.dataset, passages=passages)
-  other = Library(dataset, [], "")
-  first, second = (other._passage(row, "a", {}) for row in (0, 1))
+  dataset = types.SimpleNamespace(passages=passages)
+  monkeypatch.setattr(library, "dataset", dataset)
+  first, second = (library._passage(row, "a", {}) for row in (0, 1))
   assert first["title"] == "t" * 299 + "…" and second["title"] == "t" * 300
   assert first["text"] == "x" * (TEXT - 1) + "…"
 
@@ -284,6 +284,16 @@ def test_a_set_that_has_changed_is_refused(workdir, tmp_path):
     strict.ConfigError, match="encode has embedded another state of the data"
   ):
     library.opened("student")
+
+
+def test_a_run_in_a_bucket_is_searched_as_one_on_a_disk(
+  library, searched_run, cache, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
+  bucket = buckets.empty("gs://bucket/run")
+  storage.copy(searched_run, bucket, but=("compiled", "checkpoints"))
+  other = opened.open_library([str(bucket)], [], cache)
+  assert other.described() == library.described()
 
 
 def test_broken_vectors_are_named(workdir, tmp_path):

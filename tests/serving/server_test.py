@@ -23,21 +23,21 @@ from prod_jax.serving import server
   ],
 )
 def test_where_it_listens_says_whose_requests_it_takes(
-  monkeypatch, host, names
+  library, monkeypatch, host, names
 ):
   made = []
   monkeypatch.setattr(server.app, "make", lambda _, names: made.append(names))
   monkeypatch.setattr(server.uvicorn.Server, "run", lambda *_, **__: None)
-  server.serve(None, host, 0, made.append)
+  server.serve(library, host, 0, made.append)
   assert made[0] == names
   assert made[1].startswith(f"http://{host}:")
 
 
-def test_no_host_is_not_every_host():
+def test_no_host_is_not_every_host(library):
   with pytest.raises(
     strict.ConfigError, match=r"--host names nothing; 0.0.0.0"
   ):
-    server.serve(None, "", 0, print)
+    server.serve(library, "", 0, print)
 
 
 def test_a_port_that_is_taken_is_a_line(library):

@@ -56,9 +56,10 @@ def run(args: argparse.Namespace) -> None:
 
   workdirs = [*map(_at_hand, args.workdirs)]
   sides = comparison.load(workdirs)
+  _check(args, len(sides))
   if args.figures:
     _write_figures(sides, pathlib.Path(args.figures))
-  if sides[1:] and not args.markdown:
+  if sides[1:] and (args.page or not args.markdown):
     _write_page(sides, args)
   if args.json:
     arguments.say_json(comparison.plain(sides))
@@ -66,6 +67,17 @@ def run(args: argparse.Namespace) -> None:
     sys.stdout.write(report.write_results_markdown(workdirs))
   else:
     sys.stdout.write(f"{comparison.table(sides)}\n")
+
+
+def _check(args: argparse.Namespace, runs: int) -> None:
+  """Raises ConfigError for flags that would be passed over."""
+  if args.json and args.markdown:
+    raise strict.ConfigError("--json and --markdown are two forms; choose one")
+  if args.page and runs == 1:
+    raise strict.ConfigError(
+      "--page is about several runs; that of one is its report.html, which the "
+      "run writes"
+    )
 
 
 def _at_hand(workdir: str) -> pathlib.Path:

@@ -86,8 +86,11 @@ def build(parser: arguments.Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   from prod_jax.serving import opened
+  from prod_jax.serving.library import MOST_HITS
   from prod_jax.strict import ConfigError
 
+  if args.hits > MOST_HITS:
+    raise ConfigError(f"--hits is {args.hits}; {MOST_HITS} are looked up")
   if args.serve and args.query is not None:
     raise ConfigError("--query is answered without --serve; leave one out")
   serve = _server() if args.serve else None

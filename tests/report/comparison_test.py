@@ -230,6 +230,15 @@ def test_the_command_prints_markdown_of_one_run_and_of_several_where_asked(
   text = run_command(capsys, workdir, other, "--markdown")
   assert [*re.findall("^## (.*)", text, flags=re.M)] == ["run", "other"]
   assert not list(workdir.glob("report*.html"))
+  page = workdir / "asked.html"
+  run_command(capsys, workdir, other, "--markdown", f"--page={page}")
+  assert page.is_file()
+  for words, message in (
+    ((workdir, f"--page={page}"), "--page is about several runs; that of one"),
+    ((workdir, "--json", "--markdown"), "--json and --markdown are two forms"),
+  ):
+    with pytest.raises(strict.ConfigError, match=message):
+      run_command(capsys, *words)
 
 
 def test_the_command_writes_figures(workdir, other, capsys, tmp_path):

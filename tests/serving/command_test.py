@@ -69,6 +69,8 @@ def test_what_is_no_query_is_a_line(run, monkeypatch, capsys):
   }.items():
     with pytest.raises(ConfigError, match=message):
       run(f"--query={query}")
+  with pytest.raises(ConfigError, match="--hits is 101; 100 are looked up"):
+    run("--query=a", "--hits=101")
   with pytest.raises(ConfigError, match="--query is answered without --serve"):
     run("--query=a", "--serve")
 

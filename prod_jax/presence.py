@@ -111,12 +111,16 @@ def look(folder: storage.Path) -> Presence:
 
 
 def silent_for(progress: Said) -> float:
-  """Seconds since a run has said how far it is."""
+  """Seconds since a run has said how far it is.
+
+  What it will have said counts as well: a clock was set back since, and one
+  that is at work would have spoken again.
+  """
   try:
     at = datetime.datetime.fromisoformat(progress.get("at", ""))
   except (TypeError, ValueError):  # it has not, or the file is not ours
     return float("inf")
-  return (datetime.datetime.now(datetime.UTC) - at).total_seconds()
+  return abs((datetime.datetime.now(datetime.UTC) - at).total_seconds())
 
 
 @contextlib.contextmanager

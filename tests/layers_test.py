@@ -121,6 +121,7 @@ ONLY_IN = {
   r"\bjax\._src\b": ["coordination.py"],
   r"\bshard_map\b": ["per_device.py"],
   r"\bpallas\b": ["models/attention.py"],
+  r"\bdot_product_attention\b": ["models/cudnn.py"],
   r"\blibtpu\b|\btopologies\b": ["plan/"],
   r"\b(import|from) onnx|\bimport onnxruntime": ["export/"],
   r"\bhuggingface_hub\b": ["export/hub.py", "models/hub.py"],

@@ -8,10 +8,16 @@ Where the lost process is the first one, JAX itself ends the others, with 134.
 that failed.
 """
 
+if __name__ == "__main__":
+  # Before what takes long, for --help and what is wrong with a line.
+  from prod_jax.cli import arguments
+
+  arguments.start("prod_jax.cli.run")
+  raise SystemExit
+
 import argparse
 import contextlib
 import functools
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -178,8 +184,10 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       return
     plans = look(run)
     if processes.first:
-      said = json.dumps(curriculum.listed(plans), indent=1)
-      sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+      if args.json:
+        arguments.say_json(curriculum.listed(plans))
+      else:
+        sys.stdout.write(f"{curriculum.table(plans)}\n")
 
 
 def _profile(
@@ -303,7 +311,3 @@ def _report(run: Run) -> None:
   )
   run.processes.publish(page)
   logging.info("report: %s", run.processes.remote(page))
-
-
-if __name__ == "__main__":
-  arguments.start("prod_jax.cli.run")

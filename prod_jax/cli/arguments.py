@@ -26,6 +26,7 @@ import re
 import select
 import sys
 import types
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -40,6 +41,7 @@ INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
 REFUSED = (ConfigError, DataError, PermissionError)
 
 _OVERRIDE = "--config."
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # What a shell completes for a metavar.
 _COMPLETED = {
   "FILE": "file",
@@ -236,6 +238,17 @@ def said_of(command: types.ModuleType) -> str:
   return (command.__doc__ or "").strip()
 
 
+def printable(text: str) -> str:
+  """What a terminal shows of a text: nothing that it would obey.
+
+  Control characters are left out, and those that turn the direction of text.
+  """
+  return "".join(
+    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
+    for c in text
+  )
+
+
 def say_json(value: Any, indent: int | None = 1) -> None:
   """Prints a result for a machine, in any locale."""
   encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
@@ -305,9 +318,11 @@ def _set_up_logging() -> None:
 
   Orbax and TFDS narrate through the same logger.
   """
+  from prod_jax import progress
+
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
-  handler = stdlib_logging.StreamHandler()
+  handler = progress.Lines()
   handler.setFormatter(
     stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
   )

@@ -12,8 +12,8 @@ time at the roofline and the largest batch; no TPU, weights or data are needed.
 """
 
 import argparse
-import json
 import pathlib
+import sys
 
 from prod_jax import strict
 from prod_jax.cli import arguments
@@ -48,7 +48,7 @@ def build(parser: arguments.Parser) -> None:
     default=[],
     help="Plan these stages only.",
   )
-  parser.add_switch("json", "Print a list as JSON, a row a stage.")
+  parser.add_json("a row a stage")
   parser.add_switch("markdown", "Print a document in Markdown.")
   parser.add_switch(
     "largest", "Do not search the largest batch that fits.", default=True
@@ -124,9 +124,9 @@ def _measure(config: Config, args: argparse.Namespace, price: float) -> None:
     rows = here.plan(run, args.stage)
   machine = origin.processor(jax.devices())
   if args.json:
-    print(json.dumps(rows, indent=1))
+    arguments.say_json(rows)
   else:
-    print(bill.text(rows, machine, here.chips(), price), end="")
+    sys.stdout.write(bill.text(rows, machine, here.chips(), price))
   forecast.write(folder, strict.plain(config), machine, rows)
 
 
@@ -154,12 +154,12 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     find_largest=args.largest,
   )
   if args.json:
-    print(json.dumps(rows, indent=1))
+    arguments.say_json(rows)
   elif args.markdown:
     asked = " ".join([args.config, *args.overrides])
-    print(table.markdown(rows, asked, size, args.scale_batch), end="")
+    sys.stdout.write(table.markdown(rows, asked, size, args.scale_batch))
   else:
-    print(table.text(rows, price), end="")
+    sys.stdout.write(table.text(rows, price))
 
 
 if __name__ == "__main__":

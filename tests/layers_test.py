@@ -64,6 +64,7 @@ NEIGHBOURS = {
   ("cli", "main"),
   ("packaged", "parts"),
   ("presence", "storage"),
+  ("storage", "strict"),
   ("presence", "strict"),
   ("sharding", "config"),
   ("sharding", "strict"),

@@ -18,6 +18,7 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,6 +47,8 @@ from prod_jax.sets.download import NotDownloaded
 from prod_jax.stages import files, sources, splits, tracked
 from prod_jax.stages.run import Job, OfTexts, Run
 
+_NAME = re.compile(r"[\w-]+")
+
 
 def build(run: Run) -> list[curriculum.Stage]:
   """The config's stages as the curriculum takes them.
@@ -73,7 +76,15 @@ def build(run: Run) -> list[curriculum.Stage]:
 
 def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
+  if not run.config.stages:
+    raise strict.ConfigError("config.stages is empty; name what is to be run")
   for name in run.config.stages:
+    # It becomes a folder's, and stands between commas in --stages.
+    if not _NAME.fullmatch(name):
+      raise strict.ConfigError(
+        f"config.stages has a stage {name!r}; a name has letters, digits, _ "
+        "and - alone"
+      )
     job = stages.job_of(run, name)
     sources.check_own(job)
     stages.kind_of(job).check(job)
@@ -141,7 +152,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     args: how, as of `cli.run`.
   """
   try:
-    _go(run_config, args)
+    with arguments.of_paths():
+      _go(run_config, args)
   except arguments.REFUSED as error:
     logging.error("%s", error)
     end(2, error)

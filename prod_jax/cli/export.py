@@ -43,7 +43,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--most_loss",
     metavar="X",
-    type=float,
+    type=arguments.share,
     default=0.01,
     help="Of nDCG@10 on held-out queries, that --int8 may cost.",
   )

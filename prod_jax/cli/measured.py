@@ -280,7 +280,7 @@ def _record(
   }
 
 
-def _write_rows(path: str, rows: Any) -> None:
+def _write_rows(path: str | None, rows: Any) -> None:
   """A row a query, or a query and system, to --per_query."""
   if not path:
     return

@@ -56,14 +56,18 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--scale_batch",
     metavar="CHIPS",
-    type=int,
+    type=arguments.at_least(0),
     default=0,
     help="For how many chips the config's batches are; other slices get more "
     "or fewer queries in proportion. 0 leaves the batches as they are.",
   )
   for name, default, text in _SIZES:
     parser.add_argument(
-      f"--{name}", metavar="N", type=int, default=0, help=f"{text} {default}"
+      f"--{name}",
+      metavar="N",
+      type=arguments.at_least(0),
+      default=0,
+      help=f"{text} {default}",
     )
   parser.add_argument(
     "--cache_dir",
@@ -132,9 +136,11 @@ def _measure(config: Config, args: argparse.Namespace, price: float) -> None:
 
 def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
   """The programs of slices that are not there, by their compiler."""
-  from prod_jax.plan import estimate, shapes, table
+  from prod_jax.plan import chips, estimate, shapes, table
   from prod_jax.plan.compiled import Compiler
 
+  for topology in args.topology:
+    chips.slice_of(topology)  # before the compiler is looked for
   if bool(args.query_tokens) != bool(args.passage_tokens):
     raise strict.ConfigError("--query_tokens and --passage_tokens go together")
   size = shapes.size_of(

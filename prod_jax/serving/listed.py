@@ -180,7 +180,8 @@ class Stages:
         f"{stage} has embedded another state of the data set than there is "
         "now; run it again, or put the data back"
       )
-    return encode.open_shards(finished.folder_of(self.run, stage) / "passages")
+    folder = finished.folder_of(self.run, stage, f"passages/{encode.MANIFEST}")
+    return encode.open_shards(folder / "passages")
 
   def _reader(self, name: str) -> Reader:
     if name in self.run.config.stages:

@@ -4,6 +4,8 @@ Looked at before the first stage runs; the set has to be prepared for that, but
 not for its negatives.
 """
 
+from collections.abc import Sequence
+
 from prod_jax import kinds, strict
 from prod_jax.config import Config
 from prod_jax.sets.dataset import Dataset, Located, no_negatives
@@ -14,13 +16,17 @@ def check(config: Config, dataset: Dataset) -> None:
   """Finds splits and answers that are read and are not there.
 
   Raises:
-    ConfigError: a stage encodes a split that the set has not, or compares
+    ConfigError: a stage reads a split that the set has not, or compares
       students or teachers on one without labels.
     DataError: a stage goes by answers, and queries have none.
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_splits(f"config.stages.{name}", stage, dataset)
+      _check_splits(f"config.stages.{name}.splits", stage.splits, dataset)
+    elif isinstance(stage, kinds.Imported):
+      _check_splits(f"config.stages.{name}.split", [stage.split], dataset)
+    elif isinstance(stage, kinds.Train) and stage.steps:
+      _check_splits(f"config.stages.{name}", ["train"], dataset)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
     elif (
@@ -58,10 +64,10 @@ def _check_labels(
     )
 
 
-def _check_splits(where: str, stage: kinds.Encode, dataset: Dataset) -> None:
-  for split in stage.splits:
+def _check_splits(where: str, splits: Sequence[str], dataset: Dataset) -> None:
+  for split in splits:
     if split not in dataset.queries:
       raise strict.ConfigError(
-        f"{where}.splits asks for {split!r}, and {dataset.name} has "
+        f"{where} asks for {split!r}, and {dataset.name} has "
         f"{', '.join(dataset.queries)}; add its files, or leave the split out"
       )

@@ -102,7 +102,7 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there, or something else.
+    ConfigError: nothing has run there, or its record is damaged.
   """
   there = presence.look(folder)
   record = storage.read_curriculum(folder)

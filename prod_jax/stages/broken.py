@@ -47,7 +47,7 @@ def of_texts(job: Job[Any], error: forward.NonFiniteError) -> kept.NotFinite:
   passages = [dataset.passages.id(row) for row in error.of.get("passage", ())]
   about = {
     "stage": job.name,
-    "step": 0,
+    "step": job.run.processes.index,
     "metrics": {},
     "queries": queries,
     "passages": passages,
@@ -55,7 +55,8 @@ def of_texts(job: Job[Any], error: forward.NonFiniteError) -> kept.NotFinite:
   texts = error.texts
   if isinstance(texts, tuple) and not hasattr(texts, "_fields"):
     texts = TeacherTexts(*texts)  # a query and a passage, each by itself
-  to = kept.keep(job.folder, 0, texts, about, job.run.processes)
+  # Each process has texts of its own: these are no parts of one batch.
+  to = kept.keep(job.folder, about["step"], texts, about, job.run.processes)
   pairs = [f"{q} with {p}" for q, p in zip(queries, passages, strict=False)]
   named = _few(pairs or queries or passages)
   return kept.NotFinite(

@@ -8,16 +8,20 @@ Arrays are numpy's, without pickle; each process of a run keeps its part.
 
 import json
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from prod_jax import storage
+from prod_jax import storage, strict
 from prod_jax.batch import Batch, Packed, TeacherTexts, Tokens
 from prod_jax.processes import Processes
 
 FOLDER = "not_finite"
+# What is known of each: ids in lists, by query; figures as strings.
+_SAID = {"stage", "step", "metrics", "queries", "passages", "processes"}
+_CUT = (EOFError, zipfile.BadZipFile)
 _MAPS = (Batch, TeacherTexts, Packed, Tokens)
 
 
@@ -52,7 +56,8 @@ def keep(
   with storage.whole_file(path) as part, open(part, "wb") as file:
     np.savez(file, **_flat(batch))
   storage.write_text(
-    to / f"about-{processes.index}.json", json.dumps(about, indent=1)
+    to / f"about-{processes.index}.json",
+    json.dumps({**about, "processes": processes.count}, indent=1),
   )
   processes.publish(to)
   return to
@@ -68,25 +73,44 @@ def load(folder: pathlib.Path, step: int) -> tuple[Any, dict[str, Any]]:
   """What all processes have kept of a step: the whole batch, and of what ids.
 
   Lists of ids of the processes follow each other as their queries do.
+
+  Raises:
+    ConfigError: it is not whole.
   """
-  paths = sorted(
-    (folder / FOLDER / str(step)).glob("batch-*.npz"),
-    key=lambda path: int(path.stem.removeprefix("batch-")),
+  at = folder / FOLDER / str(step)
+  numbers = sorted(
+    int(path.stem.removeprefix("batch-")) for path in at.glob("batch-*.npz")
   )
-  parts, said = [], []
-  for path in paths:
-    with np.load(path, allow_pickle=False) as arrays:
-      parts.append({name: arrays[name] for name in arrays.files})
-    about = path.with_name(path.name.replace("batch", "about"))
-    said.append(storage.read_object(about.with_suffix(".json")))
-  whole = {
-    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-  }
-  about = dict(said[0])
-  for key, value in said[0].items():
-    if isinstance(value, list):
-      about[key] = [x for each in said for x in each[key]]
-  return _nested(whole), about
+  try:
+    said = [_about(at / f"about-{number}.json") for number in numbers]
+    # What a try of more processes has left is of another batch.
+    said = [x for x in said if x["processes"] == said[0]["processes"]]
+    numbers = numbers[: len(said)]
+    parts = [_arrays(at / f"batch-{number}.npz") for number in numbers]
+    whole = {
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+    lists = [key for key, value in said[0].items() if isinstance(value, list)]
+    joined = {key: [x for each in said for x in each[key]] for key in lists}
+    return _nested(whole), {**said[0], **joined}
+  # What a cut or foreign archive comes to.
+  except (*_CUT, OSError, ValueError, LookupError) as error:
+    raise strict.ConfigError(
+      f"{at} can't be read ({error}); let the stage run again, and it keeps "
+      "another"
+    ) from error
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  with np.load(path, allow_pickle=False) as arrays:
+    return {name: arrays[name] for name in arrays.files}
+
+
+def _about(path: pathlib.Path) -> dict[str, Any]:
+  about = json.loads(path.read_text(encoding="utf-8"))
+  if not (isinstance(about, dict) and about.keys() >= _SAID):
+    raise ValueError(f"{path.name} lacks some of {', '.join(sorted(_SAID))}")
+  return about
 
 
 def _flat(tree: Any, at: str = "") -> dict[str, np.ndarray]:

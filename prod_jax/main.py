@@ -43,9 +43,11 @@ from prod_jax import (
 )
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
+from prod_jax.retrieval.forward import NonFiniteError
 from prod_jax.sets.download import NotDownloaded
-from prod_jax.stages import files, sources, splits, tracked
+from prod_jax.stages import broken, files, sources, splits, tracked
 from prod_jax.stages.run import Job, OfTexts, Run
+from prod_jax.train import kept
 
 _NAME = re.compile(r"[\w-]+")
 
@@ -66,12 +68,27 @@ def build(run: Run) -> list[curriculum.Stage]:
         folder=job.folder,
         inputs={role: getattr(job.stage, role) for role in job.inputs},
         fingerprint=functools.partial(_fingerprint, job),
-        run=functools.partial(stages.kind_of(job).run, job),
+        run=functools.partial(_done, job),
         record=_record_of(job),
         may_lack=("encoded",) if isinstance(job.stage, kinds.Accept) else (),
       )
     )
   return made
+
+
+def _done(job: Job) -> dict[str, Any]:
+  """Does the work of a stage.
+
+  Raises:
+    NotFinite: a model makes something that is not finite.
+  """
+  try:
+    summary = stages.kind_of(job).run(job)
+  except NonFiniteError as error:
+    raise broken.of_texts(job, error) from error
+  if job.run.processes.first:  # this time all was well
+    job.run.processes.remove(job.folder / kept.FOLDER)
+  return summary
 
 
 def check(run: Run) -> None:
@@ -160,6 +177,9 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
+  except kept.NotFinite as error:
+    logging.error("%s", error)  # where it is from, a replay says
+    end(1, error)
   except (Exception, KeyboardInterrupt) as error:
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:
@@ -259,18 +279,21 @@ def look(run: Run) -> list[curriculum.Plan]:
       "%s: all stages count as pending, and splits are not checked", error
     )
     return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
+  splits.check_files(run.config, located)
   splits.check_negatives(run.config, located)
   if located.prepared:
     splits.check(run.config, located.open())
   else:
     logging.warning(
-      "%s is not prepared yet: splits are not checked", located.source.name
+      "%s is not prepared yet: what is in its splits is not checked",
+      located.source.name,
     )
   return curriculum.plan(built, run.processes)
 
 
 def _run(run: Run, only: Sequence[str]) -> None:
   """Does what is pending, of these stages or of all."""
+  splits.check_files(run.config, run.located)
   splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)

@@ -134,14 +134,18 @@ def embedder(
 
   def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
     texts = store.anew().slices(np.arange(start, stop))
-    return forward.over_texts(
-      frozen,
-      lambda params, texts: embed_texts(model, params, texts, tower),
-      layout.single(texts, longest, frozen.special),
-      longest,
-      model.width,
-      watch,
-    )
+    try:
+      return forward.over_texts(
+        frozen,
+        lambda params, texts: embed_texts(model, params, texts, tower),
+        layout.single(texts, longest, frozen.special),
+        longest,
+        model.width,
+        watch,
+      )
+    except forward.NonFiniteError as error:
+      error.of[tower] = start + error.rows
+      raise
 
   return embed
 

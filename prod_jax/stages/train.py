@@ -329,10 +329,13 @@ class _Made(NamedTuple):
 def _loss_fn(job: Job[kinds.Train]) -> LossFn:
   stage, method = job.stage, _method(job)
   settings, student, offered = _made(job)
-  if stage.widths:
-    assert isinstance(student, DualEncoder)  # as `widths.check` has seen
-    return matryoshka.make(method, settings, student, offered, stage.widths)
-  return method.make(settings, student, offered)
+  try:
+    if stage.widths:
+      assert isinstance(student, DualEncoder)  # as `widths.check` has seen
+      return matryoshka.make(method, settings, student, offered, stage.widths)
+    return method.make(settings, student, offered)
+  except strict.ConfigError as error:  # the method does not know its stage
+    raise strict.ConfigError(f"{job.where}: {error}") from error
 
 
 def _temperatures(job: Job[kinds.Train]) -> tuple[float, float]:

@@ -68,7 +68,7 @@ def test_any_locale_can_say_it(folder, encoding):
   [
     (KeyboardInterrupt(), 130, "interrupted"),
     (strict.ConfigError("a key"), 2, "a key"),
-    (PermissionError(13, "Permission denied", "x"), 2, "denied: 'x'"),
+    (PermissionError(13, "Permission denied", "x"), 2, "or name another place"),
   ],
 )
 def test_what_is_no_fault_of_ours_is_a_line(error, code, line, caplog):

@@ -35,6 +35,7 @@ storage       a working folder on a disk or in a bucket; files whole or absent
 presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
+memory        what was freed, given back to the system
 compilation   compiled programs, kept on disk
 trackers      TensorBoard and Weights & Biases, which look on
 origin        commit, versions and processor of this process

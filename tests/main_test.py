@@ -233,6 +233,7 @@ def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
   return done.stderr, done.returncode
 
 
+@pytest.mark.long
 def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   data = f"--config.data.path={write_folder(tmp_path / 'small')}"
   arguments = (*LONG, data)

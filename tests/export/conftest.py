@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests import commands
+from tests import commands, once
 from tests.main_test import write_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -67,8 +67,11 @@ def write_vocabulary(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  root = tmp_path_factory.mktemp("export") / "Läufe und 研究"
-  root.mkdir()
+  return once.folder(tmp_path_factory, "Läufe und 研究", finish) / "run"
+
+
+def finish(root: pathlib.Path) -> None:
+  """Runs the config in a folder."""
   config = root / "config.py"
   config.write_text(
     CONFIG.format(
@@ -80,7 +83,6 @@ def finished_run(tmp_path_factory) -> pathlib.Path:
     "prod_jax.main", f"--config={config}", f"--workdir={root}/run"
   )
   assert done.returncode == 0, done.stderr[-4000:]
-  return root / "run"
 
 
 @pytest.fixture

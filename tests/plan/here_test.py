@@ -47,7 +47,12 @@ def work(row):
 
 @pytest.fixture(scope="module")
 def run():
-  return run_of("quickstart")
+  return run_of(
+    "quickstart",
+    "stages.mine_2.depth=16",
+    "stages.gate_ce_1.depth=16",
+    "stages.evaluate_ce_1.rerank_depth=16",
+  )
 
 
 @pytest.mark.parametrize(

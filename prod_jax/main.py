@@ -37,7 +37,6 @@ from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.retrieval.forward import NonFiniteError
 from prod_jax.sets.download import NotDownloaded
-from prod_jax.sets.records import DataError
 from prod_jax.stages import broken, files, sources, splits, tracked
 from prod_jax.stages.run import Job, Run
 from prod_jax.train import kept
@@ -153,7 +152,7 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
   """
   try:
     _go(run_config, args)
-  except (strict.ConfigError, DataError) as error:
+  except arguments.REFUSED as error:
     logging.error("%s", error)
     end(2, error)
   except Preempted as stopped:
@@ -163,8 +162,12 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     logging.error("%s", error)  # where it is from, a replay says
     end(1, error)
   except (Exception, KeyboardInterrupt) as error:
-    logging.exception("the run has failed")
-    end(1, error)
+    code = arguments.code_of(error)
+    if code == arguments.INTERRUPTED:
+      logging.warning("interrupted; the same command goes on")
+    elif code == 1:
+      logging.exception("the run has failed")
+    end(code, error)
 
 
 def _go(run_config: config.Config, args: argparse.Namespace) -> None:
@@ -182,6 +185,10 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       with _alone(processes):
         files.check_numbers(run)
         _run(run, args.stages)
+      # Nobody may read it; all else is done by then.
+      if processes.first:
+        sys.stdout.write("\n" + report.table(run.workdir) + "\n")
+        sys.stdout.flush()
       return
     plans = look(run)
     if processes.first:
@@ -253,11 +260,10 @@ def _tell(run: Run, item: curriculum.Plan) -> None:
 
 
 def _report(run: Run) -> None:
-  """The table on standard output, and the page in the working folder."""
+  """Writes the page into the working folder."""
   workdir = run.workdir
   large = ("stale", "checkpoints", "blocks", "passages")
   run.processes.fetch(workdir, but=large)
-  sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
   qrels: dict[str, dict[str, int]] = {}

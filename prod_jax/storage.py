@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
@@ -21,12 +22,16 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
+from prod_jax.strict import ConfigError
+
 Path: TypeAlias = pathlib.Path | epath.Path
 
 # Of a run: its stages, and its figures.
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+# Of each row of CURRICULUM, at least.
+_OF_STAGE = {"name", "kind", "dir", "status", "seconds", "inputs"}
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _POINTER = b"version https://git-lfs"
@@ -43,8 +48,27 @@ _MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
-  """A path on a disk, or one with a scheme such as gs:// or s3://."""
-  return epath.Path(text) if "://" in text else pathlib.Path(text)
+  """A path on a disk, or one with a scheme such as gs:// or s3://.
+
+  Raises:
+    ConfigError: there are no paths of that scheme, or the path has a password
+      in it, which would be in the log and in what is left behind.
+  """
+  scheme, there, rest = text.partition("://")
+  if not there:
+    return pathlib.Path(text)
+  if re.match("[^/@]*:[^/@]*@", rest):
+    raise ConfigError(
+      f"{scheme}://…: a path has no password in it; give it to the library of "
+      f"{scheme}:// by its own files or environment"
+    )
+  try:
+    return epath.Path(text)
+  except KeyError as error:
+    raise ConfigError(
+      f"{text}: nothing is kept at {scheme}://; a path is on a disk or in a "
+      "bucket, such as gs://BUCKET/FOLDER"
+    ) from error
 
 
 def twin(path: Path) -> pathlib.Path:
@@ -120,6 +144,28 @@ def read_object(path: Path) -> dict[str, Any]:
   except (OSError, ValueError):
     return {}
   return found if isinstance(found, dict) else {}
+
+
+def read_curriculum(folder: Path) -> dict[str, Any]:
+  """What a run has written of its stages; {} where there was none.
+
+  Raises:
+    ConfigError: it is none of ours.
+  """
+  path = folder / CURRICULUM
+  if not path.exists():
+    return {}
+  found = read_object(path)
+  rows = found.get("stages")
+  if not (
+    isinstance(found.get("config", {}), dict)
+    and isinstance(rows, list)
+    and all(isinstance(row, dict) and row.keys() >= _OF_STAGE for row in rows)
+  ):
+    raise ConfigError(
+      f"{path} is not what a run writes there; is it the working folder of one?"
+    )
+  return found
 
 
 @contextlib.contextmanager

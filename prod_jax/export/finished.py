@@ -122,11 +122,11 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  if not path.is_file():
+  said = storage.read_curriculum(processes.local_folder).get("config")
+  if said is None:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
-  said = json.loads(path.read_text(encoding="utf-8"))["config"]
   config = strict.section(Config, said, f"{path}: config")
   return Run(config, processes, may_fetch=False)
 

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax import storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -177,15 +178,14 @@ def load(workdir: pathlib.Path) -> Run:
   """Reads curriculum.json and results.json.
 
   Raises:
-    FileNotFoundError: when `workdir` holds no curriculum.json.
+    ConfigError: `workdir` holds no curriculum.json, or not one of a run.
   """
-  path = workdir / "curriculum.json"
-  if not path.exists():
-    raise FileNotFoundError(
-      f"{path}: not there; a workdir gets it from python -m prod_jax.main "
-      f"--config=FILE --workdir={workdir}"
+  record = storage.read_curriculum(workdir)
+  if not record:
+    raise strict.ConfigError(
+      f"{workdir / storage.CURRICULUM}: not there; a working folder gets it "
+      f"from prod_jax run --config=FILE --workdir={workdir}"
     )
-  record = json.loads(path.read_text(encoding="utf-8"))
   config = record.get("config") or {}
   stages = [
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})

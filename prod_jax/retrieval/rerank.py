@@ -68,7 +68,7 @@ def score_lists(
     out[line, column] = score_texts(
       frozen,
       queries.slices(query),
-      [passages.slices(passage)],
+      [passages.anew().slices(passage)],
       watch,
     )
   except forward.NonFiniteError as error:

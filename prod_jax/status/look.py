@@ -100,10 +100,10 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there.
+    ConfigError: nothing has run there, or something else.
   """
   there = presence.look(folder)
-  record = storage.read_object(folder / storage.CURRICULUM)
+  record = storage.read_curriculum(folder)
   if not record and not there.who:
     raise ConfigError(
       f"{folder}: no run has been here; there is neither {storage.CURRICULUM} "

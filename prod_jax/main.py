@@ -1,8 +1,9 @@
 """python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
 
 Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
-done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
-saved, and 76 another process of the run was lost: start again after either.
+done; 2 the config or the data is wrong, or a disk refuses; 75 stopped by
+SIGTERM with everything saved, 130 by Ctrl-C, and 76 another process of the run
+was lost: start again after any of them.
 Where the lost process is the first one, JAX itself ends the others, with 134.
 1 is any other failure; the other processes end with the code of the first one
 that failed.
@@ -34,7 +35,14 @@ from prod_jax import (
   trackers,
 )
 from prod_jax.cli import arguments
-from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
+from prod_jax.processes import (
+  INTERRUPTED,
+  PREEMPTED,
+  Preempted,
+  Processes,
+  end,
+  run_of,
+)
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.sets.records import DataError
 from prod_jax.stages import files, sources, splits, tracked
@@ -142,7 +150,13 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
-  except (Exception, KeyboardInterrupt) as error:
+  except KeyboardInterrupt as error:
+    logging.warning("interrupted; the same command goes on from what is saved")
+    end(INTERRUPTED, error)
+  except Exception as error:
+    if said := storage.trouble(error):
+      logging.error("%s", said)
+      end(2, error)
     logging.exception("the run has failed")
     end(1, error)
 

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from absl import logging
 
+from prod_jax import storage
 from prod_jax.config import Config
 from prod_jax.sets.records import DataError
 from prod_jax.strict import ConfigError
@@ -227,6 +228,11 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
     command.run(args)
   except (ConfigError, DataError) as error:
     logging.error("%s", error)
+    sys.exit(2)
+  except OSError as error:
+    if not (said := storage.trouble(error)):
+      raise
+    logging.error("%s", said)
     sys.exit(2)
 
 

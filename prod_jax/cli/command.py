@@ -40,9 +40,11 @@ commands; without one it is run:
 exit codes:
   0    done
   1    failed, with a traceback
-  2    the line, the config or the data is wrong: one line says what
+  2    the line, the config or the data is wrong, or a disk refuses to write:
+       one line says what
   75   run: stopped by SIGTERM, all is saved; start it again
   76   run: another of its processes is lost; start it again
+  130  run: stopped by Ctrl-C; the same command goes on
   134  run: its process 0 is lost, by JAX's own watch; start it again
 """
 

@@ -6,13 +6,13 @@ it again.
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
 from absl import logging
 
 from prod_jax import (
+  artefacts,
   kinds,
   model_kinds,
   packaged,
@@ -126,7 +126,12 @@ def open_run(workdir: storage.Path) -> Run:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
-  said = json.loads(path.read_text(encoding="utf-8"))["config"]
+  said = storage.read_object(path).get("config")
+  if said is None:
+    raise strict.ConfigError(
+      f"--workdir: {path} cannot be read; the run writes it again, give its "
+      "command once more"
+    )
   config = strict.section(Config, said, f"{path}: config")
   return Run(config, processes, may_fetch=False)
 
@@ -155,6 +160,15 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
     raise strict.ConfigError(
       f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
       "run it first"
+    )
+  recorded = _done(folder / DONE).get("files", {})
+  wrong = artefacts.damage(
+    folder, {n: recorded[n] for n in files if n in recorded}
+  )
+  for file, what in wrong.items():
+    raise strict.ConfigError(
+      f"--stage: {folder / file} {what} since {name!r} has ended; the run "
+      "makes it again, give its command once more"
     )
   return folder
 
@@ -222,7 +236,7 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _done(path: storage.Path) -> dict[str, Any]:
-  return json.loads(path.read_text()) if path.exists() else {}
+  return storage.read_object(path)
 
 
 def _check_same(trained: Trained) -> None:

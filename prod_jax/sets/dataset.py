@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import config, progress, storage
+from prod_jax import artefacts, config, progress, storage
 from prod_jax.sets import (
   copies,
   download,
@@ -78,19 +78,18 @@ class Dataset:
   def keys(self) -> copies.Keys:
     """Keys of the passages' texts, for which all are read once."""
     of = digest(self.passages.fingerprint, self.title_join)
-    path = self.folder and self.folder / f"keys-{of}.npy"
-    if path and path.exists():
-      return copies.Keys(*np.load(path, mmap_mode="r", allow_pickle=False))
+    path = self.folder and self.folder / f"keys-{of}"
+    if path and artefacts.is_whole(path):
+      stored = np.load(path / "keys.npy", mmap_mode="r", allow_pickle=False)
+      return copies.Keys(*stored)
     shown = progress.shown(
       self.passages, "keys of texts", "passages", len(self.passages)
     )
     keys = copies.keys_of(shown, len(self.passages), title_join=self.title_join)
     if path:
-      with (
-        storage.whole_file(path, concurrent=True) as part,
-        open(part, "wb") as file,
-      ):
-        np.save(file, np.stack(keys), allow_pickle=False)
+      with storage.whole_folder(path, concurrent=True) as part:
+        np.save(part / "keys.npy", np.stack(keys), allow_pickle=False)
+        artefacts.seal(part)
     return keys
 
   def copies_of(self, split: str) -> copies.Copies:

@@ -10,18 +10,20 @@ Also how a file or a folder comes to be there whole or not at all.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from etils import epath
 
-from prod_jax import strict
+from prod_jax.strict import ConfigError
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
@@ -34,6 +36,20 @@ _OF_STAGE = ("name", "kind", "dir", "status")
 _OF_RESULT = ("stage", "model_stage", "split", "metric", "value", "index")
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
+_DIGEST = "digest"  # of all else in an object
+_ROOM = "make room; the same command goes on from what is saved"
+_RIGHTS = "let this user write there, or name another folder"
+_HARDWARE = "the disk fails; once it works the same command goes on"
+_REMEDIES = {
+  errno.ENOSPC: _ROOM,
+  errno.EDQUOT: _ROOM,
+  errno.EFBIG: _ROOM,
+  errno.EROFS: _RIGHTS,
+  errno.EACCES: _RIGHTS,
+  errno.EPERM: _RIGHTS,
+  errno.EIO: _HARDWARE,
+  errno.ESTALE: _HARDWARE,
+}
 _POINTER = b"version https://git-lfs"
 
 
@@ -51,15 +67,23 @@ def open_path(text: str) -> Path:
   """A path on a disk, or one with a scheme such as gs:// or s3://.
 
   Raises:
-    ConfigError: the scheme is unknown.
+    ConfigError: there are no paths of that scheme, or the path has a password
+      in it, which would be in the log and in what is left behind.
   """
-  if "://" not in text:
+  scheme, there, rest = text.partition("://")
+  if not there:
     return pathlib.Path(text)
+  if re.match("[^/@]*:[^/@]*@", rest):
+    raise ConfigError(
+      f"{scheme}://…: a path has no password in it; give it to the library of "
+      f"{scheme}:// by its own files or environment"
+    )
   try:
     return epath.Path(text)
   except KeyError as error:
-    raise strict.ConfigError(
-      f"{text}: there is no scheme {error}; buckets begin with gs:// or s3://"
+    raise ConfigError(
+      f"{text}: nothing is kept at {scheme}://; a path is on a disk or in a "
+      "bucket, such as gs://BUCKET/FOLDER"
     ) from error
 
 
@@ -130,40 +154,54 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-  """The JSON object in a file; {} where there is none, or half of one."""
+  """The JSON object in a file; {} where there is none, or half of one.
+
+  Or where it was sealed and has changed.
+  """
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError):
     return {}
-  return found if isinstance(found, dict) else {}
+  return found if isinstance(found, dict) and is_intact(found) else {}
 
 
-def read_json(path: Path) -> Any:
-  """What stands in a file that a run has left.
+def sealed(said: Mapping[str, Any]) -> dict[str, Any]:
+  """A JSON object with a digest of all else in it."""
+  return {**said, _DIGEST: _digest_of(said)}
+
+
+def is_intact(found: Mapping[str, Any]) -> bool:
+  """Whether an object is as it was sealed; one that was not is as it is."""
+  rest = {key: value for key, value in found.items() if key != _DIGEST}
+  return found.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
+
+
+def trouble(error: BaseException) -> str:
+  """What a disk has refused, and what to do, in a line; "" for other errors."""
+  text = " ".join(str(error).split())
+  for code, remedy in _REMEDIES.items():
+    # Libraries in other languages have errors of their own, with this text.
+    if getattr(error, "errno", None) == code or os.strerror(code) in text:
+      return f"{text:.400}: {remedy}"
+  return ""
+
+
+def read_curriculum(folder: Path) -> dict[str, Any]:
+  """What a run has written of its stages; {} where there was none.
 
   Raises:
-    FileNotFoundError: it is not there.
-    ConfigError: it is no JSON.
+    ConfigError: it is damaged, or none of ours.
   """
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise _damaged(path, f"is no JSON ({error})") from error
-
-
-def read_curriculum(path: Path) -> dict[str, Any]:
-  """What the curriculum.json of a run says.
-
-  Raises:
-    FileNotFoundError: it is not there.
-    ConfigError: it is damaged.
-  """
+  path = folder / CURRICULUM
+  if not path.exists():
+    return {}
   found = read_json(path)
   rows = found.get("stages") if isinstance(found, dict) else None
   fits = isinstance(rows, list) and all(
     isinstance(row, dict)
     and all(isinstance(row.get(key), str) for key in _OF_STAGE)
-    and isinstance(row.get("inputs", {}), dict)
+    and isinstance(row.get("inputs"), dict)
+    and isinstance(row.get("seconds"), int | float)
     for row in rows
   )
   if not fits or not isinstance(found.get("config", {}), dict):
@@ -188,8 +226,21 @@ def read_results(path: Path) -> list[dict[str, Any]]:
   return rows
 
 
-def _damaged(path: Path, what: str) -> strict.ConfigError:
-  return strict.ConfigError(
+def read_json(path: Path) -> Any:
+  """What stands in a file that a run has left.
+
+  Raises:
+    FileNotFoundError: it is not there.
+    ConfigError: it is no JSON.
+  """
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise _damaged(path, f"is no JSON ({error})") from error
+
+
+def _damaged(path: Path, what: str) -> ConfigError:
+  return ConfigError(
     f"{path} {what}; the run writes it anew when it is started again"
   )
 
@@ -215,9 +266,9 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
   try:
     yield part
     part.chmod(_MODE)  # safetensors makes files of mode 0600
-    _to_disk(part)
+    to_disk(part)
     part.replace(path)
-    _to_disk(path.parent)
+    to_disk(path.parent)
   finally:
     if concurrent:
       part.unlink(missing_ok=True)
@@ -240,11 +291,11 @@ def whole_folder(
   try:
     yield part
     for written in (*part.rglob("*"), part):
-      _to_disk(written)
+      to_disk(written)
     if not concurrent:
       shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
     _rename(part, path, concurrent)
-    _to_disk(path.parent)
+    to_disk(path.parent)
   finally:
     if concurrent:
       shutil.rmtree(part, ignore_errors=True)
@@ -255,7 +306,7 @@ def _part(path: pathlib.Path, concurrent: bool) -> pathlib.Path:
   return path.with_name(f"{path.name}{own}{_PART}")
 
 
-def _to_disk(path: pathlib.Path) -> None:
+def to_disk(path: pathlib.Path) -> None:
   """Waits until a file's content, or a folder's names, outlast a power cut."""
   number = os.open(path, os.O_RDONLY)
   try:
@@ -272,6 +323,12 @@ def _rename(
   except OSError:
     if not (concurrent and path.is_dir()):
       raise
+
+
+def _digest_of(said: Mapping[str, Any]) -> str:
+  # As it comes back from a file, where a tuple is a list.
+  plain = json.loads(json.dumps(said))
+  return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _same(source: Path, to: Path) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import threading
 
 import pytest
 
@@ -77,6 +78,44 @@ def test_stages_run_once_and_leave_a_record(lab):
   assert record["stages"][0]["summary"] == {"figure": 1}
 
 
+def test_a_run_that_is_done_is_written_down_once(lab, monkeypatch):
+  """Not once a stage: of many stages that took longer than all the rest."""
+  lab.run()
+  written, write = [], storage.write_text
+
+  def noted(path, text):
+    written.append(path.name)
+    write(path, text)
+
+  monkeypatch.setattr(storage, "write_text", noted)
+  assert lab.run() == []
+  assert written == [storage.RESULTS, storage.CURRICULUM]
+  lab.fingerprints["c"] = 2
+  assert lab.run() == ["c"]
+  assert written.count(storage.CURRICULUM) == 3
+
+
+def test_folders_are_looked_at_side_by_side(lab, monkeypatch):
+  """One after the other those of 200 stages in a bucket took minutes."""
+  lab.run()
+  together = threading.Barrier(3, timeout=60)
+
+  def waits(folder, recorded):
+    together.wait()
+    return {}
+
+  monkeypatch.setattr(artefacts, "damage", waits)
+  assert lab.run() == []
+
+
+def test_a_clock_that_was_set_back_runs_nothing_again(lab):
+  lab.run()
+  later = os.stat(lab.workdir).st_mtime + 1e8
+  for path in lab.workdir.rglob("*"):
+    os.utime(path, (later, later))
+  assert lab.run() == []
+
+
 def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   lab.run()
   lab.fingerprints["b"] = 2
@@ -143,7 +182,7 @@ def test_work_of_an_older_version_stays_without_an_origin(lab):
   lab.run()
   path = lab.folder("a") / curriculum.DONE
   done = json.loads(path.read_text())
-  del done["origin"]
+  del done["origin"], done["digest"]
   path.write_text(json.dumps(done))
   assert lab.run() == []
   first, *rest = json.loads((lab.workdir / "results.json").read_text())
@@ -216,6 +255,17 @@ def test_what_is_no_record_of_a_stage_says_nothing(lab, text):
     text = json.dumps({"hash": json.loads(done.read_text())["hash"]})
   done.write_text(text)
   assert lab.run() == ["b"]
+
+
+def test_a_figure_that_has_changed_is_no_result(lab, caplog):
+  lab.run()
+  done = lab.folder("b") / curriculum.DONE
+  said = json.loads(done.read_text())
+  done.write_text(json.dumps(said, indent=1))  # in other words the same
+  assert lab.run() == []
+  done.write_text(json.dumps(said | {"seconds": 99.0}))
+  assert lab.run() == ["b"]
+  assert f"{done} is not as it was written, and does not count" in caplog.text
 
 
 def test_a_damaged_file_of_a_start_keeps_what_there_was(lab):

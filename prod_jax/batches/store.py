@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import progress, storage
+from prod_jax import artefacts, progress, storage
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
@@ -71,6 +71,13 @@ class TokenStore:
     if self._path is None:
       return TokenStore, (self._ids, self._offsets)
     return open_store, (self._path,)  # a worker process maps the files itself
+
+  def anew(self) -> "TokenStore":
+    """The same, mapped anew, to read many rows and give them back.
+
+    What was read through a map is memory of the process as long as it is there.
+    """
+    return self if self._path is None else open_store(self._path)
 
   def lengths(self) -> np.ndarray:
     """int64 [rows], tokens in each row."""
@@ -130,6 +137,7 @@ def build_store(
   with storage.whole_folder(path, concurrent=True) as part:
     encoded = _encoded(path.name, records, encode, rows)
     total = _write(part, encoded, vocab_size, key)
+    artefacts.seal(part)
   took = time.monotonic() - start
   logging.info(
     "%s: %d rows, %d tokens in %.1f s, %.0f tokens/s",
@@ -143,13 +151,15 @@ def build_store(
 
 
 def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:
-  """Whether a store is there, of this key and with files of the right size."""
+  """Whether a store is there, of this key, with its files as they were."""
+  if not artefacts.is_whole(path):
+    return False
+  manifest = storage.read_object(path / "manifest.json")
   try:
-    manifest = json.loads((path / "manifest.json").read_text())
     size = {n: (path / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
   except FileNotFoundError:
-    return False
-  whole = manifest["key"] == key and manifest["bytes"] == size
+    size = {}
+  whole = manifest.get("key") == key and manifest.get("bytes") == size
   if not whole:
     logging.warning("%s: damaged, building it again", path)
   return whole

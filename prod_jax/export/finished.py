@@ -132,11 +132,11 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  if not path.is_file():
+  said = storage.read_curriculum(processes.local_folder).get("config")
+  if said is None:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
-  said = storage.read_curriculum(path).get("config", {})
   config = strict.section(Config, said, f"{path}: config")
   return Run(config, processes, may_fetch=False)
 
@@ -240,7 +240,7 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _done(path: storage.Path) -> dict[str, Any]:
-  return storage.read_object(path) if path.exists() else {}
+  return storage.read_object(path)
 
 
 def _check_same(trained: Trained) -> None:

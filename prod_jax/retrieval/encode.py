@@ -133,15 +133,17 @@ def embedder(
   longest = data.query_length if tower == "query" else data.passage_length
 
   def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
-    texts = store.slices(np.arange(start, stop))
-    return forward.over_texts(
-      frozen,
-      lambda params, texts: embed_texts(model, params, texts, tower),
-      layout.single(texts, longest, frozen.special),
-      longest,
-      model.width,
-      watch,
-    )
+    rows = np.arange(start, stop)
+    texts = store.anew().slices(rows)
+    with forward.named(**{tower: rows}):
+      return forward.over_texts(
+        frozen,
+        lambda params, texts: embed_texts(model, params, texts, tower),
+        layout.single(texts, longest, frozen.special),
+        longest,
+        model.width,
+        watch,
+      )
 
   return embed
 

@@ -167,7 +167,7 @@ class Stages:
       return ByVectors(name, reader, self._vectors(stage))
     tokens = self.run.tokens_of(self.run.model_name(name)).passages
     if name != chosen:
-      return ByPairs(reader, tokens, chosen, opened(chosen))
+      return ByPairs(name, reader, tokens, chosen, opened(chosen))
     collection = self.run.dataset.passages.fingerprint
     made = vectors.kept(self.cache, reader, tokens, collection, name)
     return ByVectors(name, reader, made)
@@ -275,7 +275,7 @@ def _open(
   reader = systems.open_model(system, task)
   if reader.kind in _READS_PAIRS and system.label != first:
     tokens = systems.tokens_of(reader, task).passages
-    return ByPairs(reader, tokens, first, opened(first))
+    return ByPairs(system.label, reader, tokens, first, opened(first))
   if reader.kind != "dual":
     raise strict.ConfigError(
       f"{system.label} is a model of kind {reader.kind}, which finds nothing "

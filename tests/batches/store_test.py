@@ -1,5 +1,6 @@
 """Stores of token ids: content, keys, and what is left by a failed build."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -45,6 +46,19 @@ def test_rows_come_back(tmp_path):
       store[row]
 
 
+def test_what_was_read_is_given_back_with_its_map(tmp_path):
+  store = build(tmp_path)
+  again, opened = store.anew(), len(os.listdir("/proc/self/fd"))
+  assert same(again, ROWS)
+  rows = np.arange(len(ROWS))
+  assert not np.shares_memory(again.slices(rows).ids, store.slices(rows).ids)
+  for _ in range(20):
+    again = again.anew()
+  assert len(os.listdir("/proc/self/fd")) == opened
+  held = TokenStore(np.zeros(2, np.int32), np.array([0, 2]))
+  assert held.anew() is held
+
+
 def test_small_vocabulary_takes_two_bytes_an_id(tmp_path):
   rows = [[5, 65_535], [7]]
   store = build(tmp_path, rows, vocab_size=65_536)
@@ -77,6 +91,18 @@ def test_incomplete_store_is_built_again(tmp_path, name):
   else:
     path.write_bytes(path.read_bytes()[:-2])
   assert same(build(tmp_path), ROWS)
+  assert same(build(tmp_path, encode=refuse), ROWS)
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "offsets.bin", "manifest.json"])
+def test_a_changed_store_is_built_again(tmp_path, name, caplog):
+  build(tmp_path)
+  path = next(tmp_path.glob(f"part-*/{name}"))
+  content = bytearray(path.read_bytes())
+  content[0] ^= 1
+  path.write_bytes(content)
+  assert same(build(tmp_path), ROWS)
+  assert f"{path} has changed: it is made again" in caplog.text
   assert same(build(tmp_path, encode=refuse), ROWS)
 
 

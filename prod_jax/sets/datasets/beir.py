@@ -118,7 +118,15 @@ def _queries(
       texts[name] = text
   faults.log()
   splits = {
-    split: formats.label(texts, path, judged, known, on_error, header=HEADER)
+    split: formats.label(
+      texts,
+      path,
+      judged,
+      known,
+      on_error,
+      header=HEADER,
+      missed=split != "train",
+    )
     for split, judged in labels.items()
   }
   labelled = {query.id for queries in splits.values() for query in queries}

@@ -78,4 +78,5 @@ def _queries(
   """Queries of a split that have a positive, in the order of their file."""
   path = formats.find_file(folder, f"queries.{split}")
   labels = formats.find_file(folder, f"qrels.{split}")
-  return formats.read_labelled(path, labels, known, on_error)
+  missed = split != "train"
+  return formats.read_labelled(path, labels, known, on_error, missed=missed)

@@ -17,7 +17,7 @@ from prod_jax import kinds, strict
 from prod_jax.plan import sample
 from prod_jax.plan.clock import Clock, Took, What
 from prod_jax.plan.sample import Sample
-from prod_jax.stages import examples, job_of, kind_of, widths
+from prod_jax.stages import examples, job_of, kind_of, sources, widths
 from prod_jax.stages.run import Job, Run
 
 Row = dict[str, Any]
@@ -108,13 +108,15 @@ def _at_most(job: Job[Any]) -> list[str]:
 
 def _gates(run: Run, name: str) -> list[str]:
   """The gates on which it depends whether a stage is run."""
-  stage = run.stage(name)
-  found = [stage.gate] if getattr(stage, "gate", "") else []
-  # An accept stage does with what it lacks.
-  if not isinstance(stage, kinds.Accept):
-    for role in job_of(run, name).inputs:
-      found += _gates(run, getattr(stage, role))
-  return list(dict.fromkeys(found))
+  stages, found = run.config.stages, dict[str, list[str]]()
+  for other, stage in stages.items():
+    gates = [gate] if (gate := getattr(stage, "gate", "")) else []
+    # An accept stage does with what it lacks.
+    if not isinstance(stage, kinds.Accept):
+      for source in sources.reads(stage, stages, run.config.models).values():
+        gates += found[source]
+    found[other] = list(dict.fromkeys(gates))
+  return found[name]
 
 
 def _train(

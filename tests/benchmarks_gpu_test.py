@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks import gpu, gpu_sides, gpu_tables, page
+from benchmarks import gpu, gpu_sides, gpu_tables, page, texts
 from prod_jax import config_file, packaged
 
 REPO = pathlib.Path(gpu.__file__).parents[1]
@@ -152,6 +152,10 @@ def test_our_sides_on_a_cpu(tmp_path):
     packaged.model_folder()
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
+  passages = {f"p{i}": f"passage number {i}" for i in range(64)}
+  queries = [(f"q{i}", f"which is number {i}", [f"p{i}"]) for i in range(16)]
+  texts.write(tmp_path / "texts", passages, queries)
+  texts.write_lists(tmp_path / "texts", passages, queries)
   gpu_sides.prepare(tmp_path, "", TINY)
   for name, measure in gpu_sides.SIDES.items():
     if not name.endswith("_peer"):

@@ -13,6 +13,7 @@ from prod_jax.cli import arguments
 COMMANDS = (
   "run",
   "status",
+  "replay",
   "prepare",
   "plan",
   "report",

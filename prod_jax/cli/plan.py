@@ -12,8 +12,8 @@ time at the roofline and the largest batch; no TPU, weights or data are needed.
 """
 
 import argparse
-import json
 import pathlib
+import sys
 
 from prod_jax import strict
 from prod_jax.cli import arguments
@@ -48,7 +48,7 @@ def build(parser: arguments.Parser) -> None:
     default=[],
     help="Plan these stages only.",
   )
-  parser.add_switch("json", "Print a list as JSON, a row a stage.")
+  parser.add_json("a row a stage")
   parser.add_switch("markdown", "Print a document in Markdown.")
   parser.add_switch(
     "largest", "Do not search the largest batch that fits.", default=True
@@ -56,14 +56,18 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--scale_batch",
     metavar="CHIPS",
-    type=int,
+    type=arguments.at_least(0),
     default=0,
     help="For how many chips the config's batches are; other slices get more "
     "or fewer queries in proportion. 0 leaves the batches as they are.",
   )
   for name, default, text in _SIZES:
     parser.add_argument(
-      f"--{name}", metavar="N", type=int, default=0, help=f"{text} {default}"
+      f"--{name}",
+      metavar="N",
+      type=arguments.at_least(0),
+      default=0,
+      help=f"{text} {default}",
     )
   parser.add_argument(
     "--cache_dir",
@@ -124,17 +128,19 @@ def _measure(config: Config, args: argparse.Namespace, price: float) -> None:
     rows = here.plan(run, args.stage)
   machine = origin.processor(jax.devices())
   if args.json:
-    print(json.dumps(rows, indent=1))
+    arguments.say_json(rows)
   else:
-    print(bill.text(rows, machine, here.chips(), price), end="")
+    sys.stdout.write(bill.text(rows, machine, here.chips(), price))
   forecast.write(folder, strict.plain(config), machine, rows)
 
 
 def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
   """The programs of slices that are not there, by their compiler."""
-  from prod_jax.plan import estimate, shapes, table
+  from prod_jax.plan import chips, estimate, shapes, table
   from prod_jax.plan.compiled import Compiler
 
+  for topology in args.topology:
+    chips.slice_of(topology)  # before the compiler is looked for
   if bool(args.query_tokens) != bool(args.passage_tokens):
     raise strict.ConfigError("--query_tokens and --passage_tokens go together")
   size = shapes.size_of(
@@ -154,12 +160,12 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     find_largest=args.largest,
   )
   if args.json:
-    print(json.dumps(rows, indent=1))
+    arguments.say_json(rows)
   elif args.markdown:
     asked = " ".join([args.config, *args.overrides])
-    print(table.markdown(rows, asked, size, args.scale_batch), end="")
+    sys.stdout.write(table.markdown(rows, asked, size, args.scale_batch))
   else:
-    print(table.text(rows, price), end="")
+    sys.stdout.write(table.text(rows, price))
 
 
 if __name__ == "__main__":

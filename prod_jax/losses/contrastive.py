@@ -101,7 +101,8 @@ def in_batch_where(
   Deviation: PROD's code has no such mask and keeps them.
 
   Args:
-    positive_id_BM: ids of the labelled positives, padded with -1.
+    positive_id_BM: ids of the labelled positives and their copies, padded with
+      -1.
     passage_id_P: ids of the batch's passages, -1 on padding.
     target_B: column of the query's positive, -1 where it has none.
 

@@ -68,13 +68,15 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without dark examples, or cached scores of their teacher.
+    ConfigError: without dark examples, or cached scores of their teacher, or
+      with nothing to compare.
   """
   if sources.teacher != "scores" or "dark" not in sources.beside:
     raise strict.ConfigError(
       "method adam: it needs a teacher's cached scores of the lists and of "
       "dark examples; set scores to a score stage and dark to a darken stage"
     )
+  scoring.need_candidates("adam", sources, in_batch=False)
   T = settings.temperature
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:

@@ -52,7 +52,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without a teacher's scores, or without groups.
+    ConfigError: without a teacher's scores, without groups, or with groups of
+      one passage in all.
   """
   if not sources.ranking_groups:
     raise strict.ConfigError(
@@ -64,6 +65,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       f"settings.labels {settings.labels} names {len(settings.labels)} after "
       "the first"
     )
+
+  scoring.need_candidates("cl_drd", sources, in_batch=False)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen

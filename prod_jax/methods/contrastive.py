@@ -26,8 +26,13 @@ class Settings:
 
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
-  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics)."""
-  del settings, sources
+  """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
+
+  Raises:
+    ConfigError: when there is nothing to compare.
+  """
+  del settings
+  scoring.need_candidates("contrastive", sources, in_batch=True)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen

@@ -163,6 +163,7 @@ def _read(
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   scoring.need_teacher("lead", sources, in_batch=settings.in_batch)
+  scoring.need_candidates("lead", sources, in_batch=settings.in_batch)
   if sources.model is None:
     raise strict.ConfigError(
       "method lead: it reads the teacher's layers; set teacher, not scores"

@@ -36,9 +36,10 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without a teacher.
+    ConfigError: without a teacher, or with nothing to compare.
   """
   scoring.need_teacher("margin_mse", sources, in_batch=False)
+  scoring.need_candidates("margin_mse", sources, in_batch=False)
   loss_of = {
     "positive": pairwise.margin_mse,
     "all": pairwise.margin_mse_all,

@@ -59,9 +59,11 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without a pointwise or, where it counts, a pairwise teacher.
+    ConfigError: without a pointwise or, where it counts, a pairwise teacher,
+      or with nothing to compare.
   """
   scoring.need_teacher("pair_distill", sources, in_batch=False)
+  scoring.need_candidates("pair_distill", sources, in_batch=False)
   if settings.pairs and "pairs" not in sources.beside:
     raise strict.ConfigError(
       "method pair_distill: pairs > 0 needs a pairwise teacher; set pairs to "

@@ -275,6 +275,9 @@ def _teacher_width(sources: Sources) -> int:
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   if settings.soft or settings.larger:
     scoring.need_teacher("prod", sources, in_batch=settings.in_batch)
+  # The other distances are of scores by themselves, not among each other.
+  if not (settings.soft and settings.kd in ("logit", "bi_logit")):
+    scoring.need_candidates("prod", sources, in_batch=settings.in_batch)
   if settings.larger != ("second" in sources.beside):
     raise strict.ConfigError(
       "method prod: larger=True and a second teacher go together; set both, "

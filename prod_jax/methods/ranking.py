@@ -46,7 +46,7 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
 
   Raises:
     ConfigError: when there is a teacher without a weight, or a weight without
-      a teacher, or nothing has one.
+      a teacher, or nothing has one, or there is nothing to compare.
   """
   if settings.soft:
     scoring.need_teacher("ranking", sources, in_batch=False)
@@ -59,6 +59,7 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
     raise strict.ConfigError(
       "method ranking: hard=0 and soft=0 leave nothing to learn from; set one"
     )
+  scoring.need_candidates("ranking", sources, in_batch=False)
   T = settings.temperature
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:

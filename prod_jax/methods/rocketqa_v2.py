@@ -43,13 +43,16 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: unless the teacher is trained too.
+    ConfigError: unless the teacher is trained too, and there is something to
+      compare.
   """
   if not sources.joint:
     raise strict.ConfigError(
       "method rocketqa_v2: it trains the teacher too; set teacher and "
       "joint=True"
     )
+
+  scoring.need_candidates("rocketqa_v2", sources, in_batch=False)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)

@@ -182,7 +182,8 @@ def load(workdir: pathlib.Path) -> Run:
   """Reads curriculum.json and results.json.
 
   Raises:
-    ConfigError: `workdir` holds no curriculum.json, or not one of a run.
+    ConfigError: `workdir` holds no curriculum.json, or one of the two is
+      damaged.
   """
   record = storage.read_curriculum(workdir)
   if not record:
@@ -195,7 +196,7 @@ def load(workdir: pathlib.Path) -> Run:
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = _results(workdir / "results.json")
+  results = storage.read_results(workdir / "results.json")
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -251,10 +252,6 @@ def _stage(
     settings=settings,
     origin=raw.get("origin") or {},
   )
-
-
-def _results(path: pathlib.Path) -> list[dict[str, Any]]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _measured(

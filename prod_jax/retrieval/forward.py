@@ -72,6 +72,27 @@ class Watch(Protocol):
     """Takes note of rows whose results are there now, in any order."""
 
 
+class NonFiniteError(FloatingPointError):
+  """A model that makes something of a text that is not finite.
+
+  Attributes:
+    rows: numbers of such texts among those that were asked for.
+    texts: the batch that they are in, as the model reads it.
+    of: int arrays by "query" and "passage", rows of the tables that these texts
+      are of, as far as somebody has said it.
+    split: of these queries, "" where nobody has.
+  """
+
+  def __init__(self, rows: np.ndarray, texts: Any):
+    self.rows, self.texts = rows, texts
+    self.of: dict[str, np.ndarray] = {}
+    self.split = ""
+    super().__init__(
+      f"the model makes NaN or infinity of {len(rows)} texts of a batch, some "
+      "of which may only share a row with such a one"
+    )
+
+
 class Shown:
   """A watch that only shows it.
 
@@ -125,6 +146,9 @@ def over_texts(
 
   Returns:
     float32 [n, width] or [n], in the order of the texts.
+
+  Raises:
+    NonFiniteError: some of it is not finite.
   """
   if not frozen.data.packed:
     return over_rows(
@@ -170,6 +194,9 @@ def over_rows(
 
   Returns:
     float32 [n, width] or [n], in the order of the rows.
+
+  Raises:
+    NonFiniteError: as `over_texts`.
   """
   batches = (
     Work(rows, tokens_of(rows, length), np.arange(len(rows)))
@@ -218,7 +245,11 @@ def _in_turns(
     work, number, future = pending.popleft()
     made = future.result()
     profile.end(number, made)
-    out[work.rows] = made[work.places]
+    made = made[work.places]
+    if not np.isfinite(made).all():
+      bad = ~np.isfinite(made.reshape(len(made), -1)).all(axis=1)
+      raise NonFiniteError(np.unique(work.rows[bad]), work.texts)
+    out[work.rows] = made
     if watch:
       watch.made(work.rows)
 

@@ -62,13 +62,19 @@ def score_lists(
     float32 [Q, C], NaN on padding. Raw logits, or sums of similarities.
   """
   line, column = np.nonzero(ids_QC >= 0)
+  query, passage = query_rows[line], ids_QC[line, column]
   out = np.full(ids_QC.shape, np.nan, np.float32)
-  out[line, column] = score_texts(
-    frozen,
-    queries.slices(query_rows[line]),
-    [passages.anew().slices(ids_QC[line, column])],
-    watch,
-  )
+  try:
+    out[line, column] = score_texts(
+      frozen,
+      queries.slices(query),
+      [passages.anew().slices(passage)],
+      watch,
+    )
+  except forward.NonFiniteError as error:
+    # It would stand there as if nobody had been asked.
+    error.of |= {"query": query[error.rows], "passage": passage[error.rows]}
+    raise
   return out
 
 

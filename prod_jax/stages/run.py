@@ -17,7 +17,7 @@ from absl import logging
 
 from prod_jax import config, kinds, model_kinds, profiling, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf
+from prod_jax.models import Encoder, build
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -230,7 +230,7 @@ class Run:
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
-    return hf.load_params(folder / PARAMS)
+    return folders.trained(folder / PARAMS)
 
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
@@ -380,7 +380,7 @@ class Job(Generic[S]):
       if split not in splits:
         raise strict.ConfigError(
           f"{self.where} reads split {split!r}, but {name} encodes "
-          f"{', '.join(splits)}"
+          f"{', '.join(splits) or 'none'}"
         )
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:

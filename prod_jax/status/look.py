@@ -102,7 +102,7 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there, or something else.
+    ConfigError: nothing has run there, or its record is damaged.
   """
   there = presence.look(folder)
   record = storage.read_curriculum(folder)
@@ -209,6 +209,10 @@ def _stage(
   settings = config.get("stages", {}).get(name, {})
   now = RUNNING if name == current else state[0]
   under_way = now in (RUNNING, UNFINISHED)
+  progress = there.progress if current == name else {}
+  others = {row["name"] for row in record["stages"]} - {name}
+  if any(_is_of(progress.get("work", ""), other) for other in others):
+    progress = {}  # it has not said anything of its own yet
   size = float(settings.get("steps", 1) * settings.get("batch_size", 1))
   summary = row.get("summary") or {}
   before = summary.get("resumed_from", 0) / max(settings.get("steps", 1), 1)
@@ -224,9 +228,7 @@ def _stage(
     seconds=float(row["seconds"]) if now == DONE else 0.0,
     worked=size * (1 - before),
     expected=expected.seconds if expected else None,
-    at=_at(own, settings, name, there.progress if current == name else {})
-    if under_way
-    else None,
+    at=_at(own, settings, name, progress) if under_way else None,
     checkpoint=_checkpoint(own) if under_way else None,
     kept=sum(_kept(own / name) for name in _BLOCKS) if under_way else 0,
   )
@@ -256,7 +258,9 @@ def _at(
     return at_of(progress)
   line = _last_line(own / "metrics.jsonl")
   if "step" not in line or not settings.get("steps"):
-    return None
+    # A part of its work, such as a search; the stage takes longer.
+    part = at_of(progress) if "work" in progress else None
+    return part and part._replace(seconds_left=None)
   rate = line.get("queries_per_second", 0) / settings["batch_size"]
   left = (settings["steps"] - line["step"]) / rate if rate > 0 else None
   return At(name, line["step"], settings["steps"], "steps", rate or None, left)

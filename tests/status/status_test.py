@@ -137,6 +137,19 @@ def test_progress_is_that_of_the_stage(folder):
   assert "35 s left" in line and "at work: process" in text
 
 
+def test_a_part_of_the_work_is_shown_and_that_of_another_stage_is_not(folder):
+  """A search within it says nothing of how long the stage takes."""
+  folder.began("mine")
+  for work, at in (("exact search", (6, 10)), ("encode", None)):
+    with presence.held(folder.path, lambda work=work: progress(work, 6, 10)):
+      while presence.look(folder.path).progress.get("work") != work:
+        pass
+      mine = folder.look().stages[2]
+    assert mine.state == look.RUNNING
+    assert (mine.at and (mine.at.done, mine.at.total)) == at
+    assert mine.at is None or mine.at.seconds_left is None
+
+
 @pytest.mark.parametrize(
   ("work", "stage"),
   [

@@ -36,6 +36,7 @@ forecast      what a run was expected to take, beside it
 presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
+memory        what was freed, given back to the system
 compilation   compiled programs, kept on disk
 profiling     some steps of a stage under JAX's profiler
 trackers      TensorBoard and Weights & Biases, which look on

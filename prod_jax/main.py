@@ -1,8 +1,9 @@
 """python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
 
 Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
-done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
-saved, and 76 another process of the run was lost: start again after either.
+done; 2 the config or the data is wrong, or a disk refuses; 75 stopped by
+SIGTERM with everything saved, 130 by Ctrl-C, and 76 another process of the run
+was lost: start again after any of them.
 Where the lost process is the first one, JAX itself ends the others, with 134.
 1 is any other failure; the other processes end with the code of the first one
 that failed.
@@ -181,6 +182,9 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     logging.error("%s", error)  # where it is from, a replay says
     end(1, error)
   except (Exception, KeyboardInterrupt) as error:
+    if said := storage.trouble(error):
+      logging.error("%s", said)
+      end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:
       logging.warning("interrupted; the same command goes on")

@@ -55,7 +55,7 @@ runtime_version { major: 13 minor: 0 patch: 0 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
 # Nothing can be timed on a GPU that is not there.
-UNTIMED = {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": "false"}
+UNTIMED = {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False}
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "memory": 0,
   "ranges": 0,
   "batch": 1,
   "config": 1,
@@ -87,6 +88,7 @@ NEIGHBOURS = {
 }
 
 ONLY_IN = {
+  r"\bmalloc_trim\b": ["memory.py"],
   r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": [
     "sharding.py",
     "per_device.py",

@@ -314,6 +314,13 @@ def ending() -> Iterator[None]:
     elif code != UNREAD:
       raise
     sys.exit(code)
+  except Exception as error:
+    from prod_jax import storage
+
+    if not (said := storage.trouble(error)):
+      raise
+    logging.error("%s", said)
+    sys.exit(2)
 
 
 def code_of(error: BaseException) -> int:

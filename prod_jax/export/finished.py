@@ -240,7 +240,7 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _done(path: storage.Path) -> dict[str, Any]:
-  return storage.read_object(path) if path.exists() else {}
+  return storage.read_object(path)
 
 
 def _check_same(trained: Trained) -> None:

@@ -133,8 +133,9 @@ def embedder(
   longest = data.query_length if tower == "query" else data.passage_length
 
   def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
-    texts = store.anew().slices(np.arange(start, stop))
-    try:
+    rows = np.arange(start, stop)
+    texts = store.anew().slices(rows)
+    with forward.named(**{tower: rows}):
       return forward.over_texts(
         frozen,
         lambda params, texts: embed_texts(model, params, texts, tower),
@@ -143,9 +144,6 @@ def embedder(
         model.width,
         watch,
       )
-    except forward.NonFiniteError as error:
-      error.of[tower] = start + error.rows
-      raise
 
   return embed
 

@@ -15,6 +15,7 @@ operation.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +92,20 @@ class NonFiniteError(FloatingPointError):
       f"the model makes NaN or infinity of {len(rows)} texts of a batch, some "
       "of which may only share a row with such a one"
     )
+
+
+@contextlib.contextmanager
+def named(**rows: np.ndarray) -> Iterator[None]:
+  """Says in a `NonFiniteError` which rows of their tables the texts are of.
+
+  Args:
+    rows: of all texts that are asked for, by "query" and "passage".
+  """
+  try:
+    yield
+  except NonFiniteError as error:
+    error.of |= {name: numbers[error.rows] for name, numbers in rows.items()}
+    raise
 
 
 class Shown:

@@ -64,17 +64,14 @@ def score_lists(
   line, column = np.nonzero(ids_QC >= 0)
   query, passage = query_rows[line], ids_QC[line, column]
   out = np.full(ids_QC.shape, np.nan, np.float32)
-  try:
+  # What is not finite would stand there as if nobody had been asked.
+  with forward.named(query=query, passage=passage):
     out[line, column] = score_texts(
       frozen,
       queries.slices(query),
       [passages.anew().slices(passage)],
       watch,
     )
-  except forward.NonFiniteError as error:
-    # It would stand there as if nobody had been asked.
-    error.of |= {"query": query[error.rows], "passage": passage[error.rows]}
-    raise
   return out
 
 

@@ -8,7 +8,6 @@ up to rounding, and dropout is drawn anew on another kind of processor.
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, sharding, strict
+from prod_jax import config, kinds, sharding, storage, strict
 from prod_jax.batch import Batch
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
@@ -66,7 +65,7 @@ def replay(run: Run, name: str = "", *, redo: bool = False) -> Replayed:
   """
   name = name or _only(run)
   job = _on_one_device(run, name)
-  run.processes.fetch(job.folder, but=("blocks", "passages"))
+  run.processes.fetch(job.folder / kept.FOLDER)
   steps = kept.steps(job.folder)
   if not steps:
     raise strict.ConfigError(
@@ -146,7 +145,8 @@ def _step(
   step, first_state = train.step_of(job)
   mesh, number = job.run.mesh, about["step"]
   compiled, state = compile_step(step, first_state(params), frozen, mesh)
-  of, state = _kept_state(job.folder / "checkpoints", number, state)
+  folder = job.run.processes.remote(job.folder / "checkpoints")
+  of, state = _kept_state(folder, number, state)
   gradient = train.gradient_of(job)
 
   def named(**arguments: Any) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _texts(job: Job[Any], texts: Any, about: dict[str, Any]) -> Replayed:
 
 
 def _kept_state(
-  folder: pathlib.Path, step: int, state: TrainState
+  folder: storage.Path, step: int, state: TrainState
 ) -> tuple[int, TrainState]:
   """The newest state of the step or one before it, and how many were done."""
   if not folder.exists():

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import progress, sharding
+from prod_jax import memory, progress, sharding
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
 from prod_jax.profiling import IDLE, Profile
@@ -202,6 +202,7 @@ def fit(
         monitor.flush()
         checkpoints.save(step, state)
         monitor.saved(step)
+        memory.give_back()  # of the checkpoint before
       if stops:
         saved = "saved" if step else "before anything was learnt"
         raise Preempted(

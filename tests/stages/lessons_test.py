@@ -7,7 +7,7 @@ import pytest
 
 from prod_jax import strict
 from prod_jax.batches.lists import save_lists
-from prod_jax.methods import Sources, prod, scoring
+from prod_jax.methods import Sources, contrastive, prod, scoring
 from prod_jax.report import record
 from prod_jax.stages import examples, lessons, train
 from tests.methods import batches

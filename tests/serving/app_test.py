@@ -249,8 +249,8 @@ def test_the_page_has_nothing_from_elsewhere_and_no_markup_of_texts():
   assert not re.search(r"\beval\b|new Function|\.style\b", script)
 
 
-def test_a_package_has_the_page_and_nothing_else_lacks():
-  """What is no Python is in a wheel where setup.py names it."""
+def test_what_is_no_python_is_in_the_wheel():
+  """The page, which setup.py names."""
   said = re.search(r"package_data=(\{.*?\})", (REPO / "setup.py").read_text())
   patterns = ast.literal_eval(said[1])
   package = REPO / "prod_jax"

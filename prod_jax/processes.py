@@ -24,7 +24,6 @@ from jax.experimental import multihost_utils
 
 from prod_jax import coordination, storage
 
-INTERRUPTED = 130  # exit code: by Ctrl-C, as of other programs
 PREEMPTED = 75  # exit code: asked to stop, everything is saved, start again
 
 T = TypeVar("T")

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -22,12 +23,17 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
+from prod_jax.strict import ConfigError
+
 Path: TypeAlias = pathlib.Path | epath.Path
 
 # Of a run: its stages, and its figures.
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+# Keys without which nothing can be said of a stage or a figure.
+_OF_STAGE = ("name", "kind", "dir", "status")
+_OF_RESULT = ("stage", "model_stage", "split", "metric", "value", "index")
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
@@ -58,8 +64,27 @@ _MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
-  """A path on a disk, or one with a scheme such as gs:// or s3://."""
-  return epath.Path(text) if "://" in text else pathlib.Path(text)
+  """A path on a disk, or one with a scheme such as gs:// or s3://.
+
+  Raises:
+    ConfigError: there are no paths of that scheme, or the path has a password
+      in it, which would be in the log and in what is left behind.
+  """
+  scheme, there, rest = text.partition("://")
+  if not there:
+    return pathlib.Path(text)
+  if re.match("[^/@]*:[^/@]*@", rest):
+    raise ConfigError(
+      f"{scheme}://…: a path has no password in it; give it to the library of "
+      f"{scheme}:// by its own files or environment"
+    )
+  try:
+    return epath.Path(text)
+  except KeyError as error:
+    raise ConfigError(
+      f"{text}: nothing is kept at {scheme}://; a path is on a disk or in a "
+      "bucket, such as gs://BUCKET/FOLDER"
+    ) from error
 
 
 def twin(path: Path) -> pathlib.Path:
@@ -159,6 +184,59 @@ def trouble(error: BaseException) -> str:
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
   return ""
+
+
+def read_curriculum(folder: Path) -> dict[str, Any]:
+  """What a run has written of its stages; {} where there was none.
+
+  Raises:
+    ConfigError: it is damaged, or none of ours.
+  """
+  path = folder / CURRICULUM
+  if not path.exists():
+    return {}
+  found = _read_json(path)
+  rows = found.get("stages") if isinstance(found, dict) else None
+  fits = isinstance(rows, list) and all(
+    isinstance(row, dict)
+    and all(isinstance(row.get(key), str) for key in _OF_STAGE)
+    and isinstance(row.get("inputs"), dict)
+    and isinstance(row.get("seconds"), int | float)
+    for row in rows
+  )
+  if not fits or not isinstance(found.get("config", {}), dict):
+    raise _damaged(path, "says nothing of stages as a run writes it")
+  return found
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+  """The rows of the results.json of a run, none where it is not there.
+
+  Raises:
+    ConfigError: it is damaged.
+  """
+  if not path.exists():
+    return []
+  rows = _read_json(path)
+  if not isinstance(rows, list) or not all(
+    isinstance(row, dict) and all(key in row for key in _OF_RESULT)
+    for row in rows
+  ):
+    raise _damaged(path, "has no rows of figures as a run writes them")
+  return rows
+
+
+def _read_json(path: Path) -> Any:
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise _damaged(path, f"is no JSON ({error})") from error
+
+
+def _damaged(path: Path, what: str) -> ConfigError:
+  return ConfigError(
+    f"{path} {what}; the run writes it anew when it is started again"
+  )
 
 
 @contextlib.contextmanager

@@ -7,29 +7,42 @@ are there at once.
 
 `--config=FILE` names a config, and each `--config.section.key=value` overrides
 one of its keys. What is wrong with the line, the config or the data is told in
-one line on standard error, with exit code 2.
+one line on standard error, with exit code 2. With `--json` the result is JSON,
+and nothing else goes to standard output.
 """
 
 import argparse
+import codecs
+import contextlib
 import difflib
+import errno
 import faulthandler
 import importlib
+import io
+import json
 import logging as stdlib_logging
+import os
 import pathlib
 import re
+import select
 import sys
 import types
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
 
-from prod_jax import storage
 from prod_jax.config import Config
 from prod_jax.sets.records import DataError
 from prod_jax.strict import ConfigError
 
+INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
+# What is told in a line: it is for whoever has started the command to mend.
+REFUSED = (ConfigError, DataError, PermissionError)
+
 _OVERRIDE = "--config."
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # What a shell completes for a metavar.
 _COMPLETED = {
   "FILE": "file",
@@ -38,6 +51,20 @@ _COMPLETED = {
   "FOLDER": "directory",
   "WORKDIR": "directory",
   "WORKDIR…": "directory",
+}
+
+
+# What is wrong with a path that cannot be what it has to be. A full disk and a
+# file that is lost are other matters.
+_OF_PATHS = {
+  errno.EACCES: "may not be read or written by this user",
+  errno.EEXIST: "is there, and no folder",
+  errno.EISDIR: "is a folder, and a file is needed",
+  errno.ELOOP: "is a link that leads to itself",
+  errno.ENAMETOOLONG: "has too long a name",
+  errno.ENOTDIR: "is no folder, or lies below what is none",
+  errno.EPERM: "may not be read or written by this user",
+  errno.EROFS: "is on a disk that cannot be written",
 }
 
 
@@ -111,6 +138,14 @@ class Parser(argparse.ArgumentParser):
         help=argparse.SUPPRESS if value == default else help,
       )
 
+  def add_json(self, what: str) -> None:
+    """Adds --json.
+
+    Args:
+      what: is printed.
+    """
+    self.add_switch("json", f"Print {what} as JSON, and nothing else.")
+
   def parse(self, line: Sequence[str]) -> argparse.Namespace:
     """What a command line says; ends the process where that is nonsense."""
     overrides = [word for word in line if word.startswith(_OVERRIDE)]
@@ -123,6 +158,11 @@ class Parser(argparse.ArgumentParser):
       self.error(f"unknown arguments: {' '.join(others)}")
     args.overrides = [word.removeprefix(_OVERRIDE) for word in overrides]
     return args
+
+  def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    """Ends the process, with its output out."""
+    sys.stdout.flush()
+    super().exit(status, message)
 
   def error(self, message: str) -> NoReturn:
     """Ends the process for what its line says."""
@@ -193,6 +233,13 @@ def at_least(lowest: int) -> Callable[[str], int]:
   return number
 
 
+def share(text: str) -> float:
+  """Reads a number within 0 and 1."""
+  if not 0 <= (value := float(text)) <= 1:
+    raise argparse.ArgumentTypeError(f"{value} is not within 0 and 1")
+  return value
+
+
 def config_of(args: argparse.Namespace) -> Config:
   """The config that a command line describes."""
   from prod_jax import config_file
@@ -213,6 +260,25 @@ def said_of(command: types.ModuleType) -> str:
   return (command.__doc__ or "").strip()
 
 
+def printable(text: str) -> str:
+  """What a terminal shows of a text: nothing that it would obey.
+
+  Control characters are left out, and those that turn the direction of text.
+  """
+  return "".join(
+    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
+    for c in text
+  )
+
+
+def say_json(value: Any, indent: int | None = 1) -> None:
+  """Prints a result for a machine, in any locale."""
+  encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
+  text = json.dumps(value, indent=indent, ensure_ascii=encoding != "utf-8")
+  sys.stdout.write(f"{text}\n")
+  sys.stdout.flush()
+
+
 def start(name: str, line: Sequence[str] | None = None) -> None:
   """Runs a command.
 
@@ -221,19 +287,78 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
     line: its arguments; this process's where none are given.
   """
   command = importlib.import_module(name)
-  args = parser_of(command).parse(sys.argv[1:] if line is None else line)
-  _set_up_logging()
-  faulthandler.enable()
-  try:
+  with ending():
+    args = parser_of(command).parse(sys.argv[1:] if line is None else line)
+    _set_up_logging()
+    faulthandler.enable()
     command.run(args)
-  except (ConfigError, DataError) as error:
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+  """Ends the process with the code and the line of what has gone wrong."""
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    # A locale may lack a letter, and a name of a file may be no text.
+    sys.stdout.reconfigure(errors="backslashreplace")
+  try:
+    with of_paths():
+      yield
+    sys.stdout.flush()
+  except REFUSED as error:
     logging.error("%s", error)
     sys.exit(2)
-  except OSError as error:
+  except (KeyboardInterrupt, BrokenPipeError) as error:
+    code = code_of(error)
+    if code == INTERRUPTED:
+      logging.error("interrupted")
+    elif code != UNREAD:
+      raise
+    sys.exit(code)
+  except Exception as error:
+    from prod_jax import storage
+
     if not (said := storage.trouble(error)):
       raise
     logging.error("%s", said)
     sys.exit(2)
+
+
+def code_of(error: BaseException) -> int:
+  """The exit code of an error that is nobody's fault, 1 of all others.
+
+  Where nobody reads standard output any more, nothing is written there again.
+  """
+  if isinstance(error, KeyboardInterrupt):
+    return INTERRUPTED
+  if not (isinstance(error, BrokenPipeError) and _unread(1)):
+    return 1
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+  return UNREAD
+
+
+def _unread(number: int) -> bool:
+  """Whether a file is a pipe that nobody reads any more."""
+  poll = select.poll()
+  poll.register(number, 0)
+  return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@contextlib.contextmanager
+def of_paths() -> Iterator[None]:
+  """Says in a line what is wrong with a path that somebody has named.
+
+  Raises:
+    ConfigError: in place of an OSError that speaks of one.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in _OF_PATHS or not error.filename:
+      raise
+    raise ConfigError(
+      f"{error.filename} {_OF_PATHS[error.errno]}; put it right, or name "
+      "another place"
+    ) from error
 
 
 def _set_up_logging() -> None:
@@ -241,9 +366,11 @@ def _set_up_logging() -> None:
 
   Orbax and TFDS narrate through the same logger.
   """
+  from prod_jax import progress
+
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
-  handler = stdlib_logging.StreamHandler()
+  handler = progress.Lines()
   handler.setFormatter(
     stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
   )

@@ -13,6 +13,7 @@ from prod_jax.cli import arguments
 COMMANDS = (
   "run",
   "status",
+  "replay",
   "prepare",
   "plan",
   "report",
@@ -42,9 +43,10 @@ exit codes:
   1    failed, with a traceback
   2    the line, the config or the data is wrong, or a disk refuses to write:
        one line says what
+  130  interrupted by Ctrl-C; a run goes on when it is started again
+  141  nobody reads the output any more, as behind `| head`
   75   run: stopped by SIGTERM, all is saved; start it again
   76   run: another of its processes is lost; start it again
-  130  run: stopped by Ctrl-C; the same command goes on
   134  run: its process 0 is lost, by JAX's own watch; start it again
 """
 
@@ -55,7 +57,8 @@ def entry() -> None:
   if word in COMMANDS:
     arguments.start(module_of(word), line)
   elif word in ("-h", "--help"):
-    _say_help()
+    with arguments.ending():
+      _say_help()
   elif word.startswith("-"):
     arguments.start(module_of("run"), sys.argv[1:])
   else:

@@ -9,6 +9,8 @@ import functools
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
 from absl import logging
 
 from prod_jax import (
@@ -23,7 +25,7 @@ from prod_jax import (
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE, SKIPPED
-from prod_jax.models import Encoder, cross
+from prod_jax.models import Encoder, build, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
@@ -87,7 +89,15 @@ class Trained:
   def _as_one_score(self) -> tuple[Encoder, Any]:
     """Encoder and parameters; two labels of a head become their difference."""
     encoder = self.run.model(self.stage.model)
-    params = self.run.trained_params(self.run.folder(self.name))
+    folder = self.run.folder(self.name)
+    params = self.run.trained_params(folder)
+    shapes = build.shapes_of(encoder)
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, shapes):
+      raise strict.ConfigError(
+        f"{folder / PARAMS} holds weights of another model than "
+        f"{self.stage.model} of the run's config; put it back, or run the "
+        "stage again"
+      )
     if isinstance(encoder, cross.CrossEncoder):
       head, of_head = cross.of_one_label(encoder.head, params["head"])
       encoder = dataclasses.replace(encoder, head=head)
@@ -122,15 +132,10 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  if not path.is_file():
-    raise strict.ConfigError(
-      f"--workdir: there is no {path}; it takes the working folder of a run"
-    )
-  said = storage.read_object(path).get("config")
+  said = storage.read_curriculum(processes.local_folder).get("config")
   if said is None:
     raise strict.ConfigError(
-      f"--workdir: {path} cannot be read; the run writes it again, give its "
-      "command once more"
+      f"--workdir: there is no {path}; it takes the working folder of a run"
     )
   config = strict.section(Config, said, f"{path}: config")
   return Run(config, processes, may_fetch=False)
@@ -145,30 +150,29 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
     files: that it has to hold.
 
   Raises:
-    ConfigError: the stage has not ended, or was skipped.
+    ConfigError: the stage has not ended, or was skipped, or a file of it is
+      gone or cut.
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
-  if why := _done(folder / DONE).get("summary", {}).get(SKIPPED):
+  done = _done(folder / DONE)
+  if why := done.get("summary", {}).get(SKIPPED):
     goes_on = "".join(
       f"; --stage={accept} is the student that went on instead"
       for accept in _acceptors(run, name)
     )
     raise strict.ConfigError(f"--stage: {name!r} was skipped, {why}{goes_on}")
-  missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
-  if missing:
+  missing = [n for n in files if not (folder / n).is_file()]
+  if missing or not done:
     raise strict.ConfigError(
-      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
-      "run it first"
+      f"--stage: {name!r} has not ended, there is no whole "
+      f"{folder / [*missing, DONE][0]}; run it first"
     )
-  recorded = _done(folder / DONE).get("files", {})
-  wrong = artefacts.damage(
-    folder, {n: recorded[n] for n in files if n in recorded}
-  )
+  wrong = artefacts.damage(folder, done.get("files", {}), by_content=False)
   for file, what in wrong.items():
     raise strict.ConfigError(
-      f"--stage: {folder / file} {what} since {name!r} has ended; the run "
-      "makes it again, give its command once more"
+      f"--stage: {name!r}: {folder / file} {what}; start the run again, which "
+      "makes it anew"
     )
   return folder
 

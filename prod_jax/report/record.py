@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax import forecast, storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -81,6 +82,7 @@ class Run:
     measured: by train stage, or model as it is, all of the split in `split`.
     split: "test" where that was measured, else the first that was, else "".
     results: every row of results.json.
+    expected: by stage, what a forecast of this config said of it.
   """
 
   workdir: pathlib.Path
@@ -90,6 +92,9 @@ class Run:
   measured: Mapping[str, Measured]
   split: str
   results: Sequence[Mapping[str, Any]]
+  expected: Mapping[str, forecast.Expected] = dataclasses.field(
+    default_factory=dict
+  )
 
   def trained(self, model: str | None = None) -> Iterator[Stage]:
     """The train stages, of one model or of all."""
@@ -177,21 +182,21 @@ def load(workdir: pathlib.Path) -> Run:
   """Reads curriculum.json and results.json.
 
   Raises:
-    FileNotFoundError: when `workdir` holds no curriculum.json.
+    ConfigError: `workdir` holds no curriculum.json, or one of the two is
+      damaged.
   """
-  path = workdir / "curriculum.json"
-  if not path.exists():
-    raise FileNotFoundError(
-      f"{path}: not there; a workdir gets it from python -m prod_jax.main "
-      f"--config=FILE --workdir={workdir}"
+  record = storage.read_curriculum(workdir)
+  if not record:
+    raise strict.ConfigError(
+      f"{workdir / storage.CURRICULUM}: not there; a working folder gets it "
+      f"from prod_jax run --config=FILE --workdir={workdir}"
     )
-  record = json.loads(path.read_text(encoding="utf-8"))
   config = record.get("config") or {}
   stages = [
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = _results(workdir / "results.json")
+  results = storage.read_results(workdir / "results.json")
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -202,6 +207,7 @@ def load(workdir: pathlib.Path) -> Run:
     measured=_measured(results, split),
     split=split,
     results=results,
+    expected=forecast.read(workdir, config),
   )
 
 
@@ -246,10 +252,6 @@ def _stage(
     settings=settings,
     origin=raw.get("origin") or {},
   )
-
-
-def _results(path: pathlib.Path) -> list[dict[str, Any]]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _measured(

@@ -18,7 +18,7 @@ from prod_jax.sets.records import Query
 MOST_HITS = DEPTH
 MOST_CHARACTERS = 1000  # of a query
 CONTEXT = 280  # characters of a passage around the words of a query
-TEXT = 4000  # characters that are given of a passage
+TITLE, TEXT = 300, 4000  # characters that are given of a passage
 EXAMPLES = 6  # queries that somebody may begin with
 # What queries of are known by their words, if those of another split are equal.
 _FIRST = ("test", "dev")
@@ -158,9 +158,9 @@ class Library:
       passage = self.dataset.passages[row]
     return {
       "id": passage.id,
-      "title": passage.title,
+      "title": _cut(passage.title, TITLE),
       "context": words.context(query, passage.text, CONTEXT),
-      "text": passage.text[:TEXT],
+      "text": _cut(passage.text, TEXT),
       "relevant": grades.get(passage.id, 0),
     }
 
@@ -208,6 +208,11 @@ def _known(dataset: Dataset) -> dict[str, _Known]:
       if query.positives:
         found.setdefault(_key(query.text), _Known(split, query))
   return found
+
+
+def _cut(text: str, most: int) -> str:
+  """A text of so many characters, … among them where some are left out."""
+  return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _key(query: str) -> str:

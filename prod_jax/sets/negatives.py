@@ -180,7 +180,7 @@ def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:
 
 def _is_irrelevant(grade: str) -> bool:
   number = grade.removeprefix("-")
-  return number.isdecimal() and (int(number) == 0 or number != grade)
+  return number.isdecimal() and (not number.strip("0") or number != grade)
 
 
 def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:

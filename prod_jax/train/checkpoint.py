@@ -93,6 +93,18 @@ class Checkpoints:
       )
     return 0, state
 
+  def up_to(self, step: int, state: PyTree) -> tuple[int, PyTree]:
+    """The newest checkpoint of a step or one before it; nothing is set aside.
+
+    Returns:
+      As of `newest`.
+    """
+    found = [x for x in self._manager.all_steps() if x <= step]
+    if not found:
+      return 0, state
+    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    return max(found), self._restored(max(found), shapes)
+
   def _seal(self) -> None:
     """Writes down what the files are, before a checkpoint gets its name.
 

@@ -138,7 +138,8 @@ def test_each_answer_tells_a_browser_what_it_may_do(library, monkeypatch):
 
 
 def test_another_name_of_this_machine_is_refused(library):
-  here, anywhere = client(library), client(library, only_here=False)
+  here, anywhere = client(library), client(library, names=None)
+  own = client(library, names={"127.0.0.5", "Machine"})
   for host, is_here in {
     "127.0.0.1:8765": True,
     "localhost": True,
@@ -153,8 +154,25 @@ def test_another_name_of_this_machine_is_refused(library):
     for path in ("/", "/api/systems", "/api/search?q=a"):
       code = here.get(path, headers={"host": host}).status_code
       assert code == (200 if is_here else 400), host
+  for host in ("127.0.0.5:8765", "machine", "127.0.0.1"):
+    assert own.get("/api/systems", headers={"host": host}).status_code == 200
+  got = own.get("/api/systems", headers={"host": "evil.example"})
+  assert got.status_code == 400
   got = anywhere.get("/api/systems", headers={"host": "search.example"})
   assert got.status_code == 200
+
+
+def test_the_page_of_another_site_is_not_answered(http):
+  for site, code in {
+    "cross-site": 403,
+    "same-origin": 200,
+    "none": 200,
+  }.items():
+    for path in ("/api/systems", "/api/search?q=a"):
+      answer = http.get(path, headers={"sec-fetch-site": site})
+      assert answer.status_code == code
+    # A link to the page may stand anywhere.
+    assert http.get("/", headers={"sec-fetch-site": site}).status_code == 200
 
 
 class Slow(Library):

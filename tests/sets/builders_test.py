@@ -445,7 +445,7 @@ def test_processes_write_the_same_files(three_shards, monkeypatch):
 
 def test_absent_beam_is_named(three_shards, monkeypatch):
   monkeypatch.setitem(sys.modules, "apache_beam.options", None)
-  with pytest.raises(DataError, match=r"install '\.\[beam\]'"):
+  with pytest.raises(DataError, match=r"install 'prod_jax\[beam\]'"):
     three_shards("beam", beam=["--runner=DirectRunner"])
 
 

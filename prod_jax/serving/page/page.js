@@ -53,6 +53,7 @@ class Column {
   clear() {
     if (this.running) this.running.abort();
     this.list.replaceChildren();
+    this.list.classList.remove("old");
     this.said.textContent = this.missed.textContent = "";
   }
 
@@ -69,6 +70,7 @@ class Column {
     } catch (error) {
       if (running === this.running && error.name !== "AbortError") {
         this.clear();
+        this.said.textContent = error.message;
         say(error.message, true);
       }
       return null;
@@ -235,7 +237,7 @@ function remember() {
   const asked = new URLSearchParams();
   if (state.query) asked.set("q", state.query);
   asked.set("stage", student().name);
-  if (byId("beside").value) asked.set("beside", byId("beside").value);
+  asked.set("beside", byId("beside").value); // "" is nothing beside it
   history.replaceState(null, "", `?${asked}`);
 }
 
@@ -284,8 +286,11 @@ function move(event, head) {
 }
 
 function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const { target, key } = event, query = byId("query");
+  // Many keyboards have brackets with AltGr or Option alone.
+  const typed = event.getModifierState("AltGraph")
+    || (event.altKey && !event.ctrlKey && "[]".includes(key));
+  if (event.metaKey || (!typed && (event.ctrlKey || event.altKey))) return;
   if (key === "/" && !typing(target)) {
     event.preventDefault();
     query.focus();
@@ -351,7 +356,7 @@ function drawSystems(said, asked) {
     ...[...others, ...state.students].map(option), option({ name: "" }));
   beside.lastChild.textContent = "nothing beside it";
   const wanted = asked.get("beside");
-  beside.value = systems.some((s) => s.name === wanted)
+  beside.value = wanted === "" || systems.some((s) => s.name === wanted)
     ? wanted : (others[0] || { name: "" }).name;
   byId("ticks").replaceChildren(...state.students.map((system, i) => {
     const item = element("li"), tick = element("button", system.name);
@@ -360,6 +365,8 @@ function drawSystems(said, asked) {
     tick.classList.toggle("refused", system.refused);
     const value = Object.values(system.figures)[0];
     if (value !== undefined) tick.append(element("span", value.toFixed(3)));
+    // They are for the mouse alone, and not where a reader is to be.
+    tick.addEventListener("mousedown", (event) => event.preventDefault());
     tick.addEventListener("click", () => { choose(i); search(); });
     item.append(tick);
     return item;

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import logging
 
-from prod_jax import artefacts, compilation, storage, strict
+from prod_jax import artefacts, compilation, run_files, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
@@ -100,10 +100,10 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
       }
     )
     folder = processes.remote(stage.folder)
-    done = _read(folder / DONE)
+    done = run_files.done(folder)
     item = Plan(stage, digest, PENDING, fingerprint=fingerprint)
     if done.get("hash") == digest and all(key in done for key in _SAID):
-      item.damage = artefacts.damage(folder, done.get("files", {}))
+      item.damage = artefacts.damage(folder, done.get("files") or {})
       if not item.damage:
         item.status, item.seconds = CACHED, done["seconds"]
         item.summary, item.origin = done["summary"], done.get("origin", {})
@@ -155,7 +155,7 @@ def run(
       logging.info("%s: cached, nothing to do%s", item.stage.name, why)
       folder = item.stage.folder
       if processes.first and folder == processes.remote(folder):
-        artefacts.restamp(folder, _read(folder / DONE).get("files", {}))
+        artefacts.restamp(folder, run_files.done(folder).get("files") or {})
     elif not only or item.stage.name in only:
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
@@ -379,7 +379,7 @@ def _read(path: storage.Path) -> dict[str, Any]:
   """The JSON object in `path`, {} where there is none or another thing."""
   try:
     found = json.loads(path.read_text()) if path.exists() else {}
-  except ValueError:
+  except (ValueError, RecursionError):
     found = {}
   return found if isinstance(found, dict) else {}
 

@@ -21,6 +21,8 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
+from prod_jax import strict
+
 Path: TypeAlias = pathlib.Path | epath.Path
 
 # Of a run: its stages, and its figures.
@@ -43,7 +45,16 @@ _MODE = _mode_of_new_files()
 
 
 def open_path(text: str) -> Path:
-  """A path on a disk, or one with a scheme such as gs:// or s3://."""
+  """A path on a disk, or one with a scheme such as gs:// or s3://.
+
+  Raises:
+    ConfigError: a password stands in it, which would come into logs and files.
+  """
+  if "://" in text and strict.without_passwords(text) != text:
+    raise strict.ConfigError(
+      f"{text}: take the name and password out of the address; a bucket's "
+      "client finds them in its own settings"
+    )
   return epath.Path(text) if "://" in text else pathlib.Path(text)
 
 
@@ -117,7 +128,7 @@ def read_object(path: Path) -> dict[str, Any]:
   """The JSON object in a file; {} where there is none, or half of one."""
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     return {}
   return found if isinstance(found, dict) else {}
 

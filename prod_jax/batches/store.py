@@ -10,6 +10,7 @@ import itertools
 import json
 import operator
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +19,17 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import progress, storage
+from prod_jax import json_files, progress, storage
+from prod_jax.strict import ConfigError
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
+_MANIFEST = {
+  "key": dict,
+  "dtype": re.compile("uint16|int32"),
+  "bytes": {str: int},
+}
+_REMEDY = "delete the folder, and it is made again"
 
 # Takes some records, returns the int32 ids of each.
 Encode = Callable[[Sequence[Any]], list[np.ndarray]]
@@ -86,7 +94,7 @@ class TokenStore:
 
 def open_store(path: pathlib.Path) -> TokenStore:
   """Maps the files of a store."""
-  manifest = json.loads((path / "manifest.json").read_text())
+  manifest = json_files.read(path / "manifest.json", _MANIFEST, _REMEDY)
   ids = _mapped(path / "ids.bin", manifest["dtype"])
   return TokenStore(ids, _mapped(path / "offsets.bin", "int64"), path)
 
@@ -144,10 +152,15 @@ def build_store(
 
 def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:
   """Whether a store is there, of this key and with files of the right size."""
+  if not (path / "manifest.json").exists():
+    return False
   try:
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json_files.read(path / "manifest.json", _MANIFEST, _REMEDY)
     size = {n: (path / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
   except FileNotFoundError:
+    return False
+  except ConfigError as error:
+    logging.warning("%s", error)
     return False
   whole = manifest["key"] == key and manifest["bytes"] == size
   if not whole:

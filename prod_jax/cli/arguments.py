@@ -25,8 +25,7 @@ from typing import Any, NoReturn
 from absl import logging
 
 from prod_jax.config import Config
-from prod_jax.sets.records import DataError
-from prod_jax.strict import ConfigError
+from prod_jax.strict import Refused, without_passwords
 
 _OVERRIDE = "--config."
 # What a shell completes for a metavar.
@@ -225,9 +224,15 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
   faulthandler.enable()
   try:
     command.run(args)
-  except (ConfigError, DataError) as error:
+  except Refused as error:
     logging.error("%s", error)
     sys.exit(2)
+
+
+def hide_passwords(record: stdlib_logging.LogRecord) -> bool:
+  """Takes passwords out of the addresses in a line, also a library's."""
+  record.msg, record.args = without_passwords(record.getMessage()), ()
+  return True
 
 
 def _set_up_logging() -> None:
@@ -244,5 +249,6 @@ def _set_up_logging() -> None:
   handler.addFilter(
     lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
   )
+  handler.addFilter(hide_passwords)
   # In the place of any that an import has left.
   stdlib_logging.basicConfig(handlers=[handler], force=True)

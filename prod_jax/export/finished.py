@@ -6,7 +6,6 @@ it again.
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
@@ -16,6 +15,7 @@ from prod_jax import (
   kinds,
   model_kinds,
   packaged,
+  run_files,
   sharding,
   storage,
   strict,
@@ -126,8 +126,8 @@ def open_run(workdir: storage.Path) -> Run:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
-  said = json.loads(path.read_text(encoding="utf-8"))["config"]
-  config = strict.section(Config, said, f"{path}: config")
+  said = run_files.curriculum(processes.local_folder).get("config")
+  config = strict.section(Config, said or {}, f"{path}: config")
   return Run(config, processes, may_fetch=False)
 
 
@@ -144,7 +144,7 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
-  if why := _done(folder / DONE).get("summary", {}).get(SKIPPED):
+  if why := (run_files.done(folder).get("summary") or {}).get(SKIPPED):
     goes_on = "".join(
       f"; --stage={accept} is the student that went on instead"
       for accept in _acceptors(run, name)
@@ -217,12 +217,9 @@ def _acceptors(run: Run, name: str) -> list[str]:
 
 def recorded(run: Run, stage: str) -> dict[str, Any]:
   """What a stage depended on as it ran, {} where that was not written down."""
-  done = _done(run.processes.remote(run.folder(stage)) / DONE)
-  return done.get("fingerprint") or {}
-
-
-def _done(path: storage.Path) -> dict[str, Any]:
-  return json.loads(path.read_text()) if path.exists() else {}
+  done = run_files.done(run.processes.remote(run.folder(stage)))
+  found = done.get("fingerprint")
+  return found if isinstance(found, dict) else {}
 
 
 def _check_same(trained: Trained) -> None:

@@ -28,6 +28,32 @@ METADATA = "artifact.metadata"
 
 _PUNCTUATION = tuple(string.punctuation)
 _ENDINGS = (["MultiVectorMask", "Normalize"], ["Normalize", "MultiVectorMask"])
+_EXPANSION = {
+  "strategy?": str,
+  "length?": int,
+  "token?": str,
+  "attend?": bool,
+}
+_LIMITS = {
+  "document_length?": int,
+  "max_seq_length?": int,
+  "query_expansion?": _EXPANSION,
+}
+_SETTINGS = {
+  "document_length?": int,
+  "query_length?": int,
+  "query_expansion?": _EXPANSION,
+  "query_prefix?": str,
+  "document_prefix?": str,
+  "skiplist_words?": [str],
+  "similarity_fn_name?": str,
+}
+_STANFORD = {
+  "query_token_id?": str,
+  "doc_token_id?": str,
+  "query_maxlen?": int,
+  "doc_maxlen?": int,
+}
 _MASKS = (None, "[MASK]", "<mask>")
 # What of artifact.metadata we compute one value of.
 _FIXED = {"similarity": "cosine", "interaction": "colbert"}
@@ -72,6 +98,7 @@ def read(folder: Path) -> Described | None:
   if (folder / MODULES).is_file():
     return _of_modules(folder)
   config = weights.read_json(folder / CONFIG)
+  weights.check_shape(folder / CONFIG, config, {"architectures?": [str]})
   declared = "HF_ColBERT" in (config.get("architectures") or [])
   with weights.opened(folder) as file:
     projects = "linear.weight" in file.names
@@ -130,6 +157,7 @@ def _of_metadata(folder: pathlib.Path, width: int) -> Described:
   """Stanford's form, with its own defaults."""
   path = folder / METADATA
   found = sentence_transformers.optional_json(path)
+  weights.check_shape(path, found, _STANFORD)
   for key, value in _FIXED.items():
     if found.get(key, value) != value:
       raise WeightsError(f"{path}: {key} is {found[key]!r}; it takes {value!r}")
@@ -157,6 +185,7 @@ def _of_metadata(folder: pathlib.Path, width: int) -> Described:
 def _of_modules(folder: pathlib.Path) -> Described | None:
   """sentence-transformers' form, or PyLate's."""
   settings = sentence_transformers.optional_json(folder / SETTINGS)
+  weights.check_shape(folder / SETTINGS, settings, _SETTINGS)
   modules = sentence_transformers.modules_of(folder)
   kinds = [_kind(module) for module in modules]
   pylate = settings.get("model_type") == "ColBERT"
@@ -182,6 +211,7 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
       )
     projection = layer.width
   limits = sentence_transformers.optional_json(folders[0] / LENGTH)
+  weights.check_shape(folders[0] / LENGTH, limits, _LIMITS)
   expansion = _expansion(folder, settings, limits)
   named = dict(zip(kinds, folders, strict=True))
   _check_scores(folder, settings, named)
@@ -247,8 +277,9 @@ def _skipped(
   settings: Mapping[str, Any], mask: pathlib.Path | None
 ) -> tuple[str, ...]:
   if mask:
-    words = weights.read_json(mask / CONFIG).get("skiplist_words")
-    return tuple(words or ())
+    found = weights.read_json(mask / CONFIG)
+    weights.check_shape(mask / CONFIG, found, {"skiplist_words?": [str]})
+    return tuple(found.get("skiplist_words") or ())
   words = settings.get("skiplist_words")
   return _PUNCTUATION if words is None else tuple(words)
 

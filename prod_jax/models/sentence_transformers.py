@@ -234,7 +234,8 @@ def prompts_of(
     settings: with `prompts`, and the name of one that stands in for others.
   """
   prompts = _said(path, settings, "prompts", dict, {})
-  other = prompts.get(settings.get("default_prompt_name"), "")
+  name = _said(path, settings, "default_prompt_name", str, "")
+  other = prompts.get(name, "") if name else ""
   found = {
     ours: next((prompts[name] for name in names if name in prompts), other)
     for ours, names in _TEXTS.items()

@@ -6,12 +6,12 @@ curriculum.json, without which there is no run.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax import json_files, run_files
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -125,7 +125,7 @@ class Run:
       and row["stage"] == found.stage
       and row["metric"] == metric
       and row.get("width")
-      and is_number(row["value"])
+      and is_number(row.get("value"))
     }
 
   @property
@@ -178,6 +178,7 @@ def load(workdir: pathlib.Path) -> Run:
 
   Raises:
     FileNotFoundError: when `workdir` holds no curriculum.json.
+    ConfigError: one of them is damaged.
   """
   path = workdir / "curriculum.json"
   if not path.exists():
@@ -185,13 +186,13 @@ def load(workdir: pathlib.Path) -> Run:
       f"{path}: not there; a workdir gets it from python -m prod_jax.main "
       f"--config=FILE --workdir={workdir}"
     )
-  record = json.loads(path.read_text(encoding="utf-8"))
+  record = run_files.curriculum(workdir)
   config = record.get("config") or {}
   stages = [
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = _results(workdir / "results.json")
+  results = run_files.results(workdir)
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -218,7 +219,7 @@ def scorecard(stage: Stage) -> dict[str, Any] | None:
   path = stage.folder / "scores.json"
   if not (stage.ran and path.exists()):
     return None
-  found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+  found: dict[str, Any] = json_files.read(path, dict, "run its stage again")
   return found
 
 
@@ -248,10 +249,6 @@ def _stage(
   )
 
 
-def _results(path: pathlib.Path) -> list[dict[str, Any]]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-
-
 def _measured(
   results: Sequence[Mapping[str, Any]], split: str
 ) -> dict[str, Measured]:
@@ -262,7 +259,7 @@ def _measured(
       continue
     if row.get("width"):
       continue
-    if not is_number(row["value"]):
+    if not is_number(row.get("value")):
       continue
     before = found.get(row["model_stage"])
     if before is None or before.stage != row["stage"]:

@@ -3,13 +3,14 @@
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from prod_jax import storage, strict
+from prod_jax import json_files, storage, strict
 from prod_jax.batch import Texts
 from prod_jax.batches import rows as layout
 from prod_jax.batches import tokens
@@ -18,6 +19,8 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks, forward
 from prod_jax.retrieval.forward import FrozenModel, Watch
 
+_MANIFEST = {"rows": int, "shards": [re.compile(r"\d{9,}-\d{9,}")]}
+_REMEDY = "delete the stage's folder and run it again"
 Tower = Literal["query", "passage"]
 # (start, stop) to vectors [stop - start, D] of these rows; and perhaps a watch.
 Embed = Callable[..., np.ndarray]
@@ -176,13 +179,16 @@ def open_shards(folder: pathlib.Path) -> Shards:
   Raises:
     ConfigError: when shards and manifest do not agree.
   """
-  manifest = json.loads((folder / "manifest.json").read_text())
-  shards = Shards(
-    [
-      functools.partial(blocks.read, folder / name, "vectors")
-      for name in manifest["shards"]
-    ]
-  )
+  manifest = json_files.read(folder / "manifest.json", _MANIFEST, _REMEDY)
+  files = [
+    functools.partial(blocks.read, folder / name, "vectors")
+    for name in manifest["shards"]
+  ]
+  if len({file().shape[1:] for file in files}) != 1 or files[0]().ndim != 2:
+    raise strict.ConfigError(
+      f"{folder}: the shards do not hold vectors of one width; {_REMEDY}"
+    )
+  shards = Shards(files)
   if len(shards) != manifest["rows"]:
     raise strict.ConfigError(
       f"{folder}: the shards hold {len(shards)} rows, manifest.json says "

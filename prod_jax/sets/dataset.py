@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import config, progress, storage
+from prod_jax import arrays, config, progress, storage
 from prod_jax.sets import (
   copies,
   download,
@@ -80,7 +80,7 @@ class Dataset:
     of = digest(self.passages.fingerprint, self.title_join)
     path = self.folder and self.folder / f"keys-{of}.npy"
     if path and path.exists():
-      return copies.Keys(*np.load(path, mmap_mode="r", allow_pickle=False))
+      return copies.Keys(*arrays.read(path, mapped=True))
     shown = progress.shown(
       self.passages, "keys of texts", "passages", len(self.passages)
     )

@@ -20,6 +20,7 @@ What is kept on disk after reading, and how, is datasets/.
 import collections
 import itertools
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
@@ -40,6 +41,7 @@ _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
 _JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
 _HEADED = {3: (0, 1, 2)}
 _FIRST = 100  # lines by which a layout is told
+_GRADE = re.compile(r"-?[0-9]{1,9}")  # of an int32
 
 
 def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
@@ -179,11 +181,11 @@ def read_qrels(
     query, passage, grade = (
       "1" if at is None else columns[at] for at in layouts[width]
     )
-    if not grade.removeprefix("-").isdecimal():
+    if not _GRADE.fullmatch(grade):
       faults.add(
         number,
         "bad grade",
-        f"grade {grade!r} is not a whole number",
+        f"grade {grade!r} is not a whole number of a few digits",
         "write it as 0, 1, 2, … and remove a header line",
       )
     elif queries is not None and query not in queries:

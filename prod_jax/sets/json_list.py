@@ -7,7 +7,7 @@ makes many times that of it.
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from prod_jax.sets.lines import Source, open_bytes
 from prod_jax.sets.records import DataError
@@ -69,6 +69,8 @@ class _Text:
     while True:
       try:
         value, end = self._decoder.raw_decode(self._buffer)
+      except RecursionError:
+        self.fail("it is nested too deep")
       except ValueError as error:
         if len(self._buffer) > _LARGEST or not self._fill():
           self.fail(str(error))
@@ -76,7 +78,7 @@ class _Text:
       self._drop(end)
       return value
 
-  def fail(self, what: str) -> None:
+  def fail(self, what: str) -> NoReturn:
     raise DataError(
       f"{self._source}:{self.line}: no JSON list of objects ({what}); take the "
       "file as it was published"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import storage
+from prod_jax import arrays, storage
 from prod_jax.ragged import padded_rows
 from prod_jax.sets import ids, lines, parallel
 
@@ -112,7 +112,7 @@ def prepared(
       _write(part, given.pairs(tables, part), queries)
   return Negatives(
     *(
-      np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+      arrays.read(path / f"{name}.npy", mapped=True)
       for name in Negatives._fields
     )
   )
@@ -179,7 +179,7 @@ def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:
 
 def _is_irrelevant(grade: str) -> bool:
   number = grade.removeprefix("-")
-  return number.isdecimal() and (int(number) == 0 or number != grade)
+  return number.isdecimal() and (not number.strip("0") or number != grade)
 
 
 def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:

@@ -5,12 +5,11 @@ Whoever reads it gets that stage's vectors, or the weights that these were made
 with.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from prod_jax import kinds, strict
+from prod_jax import json_files, kinds, strict
 
 if TYPE_CHECKING:
   from prod_jax.stages.run import Run
@@ -49,7 +48,9 @@ def chosen(run: "Run", name: str) -> str:
   path = run.folder(name) / ACCEPTED
   if not path.is_file():
     raise strict.ConfigError(f"{name} has not chosen yet: there is no {path}")
-  return json.loads(path.read_text())["encoded"]
+  return json_files.read(path, {"encoded": str}, "run its stage again")[
+    "encoded"
+  ]
 
 
 def trained(run: "Run", name: str) -> str:

@@ -223,7 +223,11 @@ def test_nq(opened):
     ("psgs_w100.tsv", "id\ttext\ttitle\n1\tx\n", ":2: 2 columns, expected"),
     ("nq-test.qa.csv", "who\t['a']\nwho\tmain()\n", ":2: no question with a"),
     ("nq-test.qa.csv", "who\t[]\n", ":1: no question with a list"),
-    ("biencoder-nq-train.json", '[\n{"question": "x"}]', ":2: an object with"),
+    (
+      "biencoder-nq-train.json",
+      '[\n{"question": "x"}]',
+      ":2: an object of another kind: it has no answers",
+    ),
     (
       "biencoder-nq-train.json",
       '[\n{"question": }]',

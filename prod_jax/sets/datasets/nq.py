@@ -17,6 +17,7 @@ one object at a time.
 import ast
 import csv
 import functools
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -25,11 +26,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from prod_jax import progress
+from prod_jax import json_files, progress
 from prod_jax.sets import download, files, ids, json_list
 from prod_jax.sets.collection import Collection
 from prod_jax.sets.datasets import layout, published
-from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.lines import (
+  Faults,
+  OnError,
+  Source,
+  half_pair_at,
+  read_lines,
+)
 from prod_jax.sets.negatives import Found, Pairs, Tables
 from prod_jax.sets.records import DataError, Passage, Query
 
@@ -58,6 +65,15 @@ _FILES = {
   "test": "nq-test.qa.csv",
 }
 _ANSWERS = "a list of answers such as ['one', 'two']"
+
+
+_CONTEXTS = [{"passage_id": (str, int)}]
+_EXAMPLE = {
+  "question": str,
+  "answers": [(str, int, float)],
+  "positive_ctxs": _CONTEXTS,
+  "hard_negative_ctxs": _CONTEXTS,
+}
 
 
 class NqDpr(tfds.core.ShardBasedBuilder):
@@ -131,21 +147,23 @@ def read_examples(path: Source, on_error: OnError) -> Iterator[Example]:
     json_list.read(path), f"reading {path.name}", "questions"
   )
   for line, item in items:
-    try:
-      example = Example(
-        line,
-        str(item["question"]).strip(),
-        tuple(map(str, item["answers"])),
-        *(
-          tuple(dict.fromkeys(str(c["passage_id"]) for c in item[key]))
-          for key in ("positive_ctxs", "hard_negative_ctxs")
-        ),
-      )
-    except (KeyError, TypeError) as error:
-      what = f"an object without {error}"
+    if wrong := json_files.mismatch(item, _EXAMPLE):
+      what = f"an object of another kind: {wrong}"
       faults.add(line, "bad object", what, "take the file as DPR publishes it")
       continue
-    if not example.question or not example.answers:
+    example = Example(
+      line,
+      item["question"].strip(),
+      tuple(map(str, item["answers"])),
+      *(
+        tuple(dict.fromkeys(str(c["passage_id"]) for c in item[key]))
+        for key in ("positive_ctxs", "hard_negative_ctxs")
+      ),
+    )
+    if half_pair_at("\n".join(itertools.chain(*example[1:]))) is not None:
+      what = "half of a surrogate pair"
+      faults.add(line, "not UTF-8", what, "write the texts anew, in UTF-8")
+    elif not example.question or not example.answers:
       what = "an object whose question or answers are empty"
       faults.add(line, "bad object", what, "remove it")
     elif example.positives:
@@ -194,18 +212,24 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
 
 def _columns(line: str) -> list[str]:
   """DPR writes and reads these files with csv."""
-  return next(csv.reader([line], delimiter="\t"))
+  try:
+    return next(csv.reader([line], delimiter="\t"))
+  except csv.Error:  # a line end within a line, or a text of 128 KiB
+    return []
 
 
 def _literal(text: str) -> tuple[str, ...] | None:
   """A list of strings in Python's notation, or None."""
   try:
     value = ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+  # The latter two of brackets too deep, TypeError of a key that is a list.
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     return None
   if not isinstance(value, list) or not value:
     return None
-  return tuple(value) if all(isinstance(v, str) for v in value) else None
+  if not all(isinstance(v, str) and half_pair_at(v) is None for v in value):
+    return None
+  return tuple(value)
 
 
 def _queries(

@@ -127,9 +127,13 @@ def number(value: Any) -> float:
     return math.nan
   if isinstance(value, bool) or not isinstance(value, int | float):
     raise Odd(f"score {value!r} is not a number")
-  if not math.isfinite(value):
+  try:
+    number = float(value)
+  except OverflowError:
+    number = math.inf
+  if not math.isfinite(number):
     raise Odd(f"score {value!r} is not a finite number")
-  return float(value)
+  return number
 
 
 def _query(record: Mapping[str, Any]) -> Ref:

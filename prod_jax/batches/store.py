@@ -205,5 +205,7 @@ def _write(
 
 
 def _mapped(path: pathlib.Path, dtype: str) -> np.ndarray:
+  if not path.stat().st_size:  # no map is that short
+    return np.zeros(0, dtype)
   # As a plain array: slicing a np.memmap costs several times as much.
   return np.asarray(np.memmap(path, dtype, "r"))

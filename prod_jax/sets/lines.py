@@ -30,6 +30,7 @@ _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
 _SCANNED_BYTES = 8 << 20
 _UNPACKED_BYTES = 16 << 20
 _LONGEST = 64 << 20  # bytes of a line
+_LONGEST_ID = 2000
 # No text is packed so well: gzip makes a hundredth of it at best.
 _RATIO, _SMALL = 200, 1 << 30
 _UNPACKED = "unpacked-"
@@ -112,9 +113,14 @@ class Faults:
     self, number: int, name: str, text: str, seen: Collection[str] = ()
   ) -> bool:
     """Whether a line of an id and a text has a fault."""
-    if name.split() != [name]:
+    if name.split() != [name] or "\0" in name:
       what = f"id {name!r} is empty or has white space in it"
       self.add(number, "bad id", what, "rename it")
+    elif len(name) > _LONGEST_ID:
+      # A table of ids is as wide as the longest.
+      what = f"id {name[:40]!r}… has {len(name)} characters"
+      remedy = f"rename it; it takes {_LONGEST_ID}"
+      self.add(number, "bad id", what, remedy)
     elif not text:
       self.add(
         number, "empty text", f"{name} has no text", "give it one or remove it"

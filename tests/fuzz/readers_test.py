@@ -11,7 +11,7 @@ from tests.fuzz.reader import attempt, prepare
 from tests.fuzz.readers import READERS, slug
 
 CASES = pathlib.Path(__file__).parent / "cases"
-EXAMPLES = 12
+EXAMPLES = 8
 LONG = 2000
 SETTINGS = {
   "deadline": None,

@@ -1,8 +1,8 @@
-"""One reader before libFuzzer, in a process of its own.
+"""One reader before libFuzzer, which ends its process.
 
-`python -m tests.fuzz.target READER SECONDS FOLDER` ends after so many seconds
-of its processor and leaves result.json in the folder, and there in `crashes/`
-one input of each kind that broke the reader: libFuzzer goes on behind it.
+It ends after so many seconds of its processor and leaves result.json in its
+folder, and there in `crashes/` one input of each kind that broke the reader:
+libFuzzer goes on behind it.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import pathlib
-import sys
 import time
 import traceback
+from typing import NoReturn
 
 import atheris
 
@@ -61,10 +61,10 @@ class Target:
     path.write_bytes(content)
 
 
-def main(name: str, seconds: str, folder: str) -> None:
-  """Fuzzes one reader."""
+def run(name: str, seconds: float, place: pathlib.Path) -> NoReturn:
+  """Fuzzes one reader in this process."""
   logging.disable(logging.CRITICAL)
-  reader, place = READERS[name], pathlib.Path(folder)
+  reader = READERS[name]
   corpus = place / "corpus"
   corpus.mkdir()
   for number, seed in enumerate(reader.seeds):
@@ -75,12 +75,8 @@ def main(name: str, seconds: str, folder: str) -> None:
     f"-max_len={_LONGEST}",
     f"-rss_limit_mb={_MEGABYTES}",
     f"-timeout={_HANGS}",
-    "-verbosity=1",
   ]
-  target = Target(reader, place, float(seconds))
+  target = Target(reader, place, seconds)
   atheris.Setup(["fuzz", *flags, str(corpus)], target)
   atheris.Fuzz()
-
-
-if __name__ == "__main__":
-  main(*sys.argv[1:])
+  os._exit(1)

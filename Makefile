@@ -10,6 +10,7 @@
 # make test-beam    the tests of data sets made on Apache Beam
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
 #                   docs/FAMILIES.md: every family of encoders beside torch
+# make long         memory over 10,000 steps and a million passages, an hour
 # Each makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
@@ -30,7 +31,7 @@ READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
 # Arrays of a CPU on pages of 2 MiB: a step takes three quarters of the time.
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart mpnet test test-beam bench docs tpu-plan lint format clean \
+.PHONY: quickstart mpnet test test-beam bench long docs tpu-plan lint format clean \
   lock audit fuzz
 
 $(READY): requirements.lock setup.py
@@ -72,6 +73,9 @@ bench: $(READY)
 	$(VENV)-bench/bin/python -m benchmarks.run
 	$(VENV)-bench/bin/python -m benchmarks.page
 	$(VENV)-bench/bin/python -m benchmarks.families
+
+long: $(READY)
+	$(BIN)/python -m benchmarks.long
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[docs]"

@@ -73,6 +73,8 @@ setuptools.setup(
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],
     "tpu": ["libtpu==0.0.52"],
+    # With -c requirements.lock, CUDA's plugins of the version of jax there.
+    "gpu": ["jax[cuda13]"],
     # Working folders in a bucket, gs://...
     "gcs": ["etils[epath-gcs]"],
     # The site of docs/, by `make docs`.

@@ -48,16 +48,16 @@ def prepare(cache: pathlib.Path) -> None:
     np.save(vectors(cache, of), matrix)
 
 
-def cuts() -> Iterator[str]:
-  """All texts, in the order of files."""
+def cuts(words_each: int = WORDS) -> Iterator[str]:
+  """All texts, of so many words, in the order of files."""
   for key in ("stdlib", "purelib"):
     for path in sorted(pathlib.Path(sysconfig.get_path(key)).rglob("*.py")):
       source = path.read_text(errors="ignore")
       for text in _STRING.findall(source):
         words = text.split()
-        for i in range(0, len(words), WORDS):
-          if len(words[i : i + WORDS]) >= LEAST:
-            yield " ".join(words[i : i + WORDS])
+        for i in range(0, len(words), words_each):
+          if len(words[i : i + words_each]) >= LEAST:
+            yield " ".join(words[i : i + words_each])
 
 
 def chosen(

@@ -70,8 +70,8 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   base = side.memory("VmRSS")
   read = texts.read(cache / "texts")
   names = json.loads((cache / DRAWN).read_text())
-  dataset = Dataset.from_dict(_columns(read, names))
-  first = Dataset.from_dict(_columns(read, list(read.lists)[:BATCH]))
+  dataset = Dataset.from_dict(columns(read, names))
+  first = Dataset.from_dict(columns(read, list(read.lists)[:BATCH]))
   model = st.dual()
   loss = st.distillation(model)
   trainer = st.trainer(
@@ -105,7 +105,7 @@ def peer(cache: pathlib.Path) -> dict[str, Any]:
   }
 
 
-def _columns(read: texts.Texts, names: list[str]) -> dict[str, list]:
+def columns(read: texts.Texts, names: list[str]) -> dict[str, list]:
   """The lists of some queries, as the peer takes them."""
   lists = [read.lists[name] for name in names]
   columns = {

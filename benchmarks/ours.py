@@ -144,16 +144,20 @@ def prepare(cache: pathlib.Path) -> None:
   np.save(cache / "scores" / "scores.npy", scores)
   run.tokens_of("dual")
   model, params = run.model("cross"), run.first_params("cross", 0)
-  folder = packaged.model_folder()
   hf.save(
     cross_folder(cache),
     params["encoder"],
     model.transformer,
     head=(model.head, params["head"]),
-    tokenizer_files=[
-      folder / name for name in ("tokenizer.json", "tokenizer_config.json")
-    ],
+    tokenizer_files=tokenizer_files(),
   )
+
+
+def tokenizer_files() -> list[pathlib.Path]:
+  """The packaged tokenizer's, as a folder of a model has them."""
+  folder = packaged.model_folder()
+  names = "tokenizer.json", "tokenizer_config.json"
+  return [folder / name for name in names]
 
 
 def cross_folder(cache: pathlib.Path) -> pathlib.Path:
@@ -201,7 +205,7 @@ def store_of(
 
 def dual(run: Run) -> FrozenModel:
   """The packaged encoder."""
-  return _frozen(run, "dual", run.first_params("dual", 0))
+  return frozen_of(run, "dual", run.first_params("dual", 0))
 
 
 def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
@@ -210,16 +214,17 @@ def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
   encoder = hf.load(folder, run.model("cross").transformer)
   head = run.model("cross").head
   params = {"encoder": encoder, "head": hf.load_head(folder, head)}
-  return _frozen(run, "cross", params)
+  return frozen_of(run, "cross", params)
 
 
-def _frozen(run: Run, name: str, params: Any) -> FrozenModel:
+def frozen_of(run: Run, name: str, params: Any) -> FrozenModel:
+  """A model of the run that is not trained."""
   return FrozenModel(
     model=run.model(name),
     copies=sharding.copies(params),
     special=run.tokenizer_of(name).special,
     data=run.config.data,
-    batch_tokens=BATCH_TOKENS,
+    batch_tokens=run.config.stages["encoded"].batch_tokens,
   )
 
 

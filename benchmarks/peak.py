@@ -4,6 +4,7 @@ In float32, and of matrices in bfloat16 added up in float32.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,24 +17,25 @@ SIZE, TIMES = 2048, 20
 def xla(cache: pathlib.Path) -> dict[str, Any]:
   """By XLA."""
   del cache
-  return _xla("float32")
+  return product("float32", SIZE)
 
 
 def xla_bfloat16(cache: pathlib.Path) -> dict[str, Any]:
   """The same of rounded matrices."""
   del cache
-  return _xla("bfloat16")
+  return product("bfloat16", SIZE)
 
 
-def _xla(dtype: str) -> dict[str, Any]:
+def product(dtype: str, size: int) -> dict[str, Any]:
+  """The fastest product of two square matrices by XLA."""
   import jax
   import jax.numpy as jnp
 
-  a, b = (jnp.asarray(x, dtype) for x in _matrices())
-  product = jax.jit(
+  a, b = (jnp.asarray(x, dtype) for x in _matrices(size))
+  multiply = jax.jit(
     lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32)
   )
-  return _fastest(lambda: product(a, b).block_until_ready())
+  return _fastest(lambda: multiply(a, b).block_until_ready(), size)
 
 
 def torch(cache: pathlib.Path) -> dict[str, Any]:
@@ -42,19 +44,19 @@ def torch(cache: pathlib.Path) -> dict[str, Any]:
 
   del cache
   framework.set_num_threads(side.THREADS)
-  a, b = map(framework.from_numpy, _matrices())
-  return _fastest(lambda: a @ b)
+  a, b = map(framework.from_numpy, _matrices(SIZE))
+  return _fastest(lambda: a @ b, SIZE)
 
 
-def _matrices() -> np.ndarray:
+def _matrices(size: int) -> np.ndarray:
   rng = np.random.default_rng(0)
-  return rng.standard_normal((2, SIZE, SIZE), np.float32)
+  return rng.standard_normal((2, size, size), np.float32)
 
 
-def _fastest(product) -> dict[str, Any]:
-  product()
-  seconds = min(side.seconds_of(product) for _ in range(TIMES))
-  return {"seconds": seconds, "rate": 2 * SIZE**3 / seconds / 1e9}
+def _fastest(multiply: Callable[[], Any], size: int) -> dict[str, Any]:
+  multiply()
+  seconds = min(side.seconds_of(multiply) for _ in range(TIMES))
+  return {"seconds": seconds, "rate": 2 * size**3 / seconds / 1e9}
 
 
 SIDES = {"xla": xla, "xla_bfloat16": xla_bfloat16, "torch": torch}

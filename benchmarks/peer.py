@@ -35,16 +35,16 @@ NO_DROPOUT = {
 }
 
 
-def dual() -> SentenceTransformer:
-  """The packaged encoder with mean pooling and unit vectors."""
+def dual(folder: str = "", device: str = "cpu") -> SentenceTransformer:
+  """The packaged encoder, or another, with mean pooling and unit vectors."""
   encoder = Transformer(
-    str(packaged.model_folder()),
+    folder or str(packaged.model_folder()),
     max_seq_length=texts.PASSAGE_LENGTH,
     config_kwargs=NO_DROPOUT,
   )
   pooling = Pooling(encoder.get_embedding_dimension(), "mean")
   return SentenceTransformer(
-    modules=[encoder, pooling, Normalize()], device="cpu"
+    modules=[encoder, pooling, Normalize()], device=device
   )
 
 
@@ -63,14 +63,14 @@ class FirstToken(torch.nn.Module):
     return hidden_BLD[:, 0]
 
 
-def cross(folder: pathlib.Path) -> CrossEncoder:
+def cross(folder: pathlib.Path, device: str = "cpu") -> CrossEncoder:
   """A sequence classifier that reads the first token itself."""
   model = CrossEncoder(
     str(folder),
     num_labels=1,
     max_length=texts.QUERY_LENGTH + texts.PASSAGE_LENGTH,
     activation_fn=torch.nn.Identity(),
-    device="cpu",
+    device=device,
   )
   model.model.transformer.pooler = FirstToken()
   return model
@@ -91,7 +91,11 @@ def scorer(model: CrossEncoder) -> Callable[[Sequence, int], Any]:
 
 
 def tune(
-  run: Callable[[Sequence, int], Any], found: Sequence, kept: pathlib.Path
+  run: Callable[[Sequence, int], Any],
+  found: Sequence,
+  kept: pathlib.Path,
+  sizes: Sequence[int] = BATCH_SIZES,
+  tried: int = TRIED,
 ) -> dict[str, float]:
   """Texts a second with each batch size, written for `fastest`.
 
@@ -99,11 +103,13 @@ def tune(
     run: encodes or scores some texts, in batches of a size.
     found: all texts.
     kept: file of the answer.
+    sizes: of batches.
+    tried: how many texts.
   """
-  some = found[:TRIED]
+  some = found[:tried]
   run(some, DEFAULT)
-  seconds = dict.fromkeys(BATCH_SIZES, math.inf)
-  for size in 2 * BATCH_SIZES:  # twice: a machine has slow moments
+  seconds = dict.fromkeys(sizes, math.inf)
+  for size in 2 * tuple(sizes):  # twice: a machine has slow moments
     took = side.seconds_of(lambda n=size: run(some, n))
     seconds[size] = min(seconds[size], took)
   rates = {str(size): len(some) / took for size, took in seconds.items()}
@@ -146,6 +152,7 @@ def trainer(
   *,
   batch: int,
   steps: int,
+  **arguments: Any,
 ) -> SentenceTransformerTrainer:
   """Its trainer with AdamW; lists in their order."""
   return quiet_trainer(
@@ -160,6 +167,7 @@ def trainer(
     max_grad_norm=side.CLIP,
     batch_sampler=_in_order,
     seed=texts.SEED,
+    **arguments,
   )
 
 
@@ -170,7 +178,7 @@ def quiet_trainer(
   folder: pathlib.Path,
   **arguments: Any,
 ) -> SentenceTransformerTrainer:
-  """A trainer on a CPU with linear decay; nothing is logged or saved."""
+  """A trainer with linear decay, on a CPU unless told; it logs nothing."""
   return SentenceTransformerTrainer(
     model=model,
     args=SentenceTransformerTrainingArguments(
@@ -180,8 +188,7 @@ def quiet_trainer(
       save_strategy="no",
       report_to="none",
       disable_tqdm=True,
-      use_cpu=True,
-      **arguments,
+      **{"use_cpu": True, **arguments},
     ),
     train_dataset=dataset,
     loss=loss,
@@ -223,8 +230,9 @@ def mine(
   dataset: Dataset,
   passages: list[str],
   batch_size: int,
+  use_faiss: bool = True,
 ) -> Dataset:
-  """Columns query, positive, negative_1, ...; faiss searches, as it advises."""
+  """Columns query, positive, negative_1, ...; on a CPU faiss is advised."""
   return mine_hard_negatives(
     dataset,
     model,
@@ -232,6 +240,6 @@ def mine(
     num_negatives=side.NEGATIVES,
     batch_size=batch_size,
     output_format="n-tuple",
-    use_faiss=True,
+    use_faiss=use_faiss,
     verbose=False,
   )

@@ -49,10 +49,12 @@ class Settings:
   zone: str
   name: str
   accelerator: str
-  runtime: str
   spot: bool
   config: str
   workdir: str
+  runtime: str = ""
+  cluster: str = ""
+  image: str = ""
   flags: tuple[str, ...] = ()
   slices: int = 1
   max_restarts: int = 3
@@ -77,28 +79,56 @@ def load(path: str) -> Settings:
   return settings
 
 
-def _check(settings: Settings) -> None:
-  def need(holds: bool, key: str, remedy: str) -> None:
-    if not holds:
-      value = getattr(settings, key)
-      raise strict.ConfigError(f"settings.{key} is {value!r}; {remedy}")
+def need(settings: Settings, holds: bool, key: str, remedy: str) -> None:
+  """Raises ConfigError with the key and its value, unless it holds."""
+  if not holds:
+    value = getattr(settings, key)
+    raise strict.ConfigError(f"settings.{key} is {value!r}; {remedy}")
 
-  for key, value in dataclasses.asdict(settings).items():
-    need(value != "", key, "fill it in")
+
+def check_queued(settings: Settings) -> None:
+  """Raises ConfigError for what queued resources do not serve."""
   need(
+    settings,
+    not settings.accelerator.startswith("tpu7x"),
+    "accelerator",
+    "queued resources end with v6e; see python -m launch.xpk",
+  )
+  need(settings, settings.runtime != "", "runtime", "fill it in")
+
+
+def _check(settings: Settings) -> None:
+  for field in dataclasses.fields(settings):
+    given = getattr(settings, field.name) != "" or field.default == ""
+    need(settings, given, field.name, "fill it in")
+  need(
+    settings,
     bool(re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", settings.name)),
     "name",
     "it takes a-z, 0-9 and -, from a letter on",
   )
   need(
+    settings,
     settings.workdir.startswith("gs://"),
     "workdir",
     "it takes gs://BUCKET/RUN: the VMs' disks go when the slice goes",
   )
   config = settings.config.partition(":")[0]
-  need((REPO / config).is_file(), "config", f"there is no such file in {REPO}")
-  need(settings.slices >= 1, "slices", "it takes 1 or more")
-  need(settings.max_restarts >= 0, "max_restarts", "it takes 0 or more")
+  need(
+    settings,
+    (REPO / config).is_file(),
+    "config",
+    f"there is no such file in {REPO}",
+  )
+  need(settings, settings.slices >= 1, "slices", "it takes 1 or more")
+  restarts = settings.max_restarts
+  need(settings, restarts >= 0, "max_restarts", "it takes 0 or more")
+
+
+def program(settings: Settings) -> list[str]:
+  """The flags of prod_jax.main."""
+  where = [f"--config={settings.config}", f"--workdir={settings.workdir}"]
+  return [*where, *settings.flags]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,9 +246,7 @@ class Cloud:
 
   def run(self, hosts: int) -> None:
     """Starts the program on all VMs, where it outlives this command."""
-    s = self.settings
-    flags = [f"--config={s.config}", f"--workdir={s.workdir}", *s.flags]
-    started = self._worker("start", *flags)
+    started = self._worker("start", *program(self.settings))
     running = [host for host, state in started.items() if state == "running"]
     if len(running) < hosts and not self.dry_run:
       raise CloudError(

@@ -1,7 +1,8 @@
 """python -m launch.tpu COMMAND launch/mine.toml
 
 Creates a TPU slice, runs prod_jax on it, and gives it back: launch/README.md.
-Needs gcloud and this repository, nothing installed.
+Needs gcloud and this repository, nothing installed. Its slices are queued
+resources, which end with v6e; skypilot.py and xpk.py serve the rest.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import pathlib
 import sys
 import tempfile
 
-from launch.cloud import Cloud, CloudError, load
+from launch.cloud import Cloud, CloudError, check_queued, load
 from launch.restart import await_slices, restart, summary
 from prod_jax.strict import ConfigError
 
@@ -126,6 +127,7 @@ def main(argv: list[str]) -> int:
   args = parse(argv)
   try:
     settings = load(args.settings)
+    check_queued(settings)
     with tempfile.TemporaryDirectory() as folder:
       return do(args, Cloud(settings, pathlib.Path(folder), args.dry_run))
   except ConfigError as error:

@@ -39,6 +39,9 @@ start() {
 supervise() {
   echo $$ >pid
   trap : TERM # outlive the program, which saves a checkpoint on TERM
+  # JAX believes them before it asks the VM, and they may be of a slice that is
+  # gone: a run would wait for it.
+  unset "${!MEGASCALE_@}"
   echo "== $(date -u +%FT%TZ) prod_jax.main $*"
   local code=0
   (cd code && exec ../venv/bin/python -m prod_jax.main "$@") || code=$?

@@ -9,6 +9,7 @@ of them run each stage, and the first one keeps the books. This module knows
 names, inputs and hashes; what a stage does is a function that it is given.
 """
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -32,6 +33,7 @@ _BESIDE = ("metrics.jsonl", storage.STARTED, DONE)
 _ELSEWHERE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _SAID = ("hash", "seconds", "summary")  # by each DONE file
 PENDING, CACHED, RAN, SKIPPED = "pending", "cached", "done", "skipped"
+_ASKED_AT_ONCE = 16  # stages
 GATE = "gate"  # the role of a stage that says whether others are run at all
 
 
@@ -99,15 +101,10 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
         "inputs": {r: plans[n].hash for r, n in stage.inputs.items()},
       }
     )
-    folder = processes.remote(stage.folder)
-    done = run_files.done(folder)
-    item = Plan(stage, digest, PENDING, fingerprint=fingerprint)
-    if done.get("hash") == digest and all(key in done for key in _SAID):
-      item.damage = artefacts.damage(folder, done.get("files") or {})
-      if not item.damage:
-        item.status, item.seconds = CACHED, done["seconds"]
-        item.summary, item.origin = done["summary"], done.get("origin", {})
-    plans[stage.name] = item
+    plans[stage.name] = Plan(stage, digest, PENDING, fingerprint=fingerprint)
+  # A bucket takes its time for each question, and has many at once.
+  with concurrent.futures.ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+    list(pool.map(lambda item: _look(item, processes), plans.values()))
   return list(plans.values())
 
 
@@ -162,10 +159,10 @@ def run(
       )
       item.origin = origin or {}
       _run_one(item, by_name, processes)
-    if processes.first:
-      _record(plans, processes.shared_folder, record or {})
-      if item.status != PENDING and not item.skipped:
-        done(item)
+      if processes.first:  # nothing new is known of others
+        _record(plans, processes.shared_folder, record or {})
+    if processes.first and item.status != PENDING and not item.skipped:
+      done(item)
 
 
 def table(plans: Sequence[Plan]) -> str:
@@ -203,6 +200,17 @@ def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
     }
     for item in plans
   ]
+
+
+def _look(item: Plan, processes: Processes) -> None:
+  """Finds out whether a stage's artefacts are there, and as they were."""
+  folder = processes.remote(item.stage.folder)
+  done = run_files.done(folder)
+  if done.get("hash") == item.hash and all(key in done for key in _SAID):
+    item.damage = artefacts.damage(folder, done.get("files") or {})
+    if not item.damage:
+      item.status, item.seconds = CACHED, done["seconds"]
+      item.summary, item.origin = done["summary"], done.get("origin") or {}
 
 
 def hash_of(value: Any) -> str:

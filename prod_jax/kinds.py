@@ -177,6 +177,7 @@ class Gate:
     encoded: encode stage of the student.
     teacher: train stage, or model as it is, of kind cross or late; or the
       encode stage of a dual encoder.
+    ensemble: as of `Score`, with a teacher that is no encode stage.
     depth: passages of a query that both put in order.
     split: of the held-out queries.
     metric: by which they are compared; one that hangs on the order.
@@ -192,6 +193,7 @@ class Gate:
   metric: str = "mrr@10"
   level: ShareAbove0 = 0.05
   batch_tokens: Count = 8192
+  ensemble: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,6 @@ from prod_jax import (
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.sets.download import NotDownloaded
-from prod_jax.sets.records import DataError
 from prod_jax.stages import files, sources, splits, tracked
 from prod_jax.stages.run import Job, Run
 
@@ -136,15 +135,19 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
   """
   try:
     _go(run_config, args)
-  except (strict.ConfigError, DataError) as error:
+  except arguments.REFUSED as error:
     logging.error("%s", error)
     end(2, error)
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
   except (Exception, KeyboardInterrupt) as error:
-    logging.exception("the run has failed")
-    end(1, error)
+    code = arguments.code_of(error)
+    if code == arguments.INTERRUPTED:
+      logging.warning("interrupted; the same command goes on")
+    elif code == 1:
+      logging.exception("the run has failed")
+    end(code, error)
 
 
 def _go(run_config: config.Config, args: argparse.Namespace) -> None:
@@ -162,6 +165,10 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       with _alone(processes):
         files.check_numbers(run)
         _run(run, args.stages)
+      # Nobody may read it; all else is done by then.
+      if processes.first:
+        sys.stdout.write("\n" + report.table(run.workdir) + "\n")
+        sys.stdout.flush()
       return
     plans = look(run)
     if processes.first:
@@ -230,11 +237,10 @@ def _tell(run: Run, item: curriculum.Plan) -> None:
 
 
 def _report(run: Run) -> None:
-  """The table on standard output, and the page in the working folder."""
+  """Writes the page into the working folder."""
   workdir = run.workdir
   large = ("stale", "checkpoints", "blocks", "passages")
   run.processes.fetch(workdir, but=large)
-  sys.stdout.write("\n" + report.table(workdir) + "\n")
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
   qrels: dict[str, dict[str, int]] = {}

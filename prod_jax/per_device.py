@@ -16,20 +16,25 @@ PyTree = Any
 _ROWS = ("data", "fsdp")
 
 
-def runs_kernels(rows: int, heads: int) -> bool:
-  """Whether kernels for TPU cores can take so many rows and heads.
+def on_platform(name: str) -> bool:
+  """Whether devices are of this platform, "tpu" or "gpu".
 
-  Inside a jitted function. TPU cores are asked for where they are those of the
-  mesh that is set, or else of this process; rows and heads must divide among
-  them.
+  Inside a jitted function: those of the mesh that is set, or else of this
+  process.
   """
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
-    return jax.default_backend() == "tpu"
-  on_tpu = mesh.abstract_device and mesh.abstract_device.platform == "tpu"
+    return jax.default_backend() == name
+  return bool(mesh.abstract_device) and mesh.abstract_device.platform == name
+
+
+def divides(rows: int, heads: int) -> bool:
+  """Whether so many rows and heads divide among the devices of the mesh."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return True
   parts = math.prod(mesh.shape[axis] for axis in _ROWS)
-  divide = not rows % parts and not heads % mesh.shape["tensor"]
-  return bool(on_tpu) and divide
+  return not rows % parts and not heads % mesh.shape["tensor"]
 
 
 def by_rows_and_heads(

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TextIO
+from typing import IO, Any, NamedTuple
 
 from absl import logging
 
@@ -128,11 +128,15 @@ def _said(path: storage.Path) -> Said:
 
 
 def silent_for(progress: Said) -> float:
-  """Seconds since a run has said how far it is."""
+  """Seconds since a run has said how far it is.
+
+  What it will have said counts as well: a clock was set back since, and one
+  that is at work would have spoken again.
+  """
   try:
-    at = datetime.datetime.fromisoformat(progress["at"])
-    return (datetime.datetime.now(datetime.UTC) - at).total_seconds()
-  except (KeyError, TypeError, ValueError):  # it is damaged, or says nothing
+    at = datetime.datetime.fromisoformat(progress.get("at", ""))
+    return abs((datetime.datetime.now(datetime.UTC) - at).total_seconds())
+  except (TypeError, ValueError):  # it has not, or the file is not ours
     return float("inf")
 
 
@@ -140,19 +144,20 @@ def silent_for(progress: Said) -> float:
 def _on_disk(folder: pathlib.Path) -> Iterator[Callable[[Said], None]]:
   """Holds the lock of a folder; yields what writes into its file."""
   # Never made anew: a lock is on the file, not on its name.
-  with (folder / RUNNING).open("a+", encoding="utf-8") as file:
+  number = os.open(folder / RUNNING, os.O_RDWR | os.O_CREAT, 0o666)
+  with os.fdopen(number, "r+b") as file:
     _lock(file, folder)
 
     def write(said: Said) -> None:
-      file.seek(0)
-      file.truncate()
-      json.dump(said, file)
-      file.flush()
+      """At once, over what is there: whoever looks finds one or the other."""
+      text = json.dumps(said).encode()
+      os.pwrite(number, text.ljust(os.fstat(number).st_size), 0)
+      os.ftruncate(number, len(text))
 
     yield write
 
 
-def _lock(file: TextIO, folder: pathlib.Path) -> None:
+def _lock(file: IO[bytes], folder: pathlib.Path) -> None:
   for again in (True, False):
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,12 +223,12 @@ def _beats(folder: storage.Path, wait: Callable[[float], object]) -> bool:
 
 def _taken(folder: storage.Path) -> str:
   who = _said(folder / RUNNING)
-  by = (
-    "{pid} on {host}, since {since}: {command}".format_map(who) if who else ""
+  pid, host, since, command = (
+    who.get(key, "unknown") for key in ("pid", "host", "since", "command")
   )
   return (
-    f"--workdir: a run is at work in {folder}, process {by or 'unknown'}. Wait "
-    "for it, end it, or take another folder"
+    f"--workdir: a run is at work in {folder}, process {pid} on {host}, since "
+    f"{since}: {command}. Wait for it, end it, or take another folder"
   )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from prod_jax import json_files, storage
 
-_REMEDY = "take the folder as a run left it; the run's command writes it anew"
+_REMEDY = "it is not what a run writes there; is it the working folder of one?"
 _FOLDER = re.compile(r"\d+-[^/\\\0]+")  # of a stage
 _STAGE = {
   "name": str,
@@ -18,8 +18,8 @@ _STAGE = {
   "dir": _FOLDER,
   "hash?": str,
   "status": str,
-  "seconds?": float,
-  "inputs?": {str: str},
+  "seconds": float,
+  "inputs": {str: str},
   "summary?": {"skipped?": str, "resumed_from?": float},
   "model?": str,
   "taught_by?": str,
@@ -45,7 +45,9 @@ _ROW = {
 _FILE = {"bytes": int, "mtime_ns?": int, "sha256?": str}
 _DONE = {
   "hash": str,
+  "seconds?": float,
   "summary?": {"skipped?": str},
+  "origin?": dict,
   "fingerprint?": Any,
   "files?": {str: _FILE},
 }

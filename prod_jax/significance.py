@@ -7,6 +7,7 @@ values may change places. Intervals are the bootstrap's percentiles over
 queries. Both come from scipy, and are drawn by a seed.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,24 @@ class Paired(NamedTuple):
   losses: int
 
 
+class Change(NamedTuple):
+  """A difference of means, after - before, and its 95 % interval."""
+
+  difference: float
+  low: float
+  high: float
+
+
+def change(before: Mapping[str, float], after: Mapping[str, float]) -> Change:
+  """How two rankers differ, as of `paired`, without a test.
+
+  Raises:
+    ValueError: they have no query in common.
+  """
+  a, b = _of_both(before, after)
+  return _change((b - a).tobytes(), 0)
+
+
 def paired(
   before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0
 ) -> Paired:
@@ -54,12 +73,9 @@ def paired(
   """
   from scipy import stats  # most of a second, and only asked for here
 
-  both = [query for query in before if query in after]
-  if not both:
-    raise ValueError("the two have no query in common")
-  a, b = (np.array([of[q] for q in both]) for of in (before, after))
+  a, b = _of_both(before, after)
   changes = b - a
-  low = high = mean = float(changes.mean())
+  difference, low, high = _change(changes.tobytes(), seed)
   p = 1.0
   if len(changes) > 1 and changes.any():
     p = stats.permutation_test(
@@ -70,12 +86,11 @@ def paired(
       batch=_BATCH,
       rng=np.random.default_rng(seed),
     ).pvalue
-    low, high = _interval(changes, seed)
   return Paired(
-    queries=len(both),
+    queries=len(changes),
     mean_before=float(a.mean()),
     mean_after=float(b.mean()),
-    difference=mean,
+    difference=difference,
     low=low,
     high=high,
     p=float(p),
@@ -97,15 +112,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
   return corrected.tolist()
 
 
-def _interval(changes: np.ndarray, seed: int) -> tuple[float, float]:
+def _of_both(
+  before: Mapping[str, float], after: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+  """The values of the queries that both have one of."""
+  both = [query for query in before if query in after]
+  if not both:
+    raise ValueError("the two have no query in common")
+  a, b = (np.array([of[q] for q in both]) for of in (before, after))
+  return a, b
+
+
+@functools.lru_cache(maxsize=256)  # a run's table and its page ask for it
+def _change(changes: bytes, seed: int) -> Change:
+  """Of float64, a change of each query."""
   from scipy import stats
 
+  array = np.frombuffer(changes)
+  mean = float(array.mean())
+  if not (len(array) > 1 and array.any()):
+    return Change(mean, mean, mean)
   interval = stats.bootstrap(
-    (changes,),
+    (array,),
     np.mean,
     n_resamples=_DRAWS,
     batch=_BATCH,
     method="percentile",
     rng=np.random.default_rng(seed),
   ).confidence_interval
-  return float(interval.low), float(interval.high)
+  return Change(mean, float(interval.low), float(interval.high))

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
@@ -21,7 +22,7 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
-from prod_jax import strict
+from prod_jax.strict import ConfigError
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
@@ -48,14 +49,24 @@ def open_path(text: str) -> Path:
   """A path on a disk, or one with a scheme such as gs:// or s3://.
 
   Raises:
-    ConfigError: a password stands in it, which would come into logs and files.
+    ConfigError: there are no paths of that scheme, or the path has a password
+      in it, which would be in the log and in what is left behind.
   """
-  if "://" in text and strict.without_passwords(text) != text:
-    raise strict.ConfigError(
-      f"{text}: take the name and password out of the address; a bucket's "
-      "client finds them in its own settings"
+  scheme, there, rest = text.partition("://")
+  if not there:
+    return pathlib.Path(text)
+  if re.match("[^/@]*:[^/@]*@", rest):
+    raise ConfigError(
+      f"{scheme}://…: a path has no password in it; give it to the library of "
+      f"{scheme}:// by its own files or environment"
     )
-  return epath.Path(text) if "://" in text else pathlib.Path(text)
+  try:
+    return epath.Path(text)
+  except KeyError as error:
+    raise ConfigError(
+      f"{text}: nothing is kept at {scheme}://; a path is on a disk or in a "
+      "bucket, such as gs://BUCKET/FOLDER"
+    ) from error
 
 
 def twin(path: Path) -> pathlib.Path:

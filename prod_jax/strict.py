@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 from prod_jax.ranges import Range
 
 _LONGEST = 4000  # characters of an error
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+# A name alone is part of a path in a bucket, but not of an address in the web.
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=https://)[^/@\s]+@")
 
 
 class Refused(ValueError):
@@ -41,7 +42,7 @@ class Refused(ValueError):
 
 
 def without_passwords(text: str) -> str:
-  """A text in whose addresses no name and password stand in front of an @."""
+  """A text in whose addresses no password stands in front of an @."""
   return _PASSWORD.sub("***@", text)
 
 

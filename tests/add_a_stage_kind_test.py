@@ -17,6 +17,7 @@ def folder(tmp_path_factory):
   return pages.done(PAGE, tmp_path_factory.mktemp("repository"))
 
 
+@pytest.mark.long
 def test_the_example_runs_and_is_learnt_from(folder):
   *less, stages = SCORED
   own = f"{stages},shift,shifted"

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import threading
 
 import pytest
 
@@ -75,6 +76,44 @@ def test_stages_run_once_and_leave_a_record(lab):
   assert [s["status"] for s in record["stages"]] == ["cached"] * 3
   assert record["stages"][1]["inputs"] == {"x": "a"}
   assert record["stages"][0]["summary"] == {"figure": 1}
+
+
+def test_a_run_that_is_done_is_written_down_once(lab, monkeypatch):
+  """Not once a stage: of many stages that took longer than all the rest."""
+  lab.run()
+  written, write = [], storage.write_text
+
+  def noted(path, text):
+    written.append(path.name)
+    write(path, text)
+
+  monkeypatch.setattr(storage, "write_text", noted)
+  assert lab.run() == []
+  assert written == [storage.RESULTS, storage.CURRICULUM]
+  lab.fingerprints["c"] = 2
+  assert lab.run() == ["c"]
+  assert written.count(storage.CURRICULUM) == 3
+
+
+def test_folders_are_looked_at_side_by_side(lab, monkeypatch):
+  """One after the other those of 200 stages in a bucket took minutes."""
+  lab.run()
+  together = threading.Barrier(3, timeout=60)
+
+  def waits(folder, recorded):
+    together.wait()
+    return {}
+
+  monkeypatch.setattr(artefacts, "damage", waits)
+  assert lab.run() == []
+
+
+def test_a_clock_that_was_set_back_runs_nothing_again(lab):
+  lab.run()
+  later = os.stat(lab.workdir).st_mtime + 1e8
+  for path in lab.workdir.rglob("*"):
+    os.utime(path, (later, later))
+  assert lab.run() == []
 
 
 def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):

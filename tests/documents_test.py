@@ -28,6 +28,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 # What stands for a file or a folder that the reader has.
 THE_READERS = {
+  "build/task.yaml",
   "configs/shifted.py",
   "configs/faq.py",
   "file.py",

@@ -42,6 +42,7 @@ def summaries(workdir):
   return {stage["name"]: stage["summary"] for stage in record["stages"]}
 
 
+@pytest.mark.long
 def test_passages_alone_end_in_a_student(folder, tmp_path):
   workdir = tmp_path / "work"
   done = run(workdir, config=config(folder), fast=True)

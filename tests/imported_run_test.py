@@ -186,6 +186,7 @@ def test_what_a_line_of_lists_says_wrong(done, tmp_path, argument, message):
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.long
 def test_the_variant_that_makes_its_lists_here(folder, tmp_path):
   def score(query: int, passage: int) -> float:
     return ((7 * query + 3 * passage) % 11 + 1) / 16

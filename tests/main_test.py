@@ -83,7 +83,7 @@ def run(workdir, *arguments, code=0, fast=True, **kwargs):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
   """The quickstart on pydocs with tiny encoders, from start to end."""
-  workdir = tmp_path_factory.mktemp("run") / "work"
+  workdir = tmp_path_factory.mktemp("run") / "Läufe und 研究"
   return workdir, run(workdir, FEW)
 
 
@@ -233,6 +233,7 @@ def stop_at(workdir, line, *arguments, by=signal.SIGKILL):
   return done.stderr, done.returncode
 
 
+@pytest.mark.long
 def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   data = f"--config.data.path={write_folder(tmp_path / 'small')}"
   arguments = (*LONG, data)

@@ -47,7 +47,7 @@ METHODS = {
 
 
 # Of methods that have a test of their steps; each trains seven or eight times.
-LONG = ("baselines", "prod_options", "lead", "cl_drd")
+LONG = ("baselines", "prod_options", "lead", "cl_drd", "pair_distill")
 # What the others read besides lists and scores.
 READ = {"pair_distill": ("duo", "compare"), "adam": ("darken",)}
 

@@ -66,6 +66,37 @@ def test_a_second_run_is_refused_and_told_whose_it_is(other, tmp_path):
   assert found.progress["work"] == "a" and found.progress["done"] == 3
 
 
+def test_a_foreign_file_of_this_name_is_no_fault(other, tmp_path):
+  folder = tmp_path / "run"
+  (folder / presence.RUNNING).write_text('{"a": 1}')
+  (folder / presence.PROGRESS).write_text('{"at": "noon"}')
+  with (
+    pytest.raises(
+      strict.ConfigError, match="process unknown on unknown, since"
+    ),
+    presence.held(folder, nothing),
+  ):
+    raise AssertionError
+  assert presence.silent_for(presence.look(folder).progress) == float("inf")
+  assert presence.silent_for({"at": 3}) == float("inf")
+
+
+def test_who_looks_finds_what_was_or_what_is(tmp_path, monkeypatch):
+  """Never half of it: that would read as no run at all."""
+  before = {"host": "h" * 1000, "ended": "noon", "outcome": "done"}
+  (tmp_path / presence.RUNNING).write_text(json.dumps(before))
+  seen, cut = [], presence.os.ftruncate
+
+  def look(number, size):
+    seen.append(presence.look(tmp_path).who)
+    cut(number, size)
+
+  monkeypatch.setattr(presence.os, "ftruncate", look)
+  with presence.held(tmp_path, nothing):
+    assert "ended" not in seen[0] and seen[0]["pid"] == presence.os.getpid()
+  assert seen[1]["outcome"] == "done" and len(seen) == 2
+
+
 def test_a_kill_lets_go_at_once(other, tmp_path):
   folder = tmp_path / "run"
   assert presence.look(folder).alive
@@ -140,9 +171,10 @@ def test_a_disk_without_locks_goes_by_its_beats(tmp_path, monkeypatch, caplog):
   del who["ended"]
   (tmp_path / presence.RUNNING).write_text(json.dumps(who))
   assert presence.look(tmp_path).alive
-  past = {"at": "2020-01-01T00:00:00+00:00"}
-  (tmp_path / presence.PROGRESS).write_text(json.dumps(past))
-  assert not presence.look(tmp_path).alive
+  for year in ("2020", "2199"):  # then the clock was set back
+    said = {"at": f"{year}-01-01T00:00:00+00:00"}
+    (tmp_path / presence.PROGRESS).write_text(json.dumps(said))
+    assert not presence.look(tmp_path).alive
 
 
 def test_where_nobody_was(tmp_path):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from prod_jax import significance
 
@@ -51,6 +52,16 @@ def test_the_same_seed_gives_the_same_figures():
   found = significance.paired(first, second, seed=1)
   assert found == significance.paired(first, second, seed=1)
   assert found.p != significance.paired(first, second, seed=2).p
+
+
+def test_a_table_asks_for_no_test_and_once(monkeypatch):
+  rng = np.random.default_rng(6)
+  first, second = by_query(rng.random(30)), by_query(rng.random(30))
+  found = significance.paired(first, second)
+  monkeypatch.setattr(stats, "permutation_test", None)
+  monkeypatch.setattr(stats, "bootstrap", None)
+  same = significance.change(first, second)
+  assert same == (found.difference, found.low, found.high)
 
 
 def test_holm():

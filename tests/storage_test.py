@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from prod_jax import curriculum, storage
+from prod_jax import curriculum, run_files, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from tests import buckets
@@ -24,6 +24,37 @@ def machine(monkeypatch, tmp_path, name, path):
   """The run as another machine sees it, whose disk is empty."""
   monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / name))
   return Processes(path)
+
+
+@pytest.mark.parametrize(
+  ("path", "message"),
+  [
+    ("http://host/run", "http://host/run: nothing is kept at http://; a path"),
+    ("s3://key:secret@bucket/run", "^s3://…: a path has no password in it"),
+  ],
+)
+def test_a_path_that_nothing_is_kept_at_is_refused(path, message):
+  with pytest.raises(strict.ConfigError, match=message) as refused:
+    storage.open_path(path)
+  assert "secret" not in str(refused.value)
+  assert storage.open_path("az://box@account/run").name == "run"
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    '{"stages": [',
+    "[]",
+    '{"a": 1}',
+    '{"stages": [{"name": "x"}], "config": {}}',
+    '{"stages": [], "config": 3}',
+  ],
+)
+def test_what_no_run_has_written_is_none(tmp_path, text):
+  assert run_files.curriculum(tmp_path) == {}
+  (tmp_path / storage.CURRICULUM).write_text(text)
+  with pytest.raises(strict.ConfigError, match="is not what a run writes"):
+    run_files.curriculum(tmp_path)
 
 
 def test_a_path_with_a_scheme_is_in_a_bucket(bucket, tmp_path):

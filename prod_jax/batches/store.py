@@ -80,6 +80,13 @@ class TokenStore:
       return TokenStore, (self._ids, self._offsets)
     return open_store, (self._path,)  # a worker process maps the files itself
 
+  def anew(self) -> "TokenStore":
+    """The same, mapped anew, to read many rows and give them back.
+
+    What was read through a map is memory of the process as long as it is there.
+    """
+    return self if self._path is None else open_store(self._path)
+
   def lengths(self) -> np.ndarray:
     """int64 [rows], tokens in each row."""
     return np.diff(self._offsets)

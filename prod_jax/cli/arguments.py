@@ -7,25 +7,36 @@ are there at once.
 
 `--config=FILE` names a config, and each `--config.section.key=value` overrides
 one of its keys. What is wrong with the line, the config or the data is told in
-one line on standard error, with exit code 2.
+one line on standard error, with exit code 2. With `--json` the result is JSON,
+and nothing else goes to standard output.
 """
 
 import argparse
+import codecs
+import contextlib
 import difflib
 import faulthandler
 import importlib
+import io
+import json
 import logging as stdlib_logging
+import os
 import pathlib
 import re
+import select
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
 
 from prod_jax.config import Config
 from prod_jax.strict import Refused, without_passwords
+
+INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
+# What is told in a line: it is for whoever has started the command to mend.
+REFUSED = (Refused, PermissionError)
 
 _OVERRIDE = "--config."
 # What a shell completes for a metavar.
@@ -109,6 +120,14 @@ class Parser(argparse.ArgumentParser):
         help=argparse.SUPPRESS if value == default else help,
       )
 
+  def add_json(self, what: str) -> None:
+    """Adds --json.
+
+    Args:
+      what: is printed.
+    """
+    self.add_switch("json", f"Print {what} as JSON, and nothing else.")
+
   def parse(self, line: Sequence[str]) -> argparse.Namespace:
     """What a command line says; ends the process where that is nonsense."""
     overrides = [word for word in line if word.startswith(_OVERRIDE)]
@@ -121,6 +140,11 @@ class Parser(argparse.ArgumentParser):
       self.error(f"unknown arguments: {' '.join(others)}")
     args.overrides = [word.removeprefix(_OVERRIDE) for word in overrides]
     return args
+
+  def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    """Ends the process, with its output out."""
+    sys.stdout.flush()
+    super().exit(status, message)
 
   def error(self, message: str) -> NoReturn:
     """Ends the process for what its line says."""
@@ -211,6 +235,14 @@ def said_of(command: types.ModuleType) -> str:
   return (command.__doc__ or "").strip()
 
 
+def say_json(value: Any, indent: int | None = 1) -> None:
+  """Prints a result for a machine, in any locale."""
+  encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
+  text = json.dumps(value, indent=indent, ensure_ascii=encoding != "utf-8")
+  sys.stdout.write(f"{text}\n")
+  sys.stdout.flush()
+
+
 def start(name: str, line: Sequence[str] | None = None) -> None:
   """Runs a command.
 
@@ -219,14 +251,52 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
     line: its arguments; this process's where none are given.
   """
   command = importlib.import_module(name)
-  args = parser_of(command).parse(sys.argv[1:] if line is None else line)
-  _set_up_logging()
-  faulthandler.enable()
-  try:
+  with ending():
+    args = parser_of(command).parse(sys.argv[1:] if line is None else line)
+    _set_up_logging()
+    faulthandler.enable()
     command.run(args)
-  except Refused as error:
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+  """Ends the process with the code and the line of what has gone wrong."""
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    # A locale may lack a letter, and a name of a file may be no text.
+    sys.stdout.reconfigure(errors="backslashreplace")
+  try:
+    yield
+    sys.stdout.flush()
+  except REFUSED as error:
     logging.error("%s", error)
     sys.exit(2)
+  except (KeyboardInterrupt, BrokenPipeError) as error:
+    code = code_of(error)
+    if code == INTERRUPTED:
+      logging.error("interrupted")
+    elif code != UNREAD:
+      raise
+    sys.exit(code)
+
+
+def code_of(error: BaseException) -> int:
+  """The exit code of an error that is nobody's fault, 1 of all others.
+
+  Where nobody reads standard output any more, nothing is written there again.
+  """
+  if isinstance(error, KeyboardInterrupt):
+    return INTERRUPTED
+  if not (isinstance(error, BrokenPipeError) and _unread(1)):
+    return 1
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+  return UNREAD
+
+
+def _unread(number: int) -> bool:
+  """Whether a file is a pipe that nobody reads any more."""
+  poll = select.poll()
+  poll.register(number, 0)
+  return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def hide_passwords(record: stdlib_logging.LogRecord) -> bool:

@@ -41,6 +41,8 @@ exit codes:
   0    done
   1    failed, with a traceback
   2    the line, the config or the data is wrong: one line says what
+  130  interrupted by Ctrl-C; a run goes on when it is started again
+  141  nobody reads the output any more, as behind `| head`
   75   run: stopped by SIGTERM, all is saved; start it again
   76   run: another of its processes is lost; start it again
   134  run: its process 0 is lost, by JAX's own watch; start it again
@@ -53,7 +55,8 @@ def entry() -> None:
   if word in COMMANDS:
     arguments.start(module_of(word), line)
   elif word in ("-h", "--help"):
-    _say_help()
+    with arguments.ending():
+      _say_help()
   elif word.startswith("-"):
     arguments.start(module_of("run"), sys.argv[1:])
   else:

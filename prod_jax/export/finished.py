@@ -122,12 +122,12 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  if not path.is_file():
+  said = run_files.curriculum(processes.local_folder).get("config")
+  if said is None:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
-  said = run_files.curriculum(processes.local_folder).get("config")
-  config = strict.section(Config, said or {}, f"{path}: config")
+  config = strict.section(Config, said, f"{path}: config")
   return Run(config, processes, may_fetch=False)
 
 

@@ -4,6 +4,7 @@ transformer            the layers of every encoder
 transformer_config     their shape, and the choices of a family
 positions              masks, rotary positions and biases by distance
 attention              a kernel for TPU cores
+cudnn                  the same of cuDNN, on NVIDIA GPUs
 texts                  from texts to tokens, and from token states to vectors
 dual                   a text as one vector
 matryoshka             the same, of which the first coordinates count

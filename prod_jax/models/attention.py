@@ -40,7 +40,8 @@ _GOLDEN = 0x9E3779B9 - 2**32  # spreads numbers of heads over seeds
 
 def on_tpu(rows: int, length: int, heads: int) -> bool:
   """Whether `attend` is what a function being traced should call."""
-  return length <= _LONGEST and per_device.runs_kernels(rows, heads)
+  fits = length <= _LONGEST and per_device.divides(rows, heads)
+  return fits and per_device.on_platform("tpu")
 
 
 def attend(

@@ -27,7 +27,7 @@ from absl import logging
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from prod_jax.batch import Tokens
-from prod_jax.models import attention, positions
+from prod_jax.models import attention, cudnn, positions
 from prod_jax.models.positions import Turns
 from prod_jax.models.transformer_config import (
   ACTIVATIONS,
@@ -69,6 +69,10 @@ class Attention(nn.Module):
       key = None if deterministic else self.make_rng("dropout")
       qkv = q_RHLE, k_RHME, v_RHME
       out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)
+      return dense("output")(out_RLD.reshape(x_TD.shape))
+    rate = 0.0 if deterministic else c.attention_dropout
+    if cudnn.on_gpu(c, R, L, rate, bias_HLM is not None):
+      out_RLD = cudnn.attend(q_RHLE, k_RHME, v_RHME, mask_R1LM)
       return dense("output")(out_RLD.reshape(x_TD.shape))
     # Softmax in float32: bfloat16 has 8 bits for a sum over L weights. A token
     # of padding attends to nothing; the lowest finite number then gives even

@@ -67,13 +67,10 @@ def load(workdirs: Sequence[str | pathlib.Path]) -> list[Side]:
     raise strict.ConfigError("a run is named twice; name another one")
   names = [path.name for path in paths]
   labels = names if len({*names}) == len(names) else [*map(str, paths)]
-  try:
-    return [
-      Side(label, record.load(path))
-      for label, path in zip(labels, paths, strict=True)
-    ]
-  except FileNotFoundError as error:
-    raise strict.ConfigError(str(error)) from error
+  return [
+    Side(label, record.load(path))
+    for label, path in zip(labels, paths, strict=True)
+  ]
 
 
 def unlike(sides: Sequence[Side]) -> str:

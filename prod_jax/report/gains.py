@@ -7,7 +7,7 @@ from prod_jax.report import record
 from prod_jax.retrieval import runs
 
 
-def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
+def of(run: record.Run, stage: record.Stage) -> significance.Change | None:
   """The headline metric after a stage against that before it.
 
   None where a model that nobody trained was not measured, or where a run has
@@ -17,10 +17,10 @@ def of(run: record.Run, stage: record.Stage) -> significance.Paired | None:
   after = values(run, stage.name)
   if not before or not after or not before.keys() & after.keys():
     return None
-  return significance.paired(before, after)
+  return significance.change(before, after)
 
 
-def text(gain: significance.Paired | None) -> str:
+def text(gain: significance.Paired | significance.Change | None) -> str:
   """A difference with its 95 % interval; "" without one."""
   if gain is None:
     return ""

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prod_jax import json_files, run_files
+from prod_jax import json_files, run_files, storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -177,16 +177,14 @@ def load(workdir: pathlib.Path) -> Run:
   """Reads curriculum.json and results.json.
 
   Raises:
-    FileNotFoundError: when `workdir` holds no curriculum.json.
-    ConfigError: one of them is damaged.
+    ConfigError: `workdir` holds no curriculum.json, or not one of a run.
   """
-  path = workdir / "curriculum.json"
-  if not path.exists():
-    raise FileNotFoundError(
-      f"{path}: not there; a workdir gets it from python -m prod_jax.main "
-      f"--config=FILE --workdir={workdir}"
-    )
   record = run_files.curriculum(workdir)
+  if not record:
+    raise strict.ConfigError(
+      f"{workdir / storage.CURRICULUM}: not there; a working folder gets it "
+      f"from prod_jax run --config=FILE --workdir={workdir}"
+    )
   config = record.get("config") or {}
   stages = [
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})

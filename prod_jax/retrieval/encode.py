@@ -135,7 +135,7 @@ def embedder(
   longest = data.query_length if tower == "query" else data.passage_length
 
   def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
-    texts = store.slices(np.arange(start, stop))
+    texts = store.anew().slices(np.arange(start, stop))
     return forward.over_texts(
       frozen,
       lambda params, texts: embed_texts(model, params, texts, tower),

@@ -66,7 +66,7 @@ def score_lists(
   out[line, column] = score_texts(
     frozen,
     queries.slices(query_rows[line]),
-    [passages.slices(ids_QC[line, column])],
+    [passages.anew().slices(ids_QC[line, column])],
     watch,
   )
   return out

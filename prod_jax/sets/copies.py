@@ -6,12 +6,16 @@ million.
 """
 
 import hashlib
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from prod_jax import arrays, progress, storage
 from prod_jax.sets.records import Passage, joined
+
+_ROWS = 65_536  # of the keys that are looked at at once
 
 
 class Keys(NamedTuple):
@@ -55,11 +59,40 @@ def key(text: str) -> int:
   return int.from_bytes(hashlib.blake2b(same, digest_size=8).digest(), "big")
 
 
-def keys_of(
-  passages: Iterable[Passage], count: int, *, title_join: str
+def kept(
+  path: pathlib.Path | None, passages: Sequence[Passage], *, title_join: str
 ) -> Keys:
-  """The keys of so many passages; `title_join` is that of encoders."""
-  keys = Keys(*(np.zeros(count, np.uint64) for _ in Keys._fields))
+  """The keys of a collection, of a file that is made unless it is there.
+
+  Args:
+    path: of the file; None keeps them in memory.
+    passages: all of them are read where it is made.
+    title_join: as of `keys_of`.
+  """
+  if path and path.exists():
+    return Keys(*arrays.read(path, mapped=True))
+  shape = len(Keys._fields), len(passages)
+  shown = progress.shown(passages, "keys of texts", "passages", len(passages))
+  if not path:
+    return keys_of(shown, np.zeros(shape, np.uint64), title_join=title_join)
+  with storage.whole_file(path, concurrent=True) as part:
+    table = np.lib.format.open_memmap(part, "w+", np.uint64, shape)
+    keys_of(shown, table, title_join=title_join)
+    table.flush()
+  return kept(path, passages, title_join=title_join)
+
+
+def keys_of(
+  passages: Iterable[Passage], table: np.ndarray, *, title_join: str
+) -> Keys:
+  """The keys of passages.
+
+  Args:
+    passages: by row.
+    table: uint64 [3, P], perhaps on disk, which they are written to.
+    title_join: that of encoders.
+  """
+  keys = Keys(*np.asarray(table))  # a mapped one is written more slowly
   for row, (_, title, text) in enumerate(passages):
     keys.text[row] = own = key(text)
     keys.whole[row] = key(f"{title} {text}") if title else own
@@ -75,7 +108,10 @@ def copies_of(text_P: np.ndarray, positives: Sequence[Sequence[int]]) -> Copies:
     positives: rows of the labelled passages of each query.
   """
   labelled = np.unique(np.array([r for rows in positives for r in rows], int))
-  rows = np.flatnonzero(np.isin(text_P, text_P[labelled]))
+  wanted, ends = np.unique(text_P[labelled]), range(0, len(text_P), _ROWS)
+  # All at once it would take forty bytes a passage.
+  among = [np.isin(text_P[i : i + _ROWS], wanted) for i in ends]
+  rows = np.flatnonzero(np.concatenate(among))
   found: dict[int, list[int]] = {}  # rows by key, of those that are shared
   for row, shared in zip(rows.tolist(), text_P[rows].tolist(), strict=True):
     found.setdefault(shared, []).append(row)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import arrays, config, progress, storage
+from prod_jax import config
 from prod_jax.sets import (
   copies,
   download,
@@ -79,19 +79,7 @@ class Dataset:
     """Keys of the passages' texts, for which all are read once."""
     of = digest(self.passages.fingerprint, self.title_join)
     path = self.folder and self.folder / f"keys-{of}.npy"
-    if path and path.exists():
-      return copies.Keys(*arrays.read(path, mapped=True))
-    shown = progress.shown(
-      self.passages, "keys of texts", "passages", len(self.passages)
-    )
-    keys = copies.keys_of(shown, len(self.passages), title_join=self.title_join)
-    if path:
-      with (
-        storage.whole_file(path, concurrent=True) as part,
-        open(part, "wb") as file,
-      ):
-        np.save(file, np.stack(keys), allow_pickle=False)
-    return keys
+    return copies.kept(path, self.passages, title_join=self.title_join)
 
   def copies_of(self, split: str) -> copies.Copies:
     """Passages with the text of a labelled one, which are no negatives."""

@@ -79,13 +79,11 @@ def _asker(
   def ask(
     line: np.ndarray, one: np.ndarray, other: np.ndarray, pieces: Pieces
   ) -> np.ndarray:
+    passages = tokens.passages.anew()
     logits = rerank.score_texts(
       frozen,
       queries.slices(lists.query[line]),
-      [
-        tokens.passages.slices(lists.ids[line, column])
-        for column in (one, other)
-      ],
+      [passages.slices(lists.ids[line, column]) for column in (one, other)],
       pieces,
     )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows

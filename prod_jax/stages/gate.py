@@ -14,7 +14,7 @@ from absl import logging
 from prod_jax import kinds, storage, strict
 from prod_jax.retrieval import encode, rerank
 from prod_jax.retrieval.pieces import Pieces
-from prod_jax.stages import held_out
+from prod_jax.stages import held_out, score
 from prod_jax.stages.mine import scores_of
 from prod_jax.stages.run import Job
 
@@ -32,6 +32,13 @@ def check(job: Job[kinds.Gate]) -> None:
     job.check_encoded(job.stage.split, "teacher")
   else:
     job.check_trains("teacher", ("cross", "late"))
+  if job.stage.ensemble:
+    if _by_vectors(job):
+      raise strict.ConfigError(
+        f"{job.where}.ensemble is one with a teacher that reads pairs; "
+        f"{job.stage.teacher} is an encode stage: leave ensemble empty"
+      )
+    job.check_encoded(job.stage.split, "ensemble")
   held_out.check_metric(job)
   depth = job.stage.depth
   kind, _, cut = job.stage.metric.partition("@")
@@ -55,9 +62,10 @@ def run(job: Job[kinds.Gate]) -> dict[str, Any]:
   )
   found = held_out.compared(job, student, teacher)
   passed = found.difference > held_out.ROUNDING and found.p < stage.level
+  who = "+".join(filter(None, (stage.teacher, stage.ensemble)))
   figures = {
     "passed": passed,
-    "why": f"{stage.teacher} {'teaches' if passed else 'does not teach'}: of "
+    "why": f"{who} {'teaches' if passed else 'does not teach'}: of "
     f"the first {stage.depth} of {stage.encoded} it makes "
     f"{held_out.said(job, found, 'their own order')}",
     "student": round(found.mean_before, 4),
@@ -85,14 +93,16 @@ def _ordered_by_model(job: Job[kinds.Gate]) -> Sequence[np.ndarray] | None:
 
   def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:
     ids_QK, student_QK = held_out.retrieved(job, "encoded")
+    rows_Q = np.arange(start, stop)
     teacher_QK = rerank.score_lists(
       job.frozen("teacher"),
       texts.queries[split],
       texts.passages,
-      np.arange(start, stop),
+      rows_Q,
       ids_QK,
       pieces,
     )
+    teacher_QK = score.with_ensemble(job, teacher_QK, split, rows_Q, ids_QK)
     return {"ids": ids_QK, "student": student_QK, "teacher": teacher_QK}
 
   names = ["ids", "student", "teacher"]

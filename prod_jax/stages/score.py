@@ -63,7 +63,7 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
 
 
 def with_ensemble(
-  job: Job[kinds.Score | kinds.Evaluate],
+  job: Job[kinds.Score | kinds.Evaluate | kinds.Gate],
   scores_QC: np.ndarray,
   split: str,
   query_rows: np.ndarray,

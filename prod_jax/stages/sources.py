@@ -192,6 +192,7 @@ ROLES: Mapping[str, Mapping[str, Mapping[str, Source | None]]] = {
   "gate": {
     "encoded": _ENCODED,
     "teacher": {"train": None, "encode": None, MODEL: None},
+    "ensemble": _ENCODED,
   },
   "accept": {
     "encoded": {"encode": None},

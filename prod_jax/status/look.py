@@ -100,7 +100,7 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there.
+    ConfigError: nothing has run there, or something else.
   """
   there = presence.look(folder)
   record = run_files.curriculum(folder)

@@ -1,5 +1,6 @@
 """Stores of token ids: content, keys, and what is left by a failed build."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -43,6 +44,19 @@ def test_rows_come_back(tmp_path):
   for row in (-1, 4):
     with pytest.raises(IndexError, match="store of 4 rows"):
       store[row]
+
+
+def test_what_was_read_is_given_back_with_its_map(tmp_path):
+  store = build(tmp_path)
+  again, opened = store.anew(), len(os.listdir("/proc/self/fd"))
+  assert same(again, ROWS)
+  rows = np.arange(len(ROWS))
+  assert not np.shares_memory(again.slices(rows).ids, store.slices(rows).ids)
+  for _ in range(20):
+    again = again.anew()
+  assert len(os.listdir("/proc/self/fd")) == opened
+  held = TokenStore(np.zeros(2, np.int32), np.array([0, 2]))
+  assert held.anew() is held
 
 
 def test_small_vocabulary_takes_two_bytes_an_id(tmp_path):

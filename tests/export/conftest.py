@@ -1,11 +1,14 @@
-"""A small run with a model of each kind, for the tests of this room."""
+"""A small run with a model of each kind, for the tests of this room.
+
+Its folders have spaces and letters of all kinds in their names.
+"""
 
 import pathlib
 import shutil
 
 import pytest
 
-from tests import commands
+from tests import commands, once
 from tests.main_test import write_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -64,7 +67,11 @@ def write_vocabulary(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  root = tmp_path_factory.mktemp("export")
+  return once.folder(tmp_path_factory, "Läufe und 研究", finish) / "run"
+
+
+def finish(root: pathlib.Path) -> None:
+  """Runs the config in a folder."""
   config = root / "config.py"
   config.write_text(
     CONFIG.format(
@@ -76,7 +83,6 @@ def finished_run(tmp_path_factory) -> pathlib.Path:
     "prod_jax.main", f"--config={config}", f"--workdir={root}/run"
   )
   assert done.returncode == 0, done.stderr[-4000:]
-  return root / "run"
 
 
 @pytest.fixture

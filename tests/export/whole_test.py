@@ -33,7 +33,7 @@ def read(path):
 
 
 def test_an_export_has_a_card_and_hashes(finished_run, tmp_path):
-  to = tmp_path / "out" / "student"
+  to = tmp_path / "für 研究" / "der Schüler"
   done = export(finished_run, to)
   assert done.returncode == 0, done.stderr[-3000:]
   text = (to / "README.md").read_text()
@@ -76,6 +76,30 @@ def test_snippets_are_python_and_run(finished_run, tmp_path, monkeypatch):
     exec(code, names)
     scores.append(np.asarray(names["scores"])[:, :1])
   np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_snippets_of_an_index_and_of_chains(
+  finished_run, tmp_path, monkeypatch
+):
+  for name in ("sentence_transformers", "faiss", "langchain_huggingface"):
+    pytest.importorskip(name, reason="it is not in the lock")
+  trained = finished.open_stage(finished_run, "student")
+  whole.export(trained, options(tmp_path / "student"))
+  text = (tmp_path / "student" / "README.md").read_text()
+  codes = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+  monkeypatch.chdir(tmp_path)
+  own = {}
+  exec(codes[0], own)
+  (index,) = (code for code in codes if "faiss" in code)
+  exec(index, own)
+  rows = np.argsort(-own["queries"] @ own["passages"].T)[:, :2]
+  np.testing.assert_array_equal(own["rows"][:, : rows.shape[1]], rows)
+  (chains,) = (code for code in codes if "langchain" in code)
+  other = {}
+  exec(chains, other)
+  (query,) = np.asarray(own["queries"])
+  np.testing.assert_allclose(other["vector"], query, atol=1e-5)
+  np.testing.assert_allclose(other["vectors"][0], own["passages"][0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ import json, os, pathlib, signal, sys
 home = pathlib.Path(os.environ["HOME"])
 with (home / "argv.jsonl").open("a") as file:
   file.write(json.dumps([os.getcwd(), *sys.argv[1:]]) + "\\n")
+stale = [name for name in os.environ if name.startswith("MEGASCALE_")]
+(home / "stale.json").write_text(json.dumps(stale))
 code, *later = json.loads((home / "codes.json").read_text())
 (home / "codes.json").write_text(json.dumps(later))
 if isinstance(code, str):
@@ -121,6 +123,18 @@ def test_from_nothing_over_failures_to_done(launch, vms, monkeypatch):
   assert [line.split()[-1] for line in log.splitlines() if "exit" in line] == [
     *("1", "75", "76", "137", "0")
   ]
+
+
+def test_a_run_does_not_believe_what_is_left_of_another_slice(
+  launch, vms, monkeypatch
+):
+  monkeypatch.setenv("MEGASCALE_NUM_SLICES", "2")
+  monkeypatch.setenv("MEGASCALE_COORDINATOR_ADDRESS", "one that is gone")
+  vms.ends(0)
+  launch("sync")
+  assert launch("run") == 0
+  vms.wait_until_ended()
+  assert json.loads((vms.homes[1] / "stale.json").read_text()) == []
 
 
 def test_a_run_goes_on_without_its_connection_until_it_is_stopped(

@@ -165,7 +165,7 @@ def one_device(name):
 
 # A frozen cross-encoder beside an anchor, and a joint late-interaction model;
 # --long takes all.
-OVER_DEVICES = ("prod", "lead_late")
+OVER_DEVICES = ("prod",)
 
 
 @pytest.mark.parametrize(

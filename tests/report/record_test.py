@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from prod_jax import strict
 from prod_jax.report import record
 
 
@@ -71,5 +72,5 @@ def test_a_refused_student_is_not_where_the_next_one_began(refused):
 
 
 def test_an_empty_folder_is_no_run(tmp_path):
-  with pytest.raises(FileNotFoundError, match=r"curriculum.json.*--workdir"):
+  with pytest.raises(strict.ConfigError, match=r"curriculum.json.*--workdir"):
     record.load(tmp_path)

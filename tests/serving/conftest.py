@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from prod_jax.serving import opened
-from tests import commands
+from tests import commands, once
 from tests.export.conftest import write_vocabulary
 from tests.main_test import write_folder
 
@@ -78,7 +78,11 @@ def write_set(folder: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def searched_run(tmp_path_factory) -> pathlib.Path:
   """The working folder of the run."""
-  root = tmp_path_factory.mktemp("serving")
+  return once.folder(tmp_path_factory, "Suche und 研究", finish) / "run"
+
+
+def finish(root: pathlib.Path) -> None:
+  """Runs the config in a folder."""
   config = root / "config.py"
   config.write_text(
     CONFIG.format(
@@ -90,12 +94,11 @@ def searched_run(tmp_path_factory) -> pathlib.Path:
     "prod_jax.main", f"--config={config}", f"--workdir={root}/run"
   )
   assert done.returncode == 0, done.stderr[-4000:]
-  return root / "run"
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> pathlib.Path:
-  return tmp_path_factory.mktemp("cache")
+  return tmp_path_factory.mktemp("cache") / "für 研究"
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,8 @@ def found(tmp_path):
   def of(path: pathlib.Path, on_error="raise") -> read.Found:
     folder = tmp_path / f"tables-{len([*tmp_path.iterdir()])}"
     folder.mkdir()
-    keys = copies.keys_of(PASSAGES, len(PASSAGES), title_join=". ")
+    table = np.zeros((3, len(PASSAGES)), np.uint64)
+    keys = copies.keys_of(PASSAGES, table, title_join=". ")
     own = np.array([copies.key(query.text) for query in QUERIES], np.uint64)
     texts = layout.find(path, "").texts
     names.save(

@@ -16,6 +16,14 @@ __all__ = ["run_of"]  # a fixture
 NAN = np.nan
 WIDTH = 4
 SPLITS = ("train", "test")
+GATE = kinds.Gate(
+  kind="gate",
+  encoded="encode",
+  teacher="ce",
+  depth=10,
+  split="test",
+  ensemble="encode",
+)
 
 
 @pytest.fixture
@@ -32,6 +40,7 @@ def run(run_of):
     ),
     "evaluate_ce": kinds.Evaluate(**reranks),
     "evaluate_both": kinds.Evaluate(**reranks, ensemble="encode"),
+    "gate": GATE,
   }
   return with_stages(found, added)
 
@@ -111,6 +120,22 @@ def test_an_ensemble_is_measured_beside_its_model(run):
   assert both["mrr@10"] != alone["mrr@10"]
 
 
+def test_a_gate_asks_both_together(run, monkeypatch):
+  """With a model that says nothing, the order is the dual encoder's."""
+  made(run, "ce")
+  embed(run)
+  both, _ = made(run, "gate")
+  assert both["why"].startswith("ce+encode does not teach")
+  more = {"alone": dataclasses.replace(GATE, ensemble=""), "silent": GATE}
+  run = with_stages(run, more)
+  assert made(run, "alone")[0]["teacher"] != both["teacher"]
+  monkeypatch.setattr(
+    stages.gate.rerank, "score_lists", lambda *lists: 0.0 * lists[4]
+  )
+  silent, _ = made(run, "silent")
+  assert silent["teacher"] == silent["student"]
+
+
 def test_both_are_named_where_their_scores_teach(run):
   assert sources.judge(run, "both") == "ce+encode"
   assert sources.judge(run, "score") == "ce"
@@ -124,6 +149,10 @@ def test_an_ensemble_has_the_splits_queries_and_a_reranker(run):
     strict.ConfigError, match=r"both\.ensemble is one with a rerank"
   ):
     main.check(with_stages(run, bare))
+  vectors = {"gate": dataclasses.replace(GATE, teacher="encode")}
+  wanted = "gate.ensemble is one with a teacher that reads pairs"
+  with pytest.raises(strict.ConfigError, match=wanted):
+    main.check(with_stages(run, vectors))
   of_train = kinds.Encode(kind="encode", params="start", splits=("train",))
   other = dict(
     other=of_train,

@@ -1,0 +1,257 @@
+"""What long.py measured, as reliability/memory.json and its picture.
+
+A row says how much something is at the beginning and at the end of a long run,
+or with the smallest and with the largest corpus, and how much more it may be.
+What a larger corpus needs by necessity is told in NECESSARY and taken off.
+"""
+
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.watched import Sample
+from prod_jax.report import axes, drawings, plots
+from prod_jax.report.markup import Tag, tag
+
+COLUMNS = ("what", "from", "to", "change", "allowed", "within")
+ALLOWED = 0.05
+RESUME_SECONDS = 10.0
+# Bytes a passage of the largest peak, and what they are.
+NECESSARY: Mapping[str, tuple[int, str]] = {}
+
+_WATCHED = {
+  "own_mib": "MiB of its own",
+  "files_mib": "MiB of mapped files",
+  "handles": "open handles",
+  "threads": "threads",
+}
+
+Parts = Mapping[str, Mapping[str, Any]]
+
+
+def write(folder: pathlib.Path) -> None:
+  """Makes memory.json and memory.svg of the parts beside them."""
+  parts = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted((folder / "memory").glob("*.json"))
+  }
+  page = page_of(parts)
+  (folder / "memory.json").write_text(json.dumps(page, indent=1) + "\n")
+  (folder / page["plot"]).write_text(drawings.alone(picture(parts)))
+
+
+def page_of(parts: Parts) -> dict[str, Any]:
+  """The object of memory.json."""
+  of = sorted({part["commit"] for part in parts.values()})
+  last = [*parts.values()][-1]
+  return {
+    "title": "Long and large runs",
+    "command": "python -m benchmarks.long",
+    "commit": ", ".join(of),
+    "machine": last["machine"],
+    "python": last["python"],
+    "columns": list(COLUMNS),
+    "rows": [*steps_rows(parts), *corpus_rows(parts), *stages_rows(parts)],
+    "notes": notes(parts),
+    "plot": "memory.svg",
+  }
+
+
+def steps_rows(parts: Parts) -> list[list[str]]:
+  """Memory, handles and threads of long work, by process."""
+  rows = []
+  for name, part in [*_of(parts, "steps"), *_of(parts, "stages")]:
+    by_stage = name.startswith("stages")
+    unit = "stages" if by_stage else "steps"
+    for i, samples in enumerate(samples_of(part)):
+      first, last = ends(samples, part[unit])
+      several = len(part["samples"]) > 1
+      who = f", process {i + 1} of {len(part['samples'])}" if several else ""
+      for key, what in _WATCHED.items():
+        pair = [_median(x, key) for x in (first, last)]
+        rows.append(_row(f"{part[unit]:,} {unit}{who}: {what}", *pair))
+  return rows
+
+
+def corpus_rows(parts: Parts) -> list[list[str]]:
+  """Peaks by stage, the smallest corpus against the largest; and rates."""
+  rows = []
+  for processes in "12":
+    found = {
+      part["rows"]: part["works"]
+      for name, part in _of(parts, "corpus")
+      if name.endswith(f"-{processes}")
+    }
+    if len(found) < 2:
+      continue
+    small, large = min(found), max(found)
+    who = "" if processes == "1" else f", by {processes} processes"
+    about = f"{small:,} to {large:,} passages{who}: "
+    for work in found[small]:
+      ends_of = [found[size][work] for size in (small, large)]
+      needs, what = NECESSARY.get(work, (0, ""))
+      more = needs * (large - small) / 2**20
+      peaks = [max(p["most_mib"] for p in x["processes"]) for x in ends_of]
+      beside = f" (less {needs} bytes a passage: {what})" if needs else ""
+      rows.append(
+        _row(f"{about}{work}, peak MiB{beside}", peaks[0], peaks[1] - more)
+      )
+  return rows
+
+
+def stages_rows(parts: Parts) -> list[list[str]]:
+  """Seconds until a run of many stages has gone on."""
+  return [
+    [
+      f"{part['stages']} stages, {how.replace('last stage', 'all but one')} "
+      f"done: seconds of the whole process ({again['cpu']:.1f} of a core)",
+      "",
+      f"{again['seconds']:.1f}",
+      "",
+      f"{RESUME_SECONDS:.0f}",
+      _within(again["seconds"] <= RESUME_SECONDS),
+    ]
+    for _, part in _of(parts, "stages")
+    for how, again in part["again"].items()
+  ]
+
+
+def notes(parts: Parts) -> list[str]:
+  """Rates, which depend on what else the machine does, by core and clock."""
+  said = []
+  for _, part in _of(parts, "corpus"):
+    works = part["works"]
+    rates = ", ".join(
+      f"{work} {part['rows'] / works[work]['cpu']:,.0f} a second of a core"
+      f" ({part['rows'] / works[work]['seconds']:,.0f} by the clock)"
+      for work in works
+    )
+    who = len(works["encode"]["processes"])
+    said.append(f"{part['rows']:,} passages, {who} process(es): {rates}")
+  return said
+
+
+def samples_of(part: Mapping[str, Any]) -> list[list[Sample]]:
+  """The samples of each process of a part."""
+  return [[Sample(*row) for row in rows] for rows in part["samples"]]
+
+
+def ends(
+  samples: Sequence[Sample], steps: int
+) -> tuple[list[Sample], list[Sample]]:
+  """Those of the second tenth of the steps, and of the last one."""
+  tenth = steps / 10
+  first = [s for s in samples if tenth <= s.at < 2 * tenth]
+  last = [s for s in samples if 9 * tenth <= s.at < steps]
+  return first, last
+
+
+def picture(parts: Parts) -> Tag:
+  """Memory and handles by step, and peaks by the size of the corpus."""
+  charts = [*_step_charts(parts), *_corpus_charts(parts)]
+  gap = 16.0
+  width = axes.WIDTH + gap
+  return tag(
+    "svg",
+    tag("title", "Memory of long and large runs"),
+    *(
+      tag("g", *chart.children, transform=f"translate({width * i:g} 0)")
+      for i, chart in enumerate(charts)
+    ),
+    class_="chart",
+    role="img",
+    viewBox=f"0 0 {width * len(charts) - gap:g} {axes.HEIGHT:g}",
+  )
+
+
+def _step_charts(parts: Parts) -> list[Tag]:
+  lines = {
+    f"{name[-1]} process{'es' * (name[-1] != '1')}": samples_of(part)[0]
+    for name, part in _of(parts, "steps")
+  }
+  if not lines:
+    return []
+  charts = []
+  for key, unit in (("own_mib", "MiB of its own"), ("handles", "handles")):
+    of = {
+      name: [(s.at, float(getattr(s, key))) for s in samples if s.at]
+      for name, samples in lines.items()
+    }
+    charts.append(_chart(f"{unit} by step", unit, "step", of))
+  return charts
+
+
+def _corpus_charts(parts: Parts) -> list[Tag]:
+  found = {
+    part["rows"]: part["works"]
+    for name, part in _of(parts, "corpus")
+    if name.endswith("-1")
+  }
+  if len(found) < 2:
+    return []
+  of = {
+    work: [
+      (rows / 1000, found[rows][work]["processes"][0]["most_mib"])
+      for rows in sorted(found)
+    ]
+    for work in ("student", "encode", "mine", "evaluate")
+  }
+  title = "Peak of memory by size of the corpus"
+  return [_chart(title, "MiB", "thousand passages", of)]
+
+
+def _chart(
+  title: str,
+  unit: str,
+  along: str,
+  lines: Mapping[str, Sequence[tuple[float, float]]],
+) -> Tag:
+  """Lines from 0 on, with their names over the plot."""
+  xs, ys = zip(*(p for line in lines.values() for p in line), strict=True)
+  most = float(max(xs)), 1.3 * max(ys)
+  frame = axes.Frame(x=(0.0, most[0]), y=(0.0, most[1]), right=24.0)
+  drawn = []
+  for i, (name, points) in enumerate(lines.items()):
+    x, y = frame.left + 8 + 84 * (i % 4), frame.top + 10
+    kind = f"line {plots.RUNS[i]}"
+    drawn += [
+      tag("path", d=frame.path(*zip(*points, strict=True)), class_=kind),
+      tag("path", d=f"M{x:.0f} {y - 4:.0f}h16", class_=kind),
+      axes.text(name, x + 20, y, "start", "tick"),
+    ]
+  return axes.svg(
+    title,
+    ", ".join(
+      f"{n}: {p[0][1]:.0f} to {p[-1][1]:.0f}" for n, p in lines.items()
+    ),
+    axes.y_axis(frame, unit, axes.ticks(*frame.y)),
+    axes.x_axis(frame, along),
+    *drawn,
+  )
+
+
+def _of(parts: Parts, kind: str) -> list[tuple[str, Mapping[str, Any]]]:
+  found = [(n, part) for n, part in parts.items() if n.startswith(kind)]
+  return sorted(found, key=lambda x: (x[1].get("rows", 0), x[0]))
+
+
+def _median(samples: Sequence[Sample], key: str) -> float:
+  return statistics.median(getattr(sample, key) for sample in samples)
+
+
+def _row(what: str, first: float, last: float) -> list[str]:
+  change = last / first - 1
+  return [
+    what,
+    f"{first:,.0f}",
+    f"{last:,.0f}",
+    f"{100 * change:+.1f} %",
+    f"{100 * ALLOWED:+.0f} %",
+    _within(change <= ALLOWED),
+  ]
+
+
+def _within(it: bool) -> str:
+  return "yes" if it else "no"

@@ -1,0 +1,122 @@
+"""What benchmarks/long.py makes of what it has seen."""
+
+import itertools
+import json
+import os
+import xml.etree.ElementTree
+
+from benchmarks import long, long_config, long_page, noisy, watched
+from prod_jax import config_file
+
+WORKS = ("prepare", *long.WORKS)
+
+
+def part(**more):
+  made = {"commit": "c", "machine": "m", "python": "3"}
+  return {**made, **more}
+
+
+def samples(first, last, each=100):
+  """Of 10,000 steps, whose memory goes evenly from one number to another."""
+  return [
+    [i, each * i, first + (last - first) * i / 100, 9, 500, 20, 7, i]
+    for i in range(100)
+  ]
+
+
+def corpus(rows, peak):
+  process = {"own_mib": peak, "most_mib": peak, "handles": 9, "threads": 7}
+  work = {"seconds": 4.0, "cpu": 2.0, "processes": [process]}
+  return part(rows=rows, works=dict.fromkeys(WORKS, work))
+
+
+def parts(growth=1.0):
+  return {
+    "steps-1": part(steps=10_000, samples=[samples(100, 100 * growth)]),
+    "steps-2": part(steps=10_000, samples=[samples(90, 91)] * 2),
+    "corpus-10000-1": corpus(10_000, 100),
+    "corpus-1000000-1": corpus(1_000_000, 100 * growth),
+    "stages-200": part(
+      stages=200,
+      again={"all done": {"seconds": 9.0, "cpu": 4.0}},
+      samples=[samples(80, 80, each=2)],
+    ),
+  }
+
+
+def test_what_grows_is_told(monkeypatch):
+  monkeypatch.setattr(long_page, "NECESSARY", {})
+  rows = long_page.page_of(parts())["rows"]
+  assert {row[-1] for row in rows} == {"yes"}
+  assert all(len(row) == len(long_page.COLUMNS) for row in rows)
+  rows = long_page.page_of(parts(growth=1.2))["rows"]
+  assert [row[0] for row in rows if row[-1] == "no"] == [
+    "10,000 steps: MiB of its own",
+    *(f"10,000 to 1,000,000 passages: {w}, peak MiB" for w in WORKS),
+  ]
+
+
+def test_what_a_corpus_needs_is_taken_off(monkeypatch):
+  # 20 MiB of 990,000 passages
+  needs = {work: (22, "its copy") for work in WORKS}
+  monkeypatch.setattr(long_page, "NECESSARY", needs)
+  rows = long_page.corpus_rows(parts(growth=1.2))
+  assert {row[-1] for row in rows} == {"yes"}
+  assert "less 22 bytes a passage: its copy" in rows[0][0]
+
+
+def test_files_for_the_page(tmp_path):
+  folder = tmp_path / "memory"
+  folder.mkdir()
+  for name, made in parts().items():
+    (folder / f"{name}.json").write_text(json.dumps(made))
+  long_page.write(tmp_path)
+  page = json.loads((tmp_path / "memory.json").read_text())
+  assert {"title", "command", "commit", "notes", "plot"} <= page.keys()
+  drawn = (tmp_path / page["plot"]).read_text()
+  assert "peak of memory" in drawn.lower()
+  xml.etree.ElementTree.fromstring(drawn)
+
+
+def test_a_look_at_this_process():
+  seen = watched.look(os.getpid(), 1.0, 5)
+  assert seen.own_mib > 10 and seen.most_mib > seen.own_mib
+  assert seen.handles > 2 and seen.threads > 0 and seen.cpu > 0
+  assert watched.look(2**30, 1.0, 5) is None
+  thin = watched.thinned([seen] * 1000, most=10)
+  assert len(thin) == 11 and watched.Sample(*thin[0]).at == 5
+
+
+def test_the_last_step_is_that_of_a_whole_line(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  assert long.last_step(path) == 0
+  path.write_text(
+    '{"step": 20, "loss": 1}\n{"step": 40, "loss": 1}\n{"step": 6'
+  )
+  assert long.last_step(path) == 40
+
+
+def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(tmp_path):
+  found = [f"{i} " + " ".join("abcdefghij") * 3 for i in range(50)]
+  for rows in (60, 120):
+    noisy.write(tmp_path / str(rows), rows, found)
+  small, large = (
+    (tmp_path / str(rows) / "collection.tsv").read_text() for rows in (60, 120)
+  )
+  assert large.startswith(small) and large.count("\n") == 120
+  texts = [line.split("\t")[1] for line in large.splitlines()]
+  assert len({*texts}) == 120 and texts[:50] == found
+  assert all(
+    len(one.split()) == len(other.split())
+    for one, other in zip(texts[:50], texts[50:100], strict=True)
+  )
+
+
+def test_the_runs_are_configs():
+  for variant in ("steps", "corpus", "stages-8"):
+    made = config_file.load(f"{long.CONFIG}:{variant}", [])
+    assert made.stages
+  assert len(long_config.stages(200)) == 200
+  assert {*long.WORKS} == {*long_config.corpus()}
+  units = itertools.chain(*long.UNITS.values())
+  assert len({*units}) == 8

@@ -1,0 +1,89 @@
+"""How commands end: codes, pipes that nobody reads, and any locale."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from prod_jax import storage, strict
+from prod_jax.cli import arguments
+from tests.commands import REPO
+
+ODD = "schön 検索 🔎 \udcff"
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A working folder, of which `status` tells without JAX."""
+  row = {"name": "warm", "kind": "train", "dir": "00-warm", "seconds": 0}
+  row |= {"status": "pending", "inputs": {}}
+  record = {"config": {}, "dataset": ODD, "stages": [row]}
+  (tmp_path / storage.CURRICULUM).write_text(json.dumps(record))
+  return tmp_path
+
+
+def start(*words, **more):
+  command = [sys.executable, "-m", "prod_jax.cli.status", *map(str, words)]
+  return subprocess.Popen(
+    command, cwd=REPO, stderr=subprocess.PIPE, text=True, **more
+  )
+
+
+def test_a_pipe_that_nobody_reads_ends_it_without_a_word(folder):
+  reads, writes = os.pipe()
+  os.close(reads)
+  for words in ([folder], [folder, "--json"], ["--help"]):
+    process = start(*words, stdout=writes)
+    assert process.communicate()[1] == ""
+    # argparse says its help into the void and ends well.
+    ended = {arguments.UNREAD, 0} if "--help" in words else {arguments.UNREAD}
+    assert process.returncode in ended
+  os.close(writes)
+
+
+def test_another_pipe_is_a_fault(capfd):
+  with pytest.raises(BrokenPipeError), arguments.ending():
+    raise BrokenPipeError
+  assert arguments.code_of(BrokenPipeError()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_locale_can_say_it(folder, encoding):
+  env = {**os.environ, "PYTHONIOENCODING": encoding}
+  said = []
+  for words in ([folder], [folder, "--json"], ["--help"]):
+    process = start(*words, stdout=subprocess.PIPE, env=env, encoding=encoding)
+    said.append(process.communicate()[0])
+    assert process.returncode == 0
+  assert ("検索" in said[0]) == (encoding == "utf-8")
+  assert json.loads(said[1])["dataset"] == ODD
+
+
+@pytest.mark.parametrize(
+  ("error", "code", "line"),
+  [
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (strict.ConfigError("a key"), 2, "a key"),
+    (PermissionError(13, "Permission denied", "x"), 2, "denied: 'x'"),
+  ],
+)
+def test_what_is_no_fault_of_ours_is_a_line(error, code, line, caplog):
+  with pytest.raises(SystemExit) as ended, arguments.ending():
+    raise error
+  assert ended.value.code == code
+  assert caplog.records[0].message.endswith(line)
+
+
+def test_ctrl_c_is_a_line(tmp_path):
+  """Of a command that waits, here for somebody to write into a pipe."""
+  os.mkfifo(tmp_path / storage.CURRICULUM)
+  process = start(tmp_path, stdout=subprocess.PIPE)
+  with (tmp_path / storage.CURRICULUM).open("w"):
+    process.send_signal(signal.SIGINT)  # it reads by now
+    _, said = process.communicate()
+  assert process.returncode == arguments.INTERRUPTED
+  (line,) = said.splitlines()
+  assert line.endswith(" interrupted")

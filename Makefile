@@ -108,7 +108,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 # What stands in the lock stays, with the digests of its files; a line that is
-# changed or new, such as name==1.2, gets its own.
+# changed or new, of name and version, gets its own.
 lock:
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv==0.13.8

@@ -24,5 +24,5 @@ install=("$venv/bin/python" -m pip install --quiet)
 "${install[@]}" --no-deps --require-hashes -r requirements.lock
 # What the extras need besides is not in the lock, and has no digests there.
 "${install[@]}" --no-build-isolation -e ".[tpu,gcs]" \
-  -c <(sed -n 's/^\([^ #].*==.*[^ \\]\).*/\1/p' requirements.lock)
+  -c <(sed -n 's|^\([^ #].*==.*[^ \\]\).*|\1|p' requirements.lock)
 echo "$made_from" >"$venv/made_from"

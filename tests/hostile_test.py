@@ -38,10 +38,22 @@ from prod_jax.retrieval.pieces import Counter, Pieces
 from prod_jax.sets import dataset, formats, lines
 from prod_jax.sets.foreign import layout, read
 from prod_jax.sets.records import DataError
+from prod_jax.train import checkpoint
 from tests.commands import REPO
 from tests.fuzz import of_models, of_runs, of_sets
 
 PASSWORD = "hunter2"
+
+
+UNPICKLED: list[str] = []  # names that a pickle asked for
+
+
+def _note(event, args):
+  if event == "pickle.find_class":
+    UNPICKLED.append(".".join(args))
+
+
+sys.addaudithook(_note)
 
 
 class Evil:
@@ -66,7 +78,9 @@ def mark(tmp_path, monkeypatch):
   pickle.loads(pickle.dumps(Evil(path)))
   assert path.exists()
   path.unlink()
+  UNPICKLED.clear()
   yield path
+  assert not UNPICKLED
   assert not path.exists()
   assert "evil" not in sys.modules
 
@@ -227,6 +241,20 @@ def test_a_parquet_file_runs_nothing(mark, tmp_path):
   assert found.pairs.query.tolist() == [0]
   assert layout.find(path, "").format == "parquet"
   assert read.QUERIES in found.examples
+
+
+def test_a_checkpoint_is_restored_without_a_pickle(tmp_path):
+  state = {"a": np.arange(3.0), "b": {"c": np.ones((2, 2))}}
+  saved = checkpoint.Checkpoints(tmp_path / "checkpoints", {"steps": 4})
+  saved.save(1, state)
+  saved.close()
+  UNPICKLED.clear()
+  opened = checkpoint.Checkpoints(tmp_path / "checkpoints", {"steps": 4})
+  step, found = opened.newest(state)
+  opened.close()
+  assert step == 1
+  np.testing.assert_array_equal(found["a"], state["a"])
+  assert not UNPICKLED
 
 
 def test_notes_of_a_prepared_set_run_nothing(mark, tmp_path):

@@ -88,7 +88,7 @@ def machine() -> str:
 def write(
   rows: list[list[Any]], notes: list[str], seconds: float, where: str
 ) -> None:
-  """Writes the table that docs/RELIABILITY.md shows."""
+  """Writes the table, for the page of what was tried."""
   tried = sum(row[1] for row in rows)
   took = sum(row[2] for row in rows)
   page = {

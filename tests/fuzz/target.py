@@ -1,7 +1,7 @@
 """One reader before libFuzzer, which ends its process.
 
 It ends after so many seconds of its processor and leaves result.json in its
-folder, and there in `crashes/` one input of each kind that broke the reader:
+folder, and beside it one input of each kind that broke the reader:
 libFuzzer goes on behind it.
 """
 

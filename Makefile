@@ -11,7 +11,8 @@
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
 #                   docs/FAMILIES.md: every family of encoders beside torch
 # make long         memory over 10,000 steps and a million passages, an hour
-# Each makes .venv first, from the versions in requirements.lock.
+# make clean        takes away environments and site; runs/ stays
+# Each but the last makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
 FITS := -c 'import ensurepip, sys; $\
@@ -127,4 +128,4 @@ fuzz: $(READY)
 	JAX_PLATFORMS=cpu nice -n 19 $(BIN)/python -m tests.fuzz
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) $(VENV)-* build *.egg-info

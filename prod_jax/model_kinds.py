@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from prod_jax.ranges import Positive, ShareBelow1, Whole
+from prod_jax.ranges import Layers, Positive, ShareBelow1, Whole
 from prod_jax.strict import FieldError
 
 # The shape, as config.json says it too. All but the last three are needed
@@ -52,7 +52,7 @@ class _Base:
   tokenizer: str = ""
   layers: tuple[Whole, ...] = ()
   width: Whole = 0
-  depth: Whole = 0
+  depth: Layers = 0
   heads: Whole = 0
   mlp_width: Whole = 0
   vocab_size: Whole = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from prod_jax import json_files, storage
 
-_REMEDY = "it is not what a run writes there; is it the working folder of one?"
+_REMEDY = "is it a run's? the run writes it anew when it is started again"
 _FOLDER = re.compile(r"\d+-[^/\\\0]+")  # of a stage
 _STAGE = {
   "name": str,

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "memory": 0,
   "ranges": 0,
   "batch": 1,
   "config": 1,
@@ -30,11 +31,13 @@ LEVELS = {
   "packaged": 1,
   "parts": 1,
   "compilation": 1,
+  "profiling": 1,
   "coordination": 1,
   "progress": 1,
   "ragged": 1,
   "storage": 1,
   "arrays": 1,
+  "forecast": 1,
   "artefacts": 1,
   "json_files": 1,
   "presence": 1,
@@ -76,6 +79,8 @@ NEIGHBOURS = {
   ("presence", "storage"),
   ("storage", "strict"),
   ("presence", "strict"),
+  ("profiling", "strict"),
+  ("forecast", "storage"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),
@@ -94,6 +99,7 @@ NEIGHBOURS = {
 }
 
 ONLY_IN = {
+  r"\bmalloc_trim\b": ["memory.py"],
   r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": [
     "sharding.py",
     "per_device.py",
@@ -145,7 +151,11 @@ ONLY_IN = {
     "curriculum.py",
     "batches/tokens.py",  # what a library has just written
   ],
-  r"\bnp\.load\(": ["arrays.py", "retrieval/pieces.py"],
+  r"\bnp\.load\(": [
+    "arrays.py",
+    "retrieval/pieces.py",
+    "train/kept.py",
+  ],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }
 

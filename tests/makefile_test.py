@@ -122,6 +122,14 @@ def test_each_package_is_locked_by_the_digests_of_its_files():
   assert all("--require-hashes" in install for install in installs)
 
 
+def test_clean_takes_away_what_make_makes_again():
+  """And no run, which somebody may have waited hours for."""
+  words = [shutil.which("make"), "--dry-run", "clean"]
+  done = subprocess.run(words, cwd=REPO, capture_output=True, text=True)
+  (line,) = done.stdout.splitlines()
+  assert line == "rm -rf .venv .venv-* build *.egg-info"
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_each_python_gets_one_version_of_each_package(version):
   locked = [Requirement(line.rstrip(" \\")) for line in locked_lines()]

@@ -19,8 +19,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import json_files, progress, storage
-from prod_jax.strict import ConfigError
+from prod_jax import artefacts, json_files, progress, storage
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
@@ -145,6 +144,7 @@ def build_store(
   with storage.whole_folder(path, concurrent=True) as part:
     encoded = _encoded(path.name, records, encode, rows)
     total = _write(part, encoded, vocab_size, key)
+    artefacts.seal(part)
   took = time.monotonic() - start
   logging.info(
     "%s: %d rows, %d tokens in %.1f s, %.0f tokens/s",
@@ -158,18 +158,15 @@ def build_store(
 
 
 def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:
-  """Whether a store is there, of this key and with files of the right size."""
-  if not (path / "manifest.json").exists():
+  """Whether a store is there, of this key, with its files as they were."""
+  if not artefacts.is_whole(path):
     return False
+  manifest = storage.read_object(path / "manifest.json")
   try:
-    manifest = json_files.read(path / "manifest.json", _MANIFEST, _REMEDY)
     size = {n: (path / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
   except FileNotFoundError:
-    return False
-  except ConfigError as error:
-    logging.warning("%s", error)
-    return False
-  whole = manifest["key"] == key and manifest["bytes"] == size
+    size = {}
+  whole = manifest.get("key") == key and manifest.get("bytes") == size
   if not whole:
     logging.warning("%s: damaged, building it again", path)
   return whole

@@ -28,19 +28,9 @@ def read(path: pathlib.Path) -> Iterator[Passage]:
     raise DataError(f"{path}: expected lines of id TAB text")
   for number, line in read_lines(path, faults):
     found = (
-      _parse_json(number, line, faults)
+      beir.parse_passage(number, line, faults)
       if is_json
       else formats.parse_passage(number, line, faults, width=width)
     )
     if found is not None:
       yield found
-
-
-def _parse_json(number: int, line: str, faults: Faults) -> Passage | None:
-  row = beir.parse_object(number, line, faults)
-  if row is None:
-    return None
-  name, text = row["_id"], row["text"].strip()
-  if faults.in_text(number, name, text):
-    return None
-  return Passage(name, row["title"], text)

@@ -167,12 +167,6 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def check_shape(path: pathlib.Path, found: Any, shape: Any) -> None:
-  """Raises WeightsError where what a file says is not of a shape."""
-  if wrong := json_files.mismatch(found, shape):
-    raise WeightsError(f"{path}: {wrong}; correct it, or fetch it again")
-
-
 def read_json_list(path: pathlib.Path) -> list[dict[str, Any]]:
   """A JSON list of objects.
 

@@ -19,7 +19,8 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks, forward
 from prod_jax.retrieval.forward import FrozenModel, Watch
 
-_MANIFEST = {"rows": int, "shards": [re.compile(r"\d{9,}-\d{9,}")]}
+MANIFEST = "manifest.json"  # of a folder of shards
+_SHAPE = {"rows": int, "shards": [re.compile(r"\d{9,}-\d{9,}")]}
 _REMEDY = "delete the stage's folder and run it again"
 Tower = Literal["query", "passage"]
 # (start, stop) to vectors [stop - start, D] of these rows; and perhaps a watch.
@@ -135,15 +136,17 @@ def embedder(
   longest = data.query_length if tower == "query" else data.passage_length
 
   def embed(start: int, stop: int, watch: Watch | None = None) -> np.ndarray:
-    texts = store.anew().slices(np.arange(start, stop))
-    return forward.over_texts(
-      frozen,
-      lambda params, texts: embed_texts(model, params, texts, tower),
-      layout.single(texts, longest, frozen.special),
-      longest,
-      model.width,
-      watch,
-    )
+    rows = np.arange(start, stop)
+    texts = store.anew().slices(rows)
+    with forward.named(**{tower: rows}):
+      return forward.over_texts(
+        frozen,
+        lambda params, texts: embed_texts(model, params, texts, tower),
+        layout.single(texts, longest, frozen.special),
+        longest,
+        model.width,
+        watch,
+      )
 
   return embed
 
@@ -169,8 +172,8 @@ def encode_passages(
   )
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
   if processes.first:
-    storage.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
-    processes.publish(folder / "manifest.json")
+    storage.write_text(folder / MANIFEST, json.dumps(manifest, indent=2))
+    processes.publish(folder / MANIFEST)
 
 
 def open_shards(folder: pathlib.Path) -> Shards:
@@ -179,7 +182,7 @@ def open_shards(folder: pathlib.Path) -> Shards:
   Raises:
     ConfigError: when shards and manifest do not agree.
   """
-  manifest = json_files.read(folder / "manifest.json", _MANIFEST, _REMEDY)
+  manifest = json_files.read(folder / MANIFEST, _SHAPE, _REMEDY)
   files = [
     functools.partial(blocks.read, folder / name, "vectors")
     for name in manifest["shards"]

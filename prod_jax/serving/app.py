@@ -9,7 +9,7 @@ import functools
 import pathlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -65,16 +65,19 @@ _HEADERS = {
 }
 
 
-def make(library: Library, *, only_here: bool = True) -> ASGIApp:
+def make(
+  library: Library, names: Collection[str] | None = frozenset()
+) -> ASGIApp:
   """The application.
 
   Args:
     library: that is searched.
-    only_here: refuses requests that name another host than this machine: a
-      page of somebody's, whose name was turned to this machine's address,
-      could read the answers else.
+    names: of this machine, besides those that are everywhere. Requests that
+      name another host are refused: a page of somebody's, whose name was
+      turned to this machine's address, could read the answers else. None
+      takes requests for all hosts.
   """
-  allowed = list(HERE) if only_here else ["*"]
+  allowed = ["*"] if names is None else [*{*HERE, *names}]
   routes = [
     Route(path, functools.partial(_send_file, *_read(*file)))
     for path, file in _FILES.items()
@@ -104,7 +107,7 @@ async def _send_file(text: str, kind: str, request: Request) -> Response:
 
 
 async def _systems(library: Library, request: Request) -> Response:
-  del request
+  _check_site(request)
   return JSONResponse(library.described())
 
 
@@ -118,6 +121,7 @@ class _Search:
     self._left, self._at = float(AT_FIRST), _now()
 
   async def answer(self, request: Request) -> Response:
+    _check_site(request)
     asked = _asked(request.query_params, self._library)
     self._count()
     if self._waiting >= WAITING:
@@ -151,6 +155,15 @@ class _Search:
 
 def _now() -> float:
   return time.monotonic()
+
+
+def _check_site(request: Request) -> None:
+  """Raises HTTPException for what the page of another site asks for.
+
+  It would not see the answer, but each one costs.
+  """
+  if request.headers.get("sec-fetch-site") == "cross-site":
+    raise HTTPException(403, "pages of other sites are not answered")
 
 
 def _asked(given: QueryParams, library: Library) -> Asked:

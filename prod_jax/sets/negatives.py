@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import arrays, storage
+from prod_jax import arrays, artefacts, storage
 from prod_jax.ragged import padded_rows
 from prod_jax.sets import ids, lines, parallel
 
@@ -107,9 +107,10 @@ def prepared(
     queries: how many there are in the split.
   """
   path = folder / given.fingerprint
-  if not path.exists():
+  if not artefacts.is_whole(path):
     with storage.whole_folder(path, concurrent=True) as part:
       _write(part, given.pairs(tables, part), queries)
+      artefacts.seal(part)
   return Negatives(
     *(
       arrays.read(path / f"{name}.npy", mapped=True)

@@ -54,6 +54,7 @@ _SIDES = (
 )
 _NUMBERED = "negative_"
 
+_MOST = 3.4e38  # of float32, as scores are kept
 POSITIVE, NEGATIVE, NEITHER = 1, -1, 0
 
 
@@ -127,13 +128,9 @@ def number(value: Any) -> float:
     return math.nan
   if isinstance(value, bool) or not isinstance(value, int | float):
     raise Odd(f"score {value!r} is not a number")
-  try:
-    number = float(value)
-  except OverflowError:
-    number = math.inf
-  if not math.isfinite(number):
-    raise Odd(f"score {value!r} is not a finite number")
-  return number
+  if not abs(value) <= _MOST:  # a NaN is not
+    raise Odd(f"score {str(value)[:20]} is not a finite number of 32 bits")
+  return float(value)
 
 
 def _query(record: Mapping[str, Any]) -> Ref:
@@ -275,6 +272,8 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _id(value: Any) -> str:
+  if isinstance(value, bool) or not isinstance(value, str | int | None):
+    raise Odd(f"an id is {value!r}, neither a text nor a whole number")
   return "" if value is None else str(value)
 
 

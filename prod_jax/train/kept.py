@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import storage, strict
+from prod_jax import json_files, storage, strict
 from prod_jax.batch import Batch, Packed, TeacherTexts, Tokens
 from prod_jax.processes import Processes
 
@@ -107,7 +107,7 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _about(path: pathlib.Path) -> dict[str, Any]:
-  about = json.loads(path.read_text(encoding="utf-8"))
+  about = json_files.parse(path.read_text(encoding="utf-8"))
   if not (isinstance(about, dict) and about.keys() >= _SAID):
     raise ValueError(f"{path.name} lacks some of {', '.join(sorted(_SAID))}")
   return about

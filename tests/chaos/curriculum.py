@@ -2,18 +2,25 @@
 
     python -m prod_jax run --config=tests/chaos/curriculum.py:DIR --workdir=W
 
-DIR is what material.py writes. Encoders are tiny and random: what is wanted of
-a result is only that it comes out the same again. Stages have several blocks,
-shards and checkpoints, so that there is something to interrupt.
+DIR is what material.py writes; `DIR+lists` is the first stages alone. Encoders
+are tiny and random: what is wanted of a result is only that it comes out the
+same again. Stages have several blocks, shards and checkpoints, so that there is
+something to interrupt.
 """
 
 from ml_collections import ConfigDict
 
+LISTS = "+lists"
 _SHAPE = dict(width=16, depth=1, heads=2, mlp_width=32, dropout=0.1)
 
 
-def get_config(folder: str = "") -> ConfigDict:
-  """The experiment over the material in a folder."""
+def get_config(variant: str = "") -> ConfigDict:
+  """The experiment over the material in a folder.
+
+  Args:
+    variant: that folder; with `LISTS` behind it, the first stages alone.
+  """
+  folder = variant.removesuffix(LISTS)
   config = ConfigDict(sort_keys=False)
   config.seed = 7
   config.data = dict(
@@ -29,9 +36,10 @@ def get_config(folder: str = "") -> ConfigDict:
     ranker=dict(kind="cross", pooling="mean", **_SHAPE),
     pairwise=dict(kind="pairwise", pooling="mean", **_SHAPE),
   )
-  config.stages = ConfigDict(
-    _lists() | _teachers(folder) | _student(), sort_keys=False
-  )
+  stages = _lists()
+  if folder == variant:
+    stages |= _teachers(folder) | _student()
+  config.stages = ConfigDict(stages, sort_keys=False)
   return config
 
 

@@ -51,9 +51,6 @@ def _content(workdir: pathlib.Path) -> dict[str, Any]:
       {k: v for k, v in row.items() if k != "queries_per_second"}
       for row in writer.read(folder)
     ]
-  for name, digest in _files(workdir / "tokens").items():
-    if name.endswith(".bin"):
-      found[f"tokens/{name}"] = digest
   found["results.json"] = _timeless(_read(workdir / storage.RESULTS))
   record = _read(workdir / storage.CURRICULUM) or {}
   found["curriculum.json"] = [

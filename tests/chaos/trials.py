@@ -18,7 +18,7 @@ import numpy as np
 
 from prod_jax import storage
 from prod_jax.retrieval import pieces
-from tests.chaos import commands, damage, files, judge
+from tests.chaos import commands, damage, files, judge, material
 from tests.chaos.commands import Ended
 
 IDENTICAL, REFUSED = "identical", "refused"
@@ -26,6 +26,7 @@ DIFFERENT, CRASHED, HUNG = "silent difference", "traceback", "hang"
 _NOBODY = 65534  # root may write into any folder
 # Besides the stages: what is made before them, and what is said of all.
 TOKENS, DATA, COMPILED, BOOKS = "token stores", "set", "programs", "books"
+EXPORT = "export"
 _BESIDE = {TOKENS: "tokens", DATA: "data", COMPILED: "compiled"}
 _READERS = ("encode", "provided", "mine", "score", "evaluate")
 
@@ -47,18 +48,19 @@ class Room:
 
   Args:
     folder: of both, and of what they read.
-    stages: to run, in order; all of the curriculum where there are none.
+    part: of the curriculum; "" is the whole.
   """
 
-  def __init__(self, folder: pathlib.Path, stages: tuple[str, ...] = ()):
+  def __init__(self, folder: pathlib.Path, part: str = ""):
     self.reference, self.trial = folder / "reference", folder / "trial"
     self.export, self.log = folder / "reference-export", folder / "log"
-    self.programs = folder / "programs"  # compiled once for all trials
+    self._material = folder / "material"
+    # Compiled once for all trials.
+    self.programs = pathlib.Path(
+      os.environ.get("JAX_COMPILATION_CACHE_DIR", folder.parent / "programs")
+    )
     own = pathlib.Path(__file__).with_name("curriculum.py")
-    self._words = [
-      f"--config={own}:{folder / 'material'}",
-      f"--stages={','.join(stages)}",
-    ]
+    self._words = [f"--config={own}:{self._material}{part}"]
 
   def run(self, prepare: Callable[[], None] = lambda: None, **more) -> Ended:
     """The command in the copy, with the programs that are there."""
@@ -80,6 +82,8 @@ class Room:
 
   def make(self) -> None:
     """Runs the reference, and exports from it, undisturbed."""
+    shutil.rmtree(self._material, ignore_errors=True)
+    material.write(self._material)
     shutil.rmtree(self.trial, ignore_errors=True)
     for ended in (self.run(), self.export_of()):
       if ended.code != 0:
@@ -97,8 +101,8 @@ class Room:
 
   def folder(self, stage: str) -> pathlib.Path:
     """Of a stage, in the copy."""
-    (found,) = self.trial.glob(f"[0-9][0-9]-{stage}")
-    return found
+    (found,) = self.reference.glob(f"[0-9][0-9]-{stage}")
+    return self.trial / found.name
 
   def stages(self) -> list[str]:
     """The stages of the reference, in order."""
@@ -107,7 +111,7 @@ class Room:
 
   def places(self, what: str) -> list[pathlib.Path]:
     """Where the work on something leaves its files."""
-    if what == "export":
+    if what == EXPORT:
       return [
         self.trial.with_name(f"trial-export{end}") for end in ("", ".part")
       ]
@@ -143,7 +147,7 @@ def interrupted(
 
 
 def _go(room: Room, what: str, prepare: Callable[[], None]) -> Ended:
-  return room.export_of(prepare) if what == "export" else room.run(prepare)
+  return room.export_of(prepare) if what == EXPORT else room.run(prepare)
 
 
 def _disturb(fault: files.Fault) -> None:
@@ -201,7 +205,7 @@ def again(room: Room, first: Ended | None = None, what: str = "") -> Outcome:
     found = REFUSED if ended.is_clear else CRASHED
     return Outcome(found, _last(ended.said))
   differ = judge.differences(room.reference, room.trial)
-  if what == "export":
+  if what == EXPORT:
     differ += judge.exported(room.export, room.trial.with_name("trial-export"))
   if differ:
     return Outcome(DIFFERENT, ", ".join(differ[:8]))

@@ -1,5 +1,6 @@
 """HTTP: what is answered, what is refused, and what a browser is told."""
 
+import ast
 import asyncio
 import re
 import threading
@@ -227,6 +228,26 @@ def test_searches_wait_for_each_other_and_too_many_are_refused():
   assert library.most == app.AT_ONCE
 
 
+def test_more_searches_than_somebody_types_are_refused(monkeypatch):
+  library, clock = Slow(), [0.0]
+  library.go.set()
+  monkeypatch.setattr(app, "_now", lambda: clock[0])
+  search = app._Search(library)
+
+  async def ask(count):
+    return [(await search.answer(request())).status_code for _ in range(count)]
+
+  assert asyncio.run(ask(app.AT_FIRST)) == [200] * app.AT_FIRST
+  for seconds in (0.0, 1.0):
+    clock[0] += seconds
+    passed = round(app.A_SECOND * seconds)
+    assert asyncio.run(ask(passed)) == [200] * passed
+    with pytest.raises(HTTPException) as caught:
+      asyncio.run(ask(1))
+    error = caught.value
+    assert (error.status_code, error.headers) == (429, {"Retry-After": "1"})
+
+
 def test_nothing_is_searched_for_who_has_gone():
   library = Slow()
   answer = asyncio.run(app._Search(library).answer(request(gone=True)))
@@ -246,6 +267,21 @@ def test_the_page_has_nothing_from_elsewhere_and_no_markup_of_texts():
   for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write"):
     assert word not in script
   assert not re.search(r"\beval\b|new Function|\.style\b", script)
+
+
+def test_what_is_no_python_is_in_the_wheel():
+  """The page, which setup.py names."""
+  said = re.search(r"package_data=(\{.*?\})", (REPO / "setup.py").read_text())
+  patterns = ast.literal_eval(said[1])
+  package = REPO / "prod_jax"
+  named = {
+    path
+    for name, globs in patterns.items()
+    for pattern in globs
+    for path in REPO.joinpath(*name.split(".")).glob(pattern)
+  }
+  files = {path for path in package.rglob("*") if path.is_file()}
+  assert named == {p for p in files if p.suffix not in (".py", ".pyc")}
 
 
 def test_what_is_named_in_the_script_is_on_the_page():

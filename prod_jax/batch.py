@@ -102,8 +102,8 @@ class Batch(NamedTuple):
     where_BN: bool, False on columns that stand for no passage.
     query_id_B: int32, row in the query table.
     passage_id_BN: int32, row in the collection, -1 where `where_BN` is False.
-    positive_id_BM: int32, every labelled positive of the query, -1 padded; all
-      -1 where it has none.
+    positive_id_BM: int32, every labelled positive of the query, and passages
+      that say the same under other ids, -1 padded; all -1 where it has none.
     list_scores_BN: float32, a teacher's cached scores of the query's own list:
       of the only teacher, or of the second one beside cached embeddings.
     anchor_BN: float32, cached scores of the student as the stage began.

@@ -1,19 +1,27 @@
 """python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
 
 Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
-done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
-saved, and 76 another process of the run was lost: start again after either.
+done; 2 the config or the data is wrong, or a disk refuses; 75 stopped by
+SIGTERM with everything saved, 130 by Ctrl-C, and 76 another process of the run
+was lost: start again after any of them.
 Where the lost process is the first one, JAX itself ends the others, with 134.
 1 is any other failure; the other processes end with the code of the first one
 that failed.
 """
 
+if __name__ == "__main__":
+  # Before what takes long, for --help and what is wrong with a line.
+  from prod_jax.cli import arguments
+
+  arguments.start("prod_jax.cli.run")
+  raise SystemExit
+
 import argparse
 import contextlib
 import functools
-import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,6 +34,7 @@ from prod_jax import (
   kinds,
   origin,
   presence,
+  profiling,
   progress,
   report,
   stages,
@@ -35,9 +44,13 @@ from prod_jax import (
 )
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
+from prod_jax.retrieval.forward import NonFiniteError
 from prod_jax.sets.download import NotDownloaded
-from prod_jax.stages import files, sources, splits, tracked
-from prod_jax.stages.run import Job, Run
+from prod_jax.stages import broken, files, sources, splits, tracked
+from prod_jax.stages.run import Job, OfTexts, Run
+from prod_jax.train import kept
+
+_NAME = re.compile(r"[\w-]+")
 
 
 def build(run: Run) -> list[curriculum.Stage]:
@@ -56,7 +69,7 @@ def build(run: Run) -> list[curriculum.Stage]:
         folder=job.folder,
         inputs={role: getattr(job.stage, role) for role in job.inputs},
         fingerprint=functools.partial(_fingerprint, job),
-        run=functools.partial(stages.kind_of(job).run, job),
+        run=functools.partial(_done, job),
         record=_record_of(job),
         may_lack=("encoded",) if isinstance(job.stage, kinds.Accept) else (),
       )
@@ -64,9 +77,32 @@ def build(run: Run) -> list[curriculum.Stage]:
   return made
 
 
+def _done(job: Job) -> dict[str, Any]:
+  """Does the work of a stage.
+
+  Raises:
+    NotFinite: a model makes something that is not finite.
+  """
+  try:
+    summary = stages.kind_of(job).run(job)
+  except NonFiniteError as error:
+    raise broken.of_texts(job, error) from error
+  if job.run.processes.first:  # this time all was well
+    job.run.processes.remove(job.folder / kept.FOLDER)
+  return summary
+
+
 def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
+  if not run.config.stages:
+    raise strict.ConfigError("config.stages is empty; name what is to be run")
   for name in run.config.stages:
+    # It becomes a folder's, and stands between commas in --stages.
+    if not _NAME.fullmatch(name):
+      raise strict.ConfigError(
+        f"config.stages has a stage {name!r}; a name has letters, digits, _ "
+        "and - alone"
+      )
     job = stages.job_of(run, name)
     sources.check_own(job)
     stages.kind_of(job).check(job)
@@ -134,14 +170,21 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     args: how, as of `cli.run`.
   """
   try:
-    _go(run_config, args)
+    with arguments.of_paths():
+      _go(run_config, args)
   except arguments.REFUSED as error:
     logging.error("%s", error)
     end(2, error)
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
     sys.exit(PREEMPTED)
+  except kept.NotFinite as error:
+    logging.error("%s", error)  # where it is from, a replay says
+    end(1, error)
   except (Exception, KeyboardInterrupt) as error:
+    if said := storage.trouble(error):
+      logging.error("%s", said)
+      end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:
       logging.warning("interrupted; the same command goes on")
@@ -158,7 +201,12 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
     args.processes,
     args.process_id,
   ) as processes:
-    run = Run(run_config, processes, may_fetch=not args.dry_run)
+    run = Run(
+      run_config,
+      processes,
+      may_fetch=not args.dry_run,
+      profile=_profile(run_config, processes, args.trace),
+    )
     files.check(run)
     check(run)
     if not args.dry_run:
@@ -172,8 +220,47 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       return
     plans = look(run)
     if processes.first:
-      said = json.dumps(curriculum.listed(plans), indent=1)
-      sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+      if args.json:
+        arguments.say_json(curriculum.listed(plans))
+      else:
+        sys.stdout.write(f"{curriculum.table(plans)}\n")
+
+
+def _profile(
+  run_config: config.Config, processes: Processes, text: str
+) -> profiling.Profile:
+  """The profile that --trace asks for; the first process makes it.
+
+  Raises:
+    ConfigError: there is no such stage, or it has no such steps.
+  """
+  if not text:
+    return profiling.IDLE
+  asked, named = profiling.parse(text), run_config.stages
+  if asked.stage not in named:
+    raise strict.ConfigError(strict.unknown_key(asked.stage, "--trace", named))
+  stage = named[asked.stage]
+  if not isinstance(stage, kinds.Train | OfTexts):
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} is of kind {stage.kind}, in which no "
+      "model runs in steps"
+    )
+  if isinstance(stage, kinds.Train) and asked.last > stage.steps:
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} has {stage.steps} steps"
+    )
+  folder = processes.local_folder / profiling.FOLDER / asked.folder
+  return profiling.Profile(asked if processes.first else None, folder)
+
+
+@contextlib.contextmanager
+def _profiled(run: Run) -> Iterator[None]:
+  """Ends a profile with the run, however that ends."""
+  try:
+    yield
+  finally:
+    run.profile.close()
+    run.processes.publish(run.workdir / profiling.FOLDER)
 
 
 def _alone(processes: Processes) -> contextlib.AbstractContextManager[None]:
@@ -196,18 +283,21 @@ def look(run: Run) -> list[curriculum.Plan]:
       "%s: all stages count as pending, and splits are not checked", error
     )
     return [curriculum.Plan(s, "", curriculum.PENDING) for s in built]
+  splits.check_files(run.config, located)
   splits.check_negatives(run.config, located)
   if located.prepared:
     splits.check(run.config, located.open())
   else:
     logging.warning(
-      "%s is not prepared yet: splits are not checked", located.source.name
+      "%s is not prepared yet: what is in its splits is not checked",
+      located.source.name,
     )
   return curriculum.plan(built, run.processes)
 
 
 def _run(run: Run, only: Sequence[str]) -> None:
   """Does what is pending, of these stages or of all."""
+  splits.check_files(run.config, run.located)
   splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
@@ -216,7 +306,7 @@ def _run(run: Run, only: Sequence[str]) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  with contextlib.closing(run.trackers):
+  with contextlib.closing(run.trackers), _profiled(run):
     curriculum.run(
       plans,
       run.processes,
@@ -239,7 +329,7 @@ def _tell(run: Run, item: curriculum.Plan) -> None:
 def _report(run: Run) -> None:
   """Writes the page into the working folder."""
   workdir = run.workdir
-  large = ("stale", "checkpoints", "blocks", "passages")
+  large = ("stale", "checkpoints", "blocks", "passages", profiling.FOLDER)
   run.processes.fetch(workdir, but=large)
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
@@ -260,7 +350,3 @@ def _report(run: Run) -> None:
   )
   run.processes.publish(page)
   logging.info("report: %s", run.processes.remote(page))
-
-
-if __name__ == "__main__":
-  arguments.start("prod_jax.cli.run")

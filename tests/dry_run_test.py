@@ -100,7 +100,7 @@ def test_a_folder_before_and_after_a_run(tmp_path):
   before = tree(tmp_path)
   done = run(work, here, "--dry_run", config=config)
   assert set(statuses(done.stdout).values()) == {"pending"}
-  assert "set is not prepared yet: splits are not checked" in done.stderr
+  assert "set is not prepared yet: what is in its splits is not" in done.stderr
   assert tree(tmp_path) == before and not work.exists()
   run(work, here, f"--stages={STAGE}", config=config)
   before = tree(tmp_path)
@@ -141,6 +141,22 @@ def test_splits_are_checked_where_the_set_is_prepared(tmp_path, look, parsed):
     look(wrong)
 
 
+def test_splits_without_files_are_found_before_anything_is_prepared(
+  tmp_path, look
+):
+  folder = write_folder(tmp_path / "set")
+  config = f"{REPO}/configs/medquad.py:runlocal"
+  made = config_file.load(config, [f"data.path={folder}"])
+  (folder / "queries.dev.tsv").unlink()
+  (folder / "qrels.dev.tsv").unlink()
+  lacking = Run(made, Processes(tmp_path / "work"), may_fetch=False)
+  with pytest.raises(
+    strict.ConfigError, match="'dev', and set has train, test"
+  ):
+    look(lacking)
+  assert not (tmp_path / "work").exists()
+
+
 def test_a_set_that_is_not_downloaded(tmp_path, look, caplog):
   marco = run_of(tmp_path / "work", MARCO)
   plans = look(marco)
@@ -170,12 +186,19 @@ def test_what_is_downloaded_is_known_without_its_publisher(
   published.msmarco_passage(folder)
   remotes = [download.Remote(f"https://x/{p.name}") for p in folder.iterdir()]
   monkeypatch.setattr(msmarco_passage, "_REMOTES", tuple(remotes))
+  stages = run_of(tmp_path).config.stages.items()
+  encodes = [name for name, stage in stages if stage.kind == "encode"]
+  there = (MARCO, *(f"stages.{x}.splits=('train','dev')" for x in encodes))
   # Put there by hand, it has to be held against its checksum first.
   before = tree(tmp_path)
-  assert {plan.hash for plan in look(run_of(tmp_path, MARCO))} == {""}
+  assert {plan.hash for plan in look(run_of(tmp_path, *there))} == {""}
   assert tree(tmp_path) == before
   for remote in remotes:
     download.fetch(remote, folder)
   before = tree(tmp_path)
-  assert all(plan.hash for plan in look(run_of(tmp_path, MARCO)))
+  assert all(plan.hash for plan in look(run_of(tmp_path, *there)))
   assert tree(tmp_path) == before
+  with pytest.raises(
+    strict.ConfigError, match="'test', and msmarco_passage has"
+  ):
+    look(run_of(tmp_path, MARCO))

@@ -61,8 +61,8 @@ class Examples(Reader):
     data: how long texts are, and whether they share rows.
     negatives: of a query, N - 1; `RankingGroups` brings its own number.
     sampling: which columns of a list are taken.
-    copies: by query row, passages that say what a positive says, which are not
-      drawn from the whole collection; empty where nobody draws from it.
+    copies: by query row, passages that say what a positive says, which are no
+      negatives, drawn or in-batch; empty where there are none.
     cluster_Q: int [Q], the cluster of each row to train on, or None; with it
       the queries of a batch are all of one.
     candidates: lists for the rows, or None to draw negatives from the whole
@@ -145,7 +145,7 @@ class Assemble:
   ):
     self._examples, self._local_rows = examples, local_rows
     self._packed = packed
-    most = max(len(examples.positives[row]) for row in examples.rows)
+    most = max(len(self._relevant(row)) for row in examples.rows)
     self._most = max(most, 1)
 
   def __call__(self, chosen: Chosen) -> Batch:
@@ -209,8 +209,15 @@ class Assemble:
     return cached
 
   def _positives(self, rows_B: np.ndarray) -> np.ndarray:
-    positives = self._examples.positives
-    return padded_rows([positives[row] for row in rows_B], self._most)
+    return padded_rows([self._relevant(row) for row in rows_B], self._most)
+
+  def _relevant(self, row: int | np.integer) -> Sequence[int]:
+    """The positives of a query, and what says the same; none without labels."""
+    x = self._examples
+    positives = x.positives[row]
+    if not (len(positives) and len(x.copies)):
+      return positives
+    return (*positives, *x.copies[row])
 
 
 def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:

@@ -8,6 +8,7 @@ arguments   the command line, as all commands share it
 command     the console script: which of them is meant
 run         the stages of a config
 status      where a run stands
+replay      where numbers that are none began
 prepare     data and tokens, made ahead of a run
 plan        what a run would take of a TPU slice
 report      figures of runs as Markdown

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 
+@jax.named_scope("cross_entropy")
 def cross_entropy(
   scores: Float[Array, "*B N"],
   target: Int[Array, "*B"],
@@ -100,7 +101,8 @@ def in_batch_where(
   Deviation: PROD's code has no such mask and keeps them.
 
   Args:
-    positive_id_BM: ids of the labelled positives, padded with -1.
+    positive_id_BM: ids of the labelled positives and their copies, padded with
+      -1.
     passage_id_P: ids of the batch's passages, -1 on padding.
     target_B: column of the query's positive, -1 where it has none.
 

@@ -68,13 +68,15 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without dark examples, or cached scores of their teacher.
+    ConfigError: without dark examples, or cached scores of their teacher, or
+      with nothing to compare.
   """
   if sources.teacher != "scores" or "dark" not in sources.beside:
     raise strict.ConfigError(
       "method adam: it needs a teacher's cached scores of the lists and of "
       "dark examples; set scores to a score stage and dark to a darken stage"
     )
+  scoring.need_candidates("adam", sources, in_batch=False)
   T = settings.temperature
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
@@ -84,7 +86,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     z_BX = jnp.concatenate([batch.list_scores_BN, batch.dark_scores_BA], axis=1)
     where_BX = jnp.concatenate([batch.where_BN, batch.where_BA], axis=1)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
-    ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
+    with jax.named_scope("ce"):
+      ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
 
     def kl(columns: slice) -> jax.Array:
       return listwise.kl(
@@ -95,10 +98,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
         teacher_temperature=T,
       )
 
-    kd_B = kl(slice(N))
+    with jax.named_scope("kd"):
+      kd_B = kl(slice(N))
     confidence_B = confidence(batch.list_scores_BN, where_BN)
     kept_B = keep(settings, confidence_B, rng.step)
-    dark = mean_of_kept(kl(slice(None)), kept_B)
+    with jax.named_scope("dark"):
+      dark = mean_of_kept(kl(slice(None)), kept_B)
     metrics = {
       "ce": ce_B.mean(),
       "kd": kd_B.mean(),

@@ -52,7 +52,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: without a teacher's scores, or without groups.
+    ConfigError: without a teacher's scores, without groups, or with groups of
+      one passage in all.
   """
   if not sources.ranking_groups:
     raise strict.ConfigError(
@@ -65,13 +66,16 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "the first"
     )
 
+  scoring.need_candidates("cl_drd", sources, in_batch=False)
+
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     s_BN = scoring.score(
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     label_BN = pseudo_labels(settings, batch.ranking_group_BN)
-    sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
+    with jax.named_scope("kd"):
+      sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
     return preference.pooled(sums), {"pairs": sums.pairs.mean()}
 
   return loss_fn

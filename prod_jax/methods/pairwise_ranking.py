@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from prod_jax.batch import Batch
+from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.train.step import Loss, LossFn, Rng
@@ -32,15 +33,20 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
 
   The loss is -log sigmoid of the logit that is right, the mean over the pairs
   of the batch and both orders.
+
+  Raises:
+    ConfigError: when there is nothing to compare.
   """
-  del settings, sources
+  del settings
+  scoring.need_candidates("pairwise_ranking", sources, in_batch=False)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     del frozen
     logit_BJ2, _ = student.score(params, batch.triple, dropout_key=rng.dropout)
     right_BJ2 = logit_BJ2 * jnp.array([[[1.0, -1.0]]])
     where_BJ1 = batch.where_BJ[..., None]
-    loss = _mean(-jax.nn.log_sigmoid(right_BJ2), where_BJ1)
+    with jax.named_scope("ce"):
+      loss = _mean(-jax.nn.log_sigmoid(right_BJ2), where_BJ1)
     return loss, {"accuracy": _mean(right_BJ2 > 0, where_BJ1)}
 
   return loss_fn

@@ -43,13 +43,16 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
-    ConfigError: unless the teacher is trained too.
+    ConfigError: unless the teacher is trained too, and there is something to
+      compare.
   """
   if not sources.joint:
     raise strict.ConfigError(
       "method rocketqa_v2: it trains the teacher too; set teacher and "
       "joint=True"
     )
+
+  scoring.need_candidates("rocketqa_v2", sources, in_batch=False)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)
@@ -63,9 +66,11 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       )
     )
     followed = (z_BN, s_BN) if settings.first == "student" else (s_BN, z_BN)
-    kl_B = listwise.kl(*followed, where=batch.where_BN)
+    with jax.named_scope("kd"):
+      kl_B = listwise.kl(*followed, where=batch.where_BN)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
-    ce_B = contrastive.cross_entropy(z_BN, target_B, where=where_BN)
+    with jax.named_scope("ce"):
+      ce_B = contrastive.cross_entropy(z_BN, target_B, where=where_BN)
     return (kl_B + ce_B).mean(), {"kl": kl_B.mean(), "teacher": ce_B.mean()}
 
   return loss_fn

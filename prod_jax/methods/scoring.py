@@ -36,6 +36,8 @@ class Sources(NamedTuple):
       teacher), "pairs" or "dark".
     ranking_groups: how many groups of a teacher's ranking the columns are drawn
       from.
+    own_list, whole_batch: how many candidates a query has at most, in its own
+      list and among the passages of its (micro-)batch; 0 where nobody knows.
   """
 
   teacher: Literal["", "step", "scores", "embeddings"] = ""
@@ -44,6 +46,8 @@ class Sources(NamedTuple):
   joint: bool = False
   beside: frozenset[str] = frozenset()
   ranking_groups: int = 0
+  own_list: int = 0
+  whole_batch: int = 0
 
   @property
   def names(self) -> frozenset[str]:
@@ -118,6 +122,7 @@ def embed(
   return query, passage, (query_out, passage_out)
 
 
+@jax.named_scope("scores")
 def compare(
   query: Embedding, passage: Embedding, *, in_batch: bool
 ) -> jax.Array:
@@ -148,6 +153,23 @@ def need_teacher(method: str, sources: Sources, *, in_batch: bool) -> None:
     )
 
 
+def need_candidates(method: str, sources: Sources, *, in_batch: bool) -> None:
+  """Raises ConfigError where a query has one candidate, so that nothing is
+  compared: a softmax over it is 1, whatever its score.
+  """
+  if in_batch and sources.whole_batch == 1:
+    raise strict.ConfigError(
+      f"method {method}: batch_size and accumulation leave a query alone with "
+      "its positive, and there is nothing to compare that with; set negatives, "
+      "or a larger batch_size"
+    )
+  if not in_batch and sources.own_list == 1:
+    raise strict.ConfigError(
+      f"method {method}: negatives=0 leaves a query's own list with one "
+      "passage, and there is nothing to compare that with; set negatives"
+    )
+
+
 def in_step(sources: Sources) -> Encoder:
   """The teacher that runs in the step, where `make` has seen that there is one.
 
@@ -166,6 +188,7 @@ def split(
   return params, frozen["teacher"]
 
 
+@jax.named_scope("teacher")
 def teacher_scores(
   sources: Sources, frozen: PyTree, batch: Batch, *, in_batch: bool
 ) -> jax.Array:

@@ -48,11 +48,15 @@ def with_teachers_first(
 def confidence(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   """The teacher's probability of its own first passage, [Q].
 
-  By the softmax of its scores over what the student retrieved.
+  By the softmax of its scores over what the student retrieved; 0 where that is
+  nothing.
   """
-  scores_QC = np.where(candidates.rank >= 0, scores_QC, -np.inf)
-  below_QC = scores_QC - scores_QC.max(axis=1, keepdims=True)
-  return 1 / np.exp(below_QC).sum(axis=1)
+  there_QC = candidates.rank >= 0
+  scores_QC = np.where(there_QC, scores_QC, -np.inf)
+  there_Q1 = there_QC.any(axis=1, keepdims=True)
+  highest_Q1 = np.where(there_Q1, scores_QC.max(axis=1, keepdims=True), 0)
+  sum_Q = np.exp(scores_QC - highest_Q1).sum(axis=1)  # the best alone adds 1
+  return np.where(there_Q1[:, 0], 1 / np.maximum(sum_Q, 1), 0.0)
 
 
 def keep(

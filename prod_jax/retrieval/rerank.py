@@ -62,13 +62,16 @@ def score_lists(
     float32 [Q, C], NaN on padding. Raw logits, or sums of similarities.
   """
   line, column = np.nonzero(ids_QC >= 0)
+  query, passage = query_rows[line], ids_QC[line, column]
   out = np.full(ids_QC.shape, np.nan, np.float32)
-  out[line, column] = score_texts(
-    frozen,
-    queries.slices(query_rows[line]),
-    [passages.anew().slices(ids_QC[line, column])],
-    watch,
-  )
+  # What is not finite would stand there as if nobody had been asked.
+  with forward.named(query=query, passage=passage):
+    out[line, column] = score_texts(
+      frozen,
+      queries.slices(query),
+      [passages.anew().slices(passage)],
+      watch,
+    )
   return out
 
 

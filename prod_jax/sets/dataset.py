@@ -17,22 +17,11 @@ import numpy as np
 from absl import logging
 
 from prod_jax import config
-from prod_jax.sets import (
-  copies,
-  download,
-  generated,
-  named,
-  sizes,
-  unlabelled,
-)
+from prod_jax.sets import copies, download, generated, named, sizes, unlabelled
 from prod_jax.sets import queries as prepared_queries
 from prod_jax.sets.datasets import beir, layout, own, published
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
-from prod_jax.sets.passages import (
-  Passages,
-  digest,
-  open_passages,
-)
+from prod_jax.sets.passages import Passages, digest, open_passages
 from prod_jax.sets.records import DataError, Query
 
 
@@ -78,7 +67,7 @@ class Dataset:
   def keys(self) -> copies.Keys:
     """Keys of the passages' texts, for which all are read once."""
     of = digest(self.passages.fingerprint, self.title_join)
-    path = self.folder and self.folder / f"keys-{of}.npy"
+    path = self.folder and self.folder / f"keys-{of}"
     return copies.kept(path, self.passages, title_join=self.title_join)
 
   def copies_of(self, split: str) -> copies.Copies:
@@ -133,8 +122,14 @@ class Dataset:
     }
 
   def qrels(self, split: str) -> dict[str, dict[str, int]]:
-    """{query id: {passage id: grade}}, of grades above 0."""
-    return {query.id: dict(query.positives) for query in self.queries[split]}
+    """{query id: {passage id: grade}}, of grades above 0.
+
+    Those of passages that the collection lacks are there too.
+    """
+    return {
+      query.id: dict(query.positives + query.missing)
+      for query in self.queries[split]
+    }
 
   def answers(self, split: str) -> list[tuple[str, ...]]:
     """Answers of each query of a split; a query without labels has none.
@@ -260,13 +255,17 @@ class Located:
     start = time.monotonic()
     source, limits = self.source, dict(self.data.max_queries)
     builders = layout.prepared(source, self.data_dir, beam)
+    whole = layout.read_ids(builders["passages"], layout.CORPUS)
     queries, numbers = prepared_queries.read(
-      builders["queries"], named.SPLITS, limits
+      builders["queries"],
+      named.SPLITS,
+      limits,
+      whole if self.data.on_error == "skip" else None,
     )
     passages, row_of = open_passages(
       builders["passages"],
       layout.CORPUS,
-      layout.read_ids(builders["passages"], layout.CORPUS),
+      whole,
       queries,
       self.data.max_passages,
     )
@@ -330,7 +329,7 @@ def no_negatives(name: str, split: str, known: Collection[str]) -> str:
 def _log(dataset: Dataset, took: float) -> None:
   said = []
   for split, queries in dataset.queries.items():
-    bare = sum(not (query.positives or query.answers) for query in queries)
+    bare = sum(not any(query[2:]) for query in queries)
     said.append(f"{split} {len(queries)}")
     if bare:
       of_passages = len(dataset.made_of) if split == "train" else 0

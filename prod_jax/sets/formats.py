@@ -20,6 +20,7 @@ What is kept on disk after reading, and how, is datasets/.
 import collections
 import itertools
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
@@ -39,6 +40,7 @@ BARE_QUERIES = (*UNLABELLED, GENERATED)
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
 _JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
 _HEADED = {3: (0, 1, 2)}
+_GRADE = re.compile(r"-?[0-9]{1,9}")  # they are kept as int32
 _FIRST = 100  # lines by which a layout is told
 
 
@@ -105,6 +107,8 @@ def parse_passage(
     faults.columns(number, len(columns), wanted)
     return None
   name, text = columns[0], columns[-1].strip()
+  if number == 1 and faults.header(name, text):
+    return None
   if faults.in_text(number, name, text):
     return None
   return Passage(name, columns[1].strip() if width == 3 else "", text)
@@ -132,6 +136,8 @@ def read_queries(
       faults.columns(number, len(columns), "query id TAB text")
       continue
     name, text = columns[0], columns[1].strip()
+    if number == 1 and faults.header(name, text):
+      continue
     if faults.in_text(number, name, text, seen):
       continue
     seen.add(name)
@@ -146,6 +152,7 @@ def read_qrels(
   passages: Collection[str] | None = None,
   header: str = "",
   on_error: OnError = "raise",
+  missed: bool = False,
 ) -> dict[str, dict[str, int]]:
   """Reads judgements, TREC's too: {query id: {passage id: grade}}.
 
@@ -158,6 +165,7 @@ def read_qrels(
     header: of a file that begins with one, and then has three columns.
     on_error: what to do with a line that is no judgement, or is of an unknown
       query or passage.
+    missed: with "skip" a passage of grade > 0 stays though it is unknown.
 
   Raises:
     DataError: the file cannot be read, or a line is at fault.
@@ -168,7 +176,7 @@ def read_qrels(
     check_header(source, next(numbered, (1, ""))[1], header)
   layouts = _HEADED if header else _PLAIN
   qrels: dict[str, dict[str, int]] = {}
-  width = None
+  width, keeps = None, missed and on_error == "skip"
   for number, line in numbered:
     columns = line.split()
     if width is None and len(columns) in layouts:
@@ -179,16 +187,17 @@ def read_qrels(
     query, passage, grade = (
       "1" if at is None else columns[at] for at in layouts[width]
     )
-    if not grade.removeprefix("-").isdecimal():
+    unknown = passages is not None and passage not in passages
+    if not _GRADE.fullmatch(grade):
       faults.add(
         number,
         "bad grade",
-        f"grade {grade!r} is not a whole number",
+        f"grade {grade[:40]!r} is not a whole number of 9 digits at most",
         "write it as 0, 1, 2, … and remove a header line",
       )
     elif queries is not None and query not in queries:
       faults.unknown(number, "query", query)
-    elif passages is not None and passage not in passages:
+    elif unknown and not (keeps and int(grade) > 0):
       faults.unknown(number, "passage", passage)
     elif passage in qrels.get(query, ()):
       faults.duplicate(number, f"{query} {passage}")
@@ -213,7 +222,9 @@ def read_splits(
 ) -> dict[str, list[Query]]:
   """Reads files of queries and of judgements, by split, as `read_labelled`."""
   return {
-    split: read_labelled(queries, labels, passages, on_error)
+    split: read_labelled(
+      queries, labels, passages, on_error, missed=split != "train"
+    )
     for split, (queries, labels) in files.items()
   }
 
@@ -223,6 +234,8 @@ def read_labelled(
   labels: Source,
   passages: Collection[str],
   on_error: OnError = "raise",
+  *,
+  missed: bool = False,
 ) -> list[Query]:
   """Reads queries that have a passage of grade > 0, in order of their file.
 
@@ -230,12 +243,14 @@ def read_labelled(
     queries, labels: the files.
     passages: the known passage ids.
     on_error: as in `read_queries` and `read_qrels`.
+    missed: as in `read_qrels`: what is looked for and cannot be found counts
+      in a mean, and nobody learns from it.
 
   Raises:
     DataError: a file is at fault, or there is no such query.
   """
   texts = dict(read_queries(queries, on_error=on_error))
-  rows = label(texts, queries, labels, passages, on_error)
+  rows = label(texts, queries, labels, passages, on_error, missed=missed)
   log_left_out(queries, len(texts) - len(rows))
   return rows
 
@@ -254,13 +269,24 @@ def label(
   on_error: OnError = "raise",
   *,
   header: str = "",
+  missed: bool = False,
 ) -> list[Query]:
   """The same where the queries' texts, by id, have been read already.
 
   They may be those of several splits; nothing is logged of those without one.
   """
+  if not texts:
+    raise DataError(
+      f"{queries}: there is no query in it; fill it, or remove it and its "
+      f"{labels.name}"
+    )
   qrels = read_qrels(
-    labels, queries=texts, passages=passages, on_error=on_error, header=header
+    labels,
+    queries=texts,
+    passages=passages,
+    on_error=on_error,
+    header=header,
+    missed=missed,
   )
   rows = []
   for name, text in texts.items():

@@ -1,7 +1,9 @@
 """The prepared queries of a set by split, all or a fixed choice of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from absl import logging
 
 from prod_jax.sets.datasets import layout
 from prod_jax.sets.passages import smallest_hashes, stream
@@ -9,7 +11,10 @@ from prod_jax.sets.records import DataError, Query
 
 
 def read(
-  builder: Any, splits: Sequence[str], limits: Mapping[str, int]
+  builder: Any,
+  splits: Sequence[str],
+  limits: Mapping[str, int],
+  known: Collection[str] | None = None,
 ) -> tuple[dict[str, list[Query]], dict[str, Sequence[int]]]:
   """The queries kept, and their rows among all of their split.
 
@@ -17,6 +22,8 @@ def read(
     builder: of the prepared queries.
     splits: that there may be, in their order.
     limits: by split, how many of it are kept.
+    known: ids of the collection, where labels may name others; None where all
+      of them are there.
 
   Raises:
     DataError: a limit is of a split that is not there, or below 1.
@@ -37,8 +44,35 @@ def read(
       rows = smallest_hashes(names, rows, limits[split])
     source = builder.as_data_source(split=split)
     queries[split] = [_query(record) for record in stream(source, rows)]
+    if known is not None:
+      queries[split] = _parted(split, queries[split], known)
     numbers[split] = rows
   return queries, numbers
+
+
+def _parted(
+  split: str, queries: Sequence[Query], known: Collection[str]
+) -> list[Query]:
+  """The queries, with the positives that the collection lacks by themselves."""
+  parted = []
+  for query in queries:
+    there, missing = [], []
+    for positive in query.positives:
+      (there if positive[0] in known else missing).append(positive)
+    parted.append(
+      query._replace(positives=tuple(there), missing=tuple(missing))
+    )
+  lacking = [query for query in parted if query.missing]
+  if lacking:
+    logging.warning(
+      "split %s: %d positives of %d queries are not in the collection; they "
+      "count as missed, which for %d queries is all there is",
+      split,
+      sum(len(query.missing) for query in lacking),
+      len(lacking),
+      sum(not query.positives for query in lacking),
+    )
+  return parted
 
 
 def _query(record: Mapping[str, Any]) -> Query:

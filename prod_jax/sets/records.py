@@ -37,12 +37,15 @@ class Query(NamedTuple):
       none where nobody labelled it.
     answers: short texts of which a relevant passage contains one; most sets
       have none.
+    missing: the same as `positives`, of passages that the collection lacks:
+      nobody can find them, and they count as missed.
   """
 
   id: str
   text: str
   positives: tuple[tuple[str, int], ...]
   answers: tuple[str, ...] = ()
+  missing: tuple[tuple[str, int], ...] = ()
 
 
 def joined(title: str, text: str, title_join: str) -> str:

@@ -10,8 +10,11 @@ files      whether the folders that a config names are there
 widths     how wide vectors are, and where they are cut
 splits     whether the data set has what the stages read of it
 tracked    what stages have measured, for the trackers of a run
+lessons    lists that nobody can learn from
 scorecard  what a teacher's scores are like, before they are learnt from
 train      from parameters and queries to trained parameters
+broken     what a stage keeps of numbers that are none
+replay     a step whose numbers were none, done again
 encode     the collection and the queries as embeddings
 mine       candidate lists, retrieved
 provided   candidate lists that came with the data set

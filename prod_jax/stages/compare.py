@@ -11,7 +11,7 @@ import numpy as np
 
 from prod_jax import kinds, progress
 from prod_jax.batches.lists import Candidates, Compared, load_lists, save_lists
-from prod_jax.retrieval import pairs, rerank
+from prod_jax.retrieval import forward, pairs, rerank
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages.run import Job
 
@@ -79,13 +79,15 @@ def _asker(
   def ask(
     line: np.ndarray, one: np.ndarray, other: np.ndarray, pieces: Pieces
   ) -> np.ndarray:
-    passages = tokens.passages.anew()
-    logits = rerank.score_texts(
-      frozen,
-      queries.slices(lists.query[line]),
-      [passages.slices(lists.ids[line, column]) for column in (one, other)],
-      pieces,
-    )
+    passages, query = tokens.passages.anew(), lists.query[line]
+    first, second = (lists.ids[line, column] for column in (one, other))
+    with forward.named(query=query, passage=first):
+      logits = rerank.score_texts(
+        frozen,
+        queries.slices(query),
+        [passages.slices(first), passages.slices(second)],
+        pieces,
+      )
     return 0.5 * (1 + np.tanh(0.5 * logits))  # a sigmoid that never overflows
 
   return ask

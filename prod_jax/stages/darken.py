@@ -13,7 +13,7 @@ from prod_jax.batches import dark
 from prod_jax.batches.lists import Candidates, Dark, load_lists, save_lists
 from prod_jax.batches.store import store_of
 from prod_jax.ragged import padded_rows
-from prod_jax.retrieval import rerank
+from prod_jax.retrieval import forward, rerank
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages import sources
 from prod_jax.stages.run import Job
@@ -54,12 +54,14 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
     line, place = np.nonzero((ids_QAL >= 0).any(axis=-1))
     texts = [ids[ids >= 0] for ids in ids_QAL[line, place]]
     score_QA = np.full(ids_QAL.shape[:2], np.nan, np.float32)
-    score_QA[line, place] = rerank.score_texts(
-      frozen,
-      queries.slices(lists.query[start + line]),
-      [store_of(texts).slices(np.arange(len(texts)))],
-      pieces,
-    )
+    query = lists.query[start + line]
+    with forward.named(query=query):
+      score_QA[line, place] = rerank.score_texts(
+        frozen,
+        queries.slices(query),
+        [store_of(texts).slices(np.arange(len(texts)))],
+        pieces,
+      )
     return {"ids": ids_QAL, "score": score_QA}
 
   made = job.in_blocks(len(lists.query), Dark._fields, work)

@@ -10,6 +10,7 @@ import numpy as np
 
 from prod_jax import kinds
 from prod_jax.retrieval import blocks, encode
+from prod_jax.retrieval.forward import NonFiniteError
 from prod_jax.stages.run import Job
 
 _BLOCK_QUERIES = 65_536
@@ -40,7 +41,11 @@ def run(job: Job[kinds.Encode]) -> dict[str, Any]:
   for split in splits:
     store = tokens.queries[split]
     embed = encode.embedder(frozen, "query", store)
-    _encode_queries(job, split, embed, len(store))
+    try:
+      _encode_queries(job, split, embed, len(store))
+    except NonFiniteError as error:
+      error.split = split
+      raise
   return {
     "passages": len(tokens.passages),
     "width": frozen.model.width,

@@ -106,12 +106,16 @@ def mined_with(job: TrainJob, name: str) -> str | None:
 def offered(job: TrainJob) -> Sources:
   """What the stage offers its method."""
   stage, sampling = job.stage, sampling_of(job)
+  groups = sampling.sizes if isinstance(sampling, draws.RankingGroups) else ()
+  columns = sum(groups) or 1 + stage.negatives
+  if not stage.steps:
+    columns = 0  # no loss is taken, of however many
   offered = Sources(
     joint=stage.joint,
     beside=sources.beside_teacher(stage),
-    ranking_groups=len(sampling.sizes)
-    if isinstance(sampling, draws.RankingGroups)
-    else 0,
+    ranking_groups=len(groups),
+    own_list=columns,
+    whole_batch=columns * stage.batch_size // stage.accumulation,
   )
   if stage.teacher:
     model = _in_chunks(job.model_of("teacher"), stage)
@@ -169,7 +173,7 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
     data=run.config.data,
     negatives=job.stage.negatives,
     sampling=sampling_of(job),
-    copies=_copies(job, len(positives)),
+    copies=_copies(job, rows),
     cluster_Q=_clusters(job, rows),
     teacher=teacher,
     **of_model,
@@ -280,14 +284,23 @@ def _check_dark(job: TrainJob) -> None:
     )
 
 
-def _copies(job: TrainJob, queries: int) -> list[tuple[int, ...]]:
-  """What is not to be drawn from the whole collection, where it is drawn."""
-  if job.stage.candidates or not job.stage.negatives:
-    return []
+def _copies(job: TrainJob, rows: np.ndarray) -> list[tuple[int, ...]]:
+  """By query, what is no negative though nobody labelled it; empty for none."""
   run = job.run
-  return run.processes.first_then_others(
+  copies = run.processes.first_then_others(
     lambda: run.dataset.no_negatives("train")
   )
+  found = [len(copies[row]) for row in rows.tolist() if copies[row]]
+  if not found:
+    return []
+  logging.info(
+    "%s: %d passages are no negatives of %d queries, drawn or in-batch: they "
+    "say what a labelled one says, or are the query's own document",
+    job.name,
+    sum(found),
+    len(found),
+  )
+  return copies
 
 
 def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:

@@ -1,11 +1,15 @@
 """Whether the data set has what the stages of a config read of it.
 
-Looked at before the first stage runs; the set has to be prepared for that, but
-not for its negatives.
+Looked at before the first stage runs. For what is in a split the set has to be
+prepared, but not for which splits have files, and negatives.
 """
+
+import pathlib
+from collections.abc import Collection, Sequence
 
 from prod_jax import kinds, strict
 from prod_jax.config import Config
+from prod_jax.sets import formats
 from prod_jax.sets.dataset import Dataset, Located, no_negatives
 from prod_jax.sets.records import DataError
 
@@ -14,13 +18,24 @@ def check(config: Config, dataset: Dataset) -> None:
   """Finds splits and answers that are read and are not there.
 
   Raises:
-    ConfigError: a stage encodes a split that the set has not, or compares
+    ConfigError: a stage reads a split that the set has not, or compares
       students or teachers on one without labels.
     DataError: a stage goes by answers, and queries have none.
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_splits(f"config.stages.{name}", stage, dataset)
+      _check_splits(
+        f"config.stages.{name}.splits",
+        stage.splits,
+        dataset.name,
+        dataset.queries,
+      )
+    elif isinstance(stage, kinds.Imported):
+      where = f"config.stages.{name}.split"
+      _check_splits(where, [stage.split], dataset.name, dataset.queries)
+    elif isinstance(stage, kinds.Train) and stage.steps:
+      where = f"config.stages.{name}"
+      _check_splits(where, ["train"], dataset.name, dataset.queries)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
     elif (
@@ -28,6 +43,22 @@ def check(config: Config, dataset: Dataset) -> None:
       and stage.relevance == "answers"
     ):
       dataset.answers(stage.split)
+
+
+def check_files(config: Config, located: Located) -> None:
+  """Raises ConfigError for a split that is encoded and has no files.
+
+  Its builder knows the splits of a set without files of labels.
+  """
+  source, path = located.source, config.data.path
+  if not source.labels:
+    return
+  bare = bool(path) and formats.has_bare_queries(pathlib.Path(path))
+  known = dict.fromkeys([*(["train"] if bare else []), *source.labels])
+  for name, stage in config.stages.items():
+    if isinstance(stage, kinds.Encode):
+      where = f"config.stages.{name}.splits"
+      _check_splits(where, stage.splits, source.name, known)
 
 
 def check_negatives(config: Config, located: Located) -> None:
@@ -58,10 +89,12 @@ def _check_labels(
     )
 
 
-def _check_splits(where: str, stage: kinds.Encode, dataset: Dataset) -> None:
-  for split in stage.splits:
-    if split not in dataset.queries:
+def _check_splits(
+  where: str, splits: Sequence[str], of: str, known: Collection[str]
+) -> None:
+  for split in splits:
+    if split not in known:
       raise strict.ConfigError(
-        f"{where}.splits asks for {split!r}, and {dataset.name} has "
-        f"{', '.join(dataset.queries)}; add its files, or leave the split out"
+        f"{where} asks for {split!r}, and {of} has "
+        f"{', '.join(known)}; add its files, or leave the split out"
       )

@@ -19,13 +19,28 @@ from prod_jax.methods import Method, matryoshka
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import DualEncoder, Encoder, hf
 from prod_jax.models.build import shapes_of
-from prod_jax.stages import examples, scorecard, sources, tracked, widths
+from prod_jax.stages import (
+  broken,
+  examples,
+  lessons,
+  scorecard,
+  sources,
+  tracked,
+  widths,
+)
 from prod_jax.stages.run import PARAMS, Job
 from prod_jax.train import loop
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.optim import learning_rates, make_optimizer
 from prod_jax.train.state import TrainState, init_state
-from prod_jax.train.step import LossFn, Step, compile_step, make_step
+from prod_jax.train.step import (
+  Gradient,
+  LossFn,
+  Step,
+  compile_step,
+  make_gradient,
+  make_step,
+)
 from prod_jax.train.writer import MetricsWriter
 
 TEACHER = "teacher.safetensors"  # what a joint stage made of its teacher
@@ -80,12 +95,15 @@ def check(job: Job[kinds.Train]) -> None:
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
   examples.check_labels(job, _learns_unlabelled(job))
+  _check_compared(job)
 
 
 def run(job: Job[kinds.Train]) -> dict[str, Any]:
   """Trains, or goes on from the newest checkpoint in the job's folder."""
   run, stage = job.run, job.stage
-  params, frozen = _first_trees(job)
+  params, frozen = first_trees(job)
+  if not stage.steps:
+    return _kept(job, params)
   step, first_state = step_of(job)
   compiled, state = compile_step(step, first_state(params), frozen, run.mesh)
   folder = run.processes.remote(job.folder / "checkpoints")
@@ -102,9 +120,9 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       logging.info(
         "%s: goes on from its checkpoint at step %d", job.name, first
       )
-    learnt_from = examples.examples(job, _learns_unlabelled(job))
+    learnt_from = examples_of(job)
+    counts = lessons.check(job, learnt_from)
     scorecard.write(job, learnt_from, _temperatures(job))
-    batches = _batches(job, learnt_from, first)
     schedule = loop.Schedule(
       name=job.name,
       first=first,
@@ -113,22 +131,40 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       log_every=stage.log_every,
       checkpoint_every=stage.checkpoint_every,
       learning_rates=learning_rates(stage),
+      profile=job.run.profile.of(job.name),
     )
     began = time.monotonic()
-    state = loop.fit(
-      compiled, state, batches, schedule, checkpoints, writer, run.processes
-    )
+    try:
+      fitted = loop.fit(
+        compiled,
+        state,
+        batches(job, learnt_from, first),
+        schedule,
+        checkpoints,
+        writer,
+        run.processes,
+      )
+    except loop.NonFiniteError as error:
+      raise broken.of_step(job, error) from error
   # Every process takes part in gathering, and one of them writes.
-  params = sharding.gathered(state.params, run.mesh)
+  params = sharding.gathered(fitted.state.params, run.mesh)
   if run.processes.first:
     _save(job, params)
   return {
     "steps": stage.steps,
     "queries": len(learnt_from.rows),
     "unlabelled": sum(not learnt_from.positives[i] for i in learnt_from.rows),
+    **lessons.summary(counts, fitted.still, stage.steps - first),
     "resumed_from": first,
     "train_seconds": round(time.monotonic() - began, 1),
   }
+
+
+def _kept(job: Job[kinds.Train], params: Any) -> dict[str, Any]:
+  """Leaves the first parameters as they are; no query is read for that."""
+  if job.run.processes.first:
+    _save(job, params)
+  return {"steps": 0, "queries": 0, "resumed_from": 0, "train_seconds": 0.0}
 
 
 def step_of(
@@ -143,6 +179,18 @@ def step_of(
     accumulation=job.stage.accumulation,
   )
   return step, functools.partial(init_state, optimizer=optimizer)
+
+
+def examples_of(job: Job[kinds.Train]) -> Examples:
+  """What the stage learns from."""
+  return examples.examples(job, _learns_unlabelled(job))
+
+
+def gradient_of(job: Job[kinds.Train]) -> Gradient:
+  """What the step takes its gradient by, without the optimizer."""
+  return make_gradient(
+    _loss_fn(job), seed=job.seed, accumulation=job.stage.accumulation
+  )
 
 
 def beside(job: Job[kinds.Train]) -> dict[str, Any]:
@@ -193,6 +241,31 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
   sharding.shardings(shapes_of(model), mesh)
 
 
+def _check_compared(job: Job[kinds.Train]) -> None:
+  """Raises ConfigError where a query has one passage, whose loss is always 0.
+
+  Against other queries' passages it is one where there are no others.
+  """
+  stage = job.stage
+  more = stage.negatives or stage.dark or stage.pairs
+  if more or not stage.steps or stage.sampling == "groups":
+    return
+  model = job.run.model_config(stage.model)
+  scored = stage.scores and isinstance(job.source("scores"), examples.OF_LISTS)
+  own_list = scored or not getattr(_made(job).settings, "in_batch", True)
+  if own_list or model.kind in ("cross", "pairwise"):
+    raise strict.ConfigError(
+      f"{job.where}.negatives is 0: with its positive alone a query has "
+      "nothing to compare, and loss and gradient are 0; set 1 or more"
+    )
+  if stage.batch_size == stage.accumulation:
+    raise strict.ConfigError(
+      f"{job.where}.negatives is 0, and a micro-batch has one query: there is "
+      "nothing to compare, and loss and gradient are 0; raise batch_size, or "
+      "set negatives=1"
+    )
+
+
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
@@ -207,7 +280,7 @@ def _check_anchor(job: Job[kinds.Train]) -> None:
     )
 
 
-def _batches(
+def batches(
   job: Job[kinds.Train], learnt_from: Examples, first: int
 ) -> Iterator[Batch]:
   """This process's rows of each batch, from step `first` on."""
@@ -223,7 +296,7 @@ def _batches(
   )
 
 
-def _first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
+def first_trees(job: Job[kinds.Train]) -> tuple[Any, dict[str, Any]]:
   """What is trained, as it begins, and what the step only reads."""
   run, stage = job.run, job.stage
   params = (
@@ -256,10 +329,13 @@ class _Made(NamedTuple):
 def _loss_fn(job: Job[kinds.Train]) -> LossFn:
   stage, method = job.stage, _method(job)
   settings, student, offered = _made(job)
-  if stage.widths:
-    assert isinstance(student, DualEncoder)  # as `widths.check` has seen
-    return matryoshka.make(method, settings, student, offered, stage.widths)
-  return method.make(settings, student, offered)
+  try:
+    if stage.widths:
+      assert isinstance(student, DualEncoder)  # as `widths.check` has seen
+      return matryoshka.make(method, settings, student, offered, stage.widths)
+    return method.make(settings, student, offered)
+  except strict.ConfigError as error:  # the method does not know its stage
+    raise strict.ConfigError(f"{job.where}: {error}") from error
 
 
 def _temperatures(job: Job[kinds.Train]) -> tuple[float, float]:
@@ -300,6 +376,11 @@ def _learns_unlabelled(job: Job[kinds.Train]) -> bool:
 def _method(job: Job[kinds.Train]) -> Method:
   """The module of a method: one of ours, or anyone's by its dotted name."""
   name = job.stage.method
+  if not all(part.isidentifier() for part in name.split(".")):
+    raise strict.ConfigError(
+      f"{job.where}.method is {name!r}; it takes a name in prod_jax/methods, "
+      "or the dotted name of a module"
+    )
   own = "." not in name
   module = f"prod_jax.methods.{name}" if own else name
   try:

@@ -6,4 +6,6 @@ optim       AdamW with warm-up, decay and clipping
 loop        the steps of a stage, their checkpoints and log lines
 checkpoint  states on disk, by Orbax
 writer      metrics as JSON lines
+kept        a batch that came to no finite number, on disk
+nonfinite   where in a function the first such value arises
 """

@@ -8,7 +8,7 @@ which the devices have finished by now, so that they never wait for the host.
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,10 +18,13 @@ from absl import logging
 from prod_jax import memory, progress, sharding
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
+from prod_jax.profiling import IDLE, Profile
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.state import TrainState
 from prod_jax.train.step import Compiled, Metrics
 from prod_jax.train.writer import MetricsWriter
+
+_STILL = 10  # steps in a row with a gradient of 0, and it is said
 
 
 class Schedule(NamedTuple):
@@ -35,6 +38,7 @@ class Schedule(NamedTuple):
     log_every: steps between two lines of metrics.
     checkpoint_every: steps between two checkpoints; there is none at the end.
     learning_rates: float [steps], of each step.
+    profile: of some of them, where that was asked for.
   """
 
   name: str
@@ -44,21 +48,54 @@ class Schedule(NamedTuple):
   log_every: int
   checkpoint_every: int
   learning_rates: np.ndarray
+  profile: Profile = IDLE
 
 
 class NonFiniteError(FloatingPointError):
-  """A loss or gradient norm that is no number."""
+  """A loss or gradient norm that is no number.
+
+  Attributes:
+    step: that has it.
+    metrics: of that step.
+    batch: this process's part of the batch.
+  """
+
+  def __init__(
+    self, stage: str, step: int, metrics: Mapping[str, float], batch: Batch
+  ):
+    self.step, self.metrics, self.batch = step, metrics, batch
+    super().__init__(
+      f"stage {stage}, step {step}: loss {metrics['loss']}, gradient norm "
+      f"{metrics['grad_norm']}"
+    )
+
+
+class Fitted(NamedTuple):
+  """What a schedule has come to.
+
+  Attributes:
+    state: the last one.
+    still: how many of the steps had a gradient of exactly 0.
+  """
+
+  state: TrainState
+  still: int
 
 
 class Monitor:
-  """Checks and reports the metrics of steps, one step late."""
+  """Checks and reports the metrics of steps, one step late.
+
+  Attributes:
+    still: steps whose gradient was exactly 0.
+  """
 
   def __init__(
     self, schedule: Schedule, writer: MetricsWriter, processes: Processes
   ):
     self._schedule, self._writer = schedule, writer
     self._processes = processes
-    self._pending: tuple[int, Metrics, np.ndarray] | None = None
+    self._pending: tuple[int, Metrics, Batch] | None = None
+    self.still = self._still_in_a_row = 0
     self._began = time.monotonic()
     self._meter = progress.Meter(
       schedule.name,
@@ -69,9 +106,9 @@ class Monitor:
       initial=schedule.first,
     )
 
-  def push(self, step: int, metrics: Metrics, query_ids: np.ndarray) -> None:
+  def push(self, step: int, metrics: Metrics, batch: Batch) -> None:
     """Takes the metrics of `step` and settles those of the step before."""
-    previous, self._pending = self._pending, (step, metrics, query_ids)
+    previous, self._pending = self._pending, (step, metrics, batch)
     if previous:
       self._settle(*previous)
 
@@ -91,18 +128,13 @@ class Monitor:
     """Ends the progress bar."""
     self._meter.close()
 
-  def _settle(self, step: int, metrics: Metrics, query_ids: np.ndarray) -> None:
+  def _settle(self, step: int, metrics: Metrics, batch: Batch) -> None:
     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
     if not (
       math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])
     ):
-      raise NonFiniteError(
-        f"stage {self._schedule.name}, step {step}: loss {values['loss']}, "
-        f"gradient norm {values['grad_norm']}. This process's part of the "
-        f"batch held the query rows {query_ids.tolist()}. The last checkpoint "
-        "is from before this step; lower learning_rate, set clip, or look at "
-        "these queries"
-      )
+      raise NonFiniteError(self._schedule.name, step, values, batch)
+    self._count_still(step, values["grad_norm"])
     schedule, done = self._schedule, step + 1
     elapsed = max(time.monotonic() - self._began, 1e-9)
     rate = (done - schedule.first) * schedule.batch_size / elapsed
@@ -117,6 +149,23 @@ class Monitor:
       last=done == schedule.steps,
     )
 
+  def _count_still(self, step: int, norm: float) -> None:
+    """Says so where a gradient has been exactly 0 for some steps."""
+    if norm:
+      self._still_in_a_row = 0
+      return
+    self.still += 1
+    self._still_in_a_row += 1
+    if self._still_in_a_row == _STILL and self._processes.first:
+      logging.warning(
+        "%s: the gradient was exactly 0 in the last %d steps, up to step %d: "
+        "nothing is learnt from these batches; has each query something to be "
+        "compared with, and the teacher more than one score?",
+        self._schedule.name,
+        _STILL,
+        step,
+      )
+
 
 def fit(
   compiled: Compiled,
@@ -126,8 +175,8 @@ def fit(
   checkpoints: Checkpoints,
   writer: MetricsWriter,
   processes: Processes,
-) -> TrainState:
-  """Runs the steps of a schedule and returns the last state.
+) -> Fitted:
+  """Runs the steps of a schedule.
 
   Args:
     compiled: the step; it donates the state.
@@ -142,7 +191,7 @@ def fit(
     NonFiniteError: a loss or a gradient is no number.
     Preempted: the run has to stop; the state is saved.
   """
-  name, mesh = schedule.name, compiled.mesh
+  name, mesh, profile = schedule.name, compiled.mesh, schedule.profile
   monitor = Monitor(schedule, writer, processes)
   with contextlib.closing(monitor), jax.set_mesh(mesh):
     for step in range(schedule.first, schedule.steps):
@@ -160,10 +209,13 @@ def fit(
           f"stopped {name} at step {step} of {schedule.steps}, {saved}"
         )
       # Drawn behind the checkpoint, so that a resumed run draws it again.
-      batch = next(batches)
-      on_devices = sharding.put_batch(batch, mesh, schedule.batch_size)
-      state, metrics = compiled.step(state, compiled.frozen, on_devices)
-      # Settles the step before, so that the devices have this one to do.
-      monitor.push(step, metrics, batch.query_id_B)
+      number = profile.begin(step + 1)
+      with profile.host(number):
+        batch = next(batches)
+        on_devices = sharding.put_batch(batch, mesh, schedule.batch_size)
+        state, metrics = compiled.step(state, compiled.frozen, on_devices)
+        # Settles the step before, so that the devices have this one to do.
+        monitor.push(step, metrics, batch)
+      profile.end(number, metrics)
     monitor.flush()
-  return state
+  return Fitted(state, monitor.still)

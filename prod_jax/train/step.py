@@ -37,6 +37,40 @@ class Rng(NamedTuple):
 Loss = tuple[jax.Array, Metrics]  # the mean over the batch, and what to log
 LossFn = Callable[[PyTree, PyTree, Batch, Rng], Loss]
 Step = Callable[[TrainState, PyTree, Batch], tuple[TrainState, Metrics]]
+Gradient = Callable[
+  [Any, PyTree, PyTree, Batch], tuple[jax.Array, Metrics, PyTree]
+]
+
+
+def make_gradient(
+  loss_fn: LossFn, *, seed: int, accumulation: int = 1
+) -> Gradient:
+  """Builds `gradient(step, params, frozen, batch) -> (loss, metrics, grads)`.
+
+  Args:
+    loss_fn, seed, accumulation: as of `make_step`.
+
+  Returns:
+    A pure function; its `step` is the number of those done before.
+  """
+
+  def loss_of(params: PyTree, frozen: PyTree, *rest: Any) -> Loss:
+    whole = sharding.for_compute((params, frozen))
+    return loss_fn(*whole, *rest)
+
+  grad_fn = jax.value_and_grad(loss_of, has_aux=True)
+
+  def gradient(
+    step: Any, params: PyTree, frozen: PyTree, batch: Batch
+  ) -> tuple[jax.Array, Metrics, PyTree]:
+    stage = jax.random.key(seed, impl=PRNG)
+    rng = Rng(jax.random.fold_in(stage, step), stage, step)
+    if accumulation == 1:
+      (loss, metrics), grads = grad_fn(params, frozen, batch, rng)
+      return loss, metrics, grads
+    return _accumulate(grad_fn, params, frozen, batch, rng, accumulation)
+
+  return gradient
 
 
 def make_step(
@@ -60,27 +94,19 @@ def make_step(
     A pure function. Its metrics are those of the loss, `loss` and `grad_norm`
     (before clipping).
   """
-
-  def loss_of(params: PyTree, frozen: PyTree, *rest: Any) -> Loss:
-    whole = sharding.for_compute((params, frozen))
-    return loss_fn(*whole, *rest)
-
-  grad_fn = jax.value_and_grad(loss_of, has_aux=True)
+  gradient = make_gradient(loss_fn, seed=seed, accumulation=accumulation)
 
   def step(
     state: TrainState, frozen: PyTree, batch: Batch
   ) -> tuple[TrainState, Metrics]:
-    stage = jax.random.key(seed, impl=PRNG)
-    rng = Rng(jax.random.fold_in(stage, state.step), stage, state.step)
-    if accumulation == 1:
-      (loss, metrics), grads = grad_fn(state.params, frozen, batch, rng)
-    else:
-      loss, metrics, grads = _accumulate(
-        grad_fn, state.params, frozen, batch, rng, accumulation
+    loss, metrics, grads = gradient(state.step, state.params, frozen, batch)
+    with jax.named_scope("grad_norm"):
+      norm = optax.tree.norm(grads)
+    with jax.named_scope("optimizer"):
+      updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.params
       )
-    norm = optax.tree.norm(grads)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+      params = optax.apply_updates(state.params, updates)
     metrics = {**metrics, "loss": loss, "grad_norm": norm}
     return TrainState(state.step + 1, params, opt_state), metrics
 

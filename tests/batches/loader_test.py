@@ -112,6 +112,19 @@ def test_positives_are_padded_to_the_longest():
   assert found[3].tolist() == [3, 13]
 
 
+def test_what_says_the_same_is_no_negative_in_the_batch_either():
+  """Of queries with a label: masks know no texts, only numbers."""
+  copies = [(39, 38) if q == 3 else () for q in range(QUERIES)]
+  bare = [() if q == 2 else (q,) for q in range(QUERIES)]
+  copies[2] = (37,)
+  source = examples(copies=copies, positives=bare, candidates=lists())
+  batch = next(batches(source, batch_size=QUERIES, seed=1))
+  found = dict(zip(batch.query_id_B, batch.positive_id_BM, strict=True))
+  assert found[3].tolist() == [3, 39, 38]
+  assert found[4].tolist() == [4, -1, -1]
+  assert found[2].tolist() == [-1, -1, -1]
+
+
 def test_drawn_negatives_are_never_positives():
   short = [np.array([p + 50], np.int32) for p in range(12)]
   source = examples(passages=store_of(short))

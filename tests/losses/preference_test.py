@@ -119,6 +119,28 @@ def test_lambda_rank_gives_each_query_its_own_sums():
     np.testing.assert_array_equal(found.pairs, wanted.pairs)
 
 
+@pytest.mark.parametrize(
+  ("label", "where"),
+  [
+    ([2.0, 2, 2], [1, 1, 1]),
+    ([3.0, 2, 1], [0, 0, 0]),
+    ([3.0, 2, 1], [0, 1, 0]),
+  ],
+  ids=["equal labels", "no column", "one column"],
+)
+def test_lambda_rank_without_a_pair_is_zero(label, where):
+  mask = jnp.array([where], bool)
+  s = jnp.where(mask, jnp.array([[1.0, 2.0, 3.0]]), jnp.nan)
+
+  def loss(s):
+    sums = preference.lambda_rank(s, jnp.array([label]), where=mask)
+    return preference.pooled(sums)
+
+  value, grad = jax.value_and_grad(loss)(s)
+  assert value == 0
+  np.testing.assert_array_equal(grad, 0.0)
+
+
 def test_pooled_weighs_pairs_the_same_and_not_queries():
   s, y = array([1, 2, 0.5], [3, 0, 0]), array([3, 2, 1], [1, 0, 0])
   sums = lambda_rank(s, y)

@@ -106,3 +106,21 @@ def test_how_sure_a_teacher_is_of_its_first_passage():
   np.testing.assert_allclose(
     divide.confidence(lists, scores), [0.5, 0.9], rtol=1e-6
   )
+
+
+def test_of_a_list_of_which_nothing_was_retrieved_nothing_is_known():
+  """It is missed by both, and the teacher is sure of nothing."""
+  lists = Candidates(
+    query=np.arange(2, dtype=np.int32),
+    ids=np.array([[5, -1], [-1, -1]], np.int32),
+    label=np.array([[True, False], [False, False]]),
+    rank=np.full((2, 2), -1, np.int32),
+    score=np.full((2, 2), np.nan, np.float32),
+  )
+  scores = np.array([[3, np.nan], [np.nan, np.nan]], np.float32)
+  assert divide.student_ranks(lists).tolist() == [MISS, MISS]
+  assert divide.teacher_ranks(lists, scores).tolist() == [MISS, MISS]
+  with np.errstate(all="raise"):
+    assert divide.confidence(lists, scores).tolist() == [0, 0]
+  made = divide.with_teachers_first(lists, scores)
+  assert made.label.tolist() == lists.label.tolist()

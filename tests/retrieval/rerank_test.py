@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from prod_jax import config, sharding
 from prod_jax.batches import rows
@@ -12,7 +13,7 @@ from prod_jax.losses import max_sim
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
 from prod_jax.models.transformer import TransformerConfig
-from prod_jax.retrieval import rerank
+from prod_jax.retrieval import forward, rerank
 from prod_jax.retrieval.forward import FrozenModel
 
 SPECIAL = Special((1,), (2,), (2,), pad=0, mask=3)
@@ -129,3 +130,15 @@ def test_equal_scores_stay_in_order_and_padding_comes_last():
   assert ordered.tolist() == [[7, 9, 4, 2], [5, 3, -1, -1]]
   np.testing.assert_array_equal(by[0], [2, 2, 1, 1])
   np.testing.assert_array_equal(by[1][:2], [-4, -8])
+
+
+def test_what_is_not_finite_is_no_score_and_says_of_whom():
+  """A padded place is NaN, and such a score would pass for one."""
+  params = random_params(CROSS)
+  params["encoder"]["word"]["embedding"][PASSAGES[5][0]] = np.nan
+  with pytest.raises(forward.NonFiniteError) as error:
+    score_lists(CROSS, params)
+  of = error.value.of
+  assert (1, 5) not in zip(*of.values(), strict=True)
+  assert (0, 5) in zip(of["query"], of["passage"], strict=True)
+  assert str(error.value).startswith("the model makes NaN or infinity of ")

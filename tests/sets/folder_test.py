@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from prod_jax import config
+from prod_jax import config, metrics
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
 from prod_jax.sets.datasets import own, published
@@ -165,6 +166,42 @@ def test_skip_carries_through_to_the_labels(open_source, source):
     open_source()  # what was skipped before is a fault again
 
 
+def test_what_the_collection_lacks_counts_as_missed_and_teaches_nobody(
+  open_source, source, caplog
+):
+  """One of two, the only one, and of a query to train on."""
+  (source / "queries.test.tsv").write_text("q9\tnine?\nq8\teight?\n")
+  (source / "qrels.test.tsv").write_text(
+    "q9 0 d20 1\nq9 0 gone 2\nq8 0 lost 1\nq8 0 no 0\n"
+  )
+  with (source / "qrels.train.tsv").open("a") as file:
+    file.write("q4 0 gone 1\nq3 0 gone 1\n")
+  with pytest.raises(DataError, match=r"train\.tsv:6: passage gone is not in"):
+    open_source()
+  with caplog.at_level("INFO", logger="absl"):
+    opened = open_source(on_error="skip", max_passages=3)
+  assert opened.qrels("test") == {
+    "q9": {"d20": 1, "gone": 2},
+    "q8": {"lost": 1},
+  }
+  assert opened.positive_rows("test") == [(1,), ()]
+  assert opened.qrels("train").keys() == {"q1", "q2", "q4"}
+  assert (
+    "split test: 2 positives of 2 queries are not in the collection; they "
+    "count as missed, which for 1 queries is all there is"
+  ) in caplog.messages
+  assert "skipped 2 lines: 2 unknown passage" in caplog.text  # of train
+  found = metrics.evaluate(
+    {"q9": {"d20": 1.0}}, opened.qrels("test"), ["recall@9", "ndcg@9", "mrr"]
+  )
+  ideal = 2 + 1 / np.log2(3)
+  assert found == {
+    "recall@9": {"q9": 0.5, "q8": 0.0},
+    "ndcg@9": {"q9": pytest.approx(1 / ideal), "q8": 0.0},
+    "mrr": {"q9": 1.0, "q8": 0.0},
+  }
+
+
 def test_split_without_any_positive(open_source, source):
   (source / "qrels.test.tsv").write_text("q9 0 d1 0\n")
   with pytest.raises(DataError, match=r"none of its 1 .* qrels\.test\.tsv"):
@@ -203,7 +240,7 @@ def test_two_processes_at_once_agree(open_source, monkeypatch):
 def test_killed_in_the_middle_it_starts_again(open_source, source, tmp_path):
   program = f"""
 import os, signal, sys
-from prod_jax import config
+from prod_jax import config, metrics
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import layout
 example = layout._example

@@ -106,7 +106,7 @@ def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
     yield next(whole(*args))
     raise KeyboardInterrupt
 
-  whole = train._batches
+  whole = train.batches
   with monkeypatch.context() as patched:
     patched.setattr(train, "_batches", one_batch)
     with pytest.raises(KeyboardInterrupt):

@@ -138,7 +138,7 @@ class Run:
       contextlib.closing(MetricsWriter(self.folder, self.processes)) as writer,
       contextlib.closing(self.checkpoints),
     ):
-      self.state = loop.fit(
+      self.state, self.still = loop.fit(
         self.compiled,
         self.state,
         self.source or batches(first),
@@ -256,7 +256,15 @@ def empty(folder, step):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", ["empty", "gone"])
+def flip(folder, step):
+  """Changes a bit in each of these files."""
+  for path in (folder / "checkpoints" / str(step) / "state").rglob("d/*"):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["empty", "flipped", "gone"])
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
   tmp_path, damage, caplog
 ):
@@ -267,6 +275,8 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
   assert saved(tmp_path / "parts") == ["2", "4"]
   if damage == "empty":
     empty(tmp_path / "parts", 4)
+  elif damage == "flipped":
+    flip(tmp_path / "parts", 4)
   else:
     shutil.rmtree(tmp_path / "parts" / "checkpoints" / "4" / "state")
   with caplog.at_level("WARNING"):
@@ -312,6 +322,26 @@ def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
   run = Run(tmp_path, source=iter(drawn))
   with pytest.raises(loop.NonFiniteError) as error:
     run.fit(every=1)
-  assert "step 3:" in str(error.value)
-  assert str(bad.query_id_B.tolist()) in str(error.value)
+  assert str(error.value).startswith("stage toy, step 3: loss nan, gradient")
+  assert error.value.step == 3
+  np.testing.assert_array_equal(error.value.batch.query_id_B, bad.query_id_B)
   assert saved(tmp_path)[-1] == "3"
+
+
+def test_gradients_of_exactly_0_are_counted_and_said_once(
+  tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(loop, "_STILL", 2)
+
+  def flat_but_for_one(params, frozen, batch, rng):
+    moves = jnp.float32(rng.step == 1)
+    return moves * frozen["scale"] * params["head"]["bias"].sum(), {}
+
+  run = Run(tmp_path, fn=flat_but_for_one)
+  with caplog.at_level("WARNING", logger="absl"):
+    run.fit()
+  assert run.still == 5
+  (said,) = [x for x in caplog.messages if "exactly 0" in x]
+  assert said.startswith(
+    "toy: the gradient was exactly 0 in the last 2 steps, up to step 3: "
+  )

@@ -67,9 +67,11 @@ def configs(
     slug: to begin with.
   """
   start = f"{slug}-" if slug else ""
+  # Labels of passages that are not there are kept since a later version.
+  of_labels = settings.replace("skip", "skip, missed")
   return {
     "passages": f"{start}passages-{fingerprint(texts, settings)}",
-    "queries": f"{start}queries-{fingerprint([*texts, *labels], settings)}",
+    "queries": f"{start}queries-{fingerprint([*texts, *labels], of_labels)}",
   }
 
 

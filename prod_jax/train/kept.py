@@ -1,0 +1,142 @@
+"""Texts that came to no finite number, on disk, to be looked at again.
+
+  FOLDER/STEP/batch-PROCESS.npz    the arrays, by their place in the batch
+  FOLDER/STEP/about-PROCESS.json   what was computed of them, and of what ids
+
+Arrays are numpy's, without pickle; each process of a run keeps its part.
+"""
+
+import json
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prod_jax import storage, strict
+from prod_jax.batch import Batch, Packed, TeacherTexts, Tokens
+from prod_jax.processes import Processes
+
+FOLDER = "not_finite"
+# What is known of each: ids in lists, by query; figures as strings.
+_SAID = {"stage", "step", "metrics", "queries", "passages", "processes"}
+_CUT = (EOFError, zipfile.BadZipFile)
+_MAPS = (Batch, TeacherTexts, Packed, Tokens)
+
+
+class NotFinite(FloatingPointError):
+  """A number that is none; what it was made of is kept, and the message says
+  where.
+  """
+
+
+def keep(
+  folder: pathlib.Path,
+  step: int,
+  batch: Any,
+  about: Mapping[str, Any],
+  processes: Processes,
+) -> pathlib.Path:
+  """Writes this process's part of a batch, and what is known of it.
+
+  Args:
+    folder: of the stage.
+    step: that it belongs to.
+    batch: of arrays.
+    about: goes into the JSON as it is; what is not finite there is a string.
+    processes: of the run.
+
+  Returns:
+    The folder of the step.
+  """
+  to = folder / FOLDER / str(step)
+  to.mkdir(parents=True, exist_ok=True)
+  path = to / f"batch-{processes.index}.npz"
+  with storage.whole_file(path) as part, open(part, "wb") as file:
+    np.savez(file, **_flat(batch))
+  storage.write_text(
+    to / f"about-{processes.index}.json",
+    json.dumps({**about, "processes": processes.count}, indent=1),
+  )
+  processes.publish(to)
+  return to
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+  """The steps that a stage has kept something of, in order."""
+  found = (folder / FOLDER).glob("*")
+  return sorted(int(path.name) for path in found if path.name.isdecimal())
+
+
+def load(folder: pathlib.Path, step: int) -> tuple[Any, dict[str, Any]]:
+  """What all processes have kept of a step: the whole batch, and of what ids.
+
+  Lists of ids of the processes follow each other as their queries do.
+
+  Raises:
+    ConfigError: it is not whole.
+  """
+  at = folder / FOLDER / str(step)
+  numbers = sorted(
+    int(path.stem.removeprefix("batch-")) for path in at.glob("batch-*.npz")
+  )
+  try:
+    said = [_about(at / f"about-{number}.json") for number in numbers]
+    # What a try of more processes has left is of another batch.
+    said = [x for x in said if x["processes"] == said[0]["processes"]]
+    numbers = numbers[: len(said)]
+    parts = [_arrays(at / f"batch-{number}.npz") for number in numbers]
+    whole = {
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+    lists = [key for key, value in said[0].items() if isinstance(value, list)]
+    joined = {key: [x for each in said for x in each[key]] for key in lists}
+    return _nested(whole), {**said[0], **joined}
+  # What a cut or foreign archive comes to.
+  except (*_CUT, OSError, ValueError, LookupError) as error:
+    raise strict.ConfigError(
+      f"{at} can't be read ({error}); let the stage run again, and it keeps "
+      "another"
+    ) from error
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  with np.load(path, allow_pickle=False) as arrays:
+    return {name: arrays[name] for name in arrays.files}
+
+
+def _about(path: pathlib.Path) -> dict[str, Any]:
+  about = json.loads(path.read_text(encoding="utf-8"))
+  if not (isinstance(about, dict) and about.keys() >= _SAID):
+    raise ValueError(f"{path.name} lacks some of {', '.join(sorted(_SAID))}")
+  return about
+
+
+def _flat(tree: Any, at: str = "") -> dict[str, np.ndarray]:
+  """Arrays by the names of their fields, joined by dots."""
+  if tree is None:
+    return {}
+  if not isinstance(tree, _MAPS):
+    return {at: np.asarray(tree)}
+  found = {}
+  for name, value in tree._asdict().items():
+    found |= _flat(value, f"{at}.{name}" if at else name)
+  return found
+
+
+def _nested(flat: Mapping[str, np.ndarray]) -> Any:
+  """What `_flat` was of, which its fields tell."""
+  grouped: dict[str, dict[str, np.ndarray]] = {}
+  for name, array in flat.items():
+    first, _, rest = name.partition(".")
+    grouped.setdefault(first, {})[rest] = array
+  fields = {
+    name: of[""] if "" in of else _nested(of) for name, of in grouped.items()
+  }
+  if "where_BN" in fields:
+    missing = dict.fromkeys({*Batch._fields} - {*Batch._field_defaults})
+    return Batch(**{**missing, **fields})
+  if "segment" in fields:
+    return Tokens(**fields)
+  return Packed(**fields) if "place" in fields else TeacherTexts(**fields)

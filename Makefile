@@ -8,7 +8,9 @@
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
 #                   docs/FAMILIES.md: every family of encoders beside torch
 # make long         memory over 10,000 steps and a million passages, an hour
-# Each makes .venv first, from the versions in requirements.lock.
+# make chaos        some hundred faults put into runs, then docs/RELIABILITY.md
+# make clean        takes away environments and site; runs/ stays
+# Each but the last makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
 FITS := -c 'import ensurepip, sys; $\
@@ -71,6 +73,12 @@ bench: $(READY)
 long: $(READY)
 	$(BIN)/python -m benchmarks.long
 
+# Two or three hours on two cores; started again it goes on. As root it also
+# fills a disk of its own.
+chaos: $(READY)
+	JAX_PLATFORMS=cpu $(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.page
+
 docs: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[docs]"
 	rm -rf build/docs
@@ -102,4 +110,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) $(VENV)-* build *.egg-info

@@ -109,7 +109,7 @@ def prepare(cache: pathlib.Path, data: str) -> None:
   ]
   passages = {name: text for text, name in first.items()}
   write(cache / "texts", passages, kept[:QUERIES])
-  _write_lists(cache / "texts", passages, kept[:QUERIES])
+  write_lists(cache / "texts", passages, kept[:QUERIES])
   few = kept[:MINED_QUERIES]
   wanted = dict.fromkeys(name for _, _, names in few for name in names)
   wanted = list(dict.fromkeys([*wanted, *passages]))[:MINED_PASSAGES]
@@ -145,7 +145,7 @@ def write(
   )
 
 
-def _write_lists(
+def write_lists(
   folder: pathlib.Path,
   passages: dict[str, str],
   queries: Sequence[tuple[str, str, list[str]]],

@@ -58,6 +58,7 @@ class Settings:
   flags: tuple[str, ...] = ()
   slices: int = 1
   max_restarts: int = 3
+  price: float = 0.0
   create_flags: tuple[str, ...] = ()
   ssh_flags: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ export        a trained model out of its run, for other software
 serving       the same at work: passages for a query that somebody types
 curriculum    order of stages, artefacts, hashes, DONE files, resume
 stages        what a stage does: one module a kind
-plan          what a config would take of a TPU slice
+plan          what a config would take of a TPU slice, or of this machine
 report        a run for human eyes
 status        where a run stands, from its folder alone
 methods       what a student learns from: one module a paper
@@ -32,10 +32,13 @@ processes     those of a run: where they meet, when they stop
 coordination  keys, values and beats between them
 artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
+forecast      what a run was expected to take, beside it
 presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
+memory        what was freed, given back to the system
 compilation   compiled programs, kept on disk
+profiling     some steps of a stage under JAX's profiler
 trackers      TensorBoard and Weights & Biases, which look on
 origin        commit, versions and processor of this process
 packaged      files that came with an installed package

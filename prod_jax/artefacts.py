@@ -8,24 +8,77 @@ nor half of a file, the size alone is compared.
 
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from absl import logging
 
 from prod_jax import storage
 
 Record = Mapping[str, Mapping[str, Any]]
+SEAL = "FILES.json"  # the record of a folder, in it
 
 
 def record(folder: storage.Path, but: Collection[str]) -> Record:
   """What a folder holds, by the files' paths within it.
 
+  On a disk it outlasts a power cut then.
+
   Args:
     folder: of a stage.
     but: names of files and folders in it that are left out.
   """
-  return {name: _facts(path) for name, path in _files(folder, but)}
+  found = {}
+  for name, path in _files(folder, but):
+    found[name] = _facts(path)
+    if isinstance(path, pathlib.Path):
+      storage.to_disk(path)
+  if isinstance(folder, pathlib.Path):
+    storage.to_disk(folder)
+  return found
+
+
+def seal(folder: pathlib.Path, but: Collection[str] = ()) -> None:
+  """Leaves the record of a folder in it, for `is_whole`."""
+  found = record(folder, (*but, SEAL))
+  (folder / SEAL).write_text(json.dumps(found), encoding="utf-8")
+
+
+def broken(folder: pathlib.Path) -> dict[str, str]:
+  """What has become of files of a sealed folder, as of `damage`.
+
+  One that was made without a seal is taken as it is.
+  """
+  if not (folder / SEAL).exists():
+    return {}
+  recorded = storage.read_object(folder / SEAL)
+  try:
+    found = damage(folder, recorded)
+  except (AttributeError, KeyError, TypeError):
+    recorded = {}
+  if not recorded:
+    return {SEAL: "cannot be read"}
+  if not found:
+    restamp(folder, recorded)
+  return found
+
+
+def is_whole(folder: pathlib.Path) -> bool:
+  """Whether a folder is there, with its files as they were when it was sealed.
+
+  One with others is deleted, to be made again.
+  """
+  if not folder.exists():
+    return False
+  for name, wrong in broken(folder).items():
+    logging.warning("%s %s: it is made again", folder / name, wrong)
+    shutil.rmtree(folder)
+    return False
+  return True
 
 
 def damage(

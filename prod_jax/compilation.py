@@ -12,8 +12,11 @@ from typing import Any
 import jax
 from absl import logging
 
+from prod_jax import memory
+
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _READ = "/jax/compilation_cache/cache_retrieval_time_sec"
+_LONG = 0.2  # seconds of a compilation that takes much memory
 
 
 def keep(folder: pathlib.Path) -> None:
@@ -27,18 +30,24 @@ def keep(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def logged(name: str) -> Iterator[None]:
-  """Says how many programs the work compiled, and how many it found."""
+  """Says how many programs the work compiled, and how many it found.
+
+  What the compiler has freed is given back, and in the end what the work has.
+  """
   took: dict[str, list[float]] = {_COMPILED: [], _READ: []}
 
   def listen(event: str, duration_secs: float, **_: str | int) -> None:
     if event in took:
       took[event].append(duration_secs)
+    if event == _COMPILED and duration_secs > _LONG:
+      memory.give_back()
 
   jax.monitoring.register_event_duration_secs_listener(listen)
   try:
     yield
   finally:
     jax.monitoring.unregister_event_duration_listener(listen)
+    memory.give_back()
     # JAX counts the reading of a kept program as a compilation too.
     new = len(took[_COMPILED]) - len(took[_READ])
     if took[_COMPILED]:

@@ -8,7 +8,8 @@ import difflib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -59,6 +60,22 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
     )
     meant = f"; did you mean {path.with_stem(near[0])}?" if near else ""
     raise ConfigError(f"--config: there is no file {path}{meant}")
+  get_config = _function_of(path)
+  try:
+    config = get_config(*variant)
+  except ValueError as error:
+    raise ConfigError(f"--config={path}: {error}") from error
+  except (Exception, SystemExit) as error:
+    raise _raised(path, error) from error
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise ConfigError(
+      f"{path}: get_config returned {type(config).__name__}, not a ConfigDict"
+    )
+  return _to_dict(config)
+
+
+def _function_of(path: pathlib.Path) -> Callable[..., Any]:
+  """The `get_config` of a file, which is run for that."""
   spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
   if spec is None or spec.loader is None:
     raise ConfigError(f"--config: {path} is no Python file (.py)")
@@ -67,22 +84,31 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
   sys.path.insert(0, str(path.parent.resolve()))
   try:
     spec.loader.exec_module(module)
+  except (Exception, SystemExit) as error:  # it may hold any code
+    raise _raised(path, error) from error
   finally:
     sys.path.pop(0)
-  if not hasattr(module, "get_config"):
+  found = getattr(module, "get_config", None)
+  if not callable(found):
     raise ConfigError(f"{path} has no function get_config(variant)")
-  try:
-    config = module.get_config(*variant)
-  except ValueError as error:
-    raise ConfigError(f"--config={path}: {error}") from error
-  if not isinstance(config, ml_collections.ConfigDict):
-    raise ConfigError(
-      f"{path}: get_config returned {type(config).__name__}, not a ConfigDict"
-    )
-  return _to_dict(config)
+  return found
 
 
-def _to_dict(section: ml_collections.ConfigDict) -> dict[str, Any]:
+def _raised(path: pathlib.Path, error: BaseException) -> ConfigError:
+  """Says where in a config file an error is, in one line."""
+  lines = [
+    frame.lineno
+    for frame in traceback.extract_tb(error.__traceback__)
+    if frame.filename == str(path)
+  ]
+  if isinstance(error, SyntaxError) and error.filename == str(path):
+    lines.append(error.lineno)
+  where = f"{path}:{lines[-1]}" if lines else str(path)
+  said = " ".join(str(error).split())
+  return ConfigError(f"--config: {where}: {type(error).__name__}: {said}")
+
+
+def _to_dict(section: ml_collections.ConfigDict) -> dict[Any, Any]:
   """Nested plain dicts, each with its keys as they were written."""
   return {
     key: _to_dict(value)

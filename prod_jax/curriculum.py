@@ -337,11 +337,11 @@ def _finish(item: Plan, processes: Processes) -> None:
     "origin": item.origin,
     "seconds": item.seconds,
     "summary": item.summary,
-    "files": artefacts.record(shared, but=(*_ELSEWHERE, *_BESIDE)),
+    "files": artefacts.record(shared, (*_ELSEWHERE, *_BESIDE, artefacts.SEAL)),
     "id": uuid.uuid4().hex,
   }
   for folder in {item.stage.folder, shared}:
-    _write(folder / DONE, done)
+    _write(folder / DONE, storage.sealed(done))
   processes.remove(item.stage.folder / blocks.FOLDER)
 
 
@@ -384,12 +384,15 @@ def _record(
 
 
 def _read(path: storage.Path) -> dict[str, Any]:
-  """The JSON object in `path`, {} where there is none or another thing."""
+  """The object in `path`; {} where there is none, or not as it was written."""
   try:
     found = json.loads(path.read_text()) if path.exists() else {}
   except ValueError:
     found = {}
-  return found if isinstance(found, dict) else {}
+  if not (isinstance(found, dict) and storage.is_intact(found)):
+    logging.warning("%s is not as it was written, and does not count", path)
+    return {}
+  return found
 
 
 def _write(path: storage.Path, value: Any) -> None:

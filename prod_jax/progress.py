@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, log lines elsewhere."""
 
+import logging as stdlib_logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
@@ -123,6 +124,14 @@ class Meter:
     if self.seconds_left:
       said.append(f"{duration(self.seconds_left)} left")
     return ", ".join(said + [beside] * bool(beside))
+
+
+class Lines(stdlib_logging.StreamHandler):
+  """Writes log lines, each above the bars of a terminal and not into one."""
+
+  def emit(self, record: stdlib_logging.LogRecord) -> None:
+    with tqdm.tqdm.external_write_mode(file=self.stream):
+      super().emit(record)
 
 
 def shown(

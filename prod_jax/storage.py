@@ -10,6 +10,7 @@ Also how a file or a folder comes to be there whole or not at all.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import pathlib
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from etils import epath
@@ -30,10 +31,25 @@ Path: TypeAlias = pathlib.Path | epath.Path
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
-# Of each row of CURRICULUM, at least.
-_OF_STAGE = {"name", "kind", "dir", "status", "seconds", "inputs"}
+# Keys without which nothing can be said of a stage or a figure.
+_OF_STAGE = ("name", "kind", "dir", "status")
+_OF_RESULT = ("stage", "model_stage", "split", "metric", "value", "index")
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
+_DIGEST = "digest"  # of all else in an object
+_ROOM = "make room; the same command goes on from what is saved"
+_RIGHTS = "let this user write there, or name another folder"
+_HARDWARE = "the disk fails; once it works the same command goes on"
+_REMEDIES = {
+  errno.ENOSPC: _ROOM,
+  errno.EDQUOT: _ROOM,
+  errno.EFBIG: _ROOM,
+  errno.EROFS: _RIGHTS,
+  errno.EACCES: _RIGHTS,
+  errno.EPERM: _RIGHTS,
+  errno.EIO: _HARDWARE,
+  errno.ESTALE: _HARDWARE,
+}
 _POINTER = b"version https://git-lfs"
 
 
@@ -138,34 +154,95 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-  """The JSON object in a file; {} where there is none, or half of one."""
+  """The JSON object in a file; {} where there is none, or half of one.
+
+  Or where it was sealed and has changed.
+  """
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError):
     return {}
-  return found if isinstance(found, dict) else {}
+  return found if isinstance(found, dict) and is_intact(found) else {}
+
+
+def sealed(said: Mapping[str, Any]) -> dict[str, Any]:
+  """A JSON object with a digest of all else in it."""
+  return {**said, _DIGEST: _digest_of(said)}
+
+
+def is_intact(found: Mapping[str, Any]) -> bool:
+  """Whether an object is as it was sealed; one that was not is as it is."""
+  rest = {key: value for key, value in found.items() if key != _DIGEST}
+  return found.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
+
+
+def trouble(error: BaseException) -> str:
+  """What a disk has refused, and what to do, in a line; "" for other errors."""
+  text = " ".join(str(error).split())
+  for code, remedy in _REMEDIES.items():
+    # Libraries in other languages have errors of their own, with this text.
+    if getattr(error, "errno", None) == code or os.strerror(code) in text:
+      return f"{text:.400}: {remedy}"
+  return ""
 
 
 def read_curriculum(folder: Path) -> dict[str, Any]:
   """What a run has written of its stages; {} where there was none.
 
   Raises:
-    ConfigError: it is none of ours.
+    ConfigError: it is damaged, or none of ours.
   """
   path = folder / CURRICULUM
   if not path.exists():
     return {}
-  found = read_object(path)
-  rows = found.get("stages")
-  if not (
-    isinstance(found.get("config", {}), dict)
-    and isinstance(rows, list)
-    and all(isinstance(row, dict) and row.keys() >= _OF_STAGE for row in rows)
-  ):
-    raise ConfigError(
-      f"{path} is not what a run writes there; is it the working folder of one?"
-    )
+  found = read_json(path)
+  rows = found.get("stages") if isinstance(found, dict) else None
+  fits = isinstance(rows, list) and all(
+    isinstance(row, dict)
+    and all(isinstance(row.get(key), str) for key in _OF_STAGE)
+    and isinstance(row.get("inputs"), dict)
+    and isinstance(row.get("seconds"), int | float)
+    for row in rows
+  )
+  if not fits or not isinstance(found.get("config", {}), dict):
+    raise _damaged(path, "says nothing of stages as a run writes it")
   return found
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+  """The rows of the results.json of a run, none where it is not there.
+
+  Raises:
+    ConfigError: it is damaged.
+  """
+  if not path.exists():
+    return []
+  rows = read_json(path)
+  if not isinstance(rows, list) or not all(
+    isinstance(row, dict) and all(key in row for key in _OF_RESULT)
+    for row in rows
+  ):
+    raise _damaged(path, "has no rows of figures as a run writes them")
+  return rows
+
+
+def read_json(path: Path) -> Any:
+  """What stands in a file that a run has left.
+
+  Raises:
+    FileNotFoundError: it is not there.
+    ConfigError: it is no JSON.
+  """
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise _damaged(path, f"is no JSON ({error})") from error
+
+
+def _damaged(path: Path, what: str) -> ConfigError:
+  return ConfigError(
+    f"{path} {what}; the run writes it anew when it is started again"
+  )
 
 
 @contextlib.contextmanager
@@ -189,9 +266,9 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
   try:
     yield part
     part.chmod(_MODE)  # safetensors makes files of mode 0600
-    _to_disk(part)
+    to_disk(part)
     part.replace(path)
-    _to_disk(path.parent)
+    to_disk(path.parent)
   finally:
     if concurrent:
       part.unlink(missing_ok=True)
@@ -214,11 +291,11 @@ def whole_folder(
   try:
     yield part
     for written in (*part.rglob("*"), part):
-      _to_disk(written)
+      to_disk(written)
     if not concurrent:
       shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
     _rename(part, path, concurrent)
-    _to_disk(path.parent)
+    to_disk(path.parent)
   finally:
     if concurrent:
       shutil.rmtree(part, ignore_errors=True)
@@ -229,7 +306,7 @@ def _part(path: pathlib.Path, concurrent: bool) -> pathlib.Path:
   return path.with_name(f"{path.name}{own}{_PART}")
 
 
-def _to_disk(path: pathlib.Path) -> None:
+def to_disk(path: pathlib.Path) -> None:
   """Waits until a file's content, or a folder's names, outlast a power cut."""
   number = os.open(path, os.O_RDONLY)
   try:
@@ -246,6 +323,12 @@ def _rename(
   except OSError:
     if not (concurrent and path.is_dir()):
       raise
+
+
+def _digest_of(said: Mapping[str, Any]) -> str:
+  # As it comes back from a file, where a tuple is a list.
+  plain = json.loads(json.dumps(said))
+  return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _same(source: Path, to: Path) -> bool:

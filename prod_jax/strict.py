@@ -158,6 +158,9 @@ def _tagged(value: Any, classes: Sequence[type], path: str) -> Any:
 def _mapping(value: Any, path: str) -> Mapping[str, Any]:
   if not isinstance(value, Mapping):
     raise ConfigError(f"{path} is {value!r}, not a section of keys")
+  for key in value:
+    if not isinstance(key, str):
+      raise ConfigError(f"{path} has a key {key!r}; keys are texts")
   return value
 
 

@@ -182,7 +182,7 @@ def test_work_of_an_older_version_stays_without_an_origin(lab):
   lab.run()
   path = lab.folder("a") / curriculum.DONE
   done = json.loads(path.read_text())
-  del done["origin"]
+  del done["origin"], done["digest"]
   path.write_text(json.dumps(done))
   assert lab.run() == []
   first, *rest = json.loads((lab.workdir / "results.json").read_text())
@@ -255,6 +255,17 @@ def test_what_is_no_record_of_a_stage_says_nothing(lab, text):
     text = json.dumps({"hash": json.loads(done.read_text())["hash"]})
   done.write_text(text)
   assert lab.run() == ["b"]
+
+
+def test_a_figure_that_has_changed_is_no_result(lab, caplog):
+  lab.run()
+  done = lab.folder("b") / curriculum.DONE
+  said = json.loads(done.read_text())
+  done.write_text(json.dumps(said, indent=1))  # in other words the same
+  assert lab.run() == []
+  done.write_text(json.dumps(said | {"seconds": 99.0}))
+  assert lab.run() == ["b"]
+  assert f"{done} is not as it was written, and does not count" in caplog.text
 
 
 def test_a_damaged_file_of_a_start_keeps_what_there_was(lab):

@@ -1,8 +1,9 @@
-"""Programs for NVIDIA GPUs, lowered where there is none.
+"""Programs for NVIDIA GPUs, lowered and compiled where there is none.
 
 What is not run is at least made: `jax.export` for CUDA goes through all that
 JAX does before XLA's own compiler for GPUs, and what attention is stands in the
-program.
+program. That compiler needs no GPU either, where the extra `gpu` is installed
+(its wheels jax-cuda13-pjrt and jax-cuda13-plugin are enough).
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo
+from jax.experimental import topologies
 
 from prod_jax import config, per_device, sharding
 from prod_jax.batch import Packed
@@ -24,6 +26,36 @@ from tests.methods.golden_test import CASES
 
 FORWARD = "__cudnn$fmhaScaleBiasSoftmax"
 BACKWARD = "__cudnn$fmhaScaleBiasSoftmaxBackward"
+# What the compiler asks a GPU for, as an H100 answers; no names of fields are
+# ours.
+H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024
+  threads_per_warp: 32
+  shared_memory_per_block: 49152
+  shared_memory_per_core: 233472
+  threads_per_core_limit: 2048
+  core_count: 132
+  fpus_per_core: 128
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000
+  l2_cache_size: 52428800
+  clock_rate_ghz: 1.98
+  device_memory_size: 84929347584
+  shared_memory_per_block_optin: 232448
+  cuda_compute_capability { major: 9 }
+  registers_per_core_limit: 65536
+  registers_per_block_limit: 65536
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 12 }
+runtime_version { major: 13 minor: 0 patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+# Nothing can be timed on a GPU that is not there.
+UNTIMED = {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False}
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +90,8 @@ def with_dtype(model, dtype="bfloat16", dropout=0.0):
   return dataclasses.replace(model, transformer=transformer)
 
 
-def step_program(name: str, mesh: jax.sharding.Mesh, **changes) -> str:
-  """Of a golden step; of states and parameters only shapes are made."""
+def step_of(name: str, mesh: jax.sharding.Mesh, **changes) -> tuple:
+  """A golden step, jitted, and its arguments; of most only shapes are made."""
   case = CASES[name]
   student = with_dtype(case.student, **changes)
   teacher = case.teacher and with_dtype(case.teacher, **changes)
@@ -79,9 +111,12 @@ def step_program(name: str, mesh: jax.sharding.Mesh, **changes) -> str:
 
   state, frozen = jax.eval_shape(made)
   step = make_step(loss_fn, optimizer, seed=1)
+  return jit_step(step, state, frozen, mesh), state, frozen, case.data
+
+
+def step_program(name: str, mesh: jax.sharding.Mesh, **changes) -> str:
   with jax.set_mesh(mesh):
-    jitted = jit_step(step, state, frozen, mesh)
-    return lowered(jitted, state, frozen, case.data)
+    return lowered(*step_of(name, mesh, **changes))
 
 
 def mesh_of(**axes) -> jax.sharding.Mesh:
@@ -135,3 +170,23 @@ def test_encoding_and_scoring_lower():
   ):
     assert count(program, FORWARD) == 1 and count(program, BACKWARD) == 0
     assert "bf16" in program
+
+
+@pytest.mark.long
+def test_a_step_compiles_for_eight_gpus():
+  """By XLA's compiler for GPUs, down to NCCL's collectives."""
+  pytest.importorskip("jax_plugins.xla_cuda13", reason="extra gpu")
+  described = topologies.get_topology_desc(
+    platform="cuda", target_config=H100, topology="1x1x8"
+  )
+  shape = config.Mesh(data=2, fsdp=2, tensor=2)
+  mesh = sharding.make_mesh(shape, described.devices)
+  with jax.set_mesh(mesh):
+    jitted, *arguments = step_of("contrastive", mesh)
+    traced = jitted.trace(*arguments)
+    program = traced.lower(lowering_platforms=("cuda",)).compile(UNTIMED)
+  text = program.as_text()
+  assert text.count(f'custom_call_target="{FORWARD}"') == 2
+  assert text.count(f'custom_call_target="{BACKWARD}"') == 2
+  assert "all-gather" in text and "all-reduce" in text
+  assert program.memory_analysis().temp_size_in_bytes > 0

@@ -165,7 +165,9 @@ def test_a_file_that_is_there_stays_unless_it_may_go(done, tmp_path):
   made = export(done[1], "teacher", to, code=2)
   assert f"--to: {to} is there; --overwrite replaces it" in made.stderr
   assert "Traceback" not in made.stderr and to.read_text() == "somebody's"
-  export(done[1], "teacher", to, "--overwrite")
+  made = export(done[1], "teacher", to, "--overwrite", "--json")
+  told = json.loads(made.stdout)
+  assert told == {"file": str(to), "rows": len(to.read_text().splitlines())}
   assert to.read_text().startswith("q0 ")
   (tmp_path / "folder.trec").mkdir()
   made = export(done[1], "teacher", tmp_path / "folder.trec", code=2)

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = [path.parent for path in FILES if path.name == "__init__.py"]
 
 LEVELS = {
+  "memory": 0,
   "ranges": 0,
   "batch": 1,
   "config": 1,
@@ -30,10 +31,12 @@ LEVELS = {
   "packaged": 1,
   "parts": 1,
   "compilation": 1,
+  "profiling": 1,
   "coordination": 1,
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "forecast": 1,
   "artefacts": 1,
   "presence": 1,
   "processes": 1,
@@ -66,6 +69,8 @@ NEIGHBOURS = {
   ("presence", "storage"),
   ("storage", "strict"),
   ("presence", "strict"),
+  ("profiling", "strict"),
+  ("forecast", "storage"),
   ("sharding", "config"),
   ("sharding", "strict"),
   ("config_file", "strict"),
@@ -83,6 +88,7 @@ NEIGHBOURS = {
 }
 
 ONLY_IN = {
+  r"\bmalloc_trim\b": ["memory.py"],
   r"\bPartitionSpec\b|\bNamedSharding\b|jax.make_mesh": [
     "sharding.py",
     "per_device.py",

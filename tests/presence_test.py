@@ -177,6 +177,16 @@ def test_a_disk_without_locks_goes_by_its_beats(tmp_path, monkeypatch, caplog):
     assert not presence.look(tmp_path).alive
 
 
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_a_file_is_no_folder(tmp_path, name):
+  (tmp_path / "file").touch()
+  with (
+    pytest.raises(strict.ConfigError, match=r"--workdir: .* is a file, or in"),
+    presence.held(tmp_path / name, nothing),
+  ):
+    raise AssertionError
+
+
 def test_where_nobody_was(tmp_path):
   assert presence.look(tmp_path / "nowhere") == ({}, {}, False)
   (tmp_path / presence.RUNNING).write_text('{"host"')

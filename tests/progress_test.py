@@ -1,6 +1,7 @@
 """Progress: lines where there is no terminal, a bar where there is one."""
 
 import io
+import logging as stdlib_logging
 import sys
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_terminal_gets_a_bar_and_no_line(lines, monkeypatch):
   assert "reading: 100%" in sys.stderr.getvalue()
   assert "2/2" in sys.stderr.getvalue()
   assert lines == []
+
+
+def test_a_log_line_is_above_the_bar(monkeypatch):
+  terminal = Terminal()
+  monkeypatch.setattr(sys, "stderr", terminal)
+  record = stdlib_logging.makeLogRecord({"msg": "a line", "levelno": 20})
+  with progress.Meter("reading", 2, "rows"):
+    progress.Lines().emit(record)
+    # As a terminal has them: what comes behind "\r" is over what was there.
+    screen = [line.split("\r")[-1] for line in terminal.getvalue().split("\n")]
+    assert screen[0] == "a line" and screen[1].startswith("reading:   0%")
 
 
 def test_a_quiet_meter_says_it_in_lines(lines, clock, monkeypatch):

@@ -53,7 +53,7 @@ def test_a_path_that_nothing_is_kept_at_is_refused(path, message):
 def test_what_no_run_has_written_is_none(tmp_path, text):
   assert storage.read_curriculum(tmp_path) == {}
   (tmp_path / storage.CURRICULUM).write_text(text)
-  with pytest.raises(strict.ConfigError, match="is not what a run writes"):
+  with pytest.raises(strict.ConfigError, match="the run writes it anew"):
     storage.read_curriculum(tmp_path)
 
 

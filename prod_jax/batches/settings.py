@@ -62,7 +62,7 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
     return {}
   try:
     found = json.loads(text_of(path))
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     if isinstance(error, DataError):
       raise
     raise DataError(f"{path}: no JSON ({error}); {_AGAIN}") from error

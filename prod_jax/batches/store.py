@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import progress, storage
+from prod_jax import artefacts, progress, storage
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
@@ -137,6 +137,7 @@ def build_store(
   with storage.whole_folder(path, concurrent=True) as part:
     encoded = _encoded(path.name, records, encode, rows)
     total = _write(part, encoded, vocab_size, key)
+    artefacts.seal(part)
   took = time.monotonic() - start
   logging.info(
     "%s: %d rows, %d tokens in %.1f s, %.0f tokens/s",
@@ -150,13 +151,15 @@ def build_store(
 
 
 def _is_complete(path: pathlib.Path, key: Mapping[str, Any]) -> bool:
-  """Whether a store is there, of this key and with files of the right size."""
+  """Whether a store is there, of this key, with its files as they were."""
+  if not artefacts.is_whole(path):
+    return False
+  manifest = storage.read_object(path / "manifest.json")
   try:
-    manifest = json.loads((path / "manifest.json").read_text())
     size = {n: (path / f"{n}.bin").stat().st_size for n in ("ids", "offsets")}
   except FileNotFoundError:
-    return False
-  whole = manifest["key"] == key and manifest["bytes"] == size
+    size = {}
+  whole = manifest.get("key") == key and manifest.get("bytes") == size
   if not whole:
     logging.warning("%s: damaged, building it again", path)
   return whole

@@ -15,6 +15,7 @@ import argparse
 import codecs
 import contextlib
 import difflib
+import errno
 import faulthandler
 import importlib
 import io
@@ -26,6 +27,7 @@ import re
 import select
 import sys
 import types
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -40,6 +42,7 @@ INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
 REFUSED = (ConfigError, DataError, PermissionError)
 
 _OVERRIDE = "--config."
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # What a shell completes for a metavar.
 _COMPLETED = {
   "FILE": "file",
@@ -48,6 +51,20 @@ _COMPLETED = {
   "FOLDER": "directory",
   "WORKDIR": "directory",
   "WORKDIR…": "directory",
+}
+
+
+# What is wrong with a path that cannot be what it has to be. A full disk and a
+# file that is lost are other matters.
+_OF_PATHS = {
+  errno.EACCES: "may not be read or written by this user",
+  errno.EEXIST: "is there, and no folder",
+  errno.EISDIR: "is a folder, and a file is needed",
+  errno.ELOOP: "is a link that leads to itself",
+  errno.ENAMETOOLONG: "has too long a name",
+  errno.ENOTDIR: "is no folder, or lies below what is none",
+  errno.EPERM: "may not be read or written by this user",
+  errno.EROFS: "is on a disk that cannot be written",
 }
 
 
@@ -102,6 +119,7 @@ class Parser(argparse.ArgumentParser):
     self.add_argument(
       "--workdir",
       metavar="DIR",
+      type=place,
       required=True,
       help="Folder for all artefacts, on a disk or in a bucket (gs://…); a "
       "second run continues there. All processes of a run need to see the same."
@@ -216,6 +234,20 @@ def at_least(lowest: int) -> Callable[[str], int]:
   return number
 
 
+def place(text: str) -> str:
+  """Reads a path; without one it would be the folder that one is in."""
+  if not text:
+    raise argparse.ArgumentTypeError("it is empty; name a place")
+  return text
+
+
+def share(text: str) -> float:
+  """Reads a number within 0 and 1."""
+  if not 0 <= (value := float(text)) <= 1:
+    raise argparse.ArgumentTypeError(f"{value} is not within 0 and 1")
+  return value
+
+
 def config_of(args: argparse.Namespace) -> Config:
   """The config that a command line describes."""
   from prod_jax import config_file
@@ -234,6 +266,17 @@ def parser_of(command: types.ModuleType) -> Parser:
 def said_of(command: types.ModuleType) -> str:
   """A command's docstring."""
   return (command.__doc__ or "").strip()
+
+
+def printable(text: str) -> str:
+  """What a terminal shows of a text: nothing that it would obey.
+
+  Control characters are left out, and those that turn the direction of text.
+  """
+  return "".join(
+    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
+    for c in text
+  )
 
 
 def say_json(value: Any, indent: int | None = 1) -> None:
@@ -266,7 +309,8 @@ def ending() -> Iterator[None]:
     # A locale may lack a letter, and a name of a file may be no text.
     sys.stdout.reconfigure(errors="backslashreplace")
   try:
-    yield
+    with of_paths():
+      yield
     sys.stdout.flush()
   except REFUSED as error:
     logging.error("%s", error)
@@ -278,6 +322,13 @@ def ending() -> Iterator[None]:
     elif code != UNREAD:
       raise
     sys.exit(code)
+  except Exception as error:
+    from prod_jax import storage
+
+    if not (said := storage.trouble(error)):
+      raise
+    logging.error("%s", said)
+    sys.exit(2)
 
 
 def code_of(error: BaseException) -> int:
@@ -300,14 +351,34 @@ def _unread(number: int) -> bool:
   return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+@contextlib.contextmanager
+def of_paths() -> Iterator[None]:
+  """Says in a line what is wrong with a path that somebody has named.
+
+  Raises:
+    ConfigError: in place of an OSError that speaks of one.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in _OF_PATHS or not error.filename:
+      raise
+    raise ConfigError(
+      f"{error.filename} {_OF_PATHS[error.errno]}; put it right, or name "
+      "another place"
+    ) from error
+
+
 def _set_up_logging() -> None:
   """Our own lines with the time; of the libraries' only the warnings.
 
   Orbax and TFDS narrate through the same logger.
   """
+  from prod_jax import progress
+
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
-  handler = stdlib_logging.StreamHandler()
+  handler = progress.Lines()
   handler.setFormatter(
     stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
   )

@@ -41,7 +41,8 @@ commands; without one it is run:
 exit codes:
   0    done
   1    failed, with a traceback
-  2    the line, the config or the data is wrong: one line says what
+  2    the line, the config or the data is wrong, or a disk refuses to write:
+       one line says what
   130  interrupted by Ctrl-C; a run goes on when it is started again
   141  nobody reads the output any more, as behind `| head`
   75   run: stopped by SIGTERM, all is saved; start it again

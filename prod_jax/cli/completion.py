@@ -11,6 +11,24 @@ import sys
 
 from prod_jax.cli import arguments
 
+# Of `--flag=value` bash makes three words, and shtab knows two.
+_EQUALS = """
+_prod_jax() {
+  local words=() at=0 i
+  for i in "${!COMP_WORDS[@]}"; do
+    if [[ ${COMP_WORDS[i]} != = ]]; then
+      words+=("${COMP_WORDS[i]}")
+    elif ((i == COMP_CWORD)); then
+      words+=("")
+    fi
+    ((i == COMP_CWORD)) && at=$((${#words[@]} - 1))
+  done
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$at
+  _shtab_prod_jax "$@"
+}
+complete -o bashdefault -F _prod_jax prod_jax
+"""
+
 
 def build(parser: arguments.Parser) -> None:
   parser.add_argument(
@@ -30,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
     summary = arguments.said_of(module).splitlines()[0]
     module.build(commands.add_parser(name, help=summary))
   sys.stdout.write(shtab.complete(whole, args.shell) + "\n")
+  if args.shell == "bash":
+    sys.stdout.write(_EQUALS)
 
 
 if __name__ == "__main__":

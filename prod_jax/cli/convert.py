@@ -20,9 +20,11 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--to",
     metavar="DIR",
+    type=arguments.place,
     required=True,
     help="Folder to write; it is new or empty.",
   )
+  parser.add_json("the folder and the files that were converted")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,6 +37,9 @@ def run(args: argparse.Namespace) -> None:
     )
   except WeightsError as error:
     raise strict.ConfigError(str(error)) from error
+  if args.json:
+    arguments.say_json({"folder": args.to, "files": [*map(str, converted)]})
+    return
   for path in converted:
     sys.stdout.write(f"{path}\n")
   sys.stdout.write(f'weights="{args.to}"\n')

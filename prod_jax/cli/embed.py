@@ -27,6 +27,7 @@ def build(parser: arguments.Parser) -> None:
     "--to",
     "-o",
     metavar="FILE",
+    type=arguments.place,
     required=True,
     help="File to write, .npy or .parquet.",
   )
@@ -36,6 +37,7 @@ def build(parser: arguments.Parser) -> None:
     default="passage",
     help="What kind of texts they are.",
   )
+  parser.add_json("the file and its number of rows")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -45,7 +47,10 @@ def run(args: argparse.Namespace) -> None:
   trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
   source, to = pathlib.Path(args.texts), pathlib.Path(args.to)
   rows = vectors.embed_file(trained, source, to, args.tower)
-  sys.stdout.write(f"{to}\t{rows}\n")
+  if args.json:
+    arguments.say_json({"file": str(to), "rows": rows})
+  else:
+    sys.stdout.write(f"{to}\t{rows}\n")
 
 
 if __name__ == "__main__":

@@ -88,11 +88,7 @@ def _add_files(parser: arguments.Parser) -> None:
     metavar="FILE",
     help="File for the values of each query, .tsv or .json.",
   )
-  parser.add_argument(
-    "--json",
-    metavar="FILE",
-    help="File for figures and comparisons as JSON.",
-  )
+  parser.add_json("figures and comparisons")
   parser.add_argument(
     "--run",
     metavar="FILE",

@@ -25,6 +25,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--to",
     metavar="DIR",
+    type=arguments.place,
     required=True,
     help="Folder to write; it appears there whole.",
   )
@@ -43,7 +44,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--most_loss",
     metavar="X",
-    type=float,
+    type=arguments.share,
     default=0.01,
     help="Of nDCG@10 on held-out queries, that --int8 may cost.",
   )
@@ -55,6 +56,7 @@ def build(parser: arguments.Parser) -> None:
   )
   parser.add_switch("private", "For your eyes alone there.")
   parser.add_switch("overwrite", "Replace an export that is there.")
+  parser.add_json("the folder, and what its graphs were measured at")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -74,10 +76,14 @@ def run(args: argparse.Namespace) -> None:
   )
   if args.push:
     hub.check(args.push)
-  whole.export(trained, options)
+  quality = whole.export(trained, options)
   if args.push:
     hub.push(options.to, args.push, private=args.private)
-  sys.stdout.write(f"{to}\n")
+  if args.json:
+    said = {"folder": str(to), "stage": trained.name, "hub": args.push or None}
+    arguments.say_json({**said, "measured": quality or None})
+  else:
+    sys.stdout.write(f"{to}\n")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,12 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--to",
     metavar="FILE",
+    type=arguments.place,
     required=True,
     help="File to write, .jsonl, .parquet, .trec or .run.",
   )
   parser.add_switch("overwrite", "Replace a file that is there.")
+  parser.add_json("the file and its number of rows")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +44,10 @@ def run(args: argparse.Namespace) -> None:
   opened = finished.open_run(storage.open_path(args.workdir))
   to = pathlib.Path(args.to)
   count = lists.export(opened, args.stage, to, overwrite=args.overwrite)
-  sys.stdout.write(f"{to}\t{count}\n")
+  if args.json:
+    arguments.say_json({"file": str(to), "rows": count})
+  else:
+    sys.stdout.write(f"{to}\t{count}\n")
 
 
 if __name__ == "__main__":

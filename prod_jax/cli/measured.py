@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from prod_jax import compilation, metrics, origin, storage, strict
+from prod_jax.cli import arguments
 from prod_jax.export import finished, systems, task
 from prod_jax.report import changes, tables
 from prod_jax.stages import held_out
@@ -63,16 +64,18 @@ def _of_systems(
   text_of = {query.id: " ".join(query.text.split()) for query in queries}
   headline = _headline(values, args.metrics[0])
   found = changes.against_first(headline) if args.compare else []
-  _say_scope(asked.dataset.name, asked.split, len(queries))
-  _say_table("system", args.metrics, values)
-  if those := [label for label, of in rankings.items() if of.reorders]:
-    depth = asked.rerank_depth
-    _say(f"{', '.join(those)}: the first {depth} of {first} in another order")
-  if found:
-    _say_comparison(args.metrics[0], found)
-    _say_changed(args.changed, headline, found, text_of)
   scope = (asked.dataset.name, asked.split)
-  _write_json(args, scope, values, found)
+  if args.json:
+    arguments.say_json(_record(args, scope, values, found))
+  else:
+    _say_scope(*scope, len(queries))
+    _say_table("system", args.metrics, values)
+    if those := [label for label, of in rankings.items() if of.reorders]:
+      most = asked.rerank_depth
+      _say(f"{', '.join(those)}: the first {most} of {first} in another order")
+    if found:
+      _say_comparison(args.metrics[0], found)
+      _say_changed(args.changed, headline, found, text_of)
   rows = (
     {
       "query": query,
@@ -124,19 +127,16 @@ def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
   start_of = changes.starts(left, values)
   headline = _headline(values, args.metrics[0])
   found = changes.against_start(headline, start_of)
-  _say_scope(dataset.name, left.split, len(text_of))
-  _say_table("stage", args.metrics, values)
-  if refused := [name for name in values if name in left.refused]:
-    _say(f"refused by an accept stage: {', '.join(refused)}")
-  _say(f"\n{args.metrics[0]} against where a stage began, p by Holm:")
-  for change in found:
-    _say(
-      f"stage {change.name} against {change.before}: won {change.paired.wins}, "
-      f"lost {change.paired.losses} queries, {_difference(change)}, p "
-      f"{change.p:.4f}"
-    )
-  _say_changed(args.changed, headline, found, text_of)
-  _write_json(args, (dataset.name, left.split), values, found)
+  scope = (dataset.name, left.split)
+  if args.json:
+    arguments.say_json(_record(args, scope, values, found))
+  else:
+    _say_scope(*scope, len(text_of))
+    _say_table("stage", args.metrics, values)
+    if refused := [name for name in values if name in left.refused]:
+      _say(f"refused by an accept stage: {', '.join(refused)}")
+    _say_since(args.metrics[0], found)
+    _say_changed(args.changed, headline, found, text_of)
   rows = (
     {
       "query": course.query,
@@ -205,6 +205,16 @@ def _say_comparison(metric: str, compared: Sequence[changes.Change]) -> None:
   _say_rows([heads, *rows])
 
 
+def _say_since(metric: str, compared: Sequence[changes.Change]) -> None:
+  _say(f"\n{metric} against where a stage began, p by Holm:")
+  for change in compared:
+    _say(
+      f"stage {change.name} against {change.before}: won {change.paired.wins}, "
+      f"lost {change.paired.losses} queries, {_difference(change)}, p "
+      f"{change.p:.4f}"
+    )
+
+
 def _say_changed(
   most: int,
   headline: Mapping[str, Mapping[str, float]],
@@ -215,10 +225,8 @@ def _say_changed(
     _say(f"\n{change.name} against {change.before}, what changed most:")
     rows = changes.most_changed(headline, change.before, change.name, most)
     for query, before, after in rows:
-      _say(
-        f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {query}  "
-        f"{text_of[query]}"
-      )
+      said = arguments.printable(f"{query}  {text_of[query]}")
+      _say(f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {said}")
 
 
 def _difference(change: changes.Change) -> str:
@@ -240,16 +248,14 @@ def _say_rows(rows: Sequence[Sequence[str]]) -> None:
     _say("  ".join([first, *others]))
 
 
-def _write_json(
+def _record(
   args: argparse.Namespace,
   scope: tuple[str, str],
   values: _Values,
   compared: Sequence[changes.Change],
-) -> None:
-  """The figures of a set and split, to --json."""
-  if not args.json:
-    return
-  record = {
+) -> dict[str, Any]:
+  """The figures of a set and split, for --json."""
+  return {
     "dataset": scope[0],
     "split": scope[1],
     **origin.here(jax.devices()),
@@ -272,10 +278,9 @@ def _write_json(
       for change in compared
     ],
   }
-  _write(args.json, json.dumps(record, indent=2, ensure_ascii=False))
 
 
-def _write_rows(path: str, rows: Any) -> None:
+def _write_rows(path: str | None, rows: Any) -> None:
   """A row a query, or a query and system, to --per_query."""
   if not path:
     return

@@ -27,6 +27,7 @@ def build(parser: arguments.Parser) -> None:
     default=[],
     help="An option of Beam's pipeline, such as --runner=DirectRunner.",
   )
+  parser.add_json("the number of texts and tokens of each part")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -41,10 +42,21 @@ def run(args: argparse.Namespace) -> None:
   files.check(run)
   # Models that agree share their tokens.
   made = {id(x): x for x in map(run.tokens_of, config.models or [""])}
-  for tokens in made.values():
-    for name, rows in {"passages": tokens.passages, **tokens.queries}.items():
-      total = int(rows.lengths().sum())
-      sys.stdout.write(f"{run.dataset.name}\t{name}\t{len(rows)}\t{total}\n")
+  rows = [
+    {
+      "set": run.dataset.name,
+      "part": name,
+      "texts": len(texts),
+      "tokens": int(texts.lengths().sum()),
+    }
+    for tokens in made.values()
+    for name, texts in {"passages": tokens.passages, **tokens.queries}.items()
+  ]
+  if args.json:
+    arguments.say_json(rows)
+    return
+  for row in rows:
+    sys.stdout.write("\t".join(map(str, row.values())) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ out.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +21,10 @@ from prod_jax.cli import arguments
 
 if TYPE_CHECKING:
   from prod_jax.report.comparison import Side
+
+
+# Of a working folder in a bucket, what no report reads.
+_LARGE = ("stale", "compiled", "tokens", "checkpoints", "blocks", "passages")
 
 
 def build(parser: arguments.Parser) -> None:
@@ -38,7 +41,7 @@ def build(parser: arguments.Parser) -> None:
     "where nothing else is said.",
   )
   parser.add_switch("markdown", "Print Markdown of several runs, too.")
-  parser.add_switch("json", "Print what was compared as JSON.")
+  parser.add_json("figures, and what was compared,")
   parser.add_argument(
     "--figures",
     metavar="DIR",
@@ -51,18 +54,41 @@ def run(args: argparse.Namespace) -> None:
   from prod_jax import report
   from prod_jax.report import comparison
 
-  sides = comparison.load(args.workdirs)
+  workdirs = [*map(_at_hand, args.workdirs)]
+  sides = comparison.load(workdirs)
+  _check(args, len(sides))
   if args.figures:
     _write_figures(sides, pathlib.Path(args.figures))
-  if args.markdown or not sides[1:]:
-    sys.stdout.write(report.write_results_markdown(args.workdirs))
-    return
-  _write_page(sides, args)
+  if sides[1:] and (args.page or not args.markdown):
+    _write_page(sides, args)
   if args.json:
-    said = json.dumps(comparison.plain(sides), indent=2, ensure_ascii=False)
+    arguments.say_json(comparison.plain(sides))
+  elif args.markdown or not sides[1:]:
+    sys.stdout.write(report.write_results_markdown(workdirs))
   else:
-    said = comparison.table(sides)
-  sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{comparison.table(sides)}\n")
+
+
+def _check(args: argparse.Namespace, runs: int) -> None:
+  """Raises ConfigError for flags that would be passed over."""
+  if args.json and args.markdown:
+    raise strict.ConfigError("--json and --markdown are two forms; choose one")
+  if args.page and runs == 1:
+    raise strict.ConfigError(
+      "--page is about several runs; that of one is its report.html, which the "
+      "run writes"
+    )
+
+
+def _at_hand(workdir: str) -> pathlib.Path:
+  """A working folder on this machine, with what a report reads."""
+  from prod_jax import storage
+
+  path = storage.open_path(workdir)
+  local = storage.twin(path)
+  if path != local:
+    storage.copy(path, local, but=_LARGE)
+  return local
 
 
 def _write_figures(sides: Sequence["Side"], folder: pathlib.Path) -> None:

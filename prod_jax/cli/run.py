@@ -28,7 +28,14 @@ def build(parser: arguments.Parser) -> None:
     "Print the stages and what of them is done, then stop. Nothing is written, "
     "downloaded or prepared.",
   )
-  parser.add_switch("json", "Print what --dry_run shows as a list of JSON.")
+  parser.add_json("what --dry_run shows")
+  parser.add_argument(
+    "--trace",
+    metavar="STAGE:FROM:TO",
+    default="",
+    help="Profile these steps of a stage, from 1 on, into WORKDIR/traces: of "
+    "training, or batches of texts where a stage reads them.",
+  )
   parser.add_argument(
     "--coordinator",
     metavar="HOST:PORT",

@@ -20,12 +20,11 @@ a terminal each line of standard input is a query.
 """
 
 import argparse
+import contextlib
 import io
-import json
 import os
 import pathlib
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 PORT = 8765
 _PROMPT = "search> "
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_MISSED = 5  # relevant passages besides the hits that are named
 _BOLD, _DIM, _WORD, _PLAIN = (f"\x1b[{n}m" for n in ("1", "2", "1;36", "0"))
 
 
@@ -61,7 +60,7 @@ def build(parser: arguments.Parser) -> None:
     default=10,
     help="Passages that are shown for a query, 100 at most.",
   )
-  parser.add_switch("json", "Prints each answer as JSON, on one line.")
+  parser.add_json("each answer on a line of its own")
   parser.add_switch("serve", "Serves a page and JSON over HTTP.")
   parser.add_argument(
     "--host",
@@ -88,8 +87,11 @@ def build(parser: arguments.Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   from prod_jax.serving import opened
+  from prod_jax.serving.library import MOST_HITS
   from prod_jax.strict import ConfigError
 
+  if args.hits > MOST_HITS:
+    raise ConfigError(f"--hits is {args.hits}; {MOST_HITS} are looked up")
   if args.serve and args.query is not None:
     raise ConfigError("--query is answered without --serve; leave one out")
   serve = _server() if args.serve else None
@@ -104,7 +106,11 @@ def run(args: argparse.Namespace) -> None:
     library.opened(library.beside)
     serve(library, args.host, args.port, _say_address)
     return
-  colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+  colours = (
+    sys.stdout.isatty()
+    and not os.environ.get("NO_COLOR")
+    and os.environ.get("TERM") != "dumb"
+  )
   asked = [args.query] if args.query is not None else _lines(library)
   for query in asked:
     _answer(library, query, args, colours)
@@ -136,19 +142,22 @@ def _lines(library: "Library") -> Iterator[str]:
       sys.stdin.reconfigure(errors="replace")
     yield from filter(str.strip, sys.stdin)
     return
-  import readline  # lines can be edited, and come again
+  with contextlib.suppress(ImportError):  # not every Python has it
+    import readline  # lines can be edited, and come again
 
-  del readline
+    del readline
   said = library.described()
-  sys.stdout.write(
+  # Answers alone go to standard output, which may be a file.
+  sys.stderr.write(
     f"{said['collection']['name']}, {said['collection']['passages']:,} "
     f"passages, by {library.chosen}. An empty line ends it.\n"
   )
+  prompt = _PROMPT if sys.stdout.isatty() else ""
   try:
-    while line := input(_PROMPT).strip():
+    while line := input(prompt).strip():
       yield line
   except (EOFError, KeyboardInterrupt):
-    sys.stdout.write("\n")
+    sys.stderr.write("\n")
 
 
 def _answer(
@@ -162,14 +171,15 @@ def _answer(
   except BadQuery as error:
     if args.query is not None:
       raise ConfigError(f"--query: {error}") from error
-    sys.stderr.write(f"{error}\n")
+    if args.json:  # a line for each line
+      arguments.say_json({"error": str(error)}, indent=None)
+    else:
+      sys.stderr.write(f"{error}\n")
     return
-  text = (
-    json.dumps(found, ensure_ascii=False)
-    if args.json
-    else "\n".join(_told(found, colours))
-  )
-  sys.stdout.write(f"{text}\n")
+  if args.json:
+    arguments.say_json(found, indent=None)
+    return
+  sys.stdout.write("\n".join(_told(found, colours)) + "\n")
   sys.stdout.flush()
 
 
@@ -181,9 +191,12 @@ def _told(answer: dict[str, Any], colours: bool) -> Iterator[str]:
     score = _in(_DIM, f"  {hit['score']:.3f}", colours)
     yield f"{hit['rank']:>3}  {_in(_BOLD, title, colours)}{score}{mark}"
     yield f"     {_shown(hit['context'], colours)}"
-  for passage in answer["missed"]:
+  for passage in answer["missed"][:_MISSED]:
     where = f"at rank {passage['rank']}" if passage["rank"] else "further down"
-    yield f"     relevant too: {passage['id']}, {where}"
+    name = arguments.printable(passage["id"])
+    yield f"     relevant too: {name}, {where}"
+  if (more := len(answer["missed"]) - _MISSED) > 0:
+    yield f"     and {more} more"
   recall, kind = answer["index"]["recall"], answer["index"]["kind"]
   near = f", recall {recall:.3f} of exact" if kind != "exact" and recall else ""
   yield _in(
@@ -199,16 +212,10 @@ def _shown(pieces: Sequence[str], colours: bool) -> str:
   What a terminal would obey is left out: a passage may hold anything.
   """
   return "".join(
-    _in(_WORD, _printable(piece), colours) if i % 2 else _printable(piece)
+    _in(_WORD, arguments.printable(piece), colours)
+    if i % 2
+    else arguments.printable(piece)
     for i, piece in enumerate(pieces)
-  )
-
-
-def _printable(text: str) -> str:
-  """Without control characters, and those that turn the direction of text."""
-  return "".join(
-    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
-    for c in text
   )
 
 

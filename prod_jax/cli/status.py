@@ -9,7 +9,7 @@ time of stages that have not begun is told by those of their kind.
 """
 
 import argparse
-import json
+import sys
 
 from prod_jax.cli import arguments
 
@@ -18,7 +18,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "workdir", metavar="WORKDIR", help="Working folder of a run."
   )
-  parser.add_switch("json", "Print all of it as one JSON object.")
+  parser.add_json("all of it")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> None:
 
   found = look.look(storage.open_path(args.workdir))
   if args.json:
-    print(json.dumps(said.record(found), indent=1))
+    arguments.say_json(said.record(found))
   else:
-    print(said.text(found))
+    sys.stdout.write(f"{said.text(found)}\n")
 
 
 if __name__ == "__main__":

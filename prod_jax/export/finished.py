@@ -6,13 +6,15 @@ it again.
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
 from absl import logging
 
 from prod_jax import (
+  artefacts,
   kinds,
   model_kinds,
   packaged,
@@ -23,7 +25,7 @@ from prod_jax import (
 from prod_jax.batches import rows, tokens
 from prod_jax.config import Config
 from prod_jax.curriculum import DONE, SKIPPED
-from prod_jax.models import Encoder, cross
+from prod_jax.models import Encoder, build, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
@@ -87,7 +89,15 @@ class Trained:
   def _as_one_score(self) -> tuple[Encoder, Any]:
     """Encoder and parameters; two labels of a head become their difference."""
     encoder = self.run.model(self.stage.model)
-    params = self.run.trained_params(self.run.folder(self.name))
+    folder = self.run.folder(self.name)
+    params = self.run.trained_params(folder)
+    shapes = build.shapes_of(encoder)
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, shapes):
+      raise strict.ConfigError(
+        f"{folder / PARAMS} holds weights of another model than "
+        f"{self.stage.model} of the run's config; put it back, or run the "
+        "stage again"
+      )
     if isinstance(encoder, cross.CrossEncoder):
       head, of_head = cross.of_one_label(encoder.head, params["head"])
       encoder = dataclasses.replace(encoder, head=head)
@@ -140,21 +150,29 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
     files: that it has to hold.
 
   Raises:
-    ConfigError: the stage has not ended, or was skipped.
+    ConfigError: the stage has not ended, or was skipped, or a file of it is
+      gone or cut.
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
-  if why := _done(folder / DONE).get("summary", {}).get(SKIPPED):
+  done = _done(folder / DONE)
+  if why := done.get("summary", {}).get(SKIPPED):
     goes_on = "".join(
       f"; --stage={accept} is the student that went on instead"
       for accept in _acceptors(run, name)
     )
     raise strict.ConfigError(f"--stage: {name!r} was skipped, {why}{goes_on}")
-  missing = [n for n in (DONE, *files) if not (folder / n).is_file()]
-  if missing:
+  missing = [n for n in files if not (folder / n).is_file()]
+  if missing or not done:
     raise strict.ConfigError(
-      f"--stage: {name!r} has not ended, there is no {folder / missing[0]}; "
-      "run it first"
+      f"--stage: {name!r} has not ended, there is no whole "
+      f"{folder / [*missing, DONE][0]}; run it first"
+    )
+  wrong = artefacts.damage(folder, done.get("files", {}), by_content=False)
+  for file, what in wrong.items():
+    raise strict.ConfigError(
+      f"--stage: {name!r}: {folder / file} {what}; start the run again, which "
+      "makes it anew"
     )
   return folder
 
@@ -222,7 +240,7 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _done(path: storage.Path) -> dict[str, Any]:
-  return json.loads(path.read_text()) if path.exists() else {}
+  return storage.read_object(path)
 
 
 def _check_same(trained: Trained) -> None:

@@ -4,11 +4,11 @@ TSV is as a collection has it: id TAB text, or id TAB title TAB text. JSON lines
 have `_id`, `text` and perhaps `title`. Either may be gzipped.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator
 
 from prod_jax.sets import formats
+from prod_jax.sets.datasets import beir
 from prod_jax.sets.lines import Faults, read_lines
 from prod_jax.sets.records import DataError, Passage
 
@@ -28,27 +28,9 @@ def read(path: pathlib.Path) -> Iterator[Passage]:
     raise DataError(f"{path}: expected lines of id TAB text")
   for number, line in read_lines(path, faults):
     found = (
-      _parse_json(number, line, faults)
+      beir.parse_passage(number, line, faults)
       if is_json
       else formats.parse_passage(number, line, faults, width=width)
     )
     if found is not None:
       yield found
-
-
-def _parse_json(number: int, line: str, faults: Faults) -> Passage | None:
-  try:
-    row = json.loads(line)
-  except ValueError:
-    row = None
-  texts = ("_id", "text")
-  if not isinstance(row, dict) or not all(
-    isinstance(row.get(key), str) for key in texts
-  ):
-    what = "no JSON object with the strings _id and text"
-    faults.add(number, "no text", what, "correct the line")
-    return None
-  name, text = row["_id"], row["text"].strip()
-  if faults.in_text(number, name, text):
-    return None
-  return Passage(name, row.get("title") or "", text)

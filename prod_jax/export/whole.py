@@ -42,8 +42,11 @@ class Options:
   overwrite: bool = False
 
 
-def export(trained: Trained, options: Options) -> None:
+def export(trained: Trained, options: Options) -> dict[str, Any]:
   """Writes an export, whole or not at all.
+
+  Returns:
+    What each form of the model is worth; {} without graphs.
 
   Raises:
     ConfigError: the folder is taken, the model is of a kind that no folder can
@@ -65,6 +68,7 @@ def export(trained: Trained, options: Options) -> None:
     found = lineage.provenance(trained, to)
     storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))
   logging.info("%s is in %s", trained.name, options.to)
+  return quality
 
 
 def _check_free(options: Options) -> None:
@@ -91,7 +95,7 @@ def _check_packages() -> None:
     if importlib.util.find_spec(package) is None:
       raise strict.ConfigError(
         f"--onnx: {package} is not installed; it comes with the extra: pip "
-        "install '.[onnx]'"
+        "install 'prod_jax[onnx]'"
       )
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 
+@jax.named_scope("cross_entropy")
 def cross_entropy(
   scores: Float[Array, "*B N"],
   target: Int[Array, "*B"],

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from prod_jax.losses import contrastive, listwise
 
 
+@jax.named_scope("layer_weights")
 def layer_weights(
   teacher_KBN: Float[Array, "K B N"],
   target_B: Int[Array, "B"],
@@ -53,6 +54,7 @@ def layer_weights(
   return jax.lax.stop_gradient(jax.nn.softmax(-nll_K / temperature))
 
 
+@jax.named_scope("layer_kl")
 def layer_kl(
   student_KBN: Float[Array, "K B N"],
   teacher_KBN: Float[Array, "K B N"],
@@ -93,6 +95,7 @@ def layer_kl(
   return jnp.einsum("K,KB->B", weight_K, kl_KB)
 
 
+@jax.named_scope("embedding_mse")
 def embedding_mse(
   student_query_BD: Float[Array, "B D"],
   student_passage_BND: Float[Array, "B N D"],

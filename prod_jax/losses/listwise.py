@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 PROBABILITY_EPSILON = 1e-7  # of PROD's code; keeps log finite at q = 0
 
 
+@jax.named_scope("kl")
 def kl(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],
@@ -85,6 +86,7 @@ def kl(
   return scale * jnp.sum(p * log_ratio, axis=-1)
 
 
+@jax.named_scope("dkd")
 def dkd(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],
@@ -147,6 +149,7 @@ def dkd(
   return temperature**2 * (alpha * target_kl + beta * rest_kl)
 
 
+@jax.named_scope("probability")
 def probability(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],

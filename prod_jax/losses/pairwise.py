@@ -5,10 +5,12 @@ scale. The contract of `listwise` holds: `[..., N]` scores to float32 `[...]`,
 masked columns as if deleted, no gradient cut.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32
 
 
+@jax.named_scope("logit_mse")
 def logit_mse(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],
@@ -46,6 +48,7 @@ def logit_mse(
   return 0.5 * _mean(difference**2, where)
 
 
+@jax.named_scope("margin_mse")
 def margin_mse(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],
@@ -82,6 +85,7 @@ def margin_mse(
   return _mean(margin**2, where[..., :1] & where[..., 1:])
 
 
+@jax.named_scope("margin_mse_all")
 def margin_mse_all(
   student: Float[Array, "*B N"],
   teacher: Float[Array, "*B N"],

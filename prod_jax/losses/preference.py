@@ -30,6 +30,7 @@ def pooled(sums: PairSums) -> Float32[Array, ""]:
   return jnp.sum(sums.total) / jnp.maximum(jnp.sum(sums.pairs), 1.0)
 
 
+@jax.named_scope("lambda_rank")
 def lambda_rank(
   student: Float[Array, "*B N"],
   label: Float[Array, "*B N"],
@@ -78,6 +79,7 @@ def lambda_rank(
   return PairSums(total, count)
 
 
+@jax.named_scope("preference_kl")
 def preference_kl(
   student: Float[Array, "*B N"],
   one: Int[Array, "*B J"],

@@ -86,7 +86,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     z_BX = jnp.concatenate([batch.list_scores_BN, batch.dark_scores_BA], axis=1)
     where_BX = jnp.concatenate([batch.where_BN, batch.where_BA], axis=1)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
-    ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
+    with jax.named_scope("ce"):
+      ce_B = contrastive.cross_entropy(s_BX[:, :N], target_B, where=where_BN)
 
     def kl(columns: slice) -> jax.Array:
       return listwise.kl(
@@ -97,10 +98,12 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
         teacher_temperature=T,
       )
 
-    kd_B = kl(slice(N))
+    with jax.named_scope("kd"):
+      kd_B = kl(slice(N))
     confidence_B = confidence(batch.list_scores_BN, where_BN)
     kept_B = keep(settings, confidence_B, rng.step)
-    dark = mean_of_kept(kl(slice(None)), kept_B)
+    with jax.named_scope("dark"):
+      dark = mean_of_kept(kl(slice(None)), kept_B)
     metrics = {
       "ce": ce_B.mean(),
       "kd": kd_B.mean(),

@@ -74,7 +74,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     label_BN = pseudo_labels(settings, batch.ranking_group_BN)
-    sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
+    with jax.named_scope("kd"):
+      sums = preference.lambda_rank(s_BN, label_BN, where=batch.where_BN)
     return preference.pooled(sums), {"pairs": sums.pairs.mean()}
 
   return loss_fn

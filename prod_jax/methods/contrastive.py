@@ -7,6 +7,8 @@ passage of the global batch, its own hard negatives among them.
 import dataclasses
 from typing import Any
 
+import jax
+
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive
 from prod_jax.methods import scoring
@@ -38,7 +40,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       student, params, batch, in_batch=True, dropout_key=rng.dropout
     )
     target_B, where_BP = scoring.columns(batch, in_batch=True)
-    loss_B = contrastive.cross_entropy(scores_BP, target_B, where=where_BP)
+    with jax.named_scope("ce"):
+      loss_B = contrastive.cross_entropy(scores_BP, target_B, where=where_BP)
     return loss_B.mean(), {}
 
   return loss_fn

@@ -79,11 +79,13 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(params, frozen, sources)
     keys = jax.random.split(rng.dropout)
-    s = _read(settings, student, student_params, batch, keys[0])
+    with jax.named_scope("student"):
+      s = _read(settings, student, student_params, batch, keys[0])
     # A frozen teacher is read as it was trained to be used: without dropout.
     teacher_key = keys[1] if sources.joint else None
     of_teacher = batch.of_teacher()
-    t = _read(settings, teacher, teacher_params, of_teacher, teacher_key)
+    with jax.named_scope("teacher"):
+      t = _read(settings, teacher, teacher_params, of_teacher, teacher_key)
     target_B, where_BX = scoring.columns(batch, in_batch=settings.in_batch)
     student_K, teacher_K = chosen_layers(
       settings, student.transformer.depth, teacher.transformer.depth, rng

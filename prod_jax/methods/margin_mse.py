@@ -7,6 +7,8 @@ of TAS-Balanced (arXiv 2104.06967).
 import dataclasses
 from typing import Any, Literal
 
+import jax
+
 from prod_jax.batch import Batch
 from prod_jax.losses import pairwise
 from prod_jax.methods import scoring
@@ -48,7 +50,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
-    return loss_of(s_BN, z_BN, where=batch.where_BN).mean(), {}
+    with jax.named_scope("kd"):
+      return loss_of(s_BN, z_BN, where=batch.where_BN).mean(), {}
 
   return loss_fn
 

@@ -15,6 +15,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from prod_jax import strict
@@ -73,27 +74,30 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     query, passage, _ = scoring.embed(student, params, batch, rng.dropout)
     s_BN = scoring.compare(query, passage, in_batch=False)
     z_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
-    kd_B = listwise.kl(
-      s_BN,
-      z_BN * settings.teacher_scale,
-      where=batch.where_BN,
-      student_temperature=settings.temperature,
-    )
+    with jax.named_scope("kd"):
+      kd_B = listwise.kl(
+        s_BN,
+        z_BN * settings.teacher_scale,
+        where=batch.where_BN,
+        student_temperature=settings.temperature,
+      )
     loss, metrics = kd_B.mean(), {"kd": kd_B.mean()}
     if settings.pairs:
-      sums = preference.preference_kl(
-        s_BN,
-        batch.first_BJ,
-        batch.second_BJ,
-        batch.prefer_BJ,
-        temperature=settings.temperature,
-      )
+      with jax.named_scope("pair"):
+        sums = preference.preference_kl(
+          s_BN,
+          batch.first_BJ,
+          batch.second_BJ,
+          batch.prefer_BJ,
+          temperature=settings.temperature,
+        )
       metrics |= {"pair": preference.pooled(sums), "pairs": sums.pairs.mean()}
       loss = loss + settings.pairs * metrics["pair"]
     if settings.in_batch:
       s_BP = scoring.compare(query, passage, in_batch=True)
       target_B, where_BP = others_columns(batch)
-      ce_B = contrastive.cross_entropy(s_BP, target_B, where=where_BP)
+      with jax.named_scope("in_batch"):
+        ce_B = contrastive.cross_entropy(s_BP, target_B, where=where_BP)
       metrics["in_batch"] = ce_B.mean()
       loss = loss + settings.in_batch * metrics["in_batch"]
     return loss, metrics

@@ -45,7 +45,8 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
     logit_BJ2, _ = student.score(params, batch.triple, dropout_key=rng.dropout)
     right_BJ2 = logit_BJ2 * jnp.array([[[1.0, -1.0]]])
     where_BJ1 = batch.where_BJ[..., None]
-    loss = _mean(-jax.nn.log_sigmoid(right_BJ2), where_BJ1)
+    with jax.named_scope("ce"):
+      loss = _mean(-jax.nn.log_sigmoid(right_BJ2), where_BJ1)
     return loss, {"accuracy": _mean(right_BJ2 > 0, where_BJ1)}
 
   return loss_fn

@@ -115,9 +115,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     query, passage, _ = scoring.embed(student, tree, batch, rng.dropout)
     s_BX = scoring.compare(query, passage, in_batch=settings.in_batch)
     columns = scoring.columns(batch, in_batch=settings.in_batch)
-    ce_B = contrastive.cross_entropy(
-      s_BX, columns.target_B, where=columns.where_BX
-    )
+    ce_B = _cross_entropy(s_BX, columns)
     loss_B = settings.hard * ce_B
     metrics = {"ce": ce_B.mean()}
     if settings.soft:
@@ -126,21 +124,22 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
           project(params, x) if projects else x for x in (query, passage)
         )
         to = _teacher_embeddings(sources, frozen, batch)
-        kd_B = hidden.embedding_mse(
-          own_query, own_passage, *to, where=batch.where_BN
-        )
+        with jax.named_scope("kd"):
+          kd_B = hidden.embedding_mse(
+            own_query, own_passage, *to, where=batch.where_BN
+          )
       else:
         z_BX = scoring.teacher_scores(
           sources, frozen, batch, in_batch=settings.in_batch
         )
-        kd_B = distance(settings, s_BX, z_BX, columns)
+        with jax.named_scope("kd"):
+          kd_B = distance(settings, s_BX, z_BX, columns)
       loss_B = loss_B + settings.soft * kd_B
       metrics["kd"] = kd_B.mean()
     if settings.lwf:
-      anchor_BN = scoring.frozen_scores(
-        student, frozen.get("anchor"), batch, batch.anchor_BN, in_batch=False
-      )
-      lwf_B = distance(held, s_BX, anchor_BN, columns)
+      anchor_BN = _anchor_scores(student, frozen, batch)
+      with jax.named_scope("lwf"):
+        lwf_B = distance(held, s_BX, anchor_BN, columns)
       loss_B = loss_B + settings.lwf * lwf_B
       metrics["lwf"] = lwf_B.mean()
     if not settings.larger:
@@ -221,16 +220,30 @@ def _kl(
   )
 
 
+@jax.named_scope("ce")
+def _cross_entropy(s_BX: jax.Array, columns: Columns) -> jax.Array:
+  return contrastive.cross_entropy(
+    s_BX, columns.target_B, where=columns.where_BX
+  )
+
+
+@jax.named_scope("anchor")
+def _anchor_scores(student: Embedder, frozen: Any, batch: Batch) -> jax.Array:
+  return scoring.frozen_scores(
+    student, frozen.get("anchor"), batch, batch.anchor_BN, in_batch=False
+  )
+
+
+@jax.named_scope("second")
 def _second(settings: Settings, s_BN: jax.Array, batch: Batch) -> jax.Array:
   """What the second teacher's loss is, over the query's own list, [B]."""
   columns = scoring.columns(batch, in_batch=False)
-  ce_B = contrastive.cross_entropy(
-    s_BN, columns.target_B, where=columns.where_BX
-  )
+  ce_B = _cross_entropy(s_BN, columns)
   kd_B = distance(settings, s_BN, batch.list_scores_BN, columns)
   return settings.hard * ce_B + settings.soft * kd_B
 
 
+@jax.named_scope("teacher")
 def _teacher_embeddings(
   sources: Sources, frozen: Any, batch: Batch
 ) -> tuple[Embedding, Embedding]:

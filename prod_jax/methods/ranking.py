@@ -12,6 +12,8 @@ from queries that nobody labelled: a dual encoder says how their lists lie.
 import dataclasses
 from typing import Any
 
+import jax
+
 from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
@@ -65,19 +67,21 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
       student, params, batch, in_batch=False, dropout_key=rng.dropout
     )
     target_B, where_BN = scoring.columns(batch, in_batch=False)
-    ce_B = contrastive.cross_entropy(scores_BN, target_B, where=where_BN)
+    with jax.named_scope("ce"):
+      ce_B = contrastive.cross_entropy(scores_BN, target_B, where=where_BN)
     loss_B = settings.hard * ce_B
     if not settings.soft:
       return loss_B.mean(), {}
     teacher_BN = scoring.teacher_scores(sources, frozen, batch, in_batch=False)
-    kd_B = listwise.kl(
-      scores_BN,
-      teacher_BN,
-      where=where_BN,
-      student_temperature=T,
-      teacher_temperature=T,
-      scale=T * T,
-    )
+    with jax.named_scope("kd"):
+      kd_B = listwise.kl(
+        scores_BN,
+        teacher_BN,
+        where=where_BN,
+        student_temperature=T,
+        teacher_temperature=T,
+        scale=T * T,
+      )
     loss = (loss_B + settings.soft * kd_B).mean()
     return loss, {"ce": ce_B.mean(), "kd": kd_B.mean()}
 

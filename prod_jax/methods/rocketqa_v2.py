@@ -66,9 +66,11 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       )
     )
     followed = (z_BN, s_BN) if settings.first == "student" else (s_BN, z_BN)
-    kl_B = listwise.kl(*followed, where=batch.where_BN)
+    with jax.named_scope("kd"):
+      kl_B = listwise.kl(*followed, where=batch.where_BN)
     target_B, where_BN = scoring.columns(batch, in_batch=False)
-    ce_B = contrastive.cross_entropy(z_BN, target_B, where=where_BN)
+    with jax.named_scope("ce"):
+      ce_B = contrastive.cross_entropy(z_BN, target_B, where=where_BN)
     return (kl_B + ce_B).mean(), {"kl": kl_B.mean(), "teacher": ce_B.mean()}
 
   return loss_fn

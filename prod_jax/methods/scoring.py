@@ -122,6 +122,7 @@ def embed(
   return query, passage, (query_out, passage_out)
 
 
+@jax.named_scope("scores")
 def compare(
   query: Embedding, passage: Embedding, *, in_batch: bool
 ) -> jax.Array:
@@ -187,6 +188,7 @@ def split(
   return params, frozen["teacher"]
 
 
+@jax.named_scope("teacher")
 def teacher_scores(
   sources: Sources, frozen: PyTree, batch: Batch, *, in_batch: bool
 ) -> jax.Array:

@@ -19,6 +19,7 @@ from prod_jax.models.sentence_transformers import (
   LENGTH,
   MODULES,
   SETTINGS,
+  said,
 )
 from prod_jax.models.weights import Path, WeightsError
 
@@ -72,7 +73,9 @@ def read(folder: Path) -> Described | None:
   if (folder / MODULES).is_file():
     return _of_modules(folder)
   config = weights.read_json(folder / CONFIG)
-  declared = "HF_ColBERT" in (config.get("architectures") or [])
+  declared = "HF_ColBERT" in said(
+    folder / CONFIG, config, "architectures", list, []
+  )
   with weights.opened(folder) as file:
     projects = "linear.weight" in file.names
     shape = file.shape("linear.weight") if projects else ()
@@ -138,19 +141,19 @@ def _of_metadata(folder: pathlib.Path, width: int) -> Described:
       f"{path}: dim is {found['dim']}, and linear.weight makes {width}; fetch "
       "both again"
     )
+  query = said(path, found, "query_token_id", str, "") or "[unused0]"
+  passage = said(path, found, "doc_token_id", str, "") or "[unused1]"
+  skips = said(path, found, "mask_punctuation", bool, True)
   return Described(
     encoder=folder,
     projection=width,
     dense=None,
-    prompts={
-      "query": f"{found.get('query_token_id') or '[unused0]'} ",
-      "passage": f"{found.get('doc_token_id') or '[unused1]'} ",
-    },
+    prompts={"query": f"{query} ", "passage": f"{passage} "},
     mask_queries=True,
-    hide_masks=not found.get("attend_to_mask_tokens"),
-    skip=_PUNCTUATION if found.get("mask_punctuation", True) else (),
-    query_length=found.get("query_maxlen") or 32,
-    max_length=found.get("doc_maxlen") or 0,
+    hide_masks=not said(path, found, "attend_to_mask_tokens", bool, False),
+    skip=_PUNCTUATION if skips else (),
+    query_length=said(path, found, "query_maxlen", int, 0) or 32,
+    max_length=said(path, found, "doc_maxlen", int, 0),
   )
 
 
@@ -192,15 +195,25 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
     prompts=_prompts(folder / SETTINGS, settings),
     mask_queries=expansion is not None,
     hide_masks=expansion is not None and not expansion["attend"],
-    skip=_skipped(settings, named.get("MultiVectorMask")),
+    skip=_skipped(folder, settings, named.get("MultiVectorMask")),
     query_length=expansion["length"] if expansion else 0,
-    max_length=(
-      limits.get("document_length")
-      or settings.get("document_length")
-      or limits.get("max_seq_length")
-      or 0
-    ),
-    lower_case=bool(limits.get("do_lower_case")),
+    max_length=_length(folder, settings, folders[0], limits),
+    lower_case=said(folders[0] / LENGTH, limits, "do_lower_case", bool, False),
+  )
+
+
+def _length(
+  folder: pathlib.Path,
+  settings: Mapping[str, Any],
+  encoder: pathlib.Path,
+  limits: Mapping[str, Any],
+) -> int:
+  """Tokens of the longest passage, 0 where it is not said."""
+  own, whole = (encoder / LENGTH, limits), (folder / SETTINGS, settings)
+  return (
+    said(*own, "document_length", int, 0)
+    or said(*whole, "document_length", int, 0)
+    or said(*own, "max_seq_length", int, 0)
   )
 
 
@@ -217,7 +230,11 @@ def _expansion(
     found = limits.get("query_expansion", settings.get("query_expansion"))
     if found is None:
       return None
-    fixed = found.get("strategy") == "fixed" and "length" in found
+    fixed = (
+      isinstance(found, dict)
+      and found.get("strategy") == "fixed"
+      and type(found.get("length")) is int
+    )
     if not fixed or found.get("token") not in _MASKS:
       raise WeightsError(
         f"{folder}: query_expansion is {found}; it takes the strategy 'fixed' "
@@ -231,26 +248,29 @@ def _expansion(
   attend = settings.get(
     "attend_to_expansion_tokens", settings.get("attend_to_mask_tokens")
   )
-  return {"attend": bool(attend), "length": settings.get("query_length") or 32}
+  length = said(folder / SETTINGS, settings, "query_length", int, 0) or 32
+  return {"attend": bool(attend), "length": length}
 
 
 def _prompts(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, str]:
   """With PyLate's prefixes in front of its prompts."""
   prompts = sentence_transformers.prompts_of(path, settings)
   for key, text in (("query_prefix", "query"), ("document_prefix", "passage")):
-    if prefix := settings.get(key):
+    if prefix := said(path, settings, key, str, ""):
       prompts[text] = prefix + prompts.get(text, "").removeprefix(prefix)
   return prompts
 
 
 def _skipped(
-  settings: Mapping[str, Any], mask: pathlib.Path | None
+  folder: pathlib.Path, settings: Mapping[str, Any], mask: pathlib.Path | None
 ) -> tuple[str, ...]:
-  if mask:
-    words = weights.read_json(mask / CONFIG).get("skiplist_words")
-    return tuple(words or ())
-  words = settings.get("skiplist_words")
-  return _PUNCTUATION if words is None else tuple(words)
+  path = mask / CONFIG if mask else folder / SETTINGS
+  found = weights.read_json(path) if mask else settings
+  otherwise = [] if mask else [*_PUNCTUATION]
+  words = said(path, found, "skiplist_words", list, otherwise)
+  if not all(isinstance(word, str) for word in words):
+    raise WeightsError(f"{path}: skiplist_words are {words!r}, not all texts")
+  return tuple(words)
 
 
 def _check_scores(
@@ -259,11 +279,11 @@ def _check_scores(
   named: Mapping[str, pathlib.Path],
 ) -> None:
   """Raises WeightsError where vectors or scores are not ours."""
-  similarity = settings.get("similarity_fn_name") or "maxsim"
+  path = folder / SETTINGS
+  similarity = said(path, settings, "similarity_fn_name", str, "") or "maxsim"
   if similarity.lower() not in ("maxsim", "cosine"):  # of what it was made of
     raise WeightsError(
-      f"{folder / SETTINGS}: similarity_fn_name is {similarity!r}; it takes "
-      "'maxsim'"
+      f"{path}: similarity_fn_name is {similarity!r}; it takes 'maxsim'"
     )
   fixed: dict[str, dict[str, Any]] = {
     "MultiVectorMask": {

@@ -73,6 +73,7 @@ class Head:
   def _zeros(self, name: str, size: int, there: bool) -> dict[str, Array]:
     return {name: jnp.zeros(size)} if there else {}
 
+  @jax.named_scope("head")
   def score(
     self, shape: TransformerConfig, params: PyTree, x: Float[Array, "... D"]
   ) -> Float[Array, "..."]:
@@ -166,5 +167,6 @@ class CrossEncoder:
       pooled = [pool(x, pair, self.pooling) for x in out["layers"]]
       return tuple(head.score(shape, params["head"], x) for x in pooled)
 
-    layers = in_chunks(score, pair, dropout_key, self.transformer.chunks)
+    with jax.named_scope("cross"):
+      layers = in_chunks(score, pair, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}

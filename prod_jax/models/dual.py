@@ -151,7 +151,8 @@ class DualEncoder:
       )
       return tuple(self._vector(params, x, texts, tower) for x in out["layers"])
 
-    layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
+    with jax.named_scope(tower):
+      layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
   def _vector(

@@ -277,8 +277,17 @@ def save_params(path: Path, params: PyTree) -> None:
 
 
 def load_params(path: Path) -> PyTree:
-  """Reads what `save_params` wrote, as numpy arrays."""
-  flat = safetensors.numpy.load_file(path)
+  """Reads what `save_params` wrote, as numpy arrays.
+
+  Raises:
+    WeightsError: it is cut or damaged.
+  """
+  try:
+    flat = safetensors.numpy.load_file(path)
+  except safetensors.SafetensorError as error:
+    raise WeightsError(
+      f"{path} is cut, damaged or no safetensors ({error}); run its stage again"
+    ) from error
   return traverse_util.unflatten_dict(flat, sep="/")
 
 

@@ -115,7 +115,8 @@ class LateInteraction:
       vectors = (self._project(params, x) for x in out["layers"])
       return tuple(LateEmbedding(x, where) for x in vectors)
 
-    layers = in_chunks(embed, tokens, dropout_key, self.transformer.chunks)
+    with jax.named_scope(tower):
+      layers = in_chunks(embed, tokens, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
   def _project(

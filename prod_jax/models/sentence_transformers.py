@@ -138,7 +138,7 @@ def read(folder: Path) -> Described | None:
     similarity=_similarity(folder / SETTINGS, settings),
     prompts=prompts_of(folder / SETTINGS, settings),
     max_length=max_length(encoder),
-    lower_case=_said(*_limits(encoder), "do_lower_case", bool, False),
+    lower_case=said(*_limits(encoder), "do_lower_case", bool, False),
   )
 
 
@@ -147,11 +147,11 @@ def max_length(encoder: pathlib.Path) -> int:
 
   Where no file of lengths says it, the tokenizer's settings do, as there.
   """
-  length = _said(*_limits(encoder), "max_seq_length", int, 0)
+  length = said(*_limits(encoder), "max_seq_length", int, 0)
   if length:
     return length
   path = encoder / TOKENIZER
-  found = _said(path, optional_json(path), "model_max_length", float, 0.0)
+  found = said(path, optional_json(path), "model_max_length", float, 0.0)
   return int(found) if found < _NO_LENGTH else 0
 
 
@@ -224,6 +224,26 @@ def optional_json(path: pathlib.Path) -> dict[str, Any]:
   return dict(weights.read_json(path)) if path.is_file() else {}
 
 
+def said(
+  path: pathlib.Path,
+  settings: Mapping[str, Any],
+  key: str,
+  kind: type[T],
+  otherwise: T,
+) -> T:
+  """A value of a file; WeightsError where it is of another kind."""
+  value = settings.get(key)
+  if value is None:
+    return otherwise
+  kinds: Any = (int, float) if kind is float else kind
+  # A bool is an int to Python.
+  if not isinstance(value, kinds) or isinstance(value, bool) != (kind is bool):
+    raise WeightsError(
+      f"{path}: {key} is {value!r}, not of type {kind.__name__}; correct it"
+    )
+  return value
+
+
 def prompts_of(
   path: pathlib.Path, settings: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -233,8 +253,9 @@ def prompts_of(
     path: of the settings, for errors.
     settings: with `prompts`, and the name of one that stands in for others.
   """
-  prompts = _said(path, settings, "prompts", dict, {})
-  other = prompts.get(settings.get("default_prompt_name"), "")
+  prompts = said(path, settings, "prompts", dict, {})
+  named = said(path, settings, "default_prompt_name", str, "")
+  other = prompts.get(named, "")
   found = {
     ours: next((prompts[name] for name in names if name in prompts), other)
     for ours, names in _TEXTS.items()
@@ -282,11 +303,11 @@ def check_width(folder: Path, width: int) -> None:
     if kind_of(module) != "Pooling":
       continue
     path = folder_of(folder, module) / CONFIG
-    said = weights.read_json(path)
+    found = weights.read_json(path)
     for key in ("embedding_dimension", "word_embedding_dimension"):
-      if _said(path, said, key, int, width) != width:
+      if said(path, found, key, int, width) != width:
         raise WeightsError(
-          f"{path}: {key} is {said[key]}, and the encoder's vectors have "
+          f"{path}: {key} is {found[key]}, and the encoder's vectors have "
           f"{width} coordinates; correct it, or fetch the folder again"
         )
 
@@ -323,10 +344,10 @@ def dense_of(
       )
   if found.get("use_residual"):
     raise WeightsError(f"{path}: use_residual is true, which is not computed")
-  width = _said(path, found, "out_features", int, 0)
+  width = said(path, found, "out_features", int, 0)
   if width < 1:
     raise WeightsError(f"{path} does not say out_features")
-  bias = _said(path, found, "bias", bool, True)
+  bias = said(path, found, "bias", bool, True)
   return Dense(width, bias, ACTIVATIONS[activation]), folder
 
 
@@ -356,26 +377,6 @@ def _limits(encoder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
   there = [encoder / n for n in _LENGTHS if (encoder / n).is_file()]
   path = there[0] if there else encoder / LENGTH
   return path, optional_json(path)
-
-
-def _said(
-  path: pathlib.Path,
-  settings: Mapping[str, Any],
-  key: str,
-  kind: type[T],
-  otherwise: T,
-) -> T:
-  """A value of a file; WeightsError where it is of another kind."""
-  value = settings.get(key)
-  if value is None:
-    return otherwise
-  kinds: Any = (int, float) if kind is float else kind
-  # A bool is an int to Python.
-  if not isinstance(value, kinds) or isinstance(value, bool) != (kind is bool):
-    raise WeightsError(
-      f"{path}: {key} is {value!r}, not of type {kind.__name__}; correct it"
-    )
-  return value
 
 
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -56,6 +56,7 @@ def _membership(texts: Packed) -> Bool[Array, "G R S L"]:
   return after & (column_111L < start_GRS1 + length_GRS1)
 
 
+@jax.named_scope("pool")
 def pool(
   hidden: Float[Array, "... L D"], texts: Texts, pooling: str
 ) -> Float[Array, "... D"]:

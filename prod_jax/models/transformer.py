@@ -176,9 +176,11 @@ class Transformer(nn.Module):
     layers = []
     for i in range(c.depth):
       local = i in c.local_layers
-      x_TD = layer(c, first=c.pre_norm and i == 0, name=f"layer_{i}")(
-        x_TD, masks_2[local], deterministic, bias_HLM, turns_2[local]
-      )
+      # Within the one trace all operations are named after the first layer.
+      with jax.named_scope(f"layer_{i}"):
+        x_TD = layer(c, first=c.pre_norm and i == 0, name=f"layer_{i}")(
+          x_TD, masks_2[local], deterministic, bias_HLM, turns_2[local]
+        )
       # Behind each layer, as behind the last: a layer is what an encoder that
       # ends there would give.
       layers.append(norm(x_TD).reshape(R, L, c.width))

@@ -182,7 +182,7 @@ def _json(path: pathlib.Path) -> Any:
   refuse_pointer(path)
   try:
     return json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, OSError) as error:
+  except (ValueError, RecursionError, OSError) as error:
     raise WeightsError(
       f"{path} is no JSON ({error}); fetch it again"
     ) from error

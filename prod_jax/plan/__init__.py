@@ -1,4 +1,6 @@
-"""What a config's stages would take of a TPU slice, without the slice.
+"""What a config's stages would take of a TPU slice, or of this machine.
+
+The slice need not be there: a compiler is asked. Here some steps are run.
 
 chips      what a chip can do, by its maker
 shapes     a config whose weights and data are elsewhere
@@ -14,4 +16,8 @@ cost       matmuls, collectives and traffic that stand in it
 search     the largest batch that fits
 estimate   all of it as one row a stage and slice
 table      rows for people
+sample     texts of the data set that stand for all
+clock      how long a few steps take on this machine
+here       all of it as one row a stage
+bill       rows of this machine for people, and what all of it costs
 """

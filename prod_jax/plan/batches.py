@@ -39,7 +39,7 @@ LABELS = 8
 
 def training(job: Job[kinds.Train]) -> Batch:
   """The batch of a stage as ShapeDtypeStruct, with `QUERIES` queries."""
-  columns = _columns(job)
+  columns = most_columns(job)
   passages = columns + LABELS
   texts: dict[str, Any] = {
     "queries": store_of([np.zeros(1, np.int32)] * QUERIES),
@@ -181,7 +181,7 @@ def list_columns(job: Job[Any]) -> int:
   return kept + 1
 
 
-def _columns(job: Job[kinds.Train]) -> int:
+def most_columns(job: Job[kinds.Train]) -> int:
   """Enough for any sampling."""
   columns = job.stage.negatives + 1
   if job.stage.candidates:

@@ -142,8 +142,8 @@ class Compiler:
     """
     lowered = lower()
     path = self.folder / f"{_key(slice_, lowered.as_text())}.json"
-    if path.is_file():
-      return _restore(json.loads(path.read_text()))
+    if kept := storage.read_object(path):
+      return _restore(kept)
     self.asked += 1
     logging.info("%s: compiles (number %d)", what, self.asked)
     result = _compile(lowered, count)
@@ -172,9 +172,13 @@ _CONSTANT = re.compile(
 )
 
 
+def without_constants(program: str) -> str:
+  """The same text for all programs that differ in such constants only."""
+  return _CONSTANT.sub(r"dense<_>\1", program)
+
+
 def _key(slice_: Slice, program: str) -> str:
-  """One for all programs that differ in such constants only."""
-  program = _CONSTANT.sub(r"dense<_>\1", program)
+  program = without_constants(program)
   versions = [
     importlib.metadata.version(n) for n in ("jax", "jaxlib", "libtpu")
   ]

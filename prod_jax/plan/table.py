@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from prod_jax.plan import bill
 from prod_jax.plan.chips import CHIPS, GIB, slice_of
 from prod_jax.sets.sizes import Size
 
@@ -53,8 +54,13 @@ _LONGEST = """Every text is taken to be
   of the greatest length, an upper bound."""
 
 
-def text(rows: Sequence[Row]) -> str:
-  """Aligned columns for a terminal, a table a slice."""
+def text(rows: Sequence[Row], price: float = 0.0) -> str:
+  """Aligned columns for a terminal, a table a slice.
+
+  Args:
+    rows: of `estimate.plan`.
+    price: of an hour of a chip, 0 where nobody has said it.
+  """
   parts = []
   for name, own in _by_slice(rows).items():
     parts.append(f"{name}: {_headline(name)}")
@@ -62,7 +68,7 @@ def text(rows: Sequence[Row]) -> str:
     parts += [
       f"  {row['stage']}: {row['reason']}" for row in own if row["reason"]
     ]
-    parts.append("")
+    parts += ["", f"{_total(own, price)} at the roofline", ""]
   if len(_by_slice(rows)) > 1:
     parts += ["hours (chip-hours) at the roofline", _aligned(_compared(rows))]
   return "\n".join(parts).rstrip() + "\n"
@@ -218,6 +224,10 @@ def _compared(rows: Sequence[Row]) -> list[list[str]]:
     else:
       totals.append(_NONE)
   return [*table, ["all", *totals]]
+
+
+def _total(own: Sequence[Row], price: float) -> str:
+  return bill.total([row["hours"] for row in own], own[0]["chips"], price)
 
 
 def _chips(rows: Sequence[Row]) -> list[list[str]]:

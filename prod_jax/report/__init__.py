@@ -11,6 +11,7 @@ following  what may be done with a run next, as commands
 figures   the page's sections with charts
 drawings  figures as files of their own
 examples  the page's queries, answered by the first and the last student
+expected  what was expected to be taken, beside what was
 gains     what each stage has gained over where it began
 changes   what changes from ranker to ranker, query by query
 origins   what the stages were run with, and where they differ in it

@@ -23,7 +23,9 @@ def document(title: str, header: Iterable[Tag], main: Iterable[Tag]) -> str:
   )
   top = tag("header", tag("h1", title), *header)
   body = tag("body", top, tag("main", *main))
-  return f"<!doctype html>\n{render(tag('html', head, body, lang='en'))}\n"
+  page = f"<!doctype html>\n{render(tag('html', head, body, lang='en'))}\n"
+  # The name of a folder may be no text.
+  return page.encode("utf-8", "replace").decode()
 
 
 def table(

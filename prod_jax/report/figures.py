@@ -6,7 +6,7 @@ Each chart has a name, under which it is a file, too.
 import math
 from collections.abc import Iterator
 
-from prod_jax.report import picture, plots, record, scores, tables
+from prod_jax.report import expected, picture, plots, record, scores, tables
 from prod_jax.report.markup import Tag, missing, tag
 
 _METRICS = {"mrr@10": "mrr", "ndcg@10": "ndcg"}
@@ -20,6 +20,8 @@ def drawings(run: record.Run) -> dict[str, Tag]:
   }
   found |= dict(_progressions(run))
   found |= {f"loss-{name}": chart for name, (chart, _) in _curves(run).items()}
+  if times := expected.chart(run):
+    found[expected.NAME] = times
   for stage in _scored(run):
     if judged := scores.compare(run, stage):
       for role, judge in judged.sides.items():

@@ -12,6 +12,7 @@ from typing import Any
 from prod_jax.report import (
   elements,
   examples,
+  expected,
   figures,
   following,
   origins,
@@ -52,6 +53,7 @@ def write_page(
       *figures.losses(run),
       *figures.distributions(run),
       *_scorecards(run),
+      *expected.section(run),
       *examples.section(run, texts, qrels),
       *following.section(run),
       *_all_results(run),

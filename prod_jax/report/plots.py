@@ -160,6 +160,29 @@ def progressions(
   )
 
 
+def times(sums: Mapping[str, Sequence[float]]) -> Tag:
+  """Seconds after each stage, of a forecast and of its run.
+
+  Args:
+    sums: by what they are of, from 0 on; the forecast's come first.
+  """
+  forecast, took = sums.values()
+  stages = range(len(took))
+  frame = axes.Frame(
+    x=(0.0, float(max(len(took) - 1, 1))),
+    y=(0.0, 1.08 * max(forecast[-1], took[-1], 1e-3)),
+  )
+  spoken = ", ".join(f"{name} {of[-1]:.0f} s" for name, of in sums.items())
+  return axes.svg(
+    "Seconds of the run and of its forecast",
+    spoken,
+    axes.y_axis(frame, "s", axes.ticks(*frame.y)),
+    axes.x_axis(frame, "stages done"),
+    tag("path", d=frame.path(stages, took), class_=f"line {RUNS[0]}"),
+    tag("path", d=frame.path(stages, forecast), class_=f"line {RUNS[1]}"),
+  )
+
+
 def distribution(
   title: str,
   unit: str,

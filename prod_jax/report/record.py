@@ -6,13 +6,12 @@ curriculum.json, without which there is no run.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prod_jax import storage, strict
+from prod_jax import forecast, storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -82,6 +81,7 @@ class Run:
     measured: by train stage, or model as it is, all of the split in `split`.
     split: "test" where that was measured, else the first that was, else "".
     results: every row of results.json.
+    expected: by stage, what a forecast of this config said of it.
   """
 
   workdir: pathlib.Path
@@ -91,6 +91,9 @@ class Run:
   measured: Mapping[str, Measured]
   split: str
   results: Sequence[Mapping[str, Any]]
+  expected: Mapping[str, forecast.Expected] = dataclasses.field(
+    default_factory=dict
+  )
 
   def trained(self, model: str | None = None) -> Iterator[Stage]:
     """The train stages, of one model or of all."""
@@ -178,7 +181,8 @@ def load(workdir: pathlib.Path) -> Run:
   """Reads curriculum.json and results.json.
 
   Raises:
-    ConfigError: `workdir` holds no curriculum.json, or not one of a run.
+    ConfigError: `workdir` holds no curriculum.json, or one of the two is
+      damaged.
   """
   record = storage.read_curriculum(workdir)
   if not record:
@@ -191,7 +195,7 @@ def load(workdir: pathlib.Path) -> Run:
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = _results(workdir / "results.json")
+  results = storage.read_results(workdir / "results.json")
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -202,6 +206,7 @@ def load(workdir: pathlib.Path) -> Run:
     measured=_measured(results, split),
     split=split,
     results=results,
+    expected=forecast.read(workdir, config),
   )
 
 
@@ -218,7 +223,7 @@ def scorecard(stage: Stage) -> dict[str, Any] | None:
   path = stage.folder / "scores.json"
   if not (stage.ran and path.exists()):
     return None
-  found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+  found: dict[str, Any] = storage.read_json(path)
   return found
 
 
@@ -246,10 +251,6 @@ def _stage(
     settings=settings,
     origin=raw.get("origin") or {},
   )
-
-
-def _results(path: pathlib.Path) -> list[dict[str, Any]]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _measured(

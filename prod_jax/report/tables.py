@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from prod_jax.report import gains, origins, record
+from prod_jax.report import expected, gains, origins, record
 
 METRICS = {"mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "recall@100": "recall@100"}
 GAIN = "gain [95 %]"
@@ -149,12 +149,14 @@ def scope(run: record.Run) -> str:
 def notes(run: record.Run) -> list[str]:
   """The lines under a table.
 
-  What was reranked, cut vectors, the gap closed, and what gates have decided.
+  What was reranked, cut vectors, the gap closed, what gates have decided, and
+  how long it was to take.
   """
   reranked = [n for n, found in run.measured.items() if found.index == "rerank"]
   said = [_reranked(run, reranked)] * bool(reranked)
   decided = [f"{s.name}: {s.said}" for s in run.stages.values() if s.said]
-  return [*said, *_cut(run), gap_text(gap(run)), *decided]
+  forecast = [expected.note(run)] * bool(expected.note(run))
+  return [*said, *_cut(run), gap_text(gap(run)), *decided, *forecast]
 
 
 def gap(run: record.Run) -> Gap | None:

@@ -10,8 +10,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
-from prod_jax import progress, storage
+from prod_jax import artefacts, progress, storage
 from prod_jax.processes import Processes
 from prod_jax.retrieval.pieces import Counter, Pieces
 
@@ -123,7 +124,10 @@ def read(path: pathlib.Path, name: str) -> np.ndarray:
 def _there(
   folder: pathlib.Path, processes: Processes
 ) -> tuple[set[str], set[str]]:
-  """Names of the blocks that are complete, and of those that have pieces."""
+  """Names of the blocks that are complete, and of those that have pieces.
+
+  A block on a disk that is not as it was written is made again.
+  """
   shared = processes.remote(folder)
   mark = "" if shared == folder else _WHOLE
   found = [*shared.iterdir()] if shared.exists() else []
@@ -131,6 +135,13 @@ def _there(
     {path.stem for path in found if path.suffix == suffix}
     for suffix in (mark, _PIECES)
   )
+  if not mark:
+    for name in [*whole]:
+      for file, wrong in artefacts.broken(folder / name).items():
+        logging.warning(
+          "%s %s: the block is made again", folder / name / file, wrong
+        )
+        whole.discard(name)
   return whole, left
 
 
@@ -143,6 +154,7 @@ def _write(path: pathlib.Path, block: Block, processes: Processes) -> None:
   with storage.whole_folder(path) as part:
     for name, array in block.items():
       np.save(part / f"{name}.npy", array)
+    artefacts.seal(part)
   processes.publish(path)
   shared = processes.remote(path)
   if shared != path:

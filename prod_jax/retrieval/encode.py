@@ -18,6 +18,7 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks, forward
 from prod_jax.retrieval.forward import FrozenModel, Watch
 
+MANIFEST = "manifest.json"  # of a folder of shards
 Tower = Literal["query", "passage"]
 # (start, stop) to vectors [stop - start, D] of these rows; and perhaps a watch.
 Embed = Callable[..., np.ndarray]
@@ -168,8 +169,8 @@ def encode_passages(
   )
   manifest = {"rows": rows, "shards": [p.name for p in paths]}
   if processes.first:
-    storage.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
-    processes.publish(folder / "manifest.json")
+    storage.write_text(folder / MANIFEST, json.dumps(manifest, indent=2))
+    processes.publish(folder / MANIFEST)
 
 
 def open_shards(folder: pathlib.Path) -> Shards:
@@ -178,7 +179,7 @@ def open_shards(folder: pathlib.Path) -> Shards:
   Raises:
     ConfigError: when shards and manifest do not agree.
   """
-  manifest = json.loads((folder / "manifest.json").read_text())
+  manifest = json.loads((folder / MANIFEST).read_text())
   shards = Shards(
     [
       functools.partial(blocks.read, folder / name, "vectors")

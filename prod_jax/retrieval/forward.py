@@ -30,6 +30,7 @@ from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
 from prod_jax.batches.special import Special
 from prod_jax.models import Encoder
+from prod_jax.profiling import IDLE, Profile
 from prod_jax.retrieval.tiles import power_of_two
 
 SHAPES = 4  # lengths of rows that hold one text
@@ -50,6 +51,7 @@ class FrozenModel:
     special: ids of its tokenizer's special tokens.
     data: how long texts are, and whether they share rows.
     batch_tokens: about how many tokens a batch holds; it is one device's.
+    profile: of some batches, where that was asked for.
   """
 
   model: Encoder
@@ -57,6 +59,7 @@ class FrozenModel:
   special: Special
   data: config.Data
   batch_tokens: int
+  profile: Profile = IDLE
 
 
 @runtime_checkable
@@ -176,9 +179,9 @@ def over_texts(
   if not len(out):
     return out
   return _in_turns(
+    frozen,
     lambda params, packed: forward(params, packed)[0],
     _shared_rows(frozen, texts, longest),
-    frozen.copies,
     out,
     watch,
   )
@@ -215,7 +218,7 @@ def over_rows(
     for rows, length in _by_length(row_lengths, longest, frozen.batch_tokens)
   )
   out = _results(len(row_lengths), width)
-  return _in_turns(forward, batches, frozen.copies, out, watch)
+  return _in_turns(frozen, forward, batches, out, watch)
 
 
 def lengths_of_shapes(longest: int) -> list[int]:
@@ -234,24 +237,30 @@ def _results(count: int, width: int | None) -> np.ndarray:
 
 
 def _in_turns(
+  frozen: FrozenModel,
   forward: Forward,
   batches: Iterable[Work],
-  copies: sharding.Copies,
   out: np.ndarray,
   watch: Watch | None = None,
 ) -> np.ndarray:
   """Hands batches to devices in turn, and puts results in the rows of `out`."""
   pending: collections.deque = collections.deque()
+  copies, profile = frozen.copies, frozen.profile
   if watch:
     there = watch.begin(out)
     batches = (work for work in batches if not there[work.rows].all())
 
-  def result(texts: Any, device: jax.Device, params: Any) -> np.ndarray:
-    return np.asarray(forward(params, jax.device_put(texts, device)))
+  def result(
+    number: int, texts: Any, device: jax.Device, params: Any
+  ) -> np.ndarray:
+    with profile.host(number):
+      return np.asarray(forward(params, jax.device_put(texts, device)))
 
   def settle() -> None:
-    work, future = pending.popleft()
-    made = future.result()[work.places]
+    work, number, future = pending.popleft()
+    made = future.result()
+    profile.end(number, made)
+    made = made[work.places]
     if not np.isfinite(made).all():
       bad = ~np.isfinite(made.reshape(len(made), -1)).all(axis=1)
       raise NonFiniteError(np.unique(work.rows[bad]), work.texts)
@@ -265,7 +274,9 @@ def _in_turns(
     # Batches are drawn here, one more than there are threads: the oldest is
     # settled before the next one is made.
     for work, copy in zip(batches, turns, strict=False):
-      pending.append((work, pool.submit(result, work.texts, *copy)))
+      number = profile.begin()
+      made = pool.submit(result, number, work.texts, *copy)
+      pending.append((work, number, made))
       if len(pending) > threads:
         settle()
     while pending:

@@ -134,6 +134,11 @@ class ScannIndex:
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     self._leaves = self._searched_leaves = None
     if self._rows >= TREE_ROWS:
+      logging.info(
+        "ScaNN makes its index of %d rows, which takes minutes and more; it "
+        "does not say how far it is",
+        self._rows,
+      )
       leaves = self._leaves = round(LEAVES * self._rows**0.5)
       self._searched_leaves = min(leaves, round(SEARCHED_LEAVES * leaves**0.5))
       # ScaNN takes no seed: only its other initialisation gives the same

@@ -8,7 +8,7 @@ was wrong with a request and nothing of this machine.
 import functools
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -63,16 +63,19 @@ _HEADERS = {
 }
 
 
-def make(library: Library, *, only_here: bool = True) -> ASGIApp:
+def make(
+  library: Library, names: Collection[str] | None = frozenset()
+) -> ASGIApp:
   """The application.
 
   Args:
     library: that is searched.
-    only_here: refuses requests that name another host than this machine: a
-      page of somebody's, whose name was turned to this machine's address,
-      could read the answers else.
+    names: of this machine, besides those that are everywhere. Requests that
+      name another host are refused: a page of somebody's, whose name was
+      turned to this machine's address, could read the answers else. None
+      takes requests for all hosts.
   """
-  allowed = list(HERE) if only_here else ["*"]
+  allowed = ["*"] if names is None else [*{*HERE, *names}]
   routes = [
     Route(path, functools.partial(_send_file, *_read(*file)))
     for path, file in _FILES.items()
@@ -102,7 +105,7 @@ async def _send_file(text: str, kind: str, request: Request) -> Response:
 
 
 async def _systems(library: Library, request: Request) -> Response:
-  del request
+  _check_site(request)
   return JSONResponse(library.described())
 
 
@@ -115,6 +118,7 @@ class _Search:
     self._waiting = 0
 
   async def answer(self, request: Request) -> Response:
+    _check_site(request)
     asked = _asked(request.query_params, self._library)
     if self._waiting >= WAITING:
       raise HTTPException(
@@ -134,6 +138,15 @@ class _Search:
     finally:
       self._waiting -= 1
     return JSONResponse(answer)
+
+
+def _check_site(request: Request) -> None:
+  """Raises HTTPException for what the page of another site asks for.
+
+  It would not see the answer, but each one costs.
+  """
+  if request.headers.get("sec-fetch-site") == "cross-site":
+    raise HTTPException(403, "pages of other sites are not answered")
 
 
 def _asked(given: QueryParams, library: Library) -> Asked:

@@ -4,6 +4,7 @@ Answers are plain values, for JSON as they are; docs/SEARCH.md says what each
 of them means. A system is opened when it is first asked.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from prod_jax.sets.records import Query
 MOST_HITS = DEPTH
 MOST_CHARACTERS = 1000  # of a query
 CONTEXT = 280  # characters of a passage around the words of a query
-TEXT = 4000  # characters that are given of a passage
+TITLE, TEXT = 300, 4000  # characters that are given of a passage
 EXAMPLES = 6  # queries that somebody may begin with
 # What queries of are known by their words, if those of another split are equal.
 _FIRST = ("test", "dev")
@@ -158,23 +159,24 @@ class Library:
       passage = self.dataset.passages[row]
     return {
       "id": passage.id,
-      "title": passage.title,
+      "title": _cut(passage.title, TITLE),
       "context": words.context(query, passage.text, CONTEXT),
-      "text": passage.text[:TEXT],
+      "text": _cut(passage.text, TEXT),
       "relevant": grades.get(passage.id, 0),
     }
 
   def _missed(
     self, grades: Mapping[str, int], found: Ranking, told: Sequence[int]
   ) -> list[dict[str, Any]]:
-    """The relevant passages that are not among the hits."""
+    """The relevant passages that are not among the hits, the nearest first."""
     places = _places(found)
     rows = {name: self.dataset.row_of[name] for name in grades}
-    return [
+    missed = [
       {"id": name, "relevant": grades[name], "rank": places.get(row)}
       for name, row in rows.items()
       if row not in told
     ]
+    return sorted(missed, key=lambda passage: passage["rank"] or math.inf)
 
   def _examples(self) -> Iterator[_Known]:
     """Some queries of the split that a run is measured on."""
@@ -208,6 +210,11 @@ def _known(dataset: Dataset) -> dict[str, _Known]:
       if query.positives:
         found.setdefault(_key(query.text), _Known(split, query))
   return found
+
+
+def _cut(text: str, most: int) -> str:
+  """A text of so many characters, … among them where some are left out."""
+  return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _key(query: str) -> str:

@@ -167,7 +167,7 @@ class Stages:
       return ByVectors(name, reader, self._vectors(stage))
     tokens = self.run.tokens_of(self.run.model_name(name)).passages
     if name != chosen:
-      return ByPairs(reader, tokens, chosen, opened(chosen))
+      return ByPairs(name, reader, tokens, chosen, opened(chosen))
     collection = self.run.dataset.passages.fingerprint
     made = vectors.kept(self.cache, reader, tokens, collection, name)
     return ByVectors(name, reader, made)
@@ -180,7 +180,8 @@ class Stages:
         f"{stage} has embedded another state of the data set than there is "
         "now; run it again, or put the data back"
       )
-    return encode.open_shards(finished.folder_of(self.run, stage) / "passages")
+    folder = finished.folder_of(self.run, stage, f"passages/{encode.MANIFEST}")
+    return encode.open_shards(folder / "passages")
 
   def _reader(self, name: str) -> Reader:
     if name in self.run.config.stages:
@@ -274,7 +275,7 @@ def _open(
   reader = systems.open_model(system, task)
   if reader.kind in _READS_PAIRS and system.label != first:
     tokens = systems.tokens_of(reader, task).passages
-    return ByPairs(reader, tokens, first, opened(first))
+    return ByPairs(system.label, reader, tokens, first, opened(first))
   if reader.kind != "dual":
     raise strict.ConfigError(
       f"{system.label} is a model of kind {reader.kind}, which finds nothing "

@@ -3,11 +3,12 @@
 import pathlib
 from collections.abc import Sequence
 
-from prod_jax import compilation, storage, strict
+from prod_jax import compilation, kinds, storage, strict
 from prod_jax.export import finished, systems, task
 from prod_jax.report import record
 from prod_jax.serving import listed
 from prod_jax.serving.library import Library
+from prod_jax.stages import accepted
 
 
 def open_library(
@@ -57,4 +58,7 @@ def _is_run(word: str) -> bool:
 def _stages(word: str, cache: pathlib.Path) -> listed.Stages:
   run = finished.open_run(storage.open_path(word))
   run.processes.fetch(run.workdir / finished.RESULTS)
+  for name, stage in run.config.stages.items():
+    if isinstance(stage, kinds.Accept):
+      run.processes.fetch(run.folder(name) / accepted.ACCEPTED)
   return listed.Stages(run, record.load(run.workdir), cache / listed.VECTORS)

@@ -103,6 +103,7 @@ class ByPairs:
   """A cross-encoder or late-interaction model over what another one found.
 
   Args:
+    name: of the model, for errors.
     reader: with such a model.
     passages: their tokens, as it reads them.
     orders: name of the other one.
@@ -112,9 +113,15 @@ class ByPairs:
   kind = "rerank"
 
   def __init__(
-    self, reader: Reader, passages: TokenStore, orders: str, first: Searcher
+    self,
+    name: str,
+    reader: Reader,
+    passages: TokenStore,
+    orders: str,
+    first: Searcher,
   ):
-    self._reader, self._passages, self._first = reader, passages, first
+    self._name, self._reader = name, reader
+    self._passages, self._first = passages, first
     self.orders = orders
     data = dataclasses.replace(reader.frozen.data, packed=False)
     longest = rows.longest(reader.kind, data)
@@ -126,7 +133,11 @@ class ByPairs:
     )
 
   def search(self, query: str) -> Ranking:
-    """The first `REORDERED` passages of the other one, in a new order."""
+    """The first `REORDERED` passages of the other one, in a new order.
+
+    Raises:
+      DataError: a score is NaN.
+    """
     ids_1N = self._first.search(query).ids_K[None, :REORDERED]
     scores_1N = rerank.score_lists(
       self._frozen,
@@ -135,6 +146,11 @@ class ByPairs:
       np.zeros(1, np.int64),
       ids_1N,
     )
+    if np.isnan(scores_1N[ids_1N >= 0]).any():
+      raise DataError(
+        f"{self._name} gives scores that are not a number; its weights are "
+        "broken"
+      )
     ids_1N, scores_1N = rerank.in_order(ids_1N, scores_1N)
     return Ranking(ids_1N[0], scores_1N[0])
 

@@ -29,9 +29,10 @@ def serve(
     ConfigError: nobody can listen there.
   """
   with _listen(host, port) as listening:
-    only_here = is_here(host)
+    address = listening.getsockname()[0]
+    only_here = ipaddress.ip_address(address).is_loopback
     config = uvicorn.Config(
-      app.make(library, only_here=only_here),
+      app.make(library, {host, address} if only_here else None),
       log_level="warning",
       access_log=False,
       server_header=False,
@@ -46,17 +47,11 @@ def serve(
       uvicorn.Server(config).run(sockets=[listening])
 
 
-def is_here(host: str) -> bool:
-  """Whether only this machine can reach it."""
-  if host == "localhost":
-    return True
-  try:
-    return ipaddress.ip_address(host).is_loopback
-  except ValueError:
-    return False
-
-
 def _listen(host: str, port: int) -> socket.socket:
+  if not host:  # which would be every address of this machine
+    raise strict.ConfigError(
+      "--host names nothing; 0.0.0.0 is for all who reach this machine"
+    )
   family = socket.AF_INET6 if ":" in host else socket.AF_INET
   try:
     return socket.create_server((host, port), family=family)

@@ -1,18 +1,29 @@
 """The words of a query in a text: where they stand, and what is around them."""
 
 import collections
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-# Letters and digits; of a_name each part is a word.
-_WORD = re.compile(r"[^\W_]+")
+import regex
+
+# Letters of scripts in which no space shows where a word begins and ends.
+_SCRIPTS = "Han Hiragana Katakana Bopomofo Hangul Thai Lao Khmer Myanmar"
+_DENSE = "".join(rf"\p{{scx={script}}}" for script in _SCRIPTS.split())
+# Letters and digits, with the marks upon them; of a_name each part is a word.
+_WORD = regex.compile(
+  rf"(?P<dense>(?![a-zA-Z0-9 ])[[\p{{L}}\p{{M}}]&&[{_DENSE}]]+)"
+  # The first ones are looked up quickly.
+  rf"|(?:[a-zA-Z0-9]++|[[\p{{L}}\p{{N}}\p{{M}}]--[{_DENSE}]])+",
+  regex.V1,
+)
 # Words that stand everywhere, and say nothing of why a passage was found.
 _COMMON = frozenset(
-  _WORD.findall(
+  regex.findall(
+    "[a-z]+",
     "a an and are as at be by can do does for from how i if in into is it its "
     "of on or that the their this to was what when where which who why will "
-    "with you your"
+    "with you your",
   )
 )
 _STEM, _ENDING = 4, 3  # letters that words share, and that one has besides
@@ -61,16 +72,47 @@ def context(query: str, text: str, most: int) -> list[str]:
 
 def _find(query: str, text: str) -> list[_Found]:
   """The words of a query in a text, in order."""
-  every = {word.casefold() for word in _WORD.findall(query)}
+  matches = [*_WORD.finditer(query)]
+  dense = [m[0] for m in matches if m["dense"]]
+  every = {m[0].casefold() for m in matches if not m["dense"]}
   wanted = every - _COMMON or every
-  found, known = [], dict[str, str]()
+  found: list[_Found] = []
+  known: dict[str, str] = {}
   for match in _WORD.finditer(text):
+    if match["dense"]:
+      found += _shared(dense, match[0], match.start())
+      continue
     word = match[0].casefold()
     if word not in known:
       known[word] = next((w for w in wanted if _alike(w, word)), "")
     if known[word]:
-      found.append(_Found(*match.span(), known[word]))
+      found.append(_Found(match.start(), match.end(), known[word]))
   return found
+
+
+def _shared(dense: Sequence[str], run: str, start: int) -> Iterator[_Found]:
+  """The parts of a run without spaces whose letters stand so in the query.
+
+  Where words begin nobody says. Two letters side by side are enough; of one
+  that is alone in the query, that one.
+
+  Args:
+    dense: runs of the query.
+    run: of the text.
+    start: where it stands there.
+  """
+  parts = {one[i : i + 2] for one in dense for i in range(max(len(one) - 1, 1))}
+  is_shared = [False] * len(run)
+  for i in range(len(run)):
+    for part in (run[i], run[i : i + 2]):
+      if part in parts:
+        is_shared[i : i + len(part)] = [True] * len(part)
+  at = 0
+  for shared, letters in itertools.groupby(is_shared):
+    length = len([*letters])
+    if shared:
+      yield _Found(start + at, start + at + length, run[at : at + length])
+    at += length
 
 
 def _alike(one: str, other: str) -> bool:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import progress, storage
+from prod_jax import artefacts, progress, storage
 from prod_jax.sets.records import Passage, joined
 
+_FILE = "keys.npy"
 _ROWS = 65_536  # of the keys that are looked at at once
 
 
@@ -62,23 +63,25 @@ def key(text: str) -> int:
 def kept(
   path: pathlib.Path | None, passages: Sequence[Passage], *, title_join: str
 ) -> Keys:
-  """The keys of a collection, of a file that is made unless it is there.
+  """The keys of a collection, of a folder that is made unless it is whole.
 
   Args:
-    path: of the file; None keeps them in memory.
+    path: of the folder; None keeps them in memory.
     passages: all of them are read where it is made.
     title_join: as of `keys_of`.
   """
-  if path and path.exists():
-    return Keys(*np.load(path, mmap_mode="r", allow_pickle=False))
+  if path and artefacts.is_whole(path):
+    stored = np.load(path / _FILE, mmap_mode="r", allow_pickle=False)
+    return Keys(*stored)
   shape = len(Keys._fields), len(passages)
   shown = progress.shown(passages, "keys of texts", "passages", len(passages))
   if not path:
     return keys_of(shown, np.zeros(shape, np.uint64), title_join=title_join)
-  with storage.whole_file(path, concurrent=True) as part:
-    table = np.lib.format.open_memmap(part, "w+", np.uint64, shape)
+  with storage.whole_folder(path, concurrent=True) as part:
+    table = np.lib.format.open_memmap(part / _FILE, "w+", np.uint64, shape)
     keys_of(shown, table, title_join=title_join)
     table.flush()
+    artefacts.seal(part)
   return kept(path, passages, title_join=title_join)
 
 

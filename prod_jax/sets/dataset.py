@@ -67,7 +67,7 @@ class Dataset:
   def keys(self) -> copies.Keys:
     """Keys of the passages' texts, for which all are read once."""
     of = digest(self.passages.fingerprint, self.title_join)
-    path = self.folder and self.folder / f"keys-{of}.npy"
+    path = self.folder and self.folder / f"keys-{of}"
     return copies.kept(path, self.passages, title_join=self.title_join)
 
   def copies_of(self, split: str) -> copies.Copies:

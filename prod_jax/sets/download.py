@@ -82,10 +82,9 @@ def folder_of(
       elif not recorded(downloads.folder / remote.name):
         raise NotDownloaded(f"{remote.url} is not downloaded yet")
     return downloads.folder
-  folder = pathlib.Path(path).resolve()
-  if not folder.is_dir():
+  if not pathlib.Path(path).is_dir():
     raise DataError(f"{path}: data.path is no folder")
-  return folder
+  return pathlib.Path(path).resolve()
 
 
 def recorded(path: pathlib.Path) -> str:

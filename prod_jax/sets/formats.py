@@ -20,6 +20,7 @@ What is kept on disk after reading, and how, is datasets/.
 import collections
 import itertools
 import pathlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from absl import logging
@@ -39,6 +40,7 @@ BARE_QUERIES = (*UNLABELLED, GENERATED)
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
 _JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
 _HEADED = {3: (0, 1, 2)}
+_GRADE = re.compile(r"-?[0-9]{1,9}")  # they are kept as int32
 _FIRST = 100  # lines by which a layout is told
 
 
@@ -105,6 +107,8 @@ def parse_passage(
     faults.columns(number, len(columns), wanted)
     return None
   name, text = columns[0], columns[-1].strip()
+  if number == 1 and faults.header(name, text):
+    return None
   if faults.in_text(number, name, text):
     return None
   return Passage(name, columns[1].strip() if width == 3 else "", text)
@@ -132,6 +136,8 @@ def read_queries(
       faults.columns(number, len(columns), "query id TAB text")
       continue
     name, text = columns[0], columns[1].strip()
+    if number == 1 and faults.header(name, text):
+      continue
     if faults.in_text(number, name, text, seen):
       continue
     seen.add(name)
@@ -182,11 +188,11 @@ def read_qrels(
       "1" if at is None else columns[at] for at in layouts[width]
     )
     unknown = passages is not None and passage not in passages
-    if not grade.removeprefix("-").isdecimal():
+    if not _GRADE.fullmatch(grade):
       faults.add(
         number,
         "bad grade",
-        f"grade {grade!r} is not a whole number",
+        f"grade {grade[:40]!r} is not a whole number of 9 digits at most",
         "write it as 0, 1, 2, … and remove a header line",
       )
     elif queries is not None and query not in queries:
@@ -269,6 +275,11 @@ def label(
 
   They may be those of several splits; nothing is logged of those without one.
   """
+  if not texts:
+    raise DataError(
+      f"{queries}: there is no query in it; fill it, or remove it and its "
+      f"{labels.name}"
+    )
   qrels = read_qrels(
     labels,
     queries=texts,

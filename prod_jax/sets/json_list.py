@@ -69,6 +69,8 @@ class _Text:
     while True:
       try:
         value, end = self._decoder.raw_decode(self._buffer)
+      except RecursionError as error:
+        self.fail(str(error))
       except ValueError as error:
         if len(self._buffer) > _LARGEST or not self._fill():
           self.fail(str(error))

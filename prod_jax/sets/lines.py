@@ -30,6 +30,29 @@ _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
 _SCANNED_BYTES = 8 << 20
 _UNPACKED_BYTES = 16 << 20
 _UNPACKED = "unpacked-"
+# What first and last columns are called where somebody has written a header.
+_ID_NAMES = frozenset(
+  (
+    "id",
+    "_id",
+    "pid",
+    "qid",
+    "docid",
+    "doc_id",
+    "docno",
+    "passage_id",
+    "passage-id",
+    "query_id",
+    "query-id",
+    "document_id",
+    "corpus_id",
+  )
+)
+_TEXT_NAMES = frozenset(
+  ("text", "passage", "query", "body", "content", "contents")
+)
+_LONGEST_ID = 1000  # each id of a table takes as much as its longest one
+_GZIP = b"\x1f\x8b"  # begins a file that gzip has made
 
 
 class Member(NamedTuple):
@@ -105,13 +128,26 @@ class Faults:
       "add it there or remove this line",
     )
 
+  def header(self, name: str, text: str) -> bool:
+    """Whether a first line names its columns, which is a fault."""
+    if name.casefold() not in _ID_NAMES or text.casefold() not in _TEXT_NAMES:
+      return False
+    what = f"a header, {name} … {text}, and no text"
+    self.add(1, "header", what, "remove it")
+    return True
+
   def in_text(
     self, number: int, name: str, text: str, seen: Collection[str] = ()
   ) -> bool:
     """Whether a line of an id and a text has a fault."""
-    if name.split() != [name]:
-      what = f"id {name!r} is empty or has white space in it"
+    # A table of ids ends each at its first NUL.
+    if name.split() != [name] or "\0" in name:
+      what = f"id {name!r} is empty or has white space or a NUL in it"
       self.add(number, "bad id", what, "rename it")
+    elif len(name) > _LONGEST_ID:
+      what = f"id {name[:20]!r}… has {len(name):,} letters"
+      remedy = f"rename it, to {_LONGEST_ID:,} at most"
+      self.add(number, "long id", what, remedy)
     elif not text:
       self.add(
         number, "empty text", f"{name} has no text", "give it one or remove it"
@@ -144,6 +180,11 @@ def open_bytes(source: Source) -> Iterator[Any]:
     else:
       packed = source.suffix == ".gz"
       with gzip.open(source) if packed else open(source, "rb") as file:
+        if not packed and file.peek(2).startswith(_GZIP):
+          raise DataError(
+            f"{source}: is compressed by gzip, and its name does not say so; "
+            "let it end with .gz, or unpack it"
+          )
         yield file
   except _UNREADABLE as error:
     form = ", compressed by gzip" if str(source).endswith(".gz") else ""

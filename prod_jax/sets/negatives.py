@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import storage
+from prod_jax import artefacts, storage
 from prod_jax.ragged import padded_rows
 from prod_jax.sets import ids, lines, parallel
 
@@ -107,9 +107,10 @@ def prepared(
     queries: how many there are in the split.
   """
   path = folder / given.fingerprint
-  if not path.exists():
+  if not artefacts.is_whole(path):
     with storage.whole_folder(path, concurrent=True) as part:
       _write(part, given.pairs(tables, part), queries)
+      artefacts.seal(part)
   return Negatives(
     *(
       np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -179,7 +180,7 @@ def _write(folder: pathlib.Path, pairs: Iterable[Pairs], queries: int) -> None:
 
 def _is_irrelevant(grade: str) -> bool:
   number = grade.removeprefix("-")
-  return number.isdecimal() and (int(number) == 0 or number != grade)
+  return number.isdecimal() and (not number.strip("0") or number != grade)
 
 
 def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:

@@ -48,6 +48,10 @@ def check(job: Job[kinds.Evaluate]) -> None:
     )
   if stage.widths:
     widths.check(job, widths.encoder_of(job, "encoded"))
+  if not stage.metrics:
+    raise strict.ConfigError(
+      f"{job.where}.metrics names none; leave it out, or name one"
+    )
   try:
     if stage.relevance == "answers":
       answers.check_metrics(stage.metrics)

@@ -160,6 +160,18 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
     raise strict.ConfigError(str(error)) from error
 
 
+def trained(path: pathlib.Path) -> PyTree:
+  """The weights that a train stage has left.
+
+  Raises:
+    ConfigError: they are damaged.
+  """
+  try:
+    return hf.load_params(path)
+  except WeightsError as error:
+    raise strict.ConfigError(str(error)) from error
+
+
 def load_behind(settled: Settled, width: int) -> PyTree:
   """The parts behind an encoder of a width that its folder holds."""
   loaded = {}

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import config, kinds, model_kinds, sharding, strict
+from prod_jax import config, kinds, model_kinds, profiling, sharding, strict
 from prod_jax.batches import tokens
-from prod_jax.models import Encoder, build, hf
+from prod_jax.models import Encoder, build
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from prod_jax.retrieval.forward import FrozenModel
@@ -49,6 +49,7 @@ class Run:
     beam: pipeline options of a Beam runner that is to prepare the data.
     devices: what the mesh is made of; None is all there are.
     may_fetch: whether a data set that is not there may be downloaded.
+    profile: of one of its stages, where somebody asked for it.
   """
 
   config: config.Config
@@ -56,6 +57,7 @@ class Run:
   beam: tuple[str, ...] = ()
   devices: Sequence[jax.Device] | None = None
   may_fetch: bool = True
+  profile: profiling.Profile = profiling.IDLE
 
   @property
   def workdir(self) -> pathlib.Path:
@@ -207,8 +209,7 @@ class Run:
   def first_params(self, name: str, seed: int) -> Any:
     """Its weights before any training: loaded, or drawn from the seed.
 
-    A loaded encoder fills every tower; a head or projection that the folder
-    has not is drawn.
+    A loaded encoder fills every tower; what the folder has not is drawn.
     """
     settled, encoder = self.settled(name), self.model(name)
     if settled.encoder is None:
@@ -229,7 +230,7 @@ class Run:
 
   def trained_params(self, folder: pathlib.Path) -> Any:
     """The weights that a train stage left in its folder."""
-    return hf.load_params(folder / PARAMS)
+    return folders.trained(folder / PARAMS)
 
   def model_fingerprint(self, name: str) -> dict[str, Any]:
     """All that decides a model: its config and its first weights."""
@@ -329,6 +330,7 @@ class Job(Generic[S]):
       special=self.run.tokenizer_of(self.model_name(role)).special,
       data=self.run.config.data,
       batch_tokens=self.stage.batch_tokens,
+      profile=self.run.profile.of(self.name),
     )
 
   def in_blocks(
@@ -340,8 +342,7 @@ class Job(Generic[S]):
     """What `work` makes of all rows, queries each, in blocks that survive.
 
     Args:
-      rows: in total; a block has `block_queries` of the stage, or all of them
-        where it has no such key.
+      rows: in total; of a block `block_queries`, if the stage has such a key.
       names: of the arrays that it makes.
       work: (start, stop, pieces) to arrays of these rows, by name.
 
@@ -379,7 +380,7 @@ class Job(Generic[S]):
       if split not in splits:
         raise strict.ConfigError(
           f"{self.where} reads split {split!r}, but {name} encodes "
-          f"{', '.join(splits)}"
+          f"{', '.join(splits) or 'none'}"
         )
 
   def check_scored(self: "Job[OfLists]", role: str) -> None:

@@ -5,7 +5,7 @@ prepared, but not for which splits have files, and negatives.
 """
 
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from prod_jax import kinds, strict
 from prod_jax.config import Config
@@ -18,14 +18,24 @@ def check(config: Config, dataset: Dataset) -> None:
   """Finds splits and answers that are read and are not there.
 
   Raises:
-    ConfigError: a stage encodes a split that the set has not, or compares
+    ConfigError: a stage reads a split that the set has not, or compares
       students or teachers on one without labels.
     DataError: a stage goes by answers, and queries have none.
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
+      _check_splits(
+        f"config.stages.{name}.splits",
+        stage.splits,
+        dataset.name,
+        dataset.queries,
+      )
+    elif isinstance(stage, kinds.Imported):
+      where = f"config.stages.{name}.split"
+      _check_splits(where, [stage.split], dataset.name, dataset.queries)
+    elif isinstance(stage, kinds.Train) and stage.steps:
       where = f"config.stages.{name}"
-      _check_splits(where, stage, dataset.name, dataset.queries)
+      _check_splits(where, ["train"], dataset.name, dataset.queries)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
     elif (
@@ -47,7 +57,8 @@ def check_files(config: Config, located: Located) -> None:
   known = dict.fromkeys([*(["train"] if bare else []), *source.labels])
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_splits(f"config.stages.{name}", stage, source.name, known)
+      where = f"config.stages.{name}.splits"
+      _check_splits(where, stage.splits, source.name, known)
 
 
 def check_negatives(config: Config, located: Located) -> None:
@@ -79,11 +90,11 @@ def _check_labels(
 
 
 def _check_splits(
-  where: str, stage: kinds.Encode, of: str, known: Collection[str]
+  where: str, splits: Sequence[str], of: str, known: Collection[str]
 ) -> None:
-  for split in stage.splits:
+  for split in splits:
     if split not in known:
       raise strict.ConfigError(
-        f"{where}.splits asks for {split!r}, and {of} has "
+        f"{where} asks for {split!r}, and {of} has "
         f"{', '.join(known)}; add its files, or leave the split out"
       )

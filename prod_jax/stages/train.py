@@ -95,12 +95,15 @@ def check(job: Job[kinds.Train]) -> None:
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
   examples.check_labels(job, _learns_unlabelled(job))
+  _check_compared(job)
 
 
 def run(job: Job[kinds.Train]) -> dict[str, Any]:
   """Trains, or goes on from the newest checkpoint in the job's folder."""
   run, stage = job.run, job.stage
   params, frozen = first_trees(job)
+  if not stage.steps:
+    return _kept(job, params)
   step, first_state = step_of(job)
   compiled, state = compile_step(step, first_state(params), frozen, run.mesh)
   folder = run.processes.remote(job.folder / "checkpoints")
@@ -128,6 +131,7 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
       log_every=stage.log_every,
       checkpoint_every=stage.checkpoint_every,
       learning_rates=learning_rates(stage),
+      profile=job.run.profile.of(job.name),
     )
     began = time.monotonic()
     try:
@@ -154,6 +158,13 @@ def run(job: Job[kinds.Train]) -> dict[str, Any]:
     "resumed_from": first,
     "train_seconds": round(time.monotonic() - began, 1),
   }
+
+
+def _kept(job: Job[kinds.Train], params: Any) -> dict[str, Any]:
+  """Leaves the first parameters as they are; no query is read for that."""
+  if job.run.processes.first:
+    _save(job, params)
+  return {"steps": 0, "queries": 0, "resumed_from": 0, "train_seconds": 0.0}
 
 
 def step_of(
@@ -230,6 +241,31 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
   sharding.shardings(shapes_of(model), mesh)
 
 
+def _check_compared(job: Job[kinds.Train]) -> None:
+  """Raises ConfigError where a query has one passage, whose loss is always 0.
+
+  Against other queries' passages it is one where there are no others.
+  """
+  stage = job.stage
+  more = stage.negatives or stage.dark or stage.pairs
+  if more or not stage.steps or stage.sampling == "groups":
+    return
+  model = job.run.model_config(stage.model)
+  scored = stage.scores and isinstance(job.source("scores"), examples.OF_LISTS)
+  own_list = scored or not getattr(_made(job).settings, "in_batch", True)
+  if own_list or model.kind in ("cross", "pairwise"):
+    raise strict.ConfigError(
+      f"{job.where}.negatives is 0: with its positive alone a query has "
+      "nothing to compare, and loss and gradient are 0; set 1 or more"
+    )
+  if stage.batch_size == stage.accumulation:
+    raise strict.ConfigError(
+      f"{job.where}.negatives is 0, and a micro-batch has one query: there is "
+      "nothing to compare, and loss and gradient are 0; raise batch_size, or "
+      "set negatives=1"
+    )
+
+
 def _check_anchor(job: Job[kinds.Train]) -> None:
   """Raises ConfigError where the mined scores are not those of the start."""
   stage = job.stage
@@ -293,10 +329,13 @@ class _Made(NamedTuple):
 def _loss_fn(job: Job[kinds.Train]) -> LossFn:
   stage, method = job.stage, _method(job)
   settings, student, offered = _made(job)
-  if stage.widths:
-    assert isinstance(student, DualEncoder)  # as `widths.check` has seen
-    return matryoshka.make(method, settings, student, offered, stage.widths)
-  return method.make(settings, student, offered)
+  try:
+    if stage.widths:
+      assert isinstance(student, DualEncoder)  # as `widths.check` has seen
+      return matryoshka.make(method, settings, student, offered, stage.widths)
+    return method.make(settings, student, offered)
+  except strict.ConfigError as error:  # the method does not know its stage
+    raise strict.ConfigError(f"{job.where}: {error}") from error
 
 
 def _temperatures(job: Job[kinds.Train]) -> tuple[float, float]:
@@ -337,6 +376,11 @@ def _learns_unlabelled(job: Job[kinds.Train]) -> bool:
 def _method(job: Job[kinds.Train]) -> Method:
   """The module of a method: one of ours, or anyone's by its dotted name."""
   name = job.stage.method
+  if not all(part.isidentifier() for part in name.split(".")):
+    raise strict.ConfigError(
+      f"{job.where}.method is {name!r}; it takes a name in prod_jax/methods, "
+      "or the dotted name of a module"
+    )
   own = "." not in name
   module = f"prod_jax.methods.{name}" if own else name
   try:

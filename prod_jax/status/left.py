@@ -3,7 +3,8 @@
 A stage under way goes on at its rate. Of a stage that has not begun, the time
 is that of stages of its kind that are done: of those with the same model and
 method, or else the same model, where there are any; by the median, and of train
-stages in proportion to steps and batch.
+stages in proportion to steps and batch. Where none of its kind is done it is
+that of the forecast, if there is one.
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prod_jax.status import look
+
+RATE, FORECAST = "its rate", "the forecast"
 
 
 class Left(NamedTuple):
@@ -51,7 +54,7 @@ def rest(run: look.Run) -> Rest:
 
 def _left(stage: look.Stage, stages: Sequence[look.Stage]) -> Left | None:
   if stage.at and stage.at.seconds_left is not None:
-    return Left(stage.at.seconds_left, "its rate")
+    return Left(stage.at.seconds_left, RATE)
   like = [
     other
     for other in stages
@@ -60,7 +63,9 @@ def _left(stage: look.Stage, stages: Sequence[look.Stage]) -> Left | None:
     and other.worked > 0
   ]
   if not like:
-    return None
+    if stage.expected is None:
+      return None
+    return Left(stage.expected * (1 - _part_done(stage)), FORECAST)
   of = ""
   for trait in ("model", "method"):
     shared = getattr(stage, trait)

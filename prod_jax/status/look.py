@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import artefacts, presence, storage
+from prod_jax import artefacts, forecast, presence, storage
 from prod_jax.status import why
 from prod_jax.strict import ConfigError
 
@@ -57,6 +57,7 @@ class Stage:
     method: that it trains by, "" of other kinds.
     size: of its work, to compare stages of its kind by.
     seconds: that it took, for `worked` of that size; 0 while it is not done.
+    expected: seconds that a forecast of this config said, None without one.
     at: how far it is; None where it is not under way, or does not say.
     checkpoint: the step of its newest one; None where there is none.
     kept: rows in blocks that a kill has left or would leave.
@@ -72,6 +73,7 @@ class Stage:
   size: float
   seconds: float
   worked: float
+  expected: float | None
   at: At | None
   checkpoint: int | None
   kept: int
@@ -100,7 +102,7 @@ def look(folder: storage.Path) -> Run:
   """Reads how a run stands.
 
   Raises:
-    ConfigError: nothing has run there, or something else.
+    ConfigError: nothing has run there, or its record is damaged.
   """
   there = presence.look(folder)
   record = storage.read_curriculum(folder)
@@ -112,13 +114,22 @@ def look(folder: storage.Path) -> Run:
   rows = record.get("stages", [])
   states = _states(folder, rows, record.get("config") or {})
   current = _current(states, there)
+  expected = forecast.read(folder, record.get("config") or {})
   known = {row["dir"] for row in rows}
   return Run(
     folder=str(folder),
     dataset=record.get("dataset", ""),
     presence=there,
     stages=[
-      _stage(folder, record, row, states[row["name"]], current, there)
+      _stage(
+        folder,
+        record,
+        row,
+        states[row["name"]],
+        current,
+        there,
+        expected.get(row["name"]),
+      )
       for row in rows
     ],
     others=sorted(
@@ -191,12 +202,17 @@ def _stage(
   state: tuple[str, str],
   current: str,
   there: presence.Presence,
+  expected: forecast.Expected | None,
 ) -> Stage:
   config = record.get("config") or {}
   name, own = row["name"], folder / row["dir"]
   settings = config.get("stages", {}).get(name, {})
   now = RUNNING if name == current else state[0]
   under_way = now in (RUNNING, UNFINISHED)
+  progress = there.progress if current == name else {}
+  others = {row["name"] for row in record["stages"]} - {name}
+  if any(_is_of(progress.get("work", ""), other) for other in others):
+    progress = {}  # it has not said anything of its own yet
   size = float(settings.get("steps", 1) * settings.get("batch_size", 1))
   summary = row.get("summary") or {}
   before = summary.get("resumed_from", 0) / max(settings.get("steps", 1), 1)
@@ -211,9 +227,8 @@ def _stage(
     size=size,
     seconds=float(row["seconds"]) if now == DONE else 0.0,
     worked=size * (1 - before),
-    at=_at(own, settings, name, there.progress if current == name else {})
-    if under_way
-    else None,
+    expected=expected.seconds if expected else None,
+    at=_at(own, settings, name, progress) if under_way else None,
     checkpoint=_checkpoint(own) if under_way else None,
     kept=sum(_kept(own / name) for name in _BLOCKS) if under_way else 0,
   )
@@ -243,7 +258,9 @@ def _at(
     return at_of(progress)
   line = _last_line(own / "metrics.jsonl")
   if "step" not in line or not settings.get("steps"):
-    return None
+    # A part of its work, such as a search; the stage takes longer.
+    part = at_of(progress) if "work" in progress else None
+    return part and part._replace(seconds_left=None)
   rate = line.get("queries_per_second", 0) / settings["batch_size"]
   left = (settings["steps"] - line["step"]) / rate if rate > 0 else None
   return At(name, line["step"], settings["steps"], "steps", rate or None, left)

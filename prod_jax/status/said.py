@@ -38,6 +38,7 @@ def record(run: look.Run) -> dict[str, Any]:
         "state": stage.state,
         "why": stage.why,
         "seconds": stage.seconds,
+        "seconds_forecast": stage.expected,
         "seconds_left": told and told.seconds,
         "left_by": told and told.by,
         "at": stage.at and stage.at._asdict(),
@@ -100,19 +101,26 @@ def _presence(run: look.Run) -> Iterator[str]:
 
 
 def _table(run: look.Run, rest: left.Rest) -> Iterator[str]:
-  rows = [("stage", "kind", "state", "time", "")]
+  rows: list[tuple[str, ...]] = [
+    ("stage", "kind", "state", "time", "forecast", "")
+  ]
   hidden = _hidden(run.stages)
   for number, stage in enumerate(run.stages):
     if number in hidden:
       if number - 1 not in hidden:
         many = next(n for n in itertools.count(number) if n not in hidden)
-        rows.append((f"… {many - number} more", "", stage.state, "", ""))
+        rows.append((f"… {many - number} more", "", stage.state, "", "", ""))
       continue
     told = rest.by_stage.get(stage.name)
     time = f"{duration(told.seconds)} left" if told else "-"
     if stage.state in (look.DONE, look.SKIPPED):
       time = duration(stage.seconds)
-    rows.append((stage.name, stage.kind, stage.state, time, _note(stage)))
+    known = stage.expected is not None
+    expected = duration(stage.expected or 0) if known else "-"
+    begins = stage.name, stage.kind, stage.state, time
+    rows.append((*begins, expected, _note(stage)))
+  if all(stage.expected is None for stage in run.stages):
+    rows = [(*row[:4], row[5]) for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   for row in rows:
     cells = (c.ljust(w) for c, w in zip(row, widths, strict=True))
@@ -157,9 +165,13 @@ def _rest(run: look.Run, rest: left.Rest) -> Iterator[str]:
   """How long what is left takes, and by what that is told."""
   if not rest.by_stage and not rest.unknown:
     return
-  by_rate = [n for n, told in rest.by_stage.items() if told.by == "its rate"]
-  others = len(rest.by_stage) - len(by_rate)
+  by_rate = [n for n, told in rest.by_stage.items() if told.by == left.RATE]
+  told = collections.Counter(told.by for told in rest.by_stage.values())
+  forecast = told[left.FORECAST]
+  others = len(rest.by_stage) - len(by_rate) - forecast
   how = [f"{name} by its rate" for name in by_rate]
+  if forecast:
+    how.append(f"{_stages(forecast)} by the forecast")
   if others:
     gated = any(stage.kind == "gate" for stage in run.stages)
     but = ", unless a gate skips them" if gated else ""

@@ -5,6 +5,7 @@ s steps. Which batch comes next is a function of the seed and of s, so that no
 position in the data is saved, and any number of processes can go on.
 """
 
+import pathlib
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +14,13 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
-from prod_jax import storage, strict
+from prod_jax import artefacts, storage, strict
 
 PyTree = Any
 
 _KEPT = 2  # checkpoints of a stage
+_UNFINISHED = ".orbax-checkpoint-tmp"  # in the name of one that is written
+_OF_ORBAX = ("_CHECKPOINT_METADATA", "commit_success.txt")  # it is not done yet
 # They say nothing of what is read.
 _OF_THE_MACHINE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError)
 
@@ -36,7 +39,9 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=_KEPT, enable_async_checkpointing=True
+        max_to_keep=_KEPT,
+        enable_async_checkpointing=True,
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
       ),
     )
 
@@ -100,7 +105,19 @@ class Checkpoints:
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
     return max(found), self._restored(max(found), shapes)
 
+  def _seal(self) -> None:
+    """Writes down what the files are, before a checkpoint gets its name.
+
+    Orbax has checksums of names and shapes, and none of the numbers.
+    """
+    if jax.process_index() == 0 and isinstance(self._folder, pathlib.Path):
+      for folder in self._folder.glob(f"*{_UNFINISHED}*"):
+        artefacts.seal(folder, but=_OF_ORBAX)
+
   def _restored(self, step: int, shapes: PyTree) -> PyTree:
+    if isinstance(self._folder, pathlib.Path):
+      for name, wrong in artefacts.broken(self._folder / str(step)).items():
+        raise ValueError(f"{name} {wrong}")
     args = ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
     return self._manager.restore(step, args=args)["state"]
 

@@ -15,9 +15,10 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import progress, sharding
+from prod_jax import memory, progress, sharding
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
+from prod_jax.profiling import IDLE, Profile
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.state import TrainState
 from prod_jax.train.step import Compiled, Metrics
@@ -37,6 +38,7 @@ class Schedule(NamedTuple):
     log_every: steps between two lines of metrics.
     checkpoint_every: steps between two checkpoints; there is none at the end.
     learning_rates: float [steps], of each step.
+    profile: of some of them, where that was asked for.
   """
 
   name: str
@@ -46,6 +48,7 @@ class Schedule(NamedTuple):
   log_every: int
   checkpoint_every: int
   learning_rates: np.ndarray
+  profile: Profile = IDLE
 
 
 class NonFiniteError(FloatingPointError):
@@ -188,7 +191,7 @@ def fit(
     NonFiniteError: a loss or a gradient is no number.
     Preempted: the run has to stop; the state is saved.
   """
-  name, mesh = schedule.name, compiled.mesh
+  name, mesh, profile = schedule.name, compiled.mesh, schedule.profile
   monitor = Monitor(schedule, writer, processes)
   with contextlib.closing(monitor), jax.set_mesh(mesh):
     for step in range(schedule.first, schedule.steps):
@@ -199,16 +202,20 @@ def fit(
         monitor.flush()
         checkpoints.save(step, state)
         monitor.saved(step)
+        memory.give_back()  # of the checkpoint before
       if stops:
         saved = "saved" if step else "before anything was learnt"
         raise Preempted(
           f"stopped {name} at step {step} of {schedule.steps}, {saved}"
         )
       # Drawn behind the checkpoint, so that a resumed run draws it again.
-      batch = next(batches)
-      on_devices = sharding.put_batch(batch, mesh, schedule.batch_size)
-      state, metrics = compiled.step(state, compiled.frozen, on_devices)
-      # Settles the step before, so that the devices have this one to do.
-      monitor.push(step, metrics, batch)
+      number = profile.begin(step + 1)
+      with profile.host(number):
+        batch = next(batches)
+        on_devices = sharding.put_batch(batch, mesh, schedule.batch_size)
+        state, metrics = compiled.step(state, compiled.frozen, on_devices)
+        # Settles the step before, so that the devices have this one to do.
+        monitor.push(step, metrics, batch)
+      profile.end(number, metrics)
     monitor.flush()
   return Fitted(state, monitor.still)

@@ -100,9 +100,13 @@ def make_step(
     state: TrainState, frozen: PyTree, batch: Batch
   ) -> tuple[TrainState, Metrics]:
     loss, metrics, grads = gradient(state.step, state.params, frozen, batch)
-    norm = optax.tree.norm(grads)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    with jax.named_scope("grad_norm"):
+      norm = optax.tree.norm(grads)
+    with jax.named_scope("optimizer"):
+      updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.params
+      )
+      params = optax.apply_updates(state.params, updates)
     metrics = {**metrics, "loss": loss, "grad_norm": norm}
     return TrainState(state.step + 1, params, opt_state), metrics
 

@@ -94,6 +94,18 @@ def test_incomplete_store_is_built_again(tmp_path, name):
   assert same(build(tmp_path, encode=refuse), ROWS)
 
 
+@pytest.mark.parametrize("name", ["ids.bin", "offsets.bin", "manifest.json"])
+def test_a_changed_store_is_built_again(tmp_path, name, caplog):
+  build(tmp_path)
+  path = next(tmp_path.glob(f"part-*/{name}"))
+  content = bytearray(path.read_bytes())
+  content[0] ^= 1
+  path.write_bytes(content)
+  assert same(build(tmp_path), ROWS)
+  assert f"{path} has changed: it is made again" in caplog.text
+  assert same(build(tmp_path, encode=refuse), ROWS)
+
+
 def test_failed_build_leaves_nothing(tmp_path):
   with pytest.raises(RuntimeError):
     build(tmp_path, encode=refuse)

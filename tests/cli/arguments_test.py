@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import json
+import pathlib
 import re
 import shlex
 
@@ -73,6 +75,30 @@ def test_json_is_what_a_dry_run_shows():
     importlib.import_module("prod_jax.cli.run").run(args)
 
 
+def test_json_means_the_same_of_each_command():
+  """But of those that leave nothing for a machine."""
+  said = {
+    name: flag.help
+    for name in command.COMMANDS
+    for flag in flags_of(name)
+    if flag.dest == "json"
+  }
+  assert said.keys() == {*command.COMMANDS} - {"mpnet", "completion"}
+  for text in said.values():
+    assert re.fullmatch("Print .+ as JSON, and nothing else.", text)
+
+
+def test_converted_files_are_told_as_json(monkeypatch, capsys):
+  from prod_jax.cli import convert
+  from prod_jax.models import pickled
+
+  paths = [pathlib.Path("old/a.bin")]
+  monkeypatch.setattr(pickled, "convert", lambda *_: paths)
+  convert.run(parser_of("convert").parse(["old", "--to=new", "--json"]))
+  found = json.loads(capsys.readouterr().out)
+  assert found == {"folder": "new", "files": ["old/a.bin"]}
+
+
 def test_words_and_flags_come_in_any_order():
   line = "a --depth 3 --compare b=c --config.data.path=p=q --nocompare"
   args = parser_of("evaluate").parse(line.split())
@@ -131,16 +157,25 @@ def test_the_help_of_a_flag_stands_by_itself():
   assert len(said) > 30
 
 
+# An import of what takes long is an error.
+QUICK = """
+import runpy, sys
+for name in [*sys.modules]:
+  if name.partition('.')[0] in ('jax', 'numpy', 'ml_collections'):
+    sys.modules[name] = None
+"""
+
+
 def test_what_a_command_takes_long_for_is_imported_where_it_runs(tmp_path):
   """Help and completion are there at once."""
   (tmp_path / "module.py").write_text(
-    "import sys\n"
-    "for name in [*sys.modules]:\n"
-    "  if name.partition('.')[0] in ('jax', 'numpy', 'ml_collections'):\n"
-    "    sys.modules[name] = None\n"  # an import of it is an error
-    "from prod_jax.cli import command\n"
-    "command.entry()\n"
+    f"{QUICK}from prod_jax.cli import command\ncommand.entry()\n"
   )
+  (tmp_path / "main.py").write_text(
+    f"{QUICK}runpy.run_module('prod_jax.main', run_name='__main__')\n"
+  )
+  done = run("main", "--help", cwd=tmp_path)
+  assert done.stdout.startswith("usage: prod_jax run --config"), done.stderr
   done = run("module", "--help", cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   listed = re.findall(r"^  ([a-z]+) {2,}\S", done.stdout, flags=re.M)

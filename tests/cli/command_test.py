@@ -61,16 +61,22 @@ def script(capsys):
     ("prod_jax export --dtype fl", "float32 float16"),
     ("prod_jax run --config config", "config.py"),
     ("prod_jax run --workdir fold", "folder"),
+    ("prod_jax run --config = config", "config.py"),
+    ("prod_jax run --config =", "config.py folder"),
+    ("prod_jax run --config = config.py --work", "--workdir"),
+    ("prod_jax run --workdir = fold", "folder"),
+    ("prod_jax export --dtype = fl", "float32 float16"),
     ("prod_jax run --nodry", ""),
   ],
 )
 def test_bash_completes(script, tmp_path, line, found):
+  """Words are as bash has them: an equals sign is one of its own."""
   (tmp_path / "config.py").touch()
   (tmp_path / "folder").mkdir()
   words = " ".join(map(repr, line.split()))
   asked = (
     f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
-    '_shtab_prod_jax prod_jax "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"\n'
+    '_prod_jax prod_jax "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"\n'
     'echo "${COMPREPLY[*]}"\n'
   )
   done = subprocess.run(

@@ -1,5 +1,6 @@
 """How commands end: codes, pipes that nobody reads, and any locale."""
 
+import argparse
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from prod_jax import storage, strict
+from prod_jax import config_file, main, storage, strict
 from prod_jax.cli import arguments
 from tests.commands import REPO
 
@@ -67,7 +68,7 @@ def test_any_locale_can_say_it(folder, encoding):
   [
     (KeyboardInterrupt(), 130, "interrupted"),
     (strict.ConfigError("a key"), 2, "a key"),
-    (PermissionError(13, "Permission denied", "x"), 2, "denied: 'x'"),
+    (PermissionError(13, "Permission denied", "x"), 2, "or name another place"),
   ],
 )
 def test_what_is_no_fault_of_ours_is_a_line(error, code, line, caplog):
@@ -87,3 +88,24 @@ def test_ctrl_c_is_a_line(tmp_path):
   assert process.returncode == arguments.INTERRUPTED
   (line,) = said.splitlines()
   assert line.endswith(" interrupted")
+
+
+@pytest.mark.parametrize(
+  ("error", "code"),
+  [
+    (KeyboardInterrupt(), arguments.INTERRUPTED),
+    (PermissionError(13, "Permission denied", "x"), 2),
+    (BrokenPipeError(), 1),
+    (ValueError(), 1),
+  ],
+)
+def test_a_run_ends_so_too(monkeypatch, caplog, error, code):
+  def go(run_config, args):
+    raise error
+
+  monkeypatch.setattr(main, "_go", go)
+  config = config_file.load(f"{REPO}/configs/quickstart.py:runlocal")
+  with pytest.raises(SystemExit) as ended:
+    main.main(config, argparse.Namespace())
+  assert ended.value.code == code
+  assert ("Traceback" in caplog.text) == (code == 1)

@@ -1,5 +1,6 @@
 """The command that prepares data, as a process of its own."""
 
+import json
 import subprocess
 
 import pytest
@@ -51,6 +52,8 @@ def test_counts_go_to_standard_output(command, tmp_path):
   ]
   assert [row[3] for row in rows[1:]] == ["1", "1"]  # tokens
   assert "preparing" in done.stderr
+  told = json.loads(command("--json").stdout)
+  assert [[str(v) for v in row.values()] for row in told] == rows
   # A fault is a line, not a traceback.
   (tmp_path / "tiny" / "corpus.jsonl").write_text("{\n")
   failed = command()

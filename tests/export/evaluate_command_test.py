@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from prod_jax.cli import measured
+from prod_jax.report import changes
 from tests import commands
 
 DEV = [f"q{i}" for i in range(96, 104)]
@@ -33,7 +35,7 @@ def rows(path):
 def test_two_rankers_are_compared(finished_run, tmp_path):
   first = write_run(tmp_path / "first.trec", [1, 1, 2, 2, 2, 2, 2, 2])
   second = write_run(tmp_path / "second.trec", [2, 1, 1, 1, 1, 1, 1, 2])
-  done = evaluate(
+  line = (
     first,
     f"better={second}",
     f"{finished_run}:ce",
@@ -42,10 +44,10 @@ def test_two_rankers_are_compared(finished_run, tmp_path):
     "--changed=2",
     "--metrics=mrr@10,recall@1",
     f"--per_query={tmp_path}/out/queries.tsv",
-    f"--json={tmp_path}/out/figures.json",
     f"--run={tmp_path}/out/run.trec",
     f"--cache_dir={tmp_path}/cache",
   )
+  done = evaluate(*line)
   assert done.returncode == 0, done.stderr[-3000:]
   said = [line.split() for line in done.stdout.splitlines()]
   assert ["set,", "split", "dev,", "8", "queries"] in said
@@ -58,7 +60,7 @@ def test_two_rankers_are_compared(finished_run, tmp_path):
   changed = done.stdout.split("better against first, what changed most:\n")[1]
   assert changed.startswith("+0.500  0.500 → 1.000  q100  ")
   assert changed.splitlines()[2] == ""
-  found = json.loads((tmp_path / "out" / "figures.json").read_text())
+  found = json.loads(evaluate(*line, "--json").stdout)
   assert found.keys() > {"commit", "versions", "processor", "devices"}
   assert found["systems"]["better"]["mrr@10"] == {"value": 0.875, "queries": 8}
   better, ce = found["comparisons"]
@@ -142,6 +144,14 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
     "text": found["q96"]["text"],
   }
   assert (found["q98"]["won_at"], found["q98"]["gain"]) == ("student", 0.5)
+
+
+def test_a_terminal_obeys_no_query(capsys):
+  values = {"a": {"q\x1b": 0.0}, "b": {"q\x1b": 1.0}}
+  found = changes.against_first(values)
+  measured._say_changed(3, values, found, {"q\x1b": "red \x1b[31m \u202e"})
+  said = capsys.readouterr().out
+  assert "red" in said and not {"\x1b", "\u202e"} & {*said}
 
 
 def test_a_refusal_is_a_line(finished_run, tmp_path):

@@ -34,8 +34,10 @@ def read(path):
 
 def test_an_export_has_a_card_and_hashes(finished_run, tmp_path):
   to = tmp_path / "für 研究" / "der Schüler"
-  done = export(finished_run, to)
+  done = export(finished_run, to, "--json")
   assert done.returncode == 0, done.stderr[-3000:]
+  told = {"stage": "student", "hub": None, "measured": None}
+  assert json.loads(done.stdout) == {"folder": str(to), **told}
   text = (to / "README.md").read_text()
   _, front, body = text.split("---\n", 2)
   said = dict(line.split(": ", 1) for line in front.splitlines())
@@ -253,8 +255,10 @@ def test_embedded_texts_are_those_of_the_encode_stage(finished_run, tmp_path):
     str(source),
     "-o",
     str(to),
+    "--json",
   )
   assert done.returncode == 0, done.stderr[-3000:]
+  assert json.loads(done.stdout) == {"file": str(to), "rows": 8}
   ids = (to.parent / "vectors.ids.txt").read_text().split()
   assert ids == [line.split("\t")[0] for line in rows.splitlines()]
   stored = np.load(finished_run / "05-encode" / "queries-dev.npy")

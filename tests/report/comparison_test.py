@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from prod_jax import strict
+from prod_jax import storage, strict
 from prod_jax.cli import report as command
 from prod_jax.report import comparison, comparison_page
 from prod_jax.retrieval import runs
+from tests import buckets
 from tests.report import page_test
 from tests.report.conftest import query_text
 
@@ -205,6 +206,23 @@ def test_the_command_compares_several_runs_and_leaves_a_page(
   assert stage["changes"]["other"]["wins"] == 2
 
 
+def test_json_is_of_one_run_too(workdir, capsys):
+  made = json.loads(run_command(capsys, workdir, "--json"))
+  assert made["runs"] == {"run": str(workdir)}
+  values = {row["stage"]: row["values"]["run"] for row in made["stages"]}
+  assert values["student_de"]["mrr@10"] == 0.4
+  assert made["last_students"] == []
+
+
+def test_a_run_in_a_bucket_is_read(workdir, monkeypatch, tmp_path, capsys):
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
+  bucket = buckets.empty("gs://bucket/run")
+  storage.copy(workdir, bucket)
+  made = json.loads(run_command(capsys, bucket, "--json"))
+  (run,) = made["runs"].values()
+  assert run.startswith(str(tmp_path / "machine"))
+
+
 def test_the_command_prints_markdown_of_one_run_and_of_several_where_asked(
   workdir, other, capsys
 ):
@@ -212,6 +230,15 @@ def test_the_command_prints_markdown_of_one_run_and_of_several_where_asked(
   text = run_command(capsys, workdir, other, "--markdown")
   assert [*re.findall("^## (.*)", text, flags=re.M)] == ["run", "other"]
   assert not list(workdir.glob("report*.html"))
+  page = workdir / "asked.html"
+  run_command(capsys, workdir, other, "--markdown", f"--page={page}")
+  assert page.is_file()
+  for words, message in (
+    ((workdir, f"--page={page}"), "--page is about several runs; that of one"),
+    ((workdir, "--json", "--markdown"), "--json and --markdown are two forms"),
+  ):
+    with pytest.raises(strict.ConfigError, match=message):
+      run_command(capsys, *words)
 
 
 def test_the_command_writes_figures(workdir, other, capsys, tmp_path):

@@ -1,5 +1,6 @@
 """Text never becomes markup."""
 
+from prod_jax.report import elements
 from prod_jax.report.markup import render, tag
 
 
@@ -24,3 +25,9 @@ def test_numbers_are_short():
 
 def test_void_elements_have_no_end():
   assert render(tag("p", "a", tag("wbr"), "b")) == "<p>a<wbr>b</p>"
+
+
+def test_a_name_that_is_no_text_can_be_written(tmp_path):
+  page = elements.document("run \udcff", [], [tag("p", "\udcff")])
+  (tmp_path / "page.html").write_text(page, encoding="utf-8")
+  assert page.count("?") == 3

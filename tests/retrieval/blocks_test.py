@@ -40,6 +40,33 @@ def test_only_missing_blocks_are_made(tmp_path):
   assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_block_that_has_changed_is_made_again(tmp_path, caplog):
+  made = []
+
+  def work(start, stop, pieces):
+    made.append(start)
+    return {"x": np.arange(start, stop)}
+
+  def run():
+    return blocks.compute(
+      tmp_path,
+      8,
+      3,
+      work,
+      processes=Processes(tmp_path),
+      name="toy",
+      unit="rows",
+    )
+
+  file = run()[1] / "x.npy"
+  content = bytearray(file.read_bytes())
+  content[-1] ^= 1
+  file.write_bytes(content)
+  assert len(run()) == 3 and made == [0, 3, 6, 3]
+  assert f"{file} has changed: the block is made again" in caplog.text
+  np.testing.assert_array_equal(np.load(file), [3, 4, 5])
+
+
 def test_a_run_that_is_asked_to_stop_leaves_between_two_blocks(tmp_path):
   processes, made = Processes(tmp_path), []
 

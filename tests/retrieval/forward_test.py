@@ -1,12 +1,13 @@
 """A frozen model over many texts: shapes, order, and batches in turn."""
 
+import dataclasses
 import threading
 
 import jax
 import numpy as np
 import pytest
 
-from prod_jax import config, sharding
+from prod_jax import config, profiling, sharding
 from prod_jax.batch import Tokens
 from prod_jax.batches import rows
 from prod_jax.batches.special import Special
@@ -138,7 +139,10 @@ def test_few_rows_of_a_length_do_not_cost_a_compilation():
   assert shapes == [64]
 
 
-ONE_DEVICE = sharding.Copies(jax.local_devices()[:1], [np.float32(10)])
+ONE_DEVICE = dataclasses.replace(
+  frozen(64),
+  copies=sharding.Copies(jax.local_devices()[:1], [np.float32(10)]),
+)
 
 
 def work(i):
@@ -155,7 +159,7 @@ def test_a_device_is_given_two_batches_at_once():
     return params * texts
 
   out = np.empty(8, np.float32)
-  found = forward._in_turns(times, map(work, range(4)), ONE_DEVICE, out)
+  found = forward._in_turns(ONE_DEVICE, times, map(work, range(4)), out)
   assert found is out
   np.testing.assert_array_equal(out, 10 * np.arange(8))
 
@@ -172,8 +176,32 @@ def test_batches_are_made_when_there_is_room_for_them():
       ahead.append(i - len(began))
       yield work(i)
 
-  forward._in_turns(times, batches(), ONE_DEVICE, np.empty(40, np.float32))
+  forward._in_turns(ONE_DEVICE, times, batches(), np.empty(40, np.float32))
   assert len(began) == 20 and max(ahead) <= 2
+
+
+def test_a_batch_is_a_step_of_a_profile(monkeypatch):
+  told = []
+  monkeypatch.setattr(
+    jax.profiler, "start_trace", lambda to, **_: told.append("start")
+  )
+  monkeypatch.setattr(
+    jax.profiler, "stop_trace", lambda: told.append(f"{len(began)} begun")
+  )
+  began = []
+
+  def times(params, texts):
+    began.append(texts)
+    return params * texts
+
+  profile = profiling.Profile(profiling.Asked("encode", 2, 3))
+  model = dataclasses.replace(ONE_DEVICE, profile=profile)
+  out = np.empty(8, np.float32)
+  forward._in_turns(model, times, map(work, range(4)), out)
+  # Batches are counted on where the next work over texts begins.
+  forward._in_turns(model, times, map(work, range(4)), out)
+  assert told[0] == "start" and told[1] in ("3 begun", "4 begun")
+  assert len(told) == 2 and profile.begin() == 9
 
 
 def test_an_error_of_a_batch_is_that_of_the_run():
@@ -182,4 +210,4 @@ def test_an_error_of_a_batch_is_that_of_the_run():
 
   out = np.empty(8, np.float32)
   with pytest.raises(FloatingPointError, match="of 2 texts"):
-    forward._in_turns(times, map(work, range(4)), ONE_DEVICE, out)
+    forward._in_turns(ONE_DEVICE, times, map(work, range(4)), out)

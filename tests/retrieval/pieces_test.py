@@ -6,6 +6,7 @@ import pytest
 
 from prod_jax.processes import Preempted, Processes
 from prod_jax.retrieval import blocks, forward, pieces
+from tests import buckets
 from tests.retrieval import forward_test
 
 
@@ -207,6 +208,58 @@ def test_a_damaged_piece_is_made_again(tmp_path, clock, caplog, damage):
   kept.made(np.array([1]))
   left = sorted(path.name for path in tmp_path.iterdir())
   assert left == [names[0], *names[2:]]
+
+
+def test_pieces_in_a_bucket_outlive_their_machine(
+  tmp_path, clock, monkeypatch, caplog
+):
+  bucket = buckets.empty("gs://bucket/run")
+  began = []
+
+  def run(machine, kill_at):
+    """On one whose disk is empty."""
+    monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / machine))
+    processes = Processes(bucket)
+
+    def work(start, stop, kept):
+      out = np.zeros(stop - start, np.float32)
+      done = kept.begin(out)
+      began.append(np.flatnonzero(done).tolist())
+      for row in np.flatnonzero(~done):
+        if row == kill_at:
+          raise Killed
+        out[row] = row
+        clock[0] += pieces.SECONDS
+        kept.made(np.array([row]))
+      return {"x": out}
+
+    (path,) = blocks.compute(
+      processes.local_folder / "blocks",
+      6,
+      6,
+      work,
+      processes=processes,
+      name="toy",
+      unit="rows",
+    )
+    return blocks.read(path, "x")
+
+  with pytest.raises(Killed):
+    run("first", kill_at=3)
+  left = bucket / "blocks" / "000000000-000000006.pieces"
+  names = sorted(path.name for path in left.iterdir())
+  assert names == [f"00000{number}.npz" for number in range(3)]
+  # One of them was cut on its way.
+  (left / names[1]).write_bytes((left / names[1]).read_bytes()[:50])
+  with pytest.raises(Killed):
+    run("second", kill_at=4)
+  assert "000001.npz is damaged" in caplog.text
+  assert not (left / names[1]).exists()
+  found = run("third", kill_at=None)
+  np.testing.assert_array_equal(found, np.arange(6))
+  assert began == [[], [0, 2], [0, 1, 2, 3]]
+  there = {path.name for path in (bucket / "blocks").iterdir()}
+  assert there == {"000000000-000000006", "000000000-000000006.whole"}
 
 
 def test_progress_is_by_batch_in_rows_of_the_block(tmp_path, monkeypatch):

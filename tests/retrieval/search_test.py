@@ -439,14 +439,17 @@ def test_scann_finds_what_is_near(tree):
 
 
 @scann
-def test_scann_makes_the_same_index_twice(monkeypatch):
+def test_scann_makes_the_same_index_twice(monkeypatch, caplog):
   monkeypatch.setattr(search, "TREE_ROWS", 1)
   monkeypatch.setattr(search, "SEARCHED_LEAVES", 0.2)  # 2 of 110
   monkeypatch.setattr(search, "REORDERED", 1)
   monkeypatch.setattr(search, "LEAST_REORDERED", 20)
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+  caplog.set_level("INFO")
   first, second = (search.ScannIndex(vectors) for _ in range(2))
+  # Somebody may wait for minutes.
+  assert caplog.text.count("ScaNN makes its index of 3000 rows, which") == 2
   np.testing.assert_array_equal(
     first.search(vectors[:100], 20)[0], second.search(vectors[:100], 20)[0]
   )

@@ -1,5 +1,6 @@
 """HTTP: what is answered, what is refused, and what a browser is told."""
 
+import ast
 import asyncio
 import re
 import threading
@@ -138,7 +139,8 @@ def test_each_answer_tells_a_browser_what_it_may_do(library, monkeypatch):
 
 
 def test_another_name_of_this_machine_is_refused(library):
-  here, anywhere = client(library), client(library, only_here=False)
+  here, anywhere = client(library), client(library, names=None)
+  own = client(library, names={"127.0.0.5", "Machine"})
   for host, is_here in {
     "127.0.0.1:8765": True,
     "localhost": True,
@@ -153,8 +155,25 @@ def test_another_name_of_this_machine_is_refused(library):
     for path in ("/", "/api/systems", "/api/search?q=a"):
       code = here.get(path, headers={"host": host}).status_code
       assert code == (200 if is_here else 400), host
+  for host in ("127.0.0.5:8765", "machine", "127.0.0.1"):
+    assert own.get("/api/systems", headers={"host": host}).status_code == 200
+  got = own.get("/api/systems", headers={"host": "evil.example"})
+  assert got.status_code == 400
   got = anywhere.get("/api/systems", headers={"host": "search.example"})
   assert got.status_code == 200
+
+
+def test_the_page_of_another_site_is_not_answered(http):
+  for site, code in {
+    "cross-site": 403,
+    "same-origin": 200,
+    "none": 200,
+  }.items():
+    for path in ("/api/systems", "/api/search?q=a"):
+      answer = http.get(path, headers={"sec-fetch-site": site})
+      assert answer.status_code == code
+    # A link to the page may stand anywhere.
+    assert http.get("/", headers={"sec-fetch-site": site}).status_code == 200
 
 
 class Slow(Library):
@@ -228,6 +247,21 @@ def test_the_page_has_nothing_from_elsewhere_and_no_markup_of_texts():
   for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write"):
     assert word not in script
   assert not re.search(r"\beval\b|new Function|\.style\b", script)
+
+
+def test_what_is_no_python_is_in_the_wheel():
+  """The page, which setup.py names."""
+  said = re.search(r"package_data=(\{.*?\})", (REPO / "setup.py").read_text())
+  patterns = ast.literal_eval(said[1])
+  package = REPO / "prod_jax"
+  named = {
+    path
+    for name, globs in patterns.items()
+    for pattern in globs
+    for path in REPO.joinpath(*name.split(".")).glob(pattern)
+  }
+  files = {path for path in package.rglob("*") if path.is_file()}
+  assert named == {p for p in files if p.suffix not in (".py", ".pyc")}
 
 
 def test_what_is_named_in_the_script_is_on_the_page():

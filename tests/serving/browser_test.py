@@ -114,7 +114,7 @@ def test_what_is_relevant_to_a_known_query_is_marked(page, library):
   assert texts(page, "#left .hit.right b") == marked
   assert texts(page, "#left .mark") == ["✓ relevant"] * len(marked)
   missed = text(page, "#left .missed")
-  assert missed.count("Relevant too") == len(answer["missed"])
+  assert missed.count("Relevant too") == min(len(answer["missed"]), 5)
 
 
 def test_an_example_is_a_query_to_begin_with(page):
@@ -193,6 +193,67 @@ def test_a_keyboard_is_enough(page):
   page.wait("document.getElementById('columns').hidden")
   assert page.run("document.getElementById('query').value") == ""
   assert not page.run("document.getElementById('examples').hidden")
+
+
+def test_brackets_are_typed_as_each_keyboard_has_them(page):
+  """With AltGr on Windows that is Ctrl and Alt, with Option on a Mac Alt."""
+  page.run("document.activeElement.blur()")
+  stage = "document.getElementById('stage_name').textContent"
+
+  def press(key, **held):
+    said = ", ".join(f"{name}: {str(on).lower()}" for name, on in held.items())
+    page.run(
+      f"document.body.dispatchEvent(new KeyboardEvent('keydown', "
+      f"{{ key: '{key}', bubbles: true, cancelable: true, {said} }}))"
+    )
+    return page.run(stage)
+
+  assert press("[", ctrlKey=True) == press("[", metaKey=True) == "student"
+  altgr = dict(ctrlKey=True, altKey=True, modifierAltGraph=True)
+  assert press("[", **altgr) == "warm"
+  assert press("]", altKey=True) == "student"
+
+
+def test_nothing_beside_it_stays_so(page):
+  ask(page, "garel")
+  page.run("""(() => {
+    const beside = document.getElementById('beside');
+    beside.value = '';
+    beside.dispatchEvent(new Event('change'));
+  })()""")
+  page.wait("location.search.endsWith('beside=')")
+  page.open(page.run("location.href"))
+  page.wait("document.querySelectorAll('#left .hit').length === 10")
+  assert page.run("document.getElementById('beside').value") == ""
+  assert ids(page, "right") == []
+
+
+def test_of_many_relevant_passages_some_are_named(page):
+  page.run("""window.fetch = () => Promise.resolve(new Response(JSON.stringify({
+    query: 'a', system: 'student', before: null, known: null, hits: [],
+    index: { kind: 'exact', recall: 1, orders: null }, milliseconds: 1,
+    missed: [1, 2, 3, 4, 5, 6, 7].map((rank) => (
+      { id: `p${rank}`, relevant: 1, rank })),
+  })))""")
+  page.run("document.getElementById('query').focus()")
+  page.type("a")
+  page.wait("document.querySelector('#left .missed').textContent")
+  said = text(page, "#left .missed")
+  assert said.count("Relevant too") == 5 and said.endswith(". And 2 more.")
+
+
+def test_what_one_column_lacks_is_said_there(page):
+  page.run("""(() => {
+    const real = window.fetch;
+    window.fetch = (path, more) => path.includes('system=ce')
+      ? Promise.reject(new TypeError('no network')) : real(path, more);
+  })()""")
+  page.run("document.getElementById('query').focus()")
+  page.type("garel")
+  page.wait("document.querySelectorAll('#left .hit').length === 10")
+  page.wait("document.querySelector('#right .said').textContent")
+  said = text(page, "#right .said")
+  assert said == "The server does not answer; is it still running?"
 
 
 def paper(page):

@@ -53,8 +53,11 @@ def test_json_is_a_line(run):
 def test_each_line_of_a_pipe_is_a_query(run, monkeypatch, capsys):
   long = b"x" * 2000
   piped(monkeypatch, b"garel\n\n \nbelin \xff\n" + long + b"\nkarot")
-  queries = [json.loads(line)["query"] for line in run("--json").splitlines()]
-  assert queries == ["garel", "belin \ufffd", "karot"]
+  found = [json.loads(line) for line in run("--json").splitlines()]
+  assert [one.get("query") for one in found] == [
+    *("garel", "belin \ufffd", None, "karot")
+  ]
+  assert found[2] == {"error": "a query has at most 1,000 characters"}
 
 
 def test_what_is_no_query_is_a_line(run, monkeypatch, capsys):
@@ -66,18 +69,32 @@ def test_what_is_no_query_is_a_line(run, monkeypatch, capsys):
   }.items():
     with pytest.raises(ConfigError, match=message):
       run(f"--query={query}")
+  with pytest.raises(ConfigError, match="--hits is 101; 100 are looked up"):
+    run("--query=a", "--hits=101")
   with pytest.raises(ConfigError, match="--query is answered without --serve"):
     run("--query=a", "--serve")
 
 
-def test_a_prompt_answers_until_an_empty_line(run, monkeypatch):
+def test_a_prompt_answers_until_an_empty_line(
+  run, searched_run, cache, monkeypatch, capsys
+):
   typed = iter(["garel", "belin", ""])
   monkeypatch.setattr(sys, "stdin", io.StringIO())
   monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-  monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
-  said = run("--hits=1")
-  assert said.startswith("set, 122 passages, by student. An empty line ends it")
-  assert said.count("  1  ") == 2
+  prompts = []
+  monkeypatch.setattr(
+    "builtins.input", lambda prompt: (prompts.append(prompt), next(typed))[1]
+  )
+  search.run(
+    arguments.parser_of(search).parse(
+      [str(searched_run), f"--cache_dir={cache}", "--hits=1"]
+    )
+  )
+  said, beside = capsys.readouterr()
+  assert "set, 122 passages, by student. An empty line ends it" in beside
+  # It is no terminal: answers alone go there.
+  assert said.count("  1  ") == 2 and said.startswith("  1  ")
+  assert prompts == ["", "", ""]
   monkeypatch.setattr("builtins.input", lambda prompt: 1 / 0)
   with pytest.raises(ZeroDivisionError):
     run()
@@ -98,6 +115,31 @@ def test_words_are_coloured_and_nothing_else_reaches_a_terminal(library):
   assert plain == texts[False]
   assert not {"\x1b", "\u202e", "\0", "\x07"} & set(plain)
   assert "red" in plain  # what stood behind an escape
+
+
+@pytest.mark.parametrize(
+  ("variable", "value", "has"),
+  [("NO_COLOR", "1", False), ("NO_COLOR", "", True), ("TERM", "dumb", False)],
+)
+def test_colours_are_for_terminals_that_want_them(
+  run, monkeypatch, variable, value, has
+):
+  monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+  monkeypatch.delenv("NO_COLOR", raising=False)
+  monkeypatch.setenv("TERM", "xterm")
+  monkeypatch.setenv(variable, value)
+  assert ("\x1b[" in run("--query=garel", "--hits=1")) == has
+
+
+def test_of_many_relevant_passages_some_are_named():
+  missed = [{"id": f"p{n}\x1b", "relevant": 1, "rank": n} for n in range(1, 8)]
+  index = {"kind": "exact", "recall": 1.0}
+  answer = {"system": "a", "milliseconds": 1.0, "index": index}
+  said = [*search._told({**answer, "hits": [], "missed": missed}, False)]
+  assert said[0] == "     relevant too: p1 , at rank 1"
+  assert said[5] == "     and 2 more" and len(said) == 7
+  said = [*search._told({**answer, "hits": [], "missed": missed[:5]}, False)]
+  assert len(said) == 6
 
 
 def test_serving_without_its_extra_is_a_line(run, monkeypatch):

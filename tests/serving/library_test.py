@@ -2,14 +2,15 @@
 
 import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
 
-from prod_jax import strict
+from prod_jax import storage, strict
 from prod_jax.export import finished, systems, whole
 from prod_jax.retrieval import encode, rerank
-from prod_jax.serving import listed, opened, queries, vectors
+from prod_jax.serving import listed, opened, queries, searchers, vectors
 from prod_jax.serving.library import (
   MOST_CHARACTERS,
   TEXT,
@@ -17,7 +18,8 @@ from prod_jax.serving.library import (
   BadQuery,
   Unknown,
 )
-from prod_jax.sets.records import DataError
+from prod_jax.sets.records import DataError, Passage
+from tests import buckets
 from tests.serving.conftest import EVIL, IMAGE, RIGHT_TO_LEFT
 
 
@@ -100,6 +102,25 @@ def test_passages_come_in_the_order_of_their_scores(library, searched_run):
   passage = library.dataset.passages[library.dataset.row_of[ids(answer)[0]]]
   assert answer["hits"][0]["title"] == passage.title
   assert answer["hits"][0]["text"] == passage.text[:TEXT]
+
+
+def test_a_long_title_is_cut(library, monkeypatch):
+  passages = [Passage("a", "t" * 999, "x" * 9999), Passage("b", "t" * 300, "")]
+  dataset = types.SimpleNamespace(passages=passages)
+  monkeypatch.setattr(library, "dataset", dataset)
+  first, second = (library._passage(row, "a", {}) for row in (0, 1))
+  assert first["title"] == "t" * 299 + "…" and second["title"] == "t" * 300
+  assert first["text"] == "x" * (TEXT - 1) + "…"
+
+
+def test_scores_that_are_no_numbers_are_a_fault(library, monkeypatch):
+  opened = library.opened("ce")
+  nans = np.full((1, 16), np.nan, np.float32)
+  monkeypatch.setattr(searchers.rerank, "score_lists", lambda *_: nans)
+  with pytest.raises(
+    DataError, match=r"^ce gives scores that are not a number"
+  ):
+    opened.search("garel")
 
 
 def test_a_model_of_pairs_orders_what_the_student_found(library, searched_run):
@@ -257,12 +278,23 @@ def test_a_set_that_has_changed_is_refused(workdir, tmp_path):
   done = folder_of(workdir, "encode") / finished.DONE
   record = json.loads(done.read_text())
   record["fingerprint"]["dataset"] = "another"
+  del record["digest"]
   done.write_text(json.dumps(record))
   library = opened.open_library([str(workdir)], [], tmp_path)
   with pytest.raises(
     strict.ConfigError, match="encode has embedded another state of the data"
   ):
     library.opened("student")
+
+
+def test_a_run_in_a_bucket_is_searched_as_one_on_a_disk(
+  library, searched_run, cache, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path / "machine"))
+  bucket = buckets.empty("gs://bucket/run")
+  storage.copy(searched_run, bucket, but=("compiled", "checkpoints"))
+  other = opened.open_library([str(bucket)], [], cache)
+  assert other.described() == library.described()
 
 
 def test_broken_vectors_are_named(workdir, tmp_path):

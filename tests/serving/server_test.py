@@ -13,11 +13,31 @@ from prod_jax import strict
 from prod_jax.serving import server
 
 
-def test_names_of_this_machine():
-  here = ("localhost", "127.0.0.1", "127.0.0.5", "::1")
-  assert all(map(server.is_here, here))
-  others = ("0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example")
-  assert not any(map(server.is_here, others))
+@pytest.mark.parametrize(
+  ("host", "names"),
+  [
+    ("localhost", {"localhost", "127.0.0.1"}),
+    ("127.0.0.5", {"127.0.0.5"}),
+    ("127.1", {"127.1", "127.0.0.1"}),  # a name that leads here
+    ("0.0.0.0", None),
+  ],
+)
+def test_where_it_listens_says_whose_requests_it_takes(
+  library, monkeypatch, host, names
+):
+  made = []
+  monkeypatch.setattr(server.app, "make", lambda _, names: made.append(names))
+  monkeypatch.setattr(server.uvicorn.Server, "run", lambda *_, **__: None)
+  server.serve(library, host, 0, made.append)
+  assert made[0] == names
+  assert made[1].startswith(f"http://{host}:")
+
+
+def test_no_host_is_not_every_host(library):
+  with pytest.raises(
+    strict.ConfigError, match=r"--host names nothing; 0.0.0.0"
+  ):
+    server.serve(library, "", 0, print)
 
 
 def test_a_port_that_is_taken_is_a_line(library):

@@ -18,6 +18,16 @@ from prod_jax.serving.words import context
     ("(a|b)+ \\", "what (a b c", ["what (a ", "b", " c"]),
     ("x", "", [""]),
     ("שלום", "אז שלום לכם", ["אז ", "שלום", " לכם"]),
+    # Scripts without spaces: what stands so in the query, too.
+    ("日本語 検索", "日本語の検索", ["", "日本語", "の", "検索", ""]),
+    ("東京都", "京都の東京都庁", ["", "京都", "の", "東京都", "庁"]),
+    ("茶", "お茶を飲む茶", ["お", "茶", "を飲む", "茶", ""]),
+    ("Python入門", "入門Python編", ["", "入門", "", "Python", "編"]),
+    ("한국어", "한국어를 배우다", ["", "한국어", "를 배우다"]),
+    ("ภาษาไทย", "พูดภาษาไทยได้", ["พูด", "ภาษาไทย", "ได้"]),
+    # Marks belong to their letters.
+    ("हिन्दी", "यह हिन्दी है", ["यह ", "हिन्दी", " है"]),
+    ("cafe\u0301", "un cafe\u0301 noir", ["un ", "cafe\u0301", " noir"]),
   ],
 )  # fmt: skip
 def test_words_are_every_second_piece(query, text, pieces):

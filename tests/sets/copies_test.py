@@ -51,7 +51,7 @@ def test_a_copy_of_two_positives_is_one():
 
 
 def test_keys_are_kept_on_the_disk(tmp_path, monkeypatch):
-  path, wanted = tmp_path / "keys.npy", keys_of(title_join=": ")
+  path, wanted = tmp_path / "keys", keys_of(title_join=": ")
   made = copies.kept(path, PASSAGES, title_join=": ")
   monkeypatch.setattr(copies, "keys_of", None)
   again = copies.kept(path, PASSAGES, title_join=": ")

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from prod_jax import presence, storage, strict
+from prod_jax import forecast, presence, storage, strict
 from prod_jax.status import left, look, said
 
 TRAIN = {"kind": "train", "model": "student", "steps": 40, "batch_size": 4}
 CONFIG = {
   "data": {"path": "here"},
+  "mesh": {"data": -1},
   "models": {"student": {"width": 32}, "ce": {}},
   "stages": {
     "warm": {**TRAIN, "method": "contrastive"},
@@ -134,6 +135,19 @@ def test_progress_is_that_of_the_stage(folder):
   (line,) = [line for line in text.splitlines() if line.startswith("taught ")]
   assert line.endswith("  taught: 30 of 100 steps, 2/s, checkpoint at step 25")
   assert "35 s left" in line and "at work: process" in text
+
+
+def test_a_part_of_the_work_is_shown_and_that_of_another_stage_is_not(folder):
+  """A search within it says nothing of how long the stage takes."""
+  folder.began("mine")
+  for work, at in (("exact search", (6, 10)), ("encode", None)):
+    with presence.held(folder.path, lambda work=work: progress(work, 6, 10)):
+      while presence.look(folder.path).progress.get("work") != work:
+        pass
+      mine = folder.look().stages[2]
+    assert mine.state == look.RUNNING
+    assert (mine.at and (mine.at.done, mine.at.total)) == at
+    assert mine.at is None or mine.at.seconds_left is None
 
 
 @pytest.mark.parametrize(
@@ -282,3 +296,23 @@ def test_a_long_row_of_stages_is_one_line(folder):
     ["divide", "divide", "pending", "-"],
     ["…", "20", "more", "pending"],
   ]
+
+
+def test_a_forecast_stands_beside_the_time_and_tells_what_nothing_else_does(
+  folder,
+):
+  rows = [
+    {"stage": name, "seconds": seconds, "at_most": []}
+    for name, seconds in (("warm", 90.0), ("score", 60.0), ("taught", 7.0))
+  ]
+  forecast.write(folder.path, CONFIG, "a CPU", rows)
+  run = folder.look()
+  rest = left.rest(run)
+  assert rest.by_stage["score"] == (60.0, "the forecast")
+  # Stages of its kind that have run know better.
+  assert rest.by_stage["taught"].by.startswith("1 of kind train")
+  head, warm, *_ = [x for x in said.text(run).splitlines() if "  " in x]
+  assert head.split() == ["stage", "kind", "state", "time", "forecast"]
+  assert warm.split()[-4:] == ["80", "s", "1.5", "min"]
+  assert "1 stage by the forecast" in said.text(run)
+  assert said.record(run)["stages"][0]["seconds_forecast"] == 90.0

@@ -256,7 +256,15 @@ def empty(folder, step):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", ["empty", "gone"])
+def flip(folder, step):
+  """Changes a bit in each of these files."""
+  for path in (folder / "checkpoints" / str(step) / "state").rglob("d/*"):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["empty", "flipped", "gone"])
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
   tmp_path, damage, caplog
 ):
@@ -267,6 +275,8 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
   assert saved(tmp_path / "parts") == ["2", "4"]
   if damage == "empty":
     empty(tmp_path / "parts", 4)
+  elif damage == "flipped":
+    flip(tmp_path / "parts", 4)
   else:
     shutil.rmtree(tmp_path / "parts" / "checkpoints" / "4" / "state")
   with caplog.at_level("WARNING"):

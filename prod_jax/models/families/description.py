@@ -1,6 +1,7 @@
 """A family's config.json: what of it we compute, and how ours is written."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from prod_jax.models.transformer_config import TransformerConfig
 from prod_jax.models.weights import WEIGHTS, WeightsError
 
 CONFIG = "config.json"
+# Each has names of its own, and sizes become int32 in a compiled program.
+_MOST_LAYERS, _MOST = 1000, 2**31 - 1
 _MAY_BE_0 = ("type_vocab", "local_window")  # no table, and no neighbours
 
 
@@ -50,7 +53,13 @@ def config_of(
     if value not in known:
       raise WeightsError(f"{path}: {key} is {value!r}; supported: {known}")
   fields = {
-    our: _value(path, settings, their, default, int(our not in _MAY_BE_0))
+    our: _value(
+      path,
+      settings,
+      their,
+      default,
+      (int(our not in _MAY_BE_0), _MOST_LAYERS if our == "depth" else _MOST),
+    )
     for our, (their, default) in family.fields.items()
   }
   try:
@@ -66,11 +75,11 @@ def _value(
   settings: Mapping[str, Any],
   key: str,
   default: Any,
-  least: int,
+  ends: tuple[int, int],
 ) -> Any:
   """A field; WeightsError where it is of another type than its default.
 
-  Of whole numbers those below `least` are refused, of others those below 0.
+  Of whole numbers those outside of `ends` are refused, of others those below 0.
   """
   value = settings.get(key, default)
   whole_number = isinstance(default, float) and type(value) is int
@@ -79,9 +88,11 @@ def _value(
     raise WeightsError(f"{path}: {key} is {value!r}, not of type {kind}")
   if isinstance(default, str | bool):
     return value
-  least = 0 if isinstance(default, float) else least
+  least, most = (0, math.inf) if isinstance(default, float) else ends
   if not value >= least:  # a NaN is not
     raise WeightsError(f"{path}: {key} is {value}; it takes {least} or more")
+  if value > most:
+    raise WeightsError(f"{path}: {key} is {value}; it takes {most} at most")
   return value
 
 

@@ -4,6 +4,7 @@
 
 const WAIT = 120; // ms after a key
 const HITS = 10;
+const MISSED = 5; // relevant passages besides these that are named
 const KEPT = "prod_jax.theme";
 
 // Theme, before anything is drawn.
@@ -53,6 +54,7 @@ class Column {
   clear() {
     if (this.running) this.running.abort();
     this.list.replaceChildren();
+    this.list.classList.remove("old");
     this.said.textContent = this.missed.textContent = "";
   }
 
@@ -69,6 +71,7 @@ class Column {
     } catch (error) {
       if (running === this.running && error.name !== "AbortError") {
         this.clear();
+        this.said.textContent = error.message;
         say(error.message, true);
       }
       return null;
@@ -84,9 +87,11 @@ class Column {
     this.list.replaceChildren(...hits);
     if (hits.length) hits[0].querySelector("button").tabIndex = 0;
     this.said.textContent = how(answer);
-    this.missed.textContent = answer.missed.map((passage) =>
+    const more = answer.missed.length - MISSED;
+    this.missed.textContent = answer.missed.slice(0, MISSED).map((passage) =>
       `Relevant too: ${passage.id}, ` + (passage.rank
-        ? `at rank ${passage.rank}.` : "further down.")).join(" ");
+        ? `at rank ${passage.rank}.` : "further down.")).join(" ")
+      + (more > 0 ? ` And ${more} more.` : "");
   }
 
   hit(hit, answer, moved) {
@@ -235,7 +240,7 @@ function remember() {
   const asked = new URLSearchParams();
   if (state.query) asked.set("q", state.query);
   asked.set("stage", student().name);
-  if (byId("beside").value) asked.set("beside", byId("beside").value);
+  asked.set("beside", byId("beside").value); // "" is nothing beside it
   history.replaceState(null, "", `?${asked}`);
 }
 
@@ -284,8 +289,11 @@ function move(event, head) {
 }
 
 function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const { target, key } = event, query = byId("query");
+  // Many keyboards have brackets with AltGr or Option alone.
+  const typed = event.getModifierState("AltGraph")
+    || (event.altKey && !event.ctrlKey && "[]".includes(key));
+  if (event.metaKey || (!typed && (event.ctrlKey || event.altKey))) return;
   if (key === "/" && !typing(target)) {
     event.preventDefault();
     query.focus();
@@ -351,7 +359,7 @@ function drawSystems(said, asked) {
     ...[...others, ...state.students].map(option), option({ name: "" }));
   beside.lastChild.textContent = "nothing beside it";
   const wanted = asked.get("beside");
-  beside.value = systems.some((s) => s.name === wanted)
+  beside.value = wanted === "" || systems.some((s) => s.name === wanted)
     ? wanted : (others[0] || { name: "" }).name;
   byId("ticks").replaceChildren(...state.students.map((system, i) => {
     const item = element("li"), tick = element("button", system.name);
@@ -360,6 +368,8 @@ function drawSystems(said, asked) {
     tick.classList.toggle("refused", system.refused);
     const value = Object.values(system.figures)[0];
     if (value !== undefined) tick.append(element("span", value.toFixed(3)));
+    // They are for the mouse alone, and not where a reader is to be.
+    tick.addEventListener("mousedown", (event) => event.preventDefault());
     tick.addEventListener("click", () => { choose(i); search(); });
     item.append(tick);
     return item;

@@ -45,12 +45,12 @@ def source(path: str, on_error: OnError) -> published.Source:
   Raises:
     DataError: the folder or one of its files is not there.
   """
-  folder = pathlib.Path(path).resolve()
-  if not path or not folder.is_dir():
+  if not path or not pathlib.Path(path).is_dir():
     raise DataError(
       f"{path or 'data.path'}: expected a folder with corpus.jsonl, "
       "queries.jsonl and qrels/SPLIT.tsv"
     )
+  folder = pathlib.Path(path).resolve()
   texts = files.require(folder, "corpus.jsonl")
   labels = {
     split: found
@@ -75,7 +75,7 @@ def source(path: str, on_error: OnError) -> published.Source:
     configs=published.configs(
       [texts], [queries, *labels.values()] if queries else [], on_error, slug
     ),
-    passages=functools.partial(Collection, texts, _parse, on_error),
+    passages=functools.partial(Collection, texts, parse_passage, on_error),
     queries=functools.partial(_queries, queries, labels, on_error),
     labels=labels,
   )
@@ -86,7 +86,8 @@ def asks_with_passages(name: str) -> bool:
   return name.casefold() in _OF_PASSAGES
 
 
-def _parse(number: int, line: str, faults: Faults) -> Passage | None:
+def parse_passage(number: int, line: str, faults: Faults) -> Passage | None:
+  """A line of a corpus; None where it is at fault."""
   row = parse_object(number, line, faults)
   if row is None:
     return None

@@ -33,12 +33,12 @@ def source(path: str, on_error: OnError) -> published.Source:
   Raises:
     DataError: the folder or one of its files is not there.
   """
-  folder = pathlib.Path(path).resolve()
-  if not folder.is_dir():
+  if not pathlib.Path(path).is_dir():
     raise DataError(
       f"{path or 'data.path'}: expected a folder with collection.tsv, "
       "queries.SPLIT.tsv and qrels.SPLIT.tsv"
     )
+  folder = pathlib.Path(path).resolve()
   collection = [formats.find_file(folder, "collection")]
   found = formats.find_splits(folder)
   queries, judged = (

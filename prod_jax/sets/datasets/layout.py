@@ -25,6 +25,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import example_serializer, splits, writer
 
+from prod_jax import artefacts
 from prod_jax.sets import collection, ids, lines, parallel
 from prod_jax.sets.datasets.published import Kind, Source
 from prod_jax.sets.records import DataError, Passage, Query
@@ -91,21 +92,8 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
   TFDS by itself writes one shard after the other, unless there is Beam.
   """
   folder = pathlib.Path(builder.data_dir)
-  try:
-    if download_config is not None and download_config.beam_runner is not None:
-      tfds.core.ShardBasedBuilder._download_and_prepare(
-        builder, dl_manager, download_config
-      )
-      for path in folder.glob("*.shard_infos.json"):
-        path.unlink()  # TFDS's notes on how it went
-      return
-    written = [
-      _write_split(builder, split, shards)
-      for split, shards in shard_iterators(builder, dl_manager).items()
-    ]
-    builder.info.set_splits(splits.SplitDict(written))
-  finally:
-    lines.remove_unpacked(folder)
+  _write(builder, dl_manager, download_config, folder)
+  artefacts.seal(folder)
 
 
 def prepared(
@@ -150,7 +138,7 @@ def _prepared(
   beam: Sequence[str],
 ) -> Any:
   builder = _builder(source, kind, data_dir, reader)
-  if builder.data_path.exists():
+  if artefacts.is_whole(pathlib.Path(builder.data_dir)):
     return builder
   name = builder.info.full_name
   logging.info("%s: preparing it under %s", name, builder.data_dir)
@@ -175,7 +163,7 @@ def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig | None:
   except ImportError as error:
     raise DataError(
       "apache-beam is not installed here; install the extra: "
-      "pip install '.[beam]', in an environment of its own"
+      "pip install 'prod_jax[beam]', in an environment of its own"
     ) from error
   parsed = pipeline_options.PipelineOptions(list(options))
   return tfds.download.DownloadConfig(
@@ -196,6 +184,26 @@ def _features(kind: Kind, answers: bool) -> tfds.features.FeaturesDict:
     if answers:
       features["answers"] = tfds.features.Sequence(text())
   return tfds.features.FeaturesDict(features)
+
+
+def _write(
+  builder: Any, dl_manager: Any, download_config: Any, folder: pathlib.Path
+) -> None:
+  try:
+    if download_config is not None and download_config.beam_runner is not None:
+      tfds.core.ShardBasedBuilder._download_and_prepare(
+        builder, dl_manager, download_config
+      )
+      for path in folder.glob("*.shard_infos.json"):
+        path.unlink()  # TFDS's notes on how it went
+      return
+    written = [
+      _write_split(builder, split, shards)
+      for split, shards in shard_iterators(builder, dl_manager).items()
+    ]
+    builder.info.set_splits(splits.SplitDict(written))
+  finally:
+    lines.remove_unpacked(folder)
 
 
 def _write_split(

@@ -18,8 +18,8 @@ import ast
 import csv
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -132,17 +132,10 @@ def read_examples(path: Source, on_error: OnError) -> Iterator[Example]:
   )
   for line, item in items:
     try:
-      example = Example(
-        line,
-        str(item["question"]).strip(),
-        tuple(map(str, item["answers"])),
-        *(
-          tuple(dict.fromkeys(str(c["passage_id"]) for c in item[key]))
-          for key in ("positive_ctxs", "hard_negative_ctxs")
-        ),
-      )
-    except (KeyError, TypeError) as error:
-      what = f"an object without {error}"
+      example = _example(line, item)
+    except (KeyError, TypeError, UnicodeEncodeError) as error:
+      lacks = isinstance(error, KeyError)
+      what = f"an object without {error}" if lacks else f"no question: {error}"
       faults.add(line, "bad object", what, "take the file as DPR publishes it")
       continue
     if not example.question or not example.answers:
@@ -157,6 +150,28 @@ def read_examples(path: Source, on_error: OnError) -> Iterator[Example]:
   faults.log()
 
 
+def _example(line: int, item: Any) -> Example:
+  """The question that an object is.
+
+  Raises:
+    KeyError, TypeError, UnicodeEncodeError: it is none.
+  """
+  question, answers = item["question"], item["answers"]
+  texts = isinstance(answers, list) and [question, *answers]
+  if not texts or not all(isinstance(text, str) for text in texts):
+    raise TypeError("question is a text, and answers a list of texts")
+  "".join(texts).encode()  # half of a surrogate pair has no bytes
+  return Example(
+    line,
+    question.strip(),
+    tuple(answers),
+    *(
+      tuple(dict.fromkeys(str(c["passage_id"]) for c in item[key]))
+      for key in ("positive_ctxs", "hard_negative_ctxs")
+    ),
+  )
+
+
 def read_test(path: Source, on_error: OnError) -> Iterator[Query]:
   """Streams the questions of the test file, numbered.
 
@@ -166,9 +181,8 @@ def read_test(path: Source, on_error: OnError) -> Iterator[Query]:
   faults = Faults(path, on_error)
   count = 0
   for number, line in read_lines(path, faults):
-    columns = _columns(line)
-    if len(columns) != 2:
-      faults.columns(number, len(columns), f"question TAB {_ANSWERS}")
+    columns = _columns(number, line, faults, f"question TAB {_ANSWERS}", 2)
+    if columns is None:
       continue
     answers = _literal(columns[1])
     if answers is None or not columns[0].strip():
@@ -182,9 +196,8 @@ def read_test(path: Source, on_error: OnError) -> Iterator[Query]:
 
 
 def _parse(number: int, line: str, faults: Faults) -> Passage | None:
-  columns = _columns(line)
-  if len(columns) != 3:
-    faults.columns(number, len(columns), "passage id TAB text TAB title")
+  columns = _columns(number, line, faults, "passage id TAB text TAB title", 3)
+  if columns is None:
     return None
   name, text, title = columns[0], columns[1].strip(), columns[2].strip()
   if faults.in_text(number, name, text):
@@ -192,20 +205,36 @@ def _parse(number: int, line: str, faults: Faults) -> Passage | None:
   return Passage(name, title, text)
 
 
-def _columns(line: str) -> list[str]:
-  """DPR writes and reads these files with csv."""
-  return next(csv.reader([line], delimiter="\t"))
+def _columns(
+  number: int, line: str, faults: Faults, wanted: str, count: int
+) -> list[str] | None:
+  """So many columns, None where there are others.
+
+  DPR writes and reads these files with csv.
+  """
+  try:
+    columns = next(csv.reader([line], delimiter="\t"))
+  except csv.Error as error:
+    what = f"no columns as csv writes them ({error}), expected {wanted}"
+    faults.add(number, "bad CSV", what, "repair the line")
+    return None
+  if len(columns) != count:
+    faults.columns(number, len(columns), wanted)
+    return None
+  return columns
 
 
 def _literal(text: str) -> tuple[str, ...] | None:
   """A list of strings in Python's notation, or None."""
   try:
     value = ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+    if not isinstance(value, list) or not value:
+      return None
+    "".join(value).encode()  # half of a surrogate pair has no bytes
+  # The latter two of brackets too deep; TypeError of what is no text.
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     return None
-  if not isinstance(value, list) or not value:
-    return None
-  return tuple(value) if all(isinstance(v, str) for v in value) else None
+  return tuple(value)
 
 
 def _queries(
@@ -215,6 +244,7 @@ def _queries(
   for split, path in sources.items():
     if split == "test":
       queries[split] = list(read_test(path, on_error))
+      _check_some(path, queries[split])
       continue
     faults = Faults(path, on_error)
     queries[split] = [
@@ -223,7 +253,17 @@ def _queries(
       if (labels := _labels(example, known, faults))
     ]
     faults.log()
+    _check_some(path, queries[split])
   return queries
+
+
+def _check_some(path: Source, queries: Sequence[Query]) -> None:
+  """Raises DataError where nothing of a file is left."""
+  if not queries:
+    raise DataError(
+      f"{path}: no question in it can be used; remove the file, or take it as "
+      "DPR publishes it"
+    )
 
 
 def _labels(

@@ -218,7 +218,7 @@ def _modules() -> Iterator[tuple[str, pathlib.Path]]:
     if spec is None or not spec.submodule_search_locations:
       raise DataError(
         f"package {package}, a source of pydocs, is not installed; install "
-        "the extra: pip install '.[quickstart]'"
+        "the extra: pip install 'prod_jax[quickstart]'"
       )
     yield from _walk(package, pathlib.Path(spec.submodule_search_locations[0]))
 

@@ -95,6 +95,6 @@ def _has_texts(line: str) -> bool:
   """Whether a first object speaks of texts; a broken one is found later."""
   try:
     said = records.said(json.loads(line))
-  except (ValueError, records.Odd):
+  except (ValueError, RecursionError, records.Odd):
     return True
   return any(i.query.text or i.passage.text for i in said)

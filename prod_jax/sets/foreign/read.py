@@ -135,7 +135,7 @@ def _of_object(
   for number, line in numbered:
     try:
       record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
       continue
     yield from _of_record(number, record, faults)

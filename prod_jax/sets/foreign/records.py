@@ -54,6 +54,7 @@ _SIDES = (
 )
 _NUMBERED = "negative_"
 
+_MOST = 3.4e38  # of float32, as scores are kept
 POSITIVE, NEGATIVE, NEITHER = 1, -1, 0
 
 
@@ -127,8 +128,8 @@ def number(value: Any) -> float:
     return math.nan
   if isinstance(value, bool) or not isinstance(value, int | float):
     raise Odd(f"score {value!r} is not a number")
-  if not math.isfinite(value):
-    raise Odd(f"score {value!r} is not a finite number")
+  if not abs(value) <= _MOST:  # a NaN is not
+    raise Odd(f"score {str(value)[:20]} is not a finite number of 32 bits")
   return float(value)
 
 
@@ -271,6 +272,8 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _id(value: Any) -> str:
+  if isinstance(value, bool) or not isinstance(value, str | int | None):
+    raise Odd(f"an id is {value!r}, neither a text nor a whole number")
   return "" if value is None else str(value)
 
 

@@ -1,0 +1,75 @@
+"""Seals of folders and of objects, and what a disk refuses in a line."""
+
+import errno
+import json
+import os
+
+import pytest
+
+from prod_jax import artefacts, storage
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A sealed folder of two files."""
+  folder = tmp_path / "made"
+  (folder / "part").mkdir(parents=True)
+  (folder / "a").write_text("one")
+  (folder / "part" / "b").write_text("two")
+  artefacts.seal(folder)
+  return folder
+
+
+def test_a_folder_with_its_files_is_whole_and_a_copy_too(folder):
+  assert artefacts.is_whole(folder)
+  os.utime(folder / "a", ns=(1, 1))
+  assert artefacts.is_whole(folder)
+  assert (folder / "a").stat().st_mtime_ns > 1, "it is not read again"
+
+
+@pytest.mark.parametrize("text", ["", "On", "onE", None])
+def test_one_with_other_files_is_deleted_with_a_warning(folder, text, caplog):
+  path = folder / "a"
+  path.unlink() if text is None else path.write_text(text)
+  assert artefacts.broken(folder).keys() == {"a"}
+  assert not artefacts.is_whole(folder) and not folder.exists()
+  assert f"{path} " in caplog.text and "it is made again" in caplog.text
+  assert not artefacts.is_whole(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": {}}'])
+def test_a_seal_that_cannot_be_read_vouches_for_nothing(folder, text):
+  (folder / artefacts.SEAL).write_text(text)
+  assert artefacts.broken(folder) == {artefacts.SEAL: "cannot be read"}
+
+
+def test_a_folder_from_before_there_were_seals_is_taken_as_it_is(folder):
+  (folder / artefacts.SEAL).unlink()
+  (folder / "a").write_text("other")
+  assert artefacts.is_whole(folder)
+
+
+def test_an_object_is_as_it_was_sealed(tmp_path):
+  said = {"b": (1, 2), "a": {"x": 0.1}}
+  path = tmp_path / "said.json"
+  storage.write_text(path, json.dumps(storage.sealed(said)))
+  found = storage.read_object(path)
+  assert found["b"] == [1, 2] and storage.is_intact(found)
+  path.write_text(path.read_text().replace("0.1", "0.7"))
+  assert storage.read_object(path) == {}
+  assert storage.is_intact({"b": 1}), "nobody sealed it"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_what_a_disk_refuses_is_a_line_with_file_and_remedy(code):
+  error = OSError(code, os.strerror(code), "/runs/a/scores.npy")
+  said = storage.trouble(error)
+  assert os.strerror(code) in said and "/runs/a/scores.npy" in said
+  assert said.count("\n") == 0 and len(said.split(": ")[-1]) > 20
+  # As a library of C++ tells it.
+  assert storage.trouble(ValueError(f"UNKNOWN:\n{os.strerror(code)} [x]"))
+
+
+def test_other_errors_are_no_trouble_of_a_disk():
+  missing = FileNotFoundError(errno.ENOENT, "No such file", "x")
+  assert not storage.trouble(missing) and not storage.trouble(KeyError("a"))

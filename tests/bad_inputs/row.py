@@ -1,0 +1,149 @@
+"""What a bad input is, how its command is run, and how that ended."""
+
+import contextlib
+import faulthandler
+import logging as stdlib_logging
+import pathlib
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax
+from absl import logging
+
+from prod_jax.cli import arguments, command
+
+REFUSED, SKIPPED = "refused", "skipped and counted"
+OUTPUT = "output"  # where a row's command is to leave nothing
+
+Line = Callable[[pathlib.Path], Sequence[str]]
+
+
+class Row(NamedTuple):
+  """A bad input.
+
+  Attributes:
+    input: what it is, in words.
+    line: makes it in an empty folder; returns a command and its arguments.
+    says: pieces of what has to be said of it; where it is, and what.
+    outcome: REFUSED with exit code 2 and one line, or SKIPPED in a log line.
+    long: a stage has to run before it can be found.
+  """
+
+  input: str
+  line: Line
+  says: Sequence[str]
+  outcome: str = REFUSED
+  long: bool = False
+
+
+class Ended(NamedTuple):
+  """How a command ended: exit code, and what it wrote."""
+
+  code: int
+  stdout: str
+  stderr: str
+
+  @property
+  def said(self) -> str:
+    """The last line of standard error, without the time."""
+    last = (self.stderr.rstrip("\n").splitlines() or [""])[-1]
+    return re.sub(r"^\d\d:\d\d:\d\d ", "", last)
+
+
+def run(words: Sequence[str]) -> Ended:
+  """Runs a command in this process, as a process of its own would."""
+  name, *line = words
+  code = 0
+  with (
+    _file() as stdout,
+    _file() as stderr,
+  ):
+    with (
+      _as_it_was(),
+      contextlib.redirect_stdout(stdout),
+      contextlib.redirect_stderr(stderr),
+      mock.patch.object(faulthandler, "enable"),
+    ):
+      try:
+        arguments.start(command.module_of(name), line)
+      except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+      except Exception:  # of which Python would print the traceback
+        code = 1
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    said = []
+    for file in (stdout, stderr):
+      file.seek(0)
+      said.append(file.read())
+  return Ended(code, *said)
+
+
+def _file() -> Any:
+  """What standard error does with half of a surrogate pair."""
+  return tempfile.TemporaryFile(
+    "w+", encoding="utf-8", errors="backslashreplace"
+  )
+
+
+@contextlib.contextmanager
+def _as_it_was() -> Iterator[None]:
+  """Takes back what a command sets for its whole process."""
+  root = stdlib_logging.getLogger()
+  handlers, level = [*root.handlers], root.level
+  verbosity = logging.get_verbosity()
+  stop = signal.getsignal(signal.SIGTERM)
+  keys = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  settings = {key: getattr(jax.config, key) for key in keys}
+  try:
+    yield
+  finally:
+    for key, value in settings.items():
+      jax.config.update(key, value)
+    signal.signal(signal.SIGTERM, stop)
+    logging.set_verbosity(verbosity)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def wrong(row: Row, folder: pathlib.Path, ended: Ended) -> list[str]:
+  """What of the end of a row's command is not as it should be."""
+  found = []
+  wanted = 2 if row.outcome == REFUSED else 0
+  if ended.code != wanted:
+    found.append(f"exit code {ended.code}, not {wanted}")
+  if "Traceback" in ended.stderr:
+    found.append("a traceback")
+  said = ended.said if row.outcome == REFUSED else ended.stderr
+  found += [f"nothing of {piece!r}" for piece in row.says if piece not in said]
+  if row.outcome == REFUSED:
+    found += [f"{left} is left behind" for left in _left(folder / OUTPUT)]
+  return found
+
+
+def _left(output: pathlib.Path) -> list[str]:
+  """What lies in the output place, but for prepared data and who ran there.
+
+  A stage that has not ended says so itself, and leaves nothing else.
+  """
+  names = {
+    "RUNNING.json",
+    "PROGRESS.json",
+    "STARTED.json",
+    "curriculum.json",
+    "results.json",
+  }
+  return [
+    name
+    for path in output.rglob("*")
+    if path.is_file() and path.name not in names
+    if "incomplete" in (name := str(path.relative_to(output)))
+    or not name.startswith(("data/", "tokens/", "compiled/"))
+  ]

@@ -1,0 +1,45 @@
+"""Each bad input gives one clear line and exit code 2, or a counted skip."""
+
+import collections
+
+import pytest
+
+from prod_jax.stages.run import PARAMS
+from tests.bad_inputs import made
+from tests.bad_inputs.row import OUTPUT, REFUSED, SKIPPED, Row, run, wrong
+from tests.bad_inputs.table import rows
+
+ROWS = list(rows())
+
+
+@pytest.mark.parametrize(
+  "row",
+  [
+    pytest.param(
+      row,
+      id=f"{room}: {row.input}"[:80].encode("ascii", "replace").decode(),
+      marks=[pytest.mark.long] if row.long else [],
+    )
+    for room, row in ROWS
+  ],
+)
+def test_one_line_says_what_is_wrong(row: Row, tmp_path):
+  ended = run(row.line(tmp_path))
+  assert not wrong(row, tmp_path, ended), ended.stderr[-4000:]
+
+
+def test_what_trains_nothing_needs_no_train_split(tmp_path):
+  files = {"queries.train.tsv": None, "qrels.train.tsv": None}
+  made.write(tmp_path / "other", made.LAYOUT | files)
+  path = f"--config.data.path={tmp_path / 'other'}"
+  ended = run(made.line(tmp_path, path, "--stages=student", variant="evaluate"))
+  assert ended.code == 0, ended.stderr[-4000:]
+  assert (tmp_path / OUTPUT / "00-student" / PARAMS).is_file()
+
+
+def test_rows_are_many_and_say_where_they_are_wrong():
+  assert len(ROWS) >= 150
+  assert all(row.says and all(row.says) for _, row in ROWS)
+  assert {row.outcome for _, row in ROWS} == {REFUSED, SKIPPED}
+  names = collections.Counter((room, row.input) for room, row in ROWS)
+  assert max(names.values()) == 1

@@ -1,0 +1,153 @@
+"""Commands of prod_jax in forks of this process, which has used no device.
+
+The process imports all that a command imports, once, and a fork of it begins
+with the command itself. What a fault needs is put in place in the fork.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pathlib
+import pkgutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import prod_jax
+from prod_jax.cli import arguments
+
+SECONDS = 1200  # of a command, until it counts as hanging
+_LIBRARIES = ("grain", "orbax.checkpoint", "tensorflow_datasets", "tokenizers")
+_ROOMS = ("batches", "losses", "methods", "models", "report", "retrieval")
+_MORE = ("sets", "stages", "train", "export", "cli.run", "cli.export", "main")
+
+
+class Ended(NamedTuple):
+  """How a command has ended.
+
+  Attributes:
+    code: of its exit; below 0 the signal that ended it, None where it hung.
+    said: its standard error.
+    work: seconds of processors that it took.
+  """
+
+  code: int | None
+  said: str
+  work: float
+
+  @property
+  def is_clear(self) -> bool:
+    """Whether it has said in a line what is wrong, and nothing but that."""
+    return self.code in (2, 75) and "Traceback" not in self.said
+
+
+def warm_up() -> None:
+  """Imports what commands need, so that forks do not."""
+  for name in _LIBRARIES:
+    importlib.import_module(name)
+  for room in (*_ROOMS, *_MORE):
+    module = importlib.import_module(f"{prod_jax.__name__}.{room}")
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+      with contextlib.suppress(ImportError):  # of extras that are not here
+        importlib.import_module(f"{module.__name__}.{found.name}")
+  gc.freeze()
+
+
+def run(
+  command: str,
+  words: Sequence[str],
+  log: pathlib.Path,
+  prepare: Callable[[], None] = lambda: None,
+  *,
+  after: float | None = None,
+  number: int = signal.SIGKILL,
+) -> Ended:
+  """`prod_jax COMMAND WORDS` in a fork, to its end.
+
+  Args:
+    command: its name.
+    words: its arguments.
+    log: file that takes what it says.
+    prepare: is called in the fork before the command.
+    after: seconds of its work until the fork is sent a signal, however slow
+      the machine is; None sends none.
+    number: of that signal.
+  """
+  child = start(command, words, log, prepare)
+  began, sent = time.monotonic(), after is None
+  while True:
+    found, status, used = os.wait4(child, os.WNOHANG)
+    if found:
+      _end_workers(child)
+      code = os.waitstatus_to_exitcode(status)
+      return Ended(code, log.read_text(), used.ru_utime + used.ru_stime)
+    if not sent and _work_of(child) > after:
+      os.kill(child, number)
+      sent = True
+    if time.monotonic() - began > SECONDS:
+      os.kill(child, signal.SIGKILL)
+      os.waitpid(child, 0)
+      _end_workers(child)
+      return Ended(None, log.read_text(), 0.0)
+    time.sleep(0.01)
+
+
+def _end_workers(child: int) -> None:
+  """Ends processes of a fork that it has left, which would go on to write."""
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(child, signal.SIGKILL)
+
+
+def _work_of(process: int) -> float:
+  """Seconds of processors that a process has taken, with all its threads."""
+  stat = pathlib.Path(f"/proc/{process}/stat").read_text()
+  fields = stat.rpartition(")")[2].split()
+  return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def start(
+  command: str,
+  words: Sequence[str],
+  log: pathlib.Path,
+  prepare: Callable[[], None] = lambda: None,
+) -> int:
+  """Begins such a fork; returns its process id."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  child = os.fork()
+  if not child:
+    _become(command, words, log, prepare)
+  return child
+
+
+def _become(
+  command: str,
+  words: Sequence[str],
+  log: pathlib.Path,
+  prepare: Callable[[], None],
+) -> None:
+  """This fork is the command from here to its end."""
+  code = 1
+  try:
+    os.setsid()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number, to in ((null, 0), (null, 1), (file, 2)):
+      os.dup2(number, to)
+    sys.argv = [command, *words]
+    # Nobody pulls the plug on a fork, and a flush of the disk takes 15 ms.
+    os.fsync = lambda number: None
+    prepare()
+    arguments.start(f"prod_jax.cli.{command}", list(words))
+    code = 0
+  except SystemExit as ended:
+    code = ended.code if isinstance(ended.code, int) else 1
+  except BaseException:
+    traceback.print_exc()
+  finally:
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,360 @@
+"""Which faults there are, what is hit, and what a trial does.
+
+Trial i of a seed is the same wherever it is run: the kind of fault goes by i,
+what it hits goes round for each kind, and all else is drawn from both.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from prod_jax import storage
+from prod_jax.retrieval import pieces
+from tests.chaos import commands, damage, files, judge, material
+from tests.chaos.commands import Ended
+
+IDENTICAL, REFUSED = "identical", "refused"
+DIFFERENT, CRASHED, HUNG = "silent difference", "traceback", "hang"
+_NOBODY = 65534  # root may write into any folder
+# Besides the stages: what is made before them, and what is said of all.
+TOKENS, DATA, COMPILED, BOOKS = "token stores", "set", "programs", "books"
+EXPORT = "export"
+_BESIDE = {TOKENS: "tokens", DATA: "data", COMPILED: "compiled"}
+_READERS = ("encode", "provided", "mine", "score", "evaluate")
+
+
+class Outcome(NamedTuple):
+  """What came of a trial.
+
+  Attributes:
+    found: one of the five words above.
+    why: what was different, or said.
+  """
+
+  found: str
+  why: str
+
+
+class Room:
+  """A reference, and a copy of it in which a trial goes on.
+
+  Args:
+    folder: of both, and of what they read.
+    part: of the curriculum; "" is the whole.
+  """
+
+  def __init__(self, folder: pathlib.Path, part: str = ""):
+    self.reference, self.trial = folder / "reference", folder / "trial"
+    self.export, self.log = folder / "reference-export", folder / "log"
+    self._material = folder / "material"
+    # Compiled once for all trials.
+    self.programs = pathlib.Path(
+      os.environ.get("JAX_COMPILATION_CACHE_DIR", folder.parent / "programs")
+    )
+    own = pathlib.Path(__file__).with_name("curriculum.py")
+    self._words = [f"--config={own}:{self._material}{part}"]
+
+  def run(self, prepare: Callable[[], None] = lambda: None, **more) -> Ended:
+    """The command in the copy, with the programs that are there."""
+    words = [*self._words, f"--workdir={self.trial}"]
+    own = self.trial / _BESIDE[COMPILED]
+    kept = own if own.exists() else self.programs
+
+    def prepared() -> None:
+      jax.config.update("jax_compilation_cache_dir", str(kept))
+      prepare()
+
+    return commands.run("run", words, self.log, prepared, **more)
+
+  def export_of(self, prepare: Callable[[], None] = lambda: None) -> Ended:
+    """An export of the student beside the copy."""
+    to = self.trial.with_name("trial-export")
+    words = [f"--workdir={self.trial}", "--stage=train", f"--to={to}"]
+    return commands.run("export", [*words, "--overwrite"], self.log, prepare)
+
+  def make(self) -> None:
+    """Runs the reference, and exports from it, undisturbed."""
+    shutil.rmtree(self._material, ignore_errors=True)
+    material.write(self._material)
+    shutil.rmtree(self.trial, ignore_errors=True)
+    for ended in (self.run(), self.export_of()):
+      if ended.code != 0:
+        raise RuntimeError(
+          f"undisturbed, it ends with {ended.code}: {self.log}"
+        )
+    self.trial.with_name("trial-export").rename(self.export)
+    self.trial.rename(self.reference)
+
+  def copy(self) -> None:
+    """A fresh copy of the reference."""
+    for name in ("trial", "trial-export"):
+      shutil.rmtree(self.trial.with_name(name), ignore_errors=True)
+    shutil.copytree(self.reference, self.trial)
+
+  def folder(self, stage: str) -> pathlib.Path:
+    """Of a stage, in the copy."""
+    (found,) = self.reference.glob(f"[0-9][0-9]-{stage}")
+    return self.trial / found.name
+
+  def stages(self) -> list[str]:
+    """The stages of the reference, in order."""
+    folders = sorted(self.reference.glob("[0-9][0-9]-*"))
+    return [folder.name[3:] for folder in folders]
+
+  def places(self, what: str) -> list[pathlib.Path]:
+    """Where the work on something leaves its files."""
+    if what == EXPORT:
+      return [
+        self.trial.with_name(f"trial-export{end}") for end in ("", ".part")
+      ]
+    if what == BOOKS:
+      names = (storage.CURRICULUM, storage.RESULTS, "report.html")
+      return [self.trial / f"{n}{end}" for n in names for end in ("", ".part")]
+    if what in _BESIDE:
+      return [self.trial / _BESIDE[what]]
+    return [self.folder(what)]
+
+  def forget(self, what: str) -> None:
+    """Deletes it in the copy, so that it is made again."""
+    for place in self.places(what):
+      shutil.rmtree(place, ignore_errors=True)
+    if what in _BESIDE:
+      shutil.rmtree(self.folder("encode"))
+
+
+def interrupted(
+  room: Room, what: str, rng: np.random.Generator, act: files.Act
+) -> Ended:
+  """Something happens at an operation of the work on `what`.
+
+  How many operations there are is counted first, by a run that is undisturbed.
+  """
+  count, _ = _counted(room, what)
+  room.copy()
+  places = room.places(what)
+  room.forget(what)
+  at, behind = int(rng.integers(count)), bool(rng.integers(2))
+  fault = files.Fault(places, at, act, behind)
+  return _go(room, what, lambda: _disturb(fault))
+
+
+def _go(room: Room, what: str, prepare: Callable[[], None]) -> Ended:
+  return room.export_of(prepare) if what == EXPORT else room.run(prepare)
+
+
+def _disturb(fault: files.Fault) -> None:
+  # Pieces of blocks after each batch, as after each minute of a long one.
+  pieces.SECONDS = pieces._LOOK = 0
+  fault.install()
+
+
+def _counted(room: Room, what: str) -> tuple[int, float]:
+  """Operations on files, and seconds, that the work on something takes."""
+  kept = room.log.with_name("counted.json")
+  counted = storage.read_object(kept)
+  if what not in counted:
+    room.copy()
+    places = room.places(what)
+    room.forget(what)
+    told = room.log.with_name("counted")
+
+    def prepare() -> None:
+      fault = files.Fault(places, -1, files.killing(0), False)
+      _disturb(fault)
+      ended = os._exit
+
+      def exit_(code: int) -> None:
+        number = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(number, str(fault.seen).encode())
+        ended(code)
+
+      os._exit = exit_
+
+    ended = _go(room, what, prepare)
+    counted[what] = [max(int(told.read_text()), 1), ended.work]
+    kept.write_text(json.dumps(counted))
+  count, work = counted[what]
+  return count, work
+
+
+def again(room: Room, first: Ended | None = None, what: str = "") -> Outcome:
+  """Gives the command again, and judges what is there then.
+
+  Args:
+    room: of the trial.
+    first: how the disturbed run ended, where it was to say why.
+    what: "export" where that is what was disturbed.
+  """
+  said = first.said if first else ""
+  if first and first.code is None:
+    return Outcome(HUNG, _last(said))
+  if first and "Traceback" in said:
+    return Outcome(CRASHED, _last(said))
+  ended = _go(room, what, lambda: None)
+  if ended.code is None:
+    return Outcome(HUNG, _last(ended.said))
+  if ended.code:
+    found = REFUSED if ended.is_clear else CRASHED
+    return Outcome(found, _last(ended.said))
+  differ = judge.differences(room.reference, room.trial)
+  if what == EXPORT:
+    differ += judge.exported(room.export, room.trial.with_name("trial-export"))
+  if differ:
+    return Outcome(DIFFERENT, ", ".join(differ[:8]))
+  return Outcome(IDENTICAL, _last(said) if first else "")
+
+
+def _last(said: str) -> str:
+  """The last line that is one."""
+  lines = [line for line in said.splitlines() if line.strip()]
+  return lines[-1][:400] if lines else ""
+
+
+def kill_at_operation(number: int) -> Callable:
+  """A signal to itself at an operation on files."""
+
+  def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+    first = interrupted(room, what, rng, files.killing(number))
+    if first.code is None:
+      return Outcome(HUNG, _last(first.said))
+    return again(room, first if number != signal.SIGKILL else None, what)
+
+  return trial
+
+
+def kill_at_any_time(number: int) -> Callable:
+  """A signal from outside after a random time."""
+
+  def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+    _, work = _counted(room, what)
+    room.copy()
+    room.forget(what)
+    after = float(rng.uniform(0, work))
+    first = room.run(after=after, number=number)
+    quiet = number == signal.SIGKILL
+    return again(room, None if quiet and first.code is not None else first)
+
+  return trial
+
+
+def fail_at_operation(code: int) -> Callable:
+  """An operation on files fails."""
+
+  def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+    first = interrupted(room, what, rng, files.failing(code))
+    return again(room, first, what)
+
+  return trial
+
+
+def full_disk(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+  """A disk of its own with little room, which is then made larger."""
+  room.copy()
+  room.forget(what)
+  kept = room.trial.with_name("kept")
+  shutil.rmtree(kept, ignore_errors=True)
+  room.trial.rename(kept)
+  room.trial.mkdir()
+  used = sum(-(-p.stat().st_size // 4096) + 1 for p in kept.rglob("*"))
+  size = 4096 * (used + int(rng.integers(2, 60)))
+  _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(room.trial))
+  try:
+    shutil.copytree(kept, room.trial, dirs_exist_ok=True)
+    first = room.run()
+    _mount("-o", f"remount,size={size + (64 << 20)}", str(room.trial))
+    return again(room, first)
+  finally:
+    subprocess.run(["umount", room.trial], check=True)
+    shutil.rmtree(kept)
+
+
+def _mount(*words: str) -> None:
+  subprocess.run(["mount", *words], check=True)
+
+
+def read_only(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+  """The folder, or that of the stage, may not be written; then it may."""
+  room.copy()
+  room.forget(what)
+  closed = room.trial
+  for folder in [closed, *closed.rglob("*")]:
+    os.chmod(folder, 0o777 if folder.is_dir() else 0o666)
+  os.chmod(closed, 0o555)
+
+  def prepare() -> None:
+    if os.geteuid() == 0:
+      os.setgid(_NOBODY)
+      os.setuid(_NOBODY)
+
+  first = room.run(prepare)
+  os.chmod(closed, 0o755)
+  if not first.is_clear and first.code:
+    return Outcome(CRASHED, _last(first.said))
+  return again(room, first)
+
+
+def damaged(how: damage.Damage) -> Callable:
+  """Something happens to a file of a finished run, and others read it."""
+
+  def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+    room.copy()
+    if what == COMPILED:
+      shutil.copytree(room.programs, room.trial / _BESIDE[COMPILED])
+    path = _some_file(room.places(what), rng)
+    how(path, rng)
+    reader = _reader(room, what, rng)
+    if reader:
+      shutil.rmtree(room.folder(reader))
+    found = again(room)
+    return found._replace(why=f"{path.relative_to(room.trial)}: {found.why}")
+
+  return trial
+
+
+def _reader(room: Room, what: str, rng: np.random.Generator) -> str:
+  """A stage behind it that may read it, or "" for none."""
+  stages = room.stages()
+  if what in _BESIDE:
+    behind = [name for name in _READERS if name in stages]
+  elif what in stages:
+    behind = ["", *stages[stages.index(what) + 1 :][:3]]
+  else:
+    behind = [""]
+  return str(rng.choice(behind)) if behind else ""
+
+
+def damaged_unfinished(how: damage.Damage) -> Callable:
+  """Something happens to a file of a stage that was killed."""
+
+  def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
+    interrupted(room, what, rng, files.killing(signal.SIGKILL))
+    places = [place for place in room.places(what) if place.exists()]
+    path = _some_file(places, rng)
+    if path is None:
+      return again(room)
+    how(path, rng)
+    found = again(room)
+    return found._replace(why=f"{path.relative_to(room.trial)}: {found.why}")
+
+  return trial
+
+
+def _some_file(
+  places: list[pathlib.Path], rng: np.random.Generator
+) -> pathlib.Path | None:
+  """A file with something in it; lines that nothing reads do not count."""
+  there = [
+    path
+    for place in places
+    for path in ([place] if place.is_file() else sorted(place.rglob("*")))
+    if path.is_file() and path.stat().st_size and path.name != "metrics.jsonl"
+  ]
+  return there[int(rng.integers(len(there)))] if there else None

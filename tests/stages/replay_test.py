@@ -75,15 +75,15 @@ def test_a_layer_that_overflows_is_named(student, monkeypatch):
 
   def too_large(job):
     params, frozen = trees(job)
-    down = params["encoder"]["layer_0"]["mlp"]["down"]
-    down["kernel"] = np.full_like(down["kernel"], 3e38)
+    up = params["encoder"]["layer_0"]["mlp"]["up"]
+    up["kernel"] = np.sign(up["kernel"]) * np.float32(3e38)
     return params, frozen
 
   monkeypatch.setattr(train, "first_trees", too_large)
   job = student()
   stopped(job)
   said = [*replay.lines(replay.replay(job.run, "student"))]
-  assert "params/encoder/layer_0/mlp/down" in said[3]
+  assert "params/encoder/layer_0/mlp/up" in said[3]
   assert said[4].strip().startswith("models/transformer.py:")
 
 
@@ -103,7 +103,8 @@ def test_steps_between_are_done_again_where_that_is_asked_for(student):
     "steps since; --redo does these again"
   )
   made = replay.replay(job.run, redo=True)
-  assert (made.step, made.of) == (0, 0)
+  assert made.said[0] == "stage student, step 0"
+  assert "by the parameters of step 0: " in made.said[2]
   assert made.found.first.what == "batch/list_scores_BN"
 
 
@@ -126,8 +127,8 @@ def test_texts_that_a_teacher_makes_nothing_finite_of_are_read_again(run):
   assert said[0] == "stage score, model ce"
   assert said[1].startswith("queries: q4, ")
   assert said[3].endswith(
-    "params/encoder/layer_0/mlp/up/bias came in so, infinity in 32 of 32 "
-    "numbers, float32[32]"
+    "params/encoder/layer_0/mlp/up/bias came in so, infinity in 64 of 64 "
+    "numbers, float32[64]"
   )
 
 

@@ -45,7 +45,6 @@ def _content(workdir: pathlib.Path) -> dict[str, Any]:
       "hash": done.get("hash"),
       "fingerprint": done.get("fingerprint"),
       "summary": _timeless(done.get("summary", {})),
-      "files": {k: v["sha256"] for k, v in done.get("files", {}).items()},
     }
     found[f"{folder.name}/metrics"] = [
       {k: v for k, v in row.items() if k != "queries_per_second"}

@@ -9,7 +9,8 @@
 #                   docs/FAMILIES.md: every family of encoders beside torch
 # make long         memory over 10,000 steps and a million passages, an hour
 # make chaos        some hundred faults put into runs, then docs/RELIABILITY.md
-# Each makes .venv first, from the versions in requirements.lock.
+# make clean        takes away environments and site; runs/ stays
+# Each but the last makes .venv first, from the versions in requirements.lock.
 
 # The newest that will do: a name on the PATH may be a shim that refuses.
 FITS := -c 'import ensurepip, sys; $\
@@ -109,4 +110,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) $(VENV)-* build *.egg-info

@@ -20,6 +20,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+
 from benchmarks import gpu_sides, run
 from prod_jax import storage
 from prod_jax.report import record
@@ -240,7 +242,8 @@ def main() -> None:
   args = parser.parse_args()
   clock = Clock(60 * args.minutes)
   about = {"device": card(), "versions": versions(args.peer)}
-  os.environ.update(ON_CPU)  # preparing is the CPU's, and leaves the card free
+  # This process prepares, and leaves the card to those that it starts.
+  jax.config.update("jax_platforms", "cpu")
   cache = pathlib.Path(args.cache).expanduser()
   data = str(pathlib.Path(args.data).resolve()) if args.data else ""
   sides = Sides(cache, clock, args.peer)

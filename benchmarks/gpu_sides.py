@@ -90,7 +90,8 @@ def run_of(cache: pathlib.Path) -> Any:
   sizes = sizes_of(cache)
   run = ours.run_of(cache, batch=sizes.batch, candidates=distil.CANDIDATES)
   shape = {k: getattr(sizes, k) for k in ("width", "depth", "heads")}
-  shape |= {"mlp_width": sizes.mlp_width, "dtype": "bfloat16", "weights": ""}
+  shape |= {"mlp_width": sizes.mlp_width, "dtype": "bfloat16"}
+  shape |= {"weights": "", "layers": ()}
   stages = {
     name: dataclasses.replace(stage, batch_tokens=sizes.batch_tokens)
     if hasattr(stage, "batch_tokens")

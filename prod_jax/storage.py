@@ -203,7 +203,7 @@ def read_curriculum(folder: Path) -> dict[str, Any]:
   path = folder / CURRICULUM
   if not path.exists():
     return {}
-  found = _read_json(path)
+  found = read_json(path)
   rows = found.get("stages") if isinstance(found, dict) else None
   fits = isinstance(rows, list) and all(
     isinstance(row, dict)
@@ -225,7 +225,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
   """
   if not path.exists():
     return []
-  rows = _read_json(path)
+  rows = read_json(path)
   if not isinstance(rows, list) or not all(
     isinstance(row, dict) and all(key in row for key in _OF_RESULT)
     for row in rows
@@ -234,7 +234,13 @@ def read_results(path: Path) -> list[dict[str, Any]]:
   return rows
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+  """What stands in a file that a run has left.
+
+  Raises:
+    FileNotFoundError: it is not there.
+    ConfigError: it is no JSON.
+  """
   try:
     return json.loads(path.read_text(encoding="utf-8"))
   except (ValueError, RecursionError) as error:

@@ -1,5 +1,6 @@
 """benchmarks/gpu.sh without a GPU: its logic, its page, and tiny sizes."""
 
+import functools
 import json
 import os
 import pathlib
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks import gpu, gpu_sides, gpu_tables, page, texts
+from benchmarks import gpu, gpu_sides, gpu_tables, ours, page, texts
 from prod_jax import config_file, packaged
 
 REPO = pathlib.Path(gpu.__file__).parents[1]
@@ -17,7 +18,7 @@ TINY = gpu_sides.Sizes(
   depth=1,
   heads=2,
   mlp_width=32,
-  batch=2,
+  batch=8,  # tests have eight devices
   steps=1,
   passages=8,
   pairs=8,
@@ -146,12 +147,14 @@ def test_the_script_is_sound():
 
 
 @pytest.mark.long
-def test_our_sides_on_a_cpu(tmp_path):
+def test_our_sides_on_a_cpu(tmp_path, monkeypatch):
   """Each measures something, at sizes that mean nothing."""
   try:
     packaged.model_folder()
   except ModuleNotFoundError as error:
     pytest.skip(str(error))
+  shallow = functools.partial(ours.run_of, layers=(0,))
+  monkeypatch.setattr(ours, "run_of", shallow)
   passages = {f"p{i}": f"passage number {i}" for i in range(64)}
   queries = [(f"q{i}", f"which is number {i}", [f"p{i}"]) for i in range(16)]
   texts.write(tmp_path / "texts", passages, queries)

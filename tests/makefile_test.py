@@ -102,6 +102,14 @@ def test_another_python_makes_the_environment_anew(make, tmp_path):
   assert taken(make(pythons, "-n")) == "python3.13"
 
 
+def test_clean_takes_away_what_make_makes_again():
+  """And no run, which somebody may have waited hours for."""
+  words = [shutil.which("make"), "--dry-run", "clean"]
+  done = subprocess.run(words, cwd=REPO, capture_output=True, text=True)
+  (line,) = done.stdout.splitlines()
+  assert line == "rm -rf .venv .venv-* build *.egg-info"
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_each_python_gets_one_version_of_each_package(version):
   lines = (REPO / "requirements.lock").read_text().splitlines()

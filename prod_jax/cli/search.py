@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PORT = 8765
 _PROMPT = "search> "
+_MISSED = 5  # relevant passages besides the hits that are named
 _BOLD, _DIM, _WORD, _PLAIN = (f"\x1b[{n}m" for n in ("1", "2", "1;36", "0"))
 
 
@@ -190,9 +191,12 @@ def _told(answer: dict[str, Any], colours: bool) -> Iterator[str]:
     score = _in(_DIM, f"  {hit['score']:.3f}", colours)
     yield f"{hit['rank']:>3}  {_in(_BOLD, title, colours)}{score}{mark}"
     yield f"     {_shown(hit['context'], colours)}"
-  for passage in answer["missed"]:
+  for passage in answer["missed"][:_MISSED]:
     where = f"at rank {passage['rank']}" if passage["rank"] else "further down"
-    yield f"     relevant too: {passage['id']}, {where}"
+    name = arguments.printable(passage["id"])
+    yield f"     relevant too: {name}, {where}"
+  if (more := len(answer["missed"]) - _MISSED) > 0:
+    yield f"     and {more} more"
   recall, kind = answer["index"]["recall"], answer["index"]["kind"]
   near = f", recall {recall:.3f} of exact" if kind != "exact" and recall else ""
   yield _in(

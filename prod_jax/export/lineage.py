@@ -1,11 +1,10 @@
 """What a trained model comes from: stages, teachers, data, and their hashes."""
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import origin, packaged, stages, strict
+from prod_jax import origin, packaged, stages, storage, strict
 from prod_jax.curriculum import DONE, GATE
 from prod_jax.export.finished import Trained, recorded
 from prod_jax.models import hub
@@ -211,7 +210,7 @@ def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:
   return {
     "name": stage.name,
     "kind": stage.kind,
-    "hash": json.loads(done.read_text())["hash"] if done.exists() else None,
+    "hash": storage.read_object(done).get("hash"),
     "inputs": dict(stage.inputs),
     "params": packaged.sha256(params) if params.is_file() else None,
   }

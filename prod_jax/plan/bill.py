@@ -12,7 +12,7 @@ from prod_jax.progress import duration, per_second
 Row = dict[str, Any]
 
 _NONE = "-"
-_HEAD = ("stage", "kind", "work", "memory", "compiles", "time", "")
+_HEAD = ("stage", "kind", "work", "memory", "once", "time", "")
 
 
 def price_of(path: str) -> float:
@@ -83,7 +83,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     row["kind"],
     "; ".join(map(_work, row["parts"])) or _NONE,
     f"{memory / GIB:.2f} GiB" if memory else _NONE,
-    duration(row["compile_seconds"]) if row["compile_seconds"] else _NONE,
+    duration(row["once_seconds"]) if row["once_seconds"] else _NONE,
     _NONE if seconds is None else duration(seconds),
     row["why"] or "; ".join(row["at_most"]),
   )

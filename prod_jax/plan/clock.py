@@ -45,12 +45,13 @@ class Took:
 
   Attributes:
     each: seconds of one step, text or query.
-    first: seconds that the first one takes longer: it is traced and compiled.
+    once: seconds that the first one takes longer, since it is traced and
+      compiled, or that an index takes to be made.
     memory: bytes of the program on one device, None where nothing says it.
   """
 
   each: float
-  first: float
+  once: float
   memory: int | None
 
 
@@ -67,6 +68,7 @@ class Clock:
     self._steps: dict[str, Took] = {}
     self._compiled: set[str] = set()
     self._others: dict[Any, Took] = {}
+    self._built: dict[Any, float] = {}
     self._texts: dict[str, dict[str, Any]] = {}
 
   def step(self, job: Job[kinds.Train]) -> Took:
@@ -108,31 +110,31 @@ class Clock:
     # constant.
     took, known = self._steps[alike], _hash(text)
     if known in self._compiled:
-      return dataclasses.replace(took, first=0.0)
+      return dataclasses.replace(took, once=0.0)
     self._compiled.add(known)
     return took
 
   def texts(self, job: Job[OfTexts], role: str, what: What, count: int) -> Took:
     """A text of so many that a frozen model reads."""
-    name, model = job.model_name(role), job.model_of(role)
-    tokens = self._of(name)
+    name, batch_tokens = job.model_name(role), job.stage.batch_tokens
+    key = name, what, batch_tokens, min(count, _QUERIES)
+    if key in self._others:
+      return dataclasses.replace(self._others[key], once=0.0)
+    model, tokens = job.model_of(role), self._of(name)
     frozen = FrozenModel(
       model=model,
       copies=sharding.copies(_drawn(model)),
       special=tokens["special"],
       data=job.run.config.data,
-      batch_tokens=job.stage.batch_tokens,
+      batch_tokens=batch_tokens,
     )
-    key = name, what, job.stage.batch_tokens, min(count, _QUERIES)
-    if key in self._others:
-      return dataclasses.replace(self._others[key], first=0.0)
     texts = _texts(frozen, tokens, what, count)
     reading = _reading(frozen, what, texts)
     seen: list[Any] = []
     took = _timed(lambda: _read(frozen, reading, texts, seen))
     self._others[key] = Took(
       each=took.each / len(texts[0].length),
-      first=took.first,
+      once=took.once,
       memory=_memory_of(frozen, reading, seen),
     )
     return self._others[key]
@@ -143,19 +145,23 @@ class Clock:
     """A query of so many, by an index that is made for them."""
     n, q = min(rows, _ROWS), min(queries, _QUERIES)
     key = kind, width, n, q, k
-    if key in self._others:
-      took = dataclasses.replace(self._others[key], first=0.0)
-    else:
+    first = 0.0
+    if key not in self._others:
       rng = np.random.default_rng(0)
       vectors, query_QD = (
         rng.standard_normal((size, width), np.float32) for size in (n, q)
       )
-
-      def find() -> None:
-        search.open_index(kind, vectors).search(query_QD, k)
-
-      took = self._others[key] = _timed(find)
-    return dataclasses.replace(took, each=took.each / q * rows / n)
+      began = time.monotonic()
+      index = search.open_index(kind, vectors)
+      self._built[key] = time.monotonic() - began
+      self._others[key] = _timed(lambda: index.search(query_QD, k))
+      first = self._others[key].once
+    # Every stage makes an index of its own.
+    return Took(
+      each=self._others[key].each / q * rows / n,
+      once=first + self._built[key] * rows / n,
+      memory=None,
+    )
 
   def _batches(self, job: Job[kinds.Train]) -> Any:
     return loader.batches(

@@ -142,8 +142,8 @@ class Compiler:
     """
     lowered = lower()
     path = self.folder / f"{_key(slice_, lowered.as_text())}.json"
-    if path.is_file():
-      return _restore(json.loads(path.read_text()))
+    if kept := storage.read_object(path):
+      return _restore(kept)
     self.asked += 1
     logging.info("%s: compiles (number %d)", what, self.asked)
     result = _compile(lowered, count)

@@ -1,9 +1,10 @@
 """What the stages of a config would take of this machine, one row each.
 
-A stage's seconds are those of its steps, texts and searches, as often as it
-has them, and what it compiles. Left out are reading and writing files, and what
-the host does of lists and rankings. What a stage does may depend on others that
-have not run: then the row has the most that it can be, and says why.
+A stage's seconds are those of its steps, texts and searches, as often as it has
+them, of what it compiles, and of indexes that it makes. Left out are reading
+and writing files, and what the host does of lists and rankings. What a stage
+does may depend on others that have not run: then the row has the most that it
+can be, and says why.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from prod_jax import kinds, strict
 from prod_jax.plan import sample
 from prod_jax.plan.clock import Clock, Took, What
 from prod_jax.plan.sample import Sample
-from prod_jax.stages import examples, job_of, kind_of, widths
+from prod_jax.stages import examples, job_of, kind_of, sources, widths
 from prod_jax.stages.run import Job, Run
 
 Row = dict[str, Any]
@@ -78,7 +79,7 @@ def _row(clock: Clock, job: Job[Any], rows: Sample) -> Row:
     why = "the host's work on what is not there yet"
   elif len(known) < len(parts):
     why = f"how many lists {job.stage.candidates} has is not known"
-  first = sum((part.took.first for part in known), start=0.0)
+  once = sum((part.took.once for part in known), start=0.0)
   again = sum(part.times * part.took.each for part in known)
   memory = [part.took.memory for part in known if part.took.memory]
   return {
@@ -88,8 +89,8 @@ def _row(clock: Clock, job: Job[Any], rows: Sample) -> Row:
       {"unit": p.unit, "count": p.times, "seconds_each": p.took.each}
       for p in known
     ],
-    "seconds": None if why else first + again,
-    "compile_seconds": first,
+    "seconds": None if why else once + again,
+    "once_seconds": once,
     "memory_bytes": max(memory, default=None),
     "at_most": [] if why else _at_most(job),
     "why": why,
@@ -101,19 +102,21 @@ def _at_most(job: Job[Any]) -> list[str]:
   gates = _gates(job.run, job.name)
   said = [f"unless {' or '.join(gates)} skips it"] * bool(gates)
   if isinstance(job.stage, kinds.Score | kinds.Compare | kinds.Darken):
-    said.append(f"lists of {job.stage.candidates} may be shorter")
+    said.append(f"{job.stage.candidates} may have fewer or shorter lists")
   return said
 
 
 def _gates(run: Run, name: str) -> list[str]:
   """The gates on which it depends whether a stage is run."""
-  stage = run.stage(name)
-  found = [stage.gate] if getattr(stage, "gate", "") else []
-  # An accept stage does with what it lacks.
-  if not isinstance(stage, kinds.Accept):
-    for role in job_of(run, name).inputs:
-      found += _gates(run, getattr(stage, role))
-  return list(dict.fromkeys(found))
+  stages, found = run.config.stages, dict[str, list[str]]()
+  for other, stage in stages.items():
+    gates = [gate] if (gate := getattr(stage, "gate", "")) else []
+    # An accept stage does with what it lacks.
+    if not isinstance(stage, kinds.Accept):
+      for source in sources.reads(stage, stages, run.config.models).values():
+        gates += found[source]
+    found[other] = list(dict.fromkeys(gates))
+  return found[name]
 
 
 def _train(

@@ -6,7 +6,6 @@ curriculum.json, without which there is no run.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -224,7 +223,7 @@ def scorecard(stage: Stage) -> dict[str, Any] | None:
   path = stage.folder / "scores.json"
   if not (stage.ran and path.exists()):
     return None
-  found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+  found: dict[str, Any] = storage.read_json(path)
   return found
 
 

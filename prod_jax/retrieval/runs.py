@@ -78,7 +78,7 @@ def write_values(
 def read_values(folder: pathlib.Path) -> dict[str, dict[str, float]]:
   """What `write_values` wrote, {} where it did not."""
   path = folder / BY_QUERY
-  return json.loads(path.read_text()) if path.exists() else {}
+  return storage.read_json(path) if path.exists() else {}
 
 
 def read_run(path: pathlib.Path) -> dict[str, dict[str, float]]:

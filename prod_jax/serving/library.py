@@ -4,6 +4,7 @@ Answers are plain values, for JSON as they are; docs/SEARCH.md says what each
 of them means. A system is opened when it is first asked.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -167,14 +168,15 @@ class Library:
   def _missed(
     self, grades: Mapping[str, int], found: Ranking, told: Sequence[int]
   ) -> list[dict[str, Any]]:
-    """The relevant passages that are not among the hits."""
+    """The relevant passages that are not among the hits, the nearest first."""
     places = _places(found)
     rows = {name: self.dataset.row_of[name] for name in grades}
-    return [
+    missed = [
       {"id": name, "relevant": grades[name], "rank": places.get(row)}
       for name, row in rows.items()
       if row not in told
     ]
+    return sorted(missed, key=lambda passage: passage["rank"] or math.inf)
 
   def _examples(self) -> Iterator[_Known]:
     """Some queries of the split that a run is measured on."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import regex
 
+from prod_jax import progress
 from prod_jax.sets.records import Passage, Query
 
 _METRIC = regex.compile(r"(hit|mrr)(?:@([1-9][0-9]*))?")
@@ -48,7 +49,15 @@ def mark(
     bool [Q, K].
   """
   marks = np.zeros(rows.shape, bool)
-  for line, found, wanted in zip(marks, rows, answers, strict=True):
+  lists = progress.shown(
+    zip(marks, rows, answers, strict=True),
+    "answers in passages",
+    "lists",
+    len(rows),
+    only_long=True,
+    leave=False,
+  )
+  for line, found, wanted in lists:
     tokenised = [_answer_tokens(answer) for answer in wanted]
     for column in np.flatnonzero(found >= 0):
       text = tokens(passages[int(found[column])].text)

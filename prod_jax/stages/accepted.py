@@ -5,12 +5,11 @@ Whoever reads it gets that stage's vectors, or the weights that these were made
 with.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from prod_jax import kinds, strict
+from prod_jax import kinds, storage, strict
 
 if TYPE_CHECKING:
   from prod_jax.stages.run import Run
@@ -47,9 +46,12 @@ def chosen(run: "Run", name: str) -> str:
   if not isinstance(run.config.stages.get(name), kinds.Accept):
     return name
   path = run.folder(name) / ACCEPTED
-  if not path.is_file():
-    raise strict.ConfigError(f"{name} has not chosen yet: there is no {path}")
-  return json.loads(path.read_text())["encoded"]
+  encoded = storage.read_object(path).get("encoded")
+  if not encoded:
+    raise strict.ConfigError(
+      f"{name} has not chosen yet: there is no whole {path}"
+    )
+  return encoded
 
 
 def trained(run: "Run", name: str) -> str:

@@ -74,7 +74,8 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   for line in path.open(encoding="utf-8") if path.exists() else ():
     try:
       row = json.loads(line)
-      rows[row["step"]] = row
+      if type(row["step"]) is int:
+        rows[row["step"]] = row
     except (json.JSONDecodeError, KeyError, TypeError):
       continue
   return [rows[step] for step in sorted(rows)]

@@ -21,7 +21,7 @@ def measured(stage, **changes):
       {"unit": "steps", "count": 40, "seconds_each": 0.25},
     ],
     "seconds": 1800.0,
-    "compile_seconds": 3.0,
+    "once_seconds": 3.0,
     "memory_bytes": 2**30,
     "at_most": [],
     "why": "",
@@ -41,7 +41,7 @@ def test_all_stages_are_one_line():
 
 def test_a_row_says_its_work_its_bound_and_what_is_not_measured():
   unknown = measured(
-    "divide", parts=[], seconds=None, compile_seconds=0, memory_bytes=None
+    "divide", parts=[], seconds=None, once_seconds=0, memory_bytes=None
   )
   rows = [measured("embed", at_most=["unless gate_de skips it"]), unknown]
   rows[1]["why"] = "the host's work"

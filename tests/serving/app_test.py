@@ -1,5 +1,6 @@
 """HTTP: what is answered, what is refused, and what a browser is told."""
 
+import ast
 import asyncio
 import re
 import threading
@@ -246,6 +247,21 @@ def test_the_page_has_nothing_from_elsewhere_and_no_markup_of_texts():
   for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write"):
     assert word not in script
   assert not re.search(r"\beval\b|new Function|\.style\b", script)
+
+
+def test_what_is_no_python_is_in_the_wheel():
+  """The page, which setup.py names."""
+  said = re.search(r"package_data=(\{.*?\})", (REPO / "setup.py").read_text())
+  patterns = ast.literal_eval(said[1])
+  package = REPO / "prod_jax"
+  named = {
+    path
+    for name, globs in patterns.items()
+    for pattern in globs
+    for path in REPO.joinpath(*name.split(".")).glob(pattern)
+  }
+  files = {path for path in package.rglob("*") if path.is_file()}
+  assert named == {p for p in files if p.suffix not in (".py", ".pyc")}
 
 
 def test_what_is_named_in_the_script_is_on_the_page():

@@ -114,7 +114,7 @@ def test_what_is_relevant_to_a_known_query_is_marked(page, library):
   assert texts(page, "#left .hit.right b") == marked
   assert texts(page, "#left .mark") == ["✓ relevant"] * len(marked)
   missed = text(page, "#left .missed")
-  assert missed.count("Relevant too") == len(answer["missed"])
+  assert missed.count("Relevant too") == min(len(answer["missed"]), 5)
 
 
 def test_an_example_is_a_query_to_begin_with(page):
@@ -226,6 +226,20 @@ def test_nothing_beside_it_stays_so(page):
   page.wait("document.querySelectorAll('#left .hit').length === 10")
   assert page.run("document.getElementById('beside').value") == ""
   assert ids(page, "right") == []
+
+
+def test_of_many_relevant_passages_some_are_named(page):
+  page.run("""window.fetch = () => Promise.resolve(new Response(JSON.stringify({
+    query: 'a', system: 'student', before: null, known: null, hits: [],
+    index: { kind: 'exact', recall: 1, orders: null }, milliseconds: 1,
+    missed: [1, 2, 3, 4, 5, 6, 7].map((rank) => (
+      { id: `p${rank}`, relevant: 1, rank })),
+  })))""")
+  page.run("document.getElementById('query').focus()")
+  page.type("a")
+  page.wait("document.querySelector('#left .missed').textContent")
+  said = text(page, "#left .missed")
+  assert said.count("Relevant too") == 5 and said.endswith(". And 2 more.")
 
 
 def test_what_one_column_lacks_is_said_there(page):

@@ -131,6 +131,17 @@ def test_colours_are_for_terminals_that_want_them(
   assert ("\x1b[" in run("--query=garel", "--hits=1")) == has
 
 
+def test_of_many_relevant_passages_some_are_named():
+  missed = [{"id": f"p{n}\x1b", "relevant": 1, "rank": n} for n in range(1, 8)]
+  index = {"kind": "exact", "recall": 1.0}
+  answer = {"system": "a", "milliseconds": 1.0, "index": index}
+  said = [*search._told({**answer, "hits": [], "missed": missed}, False)]
+  assert said[0] == "     relevant too: p1 , at rank 1"
+  assert said[5] == "     and 2 more" and len(said) == 7
+  said = [*search._told({**answer, "hits": [], "missed": missed[:5]}, False)]
+  assert len(said) == 6
+
+
 def test_serving_without_its_extra_is_a_line(run, monkeypatch):
   monkeypatch.setitem(sys.modules, "prod_jax.serving.server", None)
   monkeypatch.delattr(serving, "server", raising=False)

@@ -1,5 +1,7 @@
 """Answer matching: cases made by hand after DPR's rules."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,15 @@ def test_lists_are_marked_by_the_text_alone():
     [True, False, False, False],
     [False, False, False, False],
   ]
+
+
+def test_somebody_who_waits_is_told_how_far_it_is(monkeypatch, caplog):
+  now = iter(range(1000, 9000, 40))
+  monkeypatch.setattr(answers.progress.time, "monotonic", lambda: next(now))
+  caplog.set_level("INFO")
+  monkeypatch.setattr("sys.stderr", io.StringIO())
+  answers.mark(np.zeros((9, 1), int), [("dawn",)] * 9, PASSAGES)
+  assert "answers in passages: 2 of 9 lists" in caplog.text
 
 
 def test_hits_count_every_query():

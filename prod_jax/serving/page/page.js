@@ -4,6 +4,7 @@
 
 const WAIT = 120; // ms after a key
 const HITS = 10;
+const MISSED = 5; // relevant passages besides these that are named
 const KEPT = "prod_jax.theme";
 
 // Theme, before anything is drawn.
@@ -86,9 +87,11 @@ class Column {
     this.list.replaceChildren(...hits);
     if (hits.length) hits[0].querySelector("button").tabIndex = 0;
     this.said.textContent = how(answer);
-    this.missed.textContent = answer.missed.map((passage) =>
+    const more = answer.missed.length - MISSED;
+    this.missed.textContent = answer.missed.slice(0, MISSED).map((passage) =>
       `Relevant too: ${passage.id}, ` + (passage.rank
-        ? `at rank ${passage.rank}.` : "further down.")).join(" ");
+        ? `at rank ${passage.rank}.` : "further down.")).join(" ")
+      + (more > 0 ? ` And ${more} more.` : "");
   }
 
   hit(hit, answer, moved) {

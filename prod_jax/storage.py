@@ -189,7 +189,9 @@ def trouble(error: BaseException) -> str:
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
   of = type(error).__module__.partition(".")[0]
-  if of in _BUCKETS or isinstance(error, ConnectionError | TimeoutError):
+  silent = isinstance(error, ConnectionError | TimeoutError)
+  # That is whoever no longer reads what a command says.
+  if of in _BUCKETS or (silent and not isinstance(error, BrokenPipeError)):
     return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
   return ""
 

@@ -82,3 +82,4 @@ def test_so_is_a_bucket_that_does_not_answer(error):
 def test_other_errors_are_no_trouble_of_a_disk():
   missing = FileNotFoundError(errno.ENOENT, "No such file", "x")
   assert not storage.trouble(missing) and not storage.trouble(KeyError("a"))
+  assert not storage.trouble(BrokenPipeError(errno.EPIPE, "Broken pipe"))

@@ -15,6 +15,8 @@ from prod_jax.train import writer
 # Of a stage: they lead to the result, or say when it was made.
 _ASIDE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _BOOKS = (storage.STARTED, storage.DONE, artefacts.SEAL, "metrics.jsonl")
+# What is not whole, and what says in a bucket that a block is.
+_MARKS = (".part", ".whole")
 _OF_TIMES = ("train_seconds", "resumed_from", "seconds", "commit")
 
 
@@ -66,7 +68,7 @@ def _files(folder: pathlib.Path) -> dict[str, str]:
     if (
       path.is_file()
       and not set(within.parts) & {*_ASIDE, *_BOOKS}
-      and not any(part.endswith(".part") for part in within.parts)
+      and not any(part.endswith(_MARKS) for part in within.parts)
     ):
       found[str(within)] = hashlib.sha256(path.read_bytes()).hexdigest()
   return found

@@ -269,7 +269,7 @@ def full_disk(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   room.trial.rename(kept)
   room.trial.mkdir()
   used = sum(-(-p.stat().st_size // 4096) + 1 for p in kept.rglob("*"))
-  size = 4096 * (used + int(rng.integers(2, 60)))
+  size = 4096 * (used + int(rng.integers(1, 16)))
   _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(room.trial))
   try:
     shutil.copytree(kept, room.trial, dirs_exist_ok=True)

@@ -25,6 +25,7 @@ from tests.chaos import (
   curriculum,
   damage,
   report,
+  stored,
   trials,
 )
 from tests.chaos.trials import BOOKS, COMPILED, DATA, EXPORT, TOKENS
@@ -72,6 +73,10 @@ def kinds(stages: list[str]) -> list[tuple[str, list[str], Trial]]:
   ]
   if os.geteuid() == 0:
     found.append(("full disk", stages, trials.full_disk))
+  found += [
+    ("storage call fails", [*stored.STAGES], stored.failing),
+    ("storage calls are slow", [*stored.STAGES], stored.slow),
+  ]
   for name, how in damage.KINDS.items():
     hit = [*stages, TOKENS, DATA, COMPILED, BOOKS]
     found.append((name, hit, trials.damaged(how)))

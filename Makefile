@@ -11,6 +11,7 @@
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
 #                   docs/FAMILIES.md: every family of encoders beside torch
 # make long         memory over 10,000 steps and a million passages, an hour
+# make chaos        some hundred faults put into runs, then docs/RELIABILITY.md
 # make clean        takes away environments and site; runs/ stays
 # Each but the last makes .venv first, from the versions in requirements.lock.
 
@@ -77,6 +78,12 @@ bench: $(READY)
 
 long: $(READY)
 	$(BIN)/python -m benchmarks.long
+
+# Two or three hours on two cores; started again it goes on. As root it also
+# fills a disk of its own.
+chaos: $(READY)
+	JAX_PLATFORMS=cpu $(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.page
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[docs]"

@@ -32,7 +32,7 @@ Parts = Mapping[str, Mapping[str, Any]]
 
 
 def write(folder: pathlib.Path) -> None:
-  """Makes memory.json and memory.svg of the parts beside them."""
+  """Makes the object and the picture of the parts in a folder beside them."""
   parts = {
     path.stem: json.loads(path.read_text())
     for path in sorted((folder / "memory").glob("*.json"))
@@ -69,6 +69,8 @@ def steps_rows(parts: Parts) -> list[list[str]]:
       first, last = ends(samples, part[unit])
       several = len(part["samples"]) > 1
       who = f", process {i + 1} of {len(part['samples'])}" if several else ""
+      if not (first and last):  # its run was done before
+        continue
       for key, what in _WATCHED.items():
         pair = [_median(x, key) for x in (first, last)]
         rows.append(_row(f"{part[unit]:,} {unit}{who}: {what}", *pair))
@@ -102,16 +104,19 @@ def corpus_rows(parts: Parts) -> list[list[str]]:
 
 
 def stages_rows(parts: Parts) -> list[list[str]]:
-  """Seconds until a run of many stages has gone on."""
+  """Seconds until a run of many stages has gone on.
+
+  Of a core: it has one thread at work, and other work slows down the clock.
+  """
   return [
     [
-      f"{part['stages']} stages, {how.replace('last stage', 'all but one')} "
-      f"done: seconds of the whole process ({again['cpu']:.1f} of a core)",
+      f"{part['stages']} stages, {how}: seconds of a core, start to end "
+      f"({again['seconds']:.1f} by the clock)",
       "",
-      f"{again['seconds']:.1f}",
+      f"{again['cpu']:.1f}",
       "",
       f"{RESUME_SECONDS:.0f}",
-      _within(again["seconds"] <= RESUME_SECONDS),
+      _within(again["cpu"] <= RESUME_SECONDS),
     ]
     for _, part in _of(parts, "stages")
     for how, again in part["again"].items()

@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from prod_jax.ranges import Layers, Positive, ShareBelow1, Whole
+from prod_jax.ranges import Positive, ShareBelow1, Whole
 from prod_jax.strict import FieldError
 
 # The shape, as config.json says it too. All but the last three are needed
 # where there are no weights.
 NEEDED = ("width", "depth", "heads", "mlp_width")
 SHAPE = (*NEEDED, "vocab_size", "type_vocab", "max_positions")
+_MOST_LAYERS = 1000  # each has weights of its own names
 PROMPTS = ("query", "passage")  # the texts that may have one
 
 Pooling = Literal["", "cls", "mean", "max", "mean_sqrt_len", "last"]
@@ -52,7 +53,7 @@ class _Base:
   tokenizer: str = ""
   layers: tuple[Whole, ...] = ()
   width: Whole = 0
-  depth: Layers = 0
+  depth: Whole = 0
   heads: Whole = 0
   mlp_width: Whole = 0
   vocab_size: Whole = 0
@@ -70,6 +71,10 @@ class _Base:
           "is 0, and without weights it is needed: give "
           f"{', '.join(NEEDED)}, or weights",
         )
+    if self.depth > _MOST_LAYERS:
+      raise FieldError(
+        "depth", f"is {self.depth}; it is at most {_MOST_LAYERS}"
+      )
     if self.heads and self.width % self.heads:
       raise FieldError(
         "heads", f"is {self.heads}, which does not divide width={self.width}"

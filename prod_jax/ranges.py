@@ -51,8 +51,6 @@ class Range:
 Count = Annotated[int, Range(1, _MOST)]
 Whole = Annotated[int, Range(0, _MOST)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
-# Layers of an encoder: each has names and programs of its own.
-Layers = Annotated[int, Range(0, 1000)]
 # Devices along an axis of a mesh; -1 is what the other axes leave.
 Along = Annotated[int, Range(-1, _MOST, but=0)]
 

@@ -8,6 +8,8 @@ import pathlib
 import re
 from typing import Any
 
+from absl import logging
+
 from prod_jax import json_files, storage
 
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
@@ -77,10 +79,14 @@ def results(folder: storage.Path) -> list[dict[str, Any]]:
 
 def done(folder: storage.Path) -> dict[str, Any]:
   """What the DONE file of a stage says; {} where it is none, or damaged."""
-  found = storage.read_object(folder / storage.DONE)
-  if json_files.mismatch(found, _DONE):
-    return {}
-  return found if all(map(_is_inside, found.get("files") or {})) else {}
+  path = folder / storage.DONE
+  found = storage.read_object(path)
+  fits = found and not json_files.mismatch(found, _DONE)
+  if fits and all(map(_is_inside, found.get("files") or {})):
+    return found
+  if path.exists():
+    logging.warning("%s is not as it was written, and does not count", path)
+  return {}
 
 
 def _is_inside(name: str) -> bool:

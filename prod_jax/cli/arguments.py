@@ -118,6 +118,7 @@ class Parser(argparse.ArgumentParser):
     self.add_argument(
       "--workdir",
       metavar="DIR",
+      type=place,
       required=True,
       help="Folder for all artefacts, on a disk or in a bucket (gs://…); a "
       "second run continues there. All processes of a run need to see the same."
@@ -230,6 +231,13 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return value
 
   return number
+
+
+def place(text: str) -> str:
+  """Reads a path; without one it would be the folder that one is in."""
+  if not text:
+    raise argparse.ArgumentTypeError("it is empty; name a place")
+  return text
 
 
 def share(text: str) -> float:

@@ -27,6 +27,7 @@ def build(parser: arguments.Parser) -> None:
     "--to",
     "-o",
     metavar="FILE",
+    type=arguments.place,
     required=True,
     help="File to write, .npy or .parquet.",
   )

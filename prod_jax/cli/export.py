@@ -25,6 +25,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--to",
     metavar="DIR",
+    type=arguments.place,
     required=True,
     help="Folder to write; it appears there whole.",
   )

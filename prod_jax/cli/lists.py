@@ -29,6 +29,7 @@ def build(parser: arguments.Parser) -> None:
   parser.add_argument(
     "--to",
     metavar="FILE",
+    type=arguments.place,
     required=True,
     help="File to write, .jsonl, .parquet, .trec or .run.",
   )

@@ -21,7 +21,7 @@ import jax
 from absl import logging
 from jax.experimental import topologies
 
-from prod_jax import json_files, storage, strict
+from prod_jax import storage, strict
 from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
@@ -142,8 +142,8 @@ class Compiler:
     """
     lowered = lower()
     path = self.folder / f"{_key(slice_, lowered.as_text())}.json"
-    if path.is_file():
-      return _restore(json_files.read(path, dict, "delete it"))
+    if kept := storage.read_object(path):
+      return _restore(kept)
     self.asked += 1
     logging.info("%s: compiles (number %d)", what, self.asked)
     result = _compile(lowered, count)

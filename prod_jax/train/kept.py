@@ -53,8 +53,9 @@ def keep(
   to = folder / FOLDER / str(step)
   to.mkdir(parents=True, exist_ok=True)
   path = to / f"batch-{processes.index}.npz"
+  arrays: Any = _flat(batch)
   with storage.whole_file(path) as part, open(part, "wb") as file:
-    np.savez(file, **_flat(batch))
+    np.savez(file, **arrays)
   storage.write_text(
     to / f"about-{processes.index}.json",
     json.dumps({**about, "processes": processes.count}, indent=1),
@@ -119,7 +120,7 @@ def _flat(tree: Any, at: str = "") -> dict[str, np.ndarray]:
     return {}
   if not isinstance(tree, _MAPS):
     return {at: np.asarray(tree)}
-  found = {}
+  found: dict[str, np.ndarray] = {}
   for name, value in tree._asdict().items():
     found |= _flat(value, f"{at}.{name}" if at else name)
   return found
@@ -131,7 +132,7 @@ def _nested(flat: Mapping[str, np.ndarray]) -> Any:
   for name, array in flat.items():
     first, _, rest = name.partition(".")
     grouped.setdefault(first, {})[rest] = array
-  fields = {
+  fields: dict[str, Any] = {
     name: of[""] if "" in of else _nested(of) for name, of in grouped.items()
   }
   if "where_BN" in fields:

@@ -130,6 +130,7 @@ _KEYS = [
   _key("models.student.layers=3"),
   _key("models.student.layers=(0,0)"),
   _key("models.student.width=0"),
+  _key("models.student.depth=2000000000"),
   _key("models.student.dtype=float16"),
   _key("models.student.pooling=average"),
   _key("models.student.prompts=query"),

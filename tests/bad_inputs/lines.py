@@ -75,6 +75,14 @@ _FLAGS = [
   Row("an unknown shell", _words("completion", "fish"), ("'fish'",)),
 ]
 _PLACES = [
+  Row(
+    "an empty working folder",
+    lambda folder: [
+      "--workdir=" if w.startswith("--workdir") else w
+      for w in made.line(folder)
+    ],
+    ("--workdir: it is empty",),
+  ),
   Row("a file as working folder", _place("x"), (OUTPUT,)),
   Row("a working folder below a file", _place("x", "/deeper"), (OUTPUT,)),
   Row(

@@ -3,13 +3,14 @@
 import pathlib
 
 from tests.bad_inputs import made
-from tests.bad_inputs.row import Line, Row
+from tests.bad_inputs.row import SKIPPED, Line, Row
 from tests.bad_inputs.workdirs import (
   EMBED,
   EXPORT,
   LISTS,
   NPY,
   TEXTS,
+  measured,
   record,
   work,
 )
@@ -38,8 +39,10 @@ _TARGETS = [
   Row(
     "export to nothing",
     work(*EXPORT[:-1], "--to="),
-    ("--to",),
+    ("--to: it is empty",),
   ),
+  Row("lists to nothing", work(*LISTS, "--to="), ("--to: it is empty",)),
+  Row("vectors to nothing", work(*EMBED, "--to="), ("--to", "it is empty")),
   Row(
     "a type that nobody stores",
     work(*EXPORT, "--dtype=int4"),
@@ -159,6 +162,55 @@ _TEXT_FILES = [
     ("mine.jsonl:1", "title"),
   ),
 ]
+_METRICS = "00-student/metrics.jsonl"
+_REPORT = [
+  Row(
+    "report: lines of steps that are none",
+    work(
+      "report",
+      "{work}",
+      "--figures={out}",
+      files={_METRICS: '{"step": 1}\n{"step": "a", "loss": []}\n3\n{"st'},
+    ),
+    ("figures are in",),
+    SKIPPED,
+  ),
+  Row(
+    "report: figures by query that are cut",
+    work("report", "{work}", files=measured("{")),
+    ("by_query.json", "cannot be read"),
+  ),
+  Row(
+    "evaluate: a run that has measured nothing",
+    work("evaluate", "{work}", "--cache_dir={}/cache"),
+    ("has measured nothing",),
+  ),
+  Row(
+    "evaluate: a stage's run that is gone",
+    work("evaluate", "{work}", "--cache_dir={}/cache", files=measured("{}")),
+    ("run.trec",),
+  ),
+  Row(
+    "evaluate: a stage that is not there",
+    work("evaluate", "{work}:nix", "--cache_dir={}/cache"),
+    (":nix", "no stage"),
+  ),
+  Row(
+    "evaluate: an encoder that nobody says how to pool",
+    lambda folder: [
+      "evaluate",
+      str(made.encoder(folder / "model")),
+      f"--config.data.path={made.write(folder / 'set', made.LAYOUT)}",
+      f"--cache_dir={folder / 'cache'}",
+    ],
+    ("model", "modules.json"),
+  ),
+  Row(
+    "status: a file",
+    work("status", f"{{}}/{TEXTS}"),
+    (TEXTS, "no run has been here"),
+  ),
+]
 _SEARCH = [
   Row(
     "vectors that are gone",
@@ -223,4 +275,4 @@ _CONVERT = [
   ),
 ]
 
-ROWS = [*_TARGETS, *_TEXT_FILES, *_SEARCH, *_CONVERT]
+ROWS = [*_TARGETS, *_TEXT_FILES, *_REPORT, *_SEARCH, *_CONVERT]

@@ -40,6 +40,26 @@ def record(change: Callable[[dict], object]) -> Callable[[], made.Files]:
   return lambda: {CURRICULUM: made.record(change)}
 
 
+def measured(by_query: str) -> made.Files:
+  """Figures of the student, and these by query."""
+  row = {
+    "stage": "evaluate",
+    "model_stage": "student",
+    "dataset": "set",
+    "split": "test",
+    "metric": "mrr@10",
+    "value": 0.5,
+    "queries": 1,
+    "index": "exact",
+    "index_recall": 1.0,
+    "width": None,
+  }
+  return {
+    storage.RESULTS: json.dumps([row]),
+    "02-evaluate/by_query.json": by_query,
+  }
+
+
 EXPORT = ("export", "--workdir={work}", "--stage=student", "--to={out}")
 EMBED = ("embed", f"{{}}/{TEXTS}", "--workdir={work}", "--stage=student")
 LISTS = ("lists", "--workdir={work}", "--stage=mine")

@@ -400,7 +400,7 @@ def test_calls_into_measured_packages_stand_in_few_files():
     }
     if path.name not in ("peer.py", "peer_export.py", "study_peer.py"):
       assert "sentence_transformers" not in found, path
-    ours = "ours.py", "ours_train.py", "ours_export.py"
+    ours = "ours.py", "ours_train.py", "ours_export.py", "ours_gpu.py"
     if path.name not in (
       *ours,
       "families.py",

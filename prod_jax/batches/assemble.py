@@ -213,7 +213,7 @@ class Assemble:
 
   def _relevant(self, row: int | np.integer) -> Sequence[int]:
     """The positives of a query, and what says the same; none without labels."""
-    x = self._examples
+    x, row = self._examples, int(row)
     positives = x.positives[row]
     if not (len(positives) and len(x.copies)):
       return positives

@@ -398,8 +398,7 @@ def test_calls_into_measured_packages_stand_in_few_files():
         else []
       )
     }
-    both = "gpu_sides.py"  # one script, which is carried to a machine alone
-    if path.name not in ("peer.py", "peer_export.py", "study_peer.py", both):
+    if path.name not in ("peer.py", "peer_export.py", "study_peer.py"):
       assert "sentence_transformers" not in found, path
     ours = "ours.py", "ours_train.py", "ours_export.py", "ours_gpu.py"
     if path.name not in (

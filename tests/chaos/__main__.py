@@ -1,8 +1,9 @@
 """python -m tests.chaos [--trials=N] [--seed=S] [--only=I,…] [--folder=DIR]
 
 The long form. It goes on where it was stopped, and writes
-benchmarks/reliability/faults.json of all trials so far. `--only` runs some trials again,
-`--short` one of most kinds over the first stages alone; both write nothing.
+benchmarks/reliability/faults.json of all trials so far. `--only` runs some
+trials again, `--short` one of most kinds over the first stages alone; both
+write nothing.
 """
 
 import argparse

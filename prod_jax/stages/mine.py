@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, strict
+from prod_jax import arrays, kinds, strict
 from prod_jax.batches.lists import (
   Candidates,
   first_rank,
@@ -51,9 +51,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   """
   stage, encoded = job.stage, job.inputs["encoded"]
   vectors = encode.open_shards(encoded / "passages")
-  queries_QD = np.load(
-    encoded / f"queries-{stage.split}.npy", mmap_mode="r", allow_pickle=False
-  )
+  queries_QD = arrays.read(encoded / f"queries-{stage.split}.npy", mapped=True)
   positives = job.run.dataset.positive_rows(stage.split)
   rows = _limited(job, rows_of(job, positives))
   # Of all queries: lists of every block are to have the same width.

@@ -268,7 +268,8 @@ def full_disk(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   shutil.rmtree(kept, ignore_errors=True)
   room.trial.rename(kept)
   room.trial.mkdir()
-  used = sum(-(-p.stat().st_size // 4096) + 1 for p in kept.rglob("*"))
+  there = [path for path in kept.rglob("*") if path.is_file()]
+  used = sum(-(-path.stat().st_size // 4096) for path in there)
   size = 4096 * (used + int(rng.integers(1, 16)))
   _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(room.trial))
   try:

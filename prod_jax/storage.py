@@ -37,6 +37,8 @@ _DIGEST = "digest"  # of all else in an object
 _ROOM = "make room; the same command goes on from what is saved"
 _RIGHTS = "let this user write there, or name another folder"
 _HARDWARE = "the disk fails; once it works the same command goes on"
+_UNREACHED = "the bucket does not answer; the same command goes on"
+_BUCKETS = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
 _REMEDIES = {
   errno.ENOSPC: _ROOM,
   errno.EDQUOT: _ROOM,
@@ -174,12 +176,20 @@ def is_intact(found: Mapping[str, Any]) -> bool:
 
 
 def trouble(error: BaseException) -> str:
-  """What a disk has refused, and what to do, in a line; "" for other errors."""
+  """What a disk or a bucket has refused, and what to do, in a line.
+
+  "" for other errors.
+  """
   text = " ".join(str(error).split())
   for code, remedy in _REMEDIES.items():
     # Libraries in other languages have errors of their own, with this text.
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
+  of = type(error).__module__.partition(".")[0]
+  silent = isinstance(error, ConnectionError | TimeoutError)
+  # That is whoever no longer reads what a command says.
+  if of in _BUCKETS or (silent and not isinstance(error, BrokenPipeError)):
+    return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
   return ""
 
 

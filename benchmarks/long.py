@@ -16,6 +16,7 @@ on two cores, most of it for the million passages.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import platform
@@ -65,7 +66,7 @@ def main() -> None:
     if args.anew or not path.exists():
       sys.stderr.write(f"{time.strftime('%H:%M:%S')} {unit}\n")
       path.write_text(json.dumps(measured(unit, cache), indent=1) + "\n")
-    long_page.write(RELIABILITY)
+    long_page.write(RELIABILITY, [*itertools.chain(*UNITS.values())])
 
 
 def measured(unit: str, cache: pathlib.Path) -> dict[str, Any]:

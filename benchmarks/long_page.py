@@ -8,9 +8,10 @@ What a larger corpus needs by necessity is told in NECESSARY and taken off.
 import json
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.long_config import WIDTH
 from benchmarks.watched import Sample
 from prod_jax.report import axes, drawings, plots
 from prod_jax.report.markup import Tag, tag
@@ -19,25 +20,39 @@ COLUMNS = ("what", "from", "to", "change", "allowed", "within")
 ALLOWED = 0.05
 RESUME_SECONDS = 10.0
 # Bytes a passage of the largest peak, and what they are.
-NECESSARY: Mapping[str, tuple[int, str]] = {}
+NECESSARY: Mapping[str, tuple[int, str]] = {
+  "evaluate": (
+    3 * 4 * WIDTH,
+    "ScaNN's rows while it is made: along its axes, as given, and its own",
+  )
+}
 
-_WATCHED = {
-  "own_mib": "MiB of its own",
-  "files_mib": "MiB of mapped files",
-  "handles": "open handles",
-  "threads": "threads",
+# What of it is looked at in a tenth of the work: handles and threads come and
+# go with each checkpoint, and only what is lost raises the least of them.
+_WATCHED: Mapping[str, tuple[str, Callable[..., float]]] = {
+  "own_mib": ("MiB of its own", statistics.median),
+  "files_mib": ("MiB of mapped files", statistics.median),
+  "handles": ("open handles", min),
+  "threads": ("threads", min),
 }
 
 Parts = Mapping[str, Mapping[str, Any]]
 
 
-def write(folder: pathlib.Path) -> None:
-  """Makes the object and the picture of the parts in a folder beside them."""
+def write(folder: pathlib.Path, units: Sequence[str]) -> None:
+  """Makes the object and the picture of the parts in a folder beside them.
+
+  Args:
+    folder: of both; the parts are in its folder `memory`.
+    units: the parts that there may be.
+  """
   parts = {
     path.stem: json.loads(path.read_text())
     for path in sorted((folder / "memory").glob("*.json"))
   }
   page = page_of(parts)
+  if lacking := [unit for unit in units if unit not in parts]:
+    page["notes"].append(f"Not measured yet: {', '.join(lacking)}.")
   (folder / "memory.json").write_text(json.dumps(page, indent=1) + "\n")
   (folder / page["plot"]).write_text(drawings.alone(picture(parts)))
 
@@ -66,14 +81,16 @@ def steps_rows(parts: Parts) -> list[list[str]]:
     by_stage = name.startswith("stages")
     unit = "stages" if by_stage else "steps"
     for i, samples in enumerate(samples_of(part)):
-      first, last = ends(samples, part[unit])
       several = len(part["samples"]) > 1
       who = f", process {i + 1} of {len(part['samples'])}" if several else ""
-      if not (first and last):  # its run was done before
-        continue
-      for key, what in _WATCHED.items():
-        pair = [_median(x, key) for x in (first, last)]
-        rows.append(_row(f"{part[unit]:,} {unit}{who}: {what}", *pair))
+      for begin in (2, 5):
+        first, last = (tenth(samples, part[unit], x) for x in (begin, 10))
+        if not (first and last):  # its run was done before
+          continue
+        about = f"{part[unit]:,} {unit}{who}, tenth {begin} to tenth 10"
+        for key, (what, of) in _WATCHED.items():
+          pair = [of(getattr(s, key) for s in x) for x in (first, last)]
+          rows.append(_row(f"{about}: {what}", *pair))
   return rows
 
 
@@ -143,14 +160,10 @@ def samples_of(part: Mapping[str, Any]) -> list[list[Sample]]:
   return [[Sample(*row) for row in rows] for rows in part["samples"]]
 
 
-def ends(
-  samples: Sequence[Sample], steps: int
-) -> tuple[list[Sample], list[Sample]]:
-  """Those of the second tenth of the steps, and of the last one."""
-  tenth = steps / 10
-  first = [s for s in samples if tenth <= s.at < 2 * tenth]
-  last = [s for s in samples if 9 * tenth <= s.at < steps]
-  return first, last
+def tenth(samples: Sequence[Sample], steps: int, number: int) -> list[Sample]:
+  """Those of one tenth of the steps, from 1."""
+  low, high = (steps * x / 10 for x in (number - 1, number))
+  return [s for s in samples if low <= s.at < high]
 
 
 def picture(parts: Parts) -> Tag:
@@ -240,10 +253,6 @@ def _chart(
 def _of(parts: Parts, kind: str) -> list[tuple[str, Mapping[str, Any]]]:
   found = [(n, part) for n, part in parts.items() if n.startswith(kind)]
   return sorted(found, key=lambda x: (x[1].get("rows", 0), x[0]))
-
-
-def _median(samples: Sequence[Sample], key: str) -> float:
-  return statistics.median(getattr(sample, key) for sample in samples)
 
 
 def _row(what: str, first: float, last: float) -> list[str]:

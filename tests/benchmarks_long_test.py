@@ -53,7 +53,8 @@ def test_what_grows_is_told(monkeypatch):
   assert all(len(row) == len(long_page.COLUMNS) for row in rows)
   rows = long_page.page_of(parts(growth=1.2))["rows"]
   assert [row[0] for row in rows if row[-1] == "no"] == [
-    "10,000 steps: MiB of its own",
+    "10,000 steps, tenth 2 to tenth 10: MiB of its own",
+    "10,000 steps, tenth 5 to tenth 10: MiB of its own",
     *(f"10,000 to 1,000,000 passages: {w}, peak MiB" for w in WORKS),
   ]
 
@@ -72,9 +73,10 @@ def test_files_for_the_page(tmp_path):
   folder.mkdir()
   for name, made in parts().items():
     (folder / f"{name}.json").write_text(json.dumps(made))
-  long_page.write(tmp_path)
+  long_page.write(tmp_path, ["steps-1", "corpus-5-1"])
   page = json.loads((tmp_path / "memory.json").read_text())
   assert {"title", "command", "commit", "notes", "plot"} <= page.keys()
+  assert page["notes"][-1] == "Not measured yet: corpus-5-1."
   drawn = (tmp_path / page["plot"]).read_text()
   assert "peak of memory" in drawn.lower()
   xml.etree.ElementTree.fromstring(drawn)

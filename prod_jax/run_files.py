@@ -20,7 +20,7 @@ _STAGE = {
   "dir": _FOLDER,
   "hash?": str,
   "status": str,
-  "seconds": float,
+  "seconds?": float,
   "inputs": {str: str},
   "summary?": {"skipped?": str, "resumed_from?": float},
   "model?": str,

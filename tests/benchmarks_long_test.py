@@ -5,6 +5,8 @@ import json
 import os
 import xml.etree.ElementTree
 
+import pytest
+
 from benchmarks import long, long_config, long_page, noisy, watched
 from prod_jax import config_file
 
@@ -110,6 +112,26 @@ def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(tmp_path):
     len(one.split()) == len(other.split())
     for one, other in zip(texts[:50], texts[50:100], strict=True)
   )
+
+
+def test_a_corpus_goes_on_behind_what_was_measured(tmp_path, monkeypatch):
+  made = []
+
+  def work(folder, workdir, name, processes):
+    if name == "encode" and name not in made:
+      made.append(name)
+      raise KeyboardInterrupt
+    made.append(name)
+    return {"name": name}
+
+  monkeypatch.setattr(long, "_work", work)
+  monkeypatch.setattr(noisy, "real", lambda: ["a text " * 20] * 60)
+  with pytest.raises(KeyboardInterrupt):
+    long.corpus(tmp_path, 100, 1)
+  found = long.corpus(tmp_path, 100, 1)
+  assert {*found["works"]} == {*WORKS}
+  assert made == [*WORKS[:2], "encode", *WORKS[2:]]
+  assert not [*tmp_path.glob("*.json")]
 
 
 def test_the_runs_are_configs():

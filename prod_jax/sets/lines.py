@@ -178,7 +178,7 @@ def open_bytes(source: Source) -> Iterator[Any]:
   """
   try:
     if isinstance(source, Member):
-      with tarfile.open(source.archive, "r|*") as archive:
+      with _open_tar(source.archive) as archive:
         yield _member(archive, source)
     else:
       packed = source.suffix == ".gz"
@@ -298,6 +298,13 @@ def remove_unpacked(folder: pathlib.Path) -> None:
   """Deletes what `plain` and others have written under such names."""
   for path in folder.glob(f"{_UNPACKED}*"):
     path.unlink()
+
+
+def _open_tar(path: pathlib.Path) -> tarfile.TarFile:
+  try:
+    return tarfile.open(path, "r|*")
+  except TypeError as error:  # where a header of gzip is cut
+    raise tarfile.ReadError("it is cut") from error
 
 
 def _member(archive: tarfile.TarFile, source: Member) -> Any:

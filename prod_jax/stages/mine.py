@@ -23,6 +23,7 @@ from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
 from prod_jax.sets import answers
 from prod_jax.sets.passages import smallest_hashes
+from prod_jax.stages import splits
 from prod_jax.stages.run import Job
 
 _PAIRS = 16_384  # of vectors, that are read and multiplied at once
@@ -128,11 +129,8 @@ def rows_of(
   kept = {"labelled": labelled, "unlabelled": ~labelled}.get(wanted)
   rows = np.arange(len(labelled)) if kept is None else np.flatnonzero(kept)
   if not len(rows):
-    raise strict.ConfigError(
-      f"{job.where}.queries is {wanted!r}, and of the {len(positives)} queries "
-      f"of split {job.stage.split!r} {int(labelled.sum())} have labels; see "
-      "config.data.labelled"
-    )
+    counts = int(labelled.sum()), len(positives)
+    raise splits.no_query(job.where, job.stage, *counts)
   return rows.astype(np.int32)
 
 

@@ -139,6 +139,7 @@ def _left(output: pathlib.Path) -> list[str]:
     "RUNNING.json",
     "PROGRESS.json",
     "STARTED.json",
+    "metrics.jsonl",
     "curriculum.json",
     "results.json",
   }
@@ -146,6 +147,7 @@ def _left(output: pathlib.Path) -> list[str]:
     name
     for path in output.rglob("*")
     if path.is_file() and path.name not in names
+    if "checkpoints" not in path.parts
     if "incomplete" in (name := str(path.relative_to(output)))
     or not name.startswith(("data/", "tokens/", "compiled/"))
   ]

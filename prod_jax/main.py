@@ -183,7 +183,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     end(1, error)
   except (Exception, KeyboardInterrupt) as error:
     if said := storage.trouble(error):
-      logging.error("%s", said)
+      # A write that fails does not say to which file.
+      logging.error("--workdir=%s: %s", args.workdir, said)
       end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:

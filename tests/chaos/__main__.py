@@ -155,7 +155,7 @@ def main() -> None:
       file.write(json.dumps(lines[-1]) + "\n")
       file.flush()
       report.tell(lines[-1])
-      report.write(lines, args.seed)
+      report.write(lines, args.seed, rooms[-1].reference)
   sys.exit(any(line["outcome"] not in PASSED for line in lines))
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prod_jax import origin
+from prod_jax import storage
 from tests.chaos import trials
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -25,8 +25,17 @@ _COLUMNS = [
 ]
 
 
-def write(lines: Sequence[Mapping[str, Any]], seed: int) -> None:
-  """Counts what came of each kind of fault, by what it hit."""
+def write(
+  lines: Sequence[Mapping[str, Any]], seed: int, reference: pathlib.Path
+) -> None:
+  """Counts what came of each kind of fault, by what it hit.
+
+  Args:
+    lines: of the trials.
+    seed: of them.
+    reference: working folder of the undisturbed run, which says where it ran.
+  """
+  results = json.loads((reference / storage.RESULTS).read_text())
   counts: dict[tuple[str, str], list[int]] = {}
   for line in lines:
     row = counts.setdefault((line["fault"], line["hits"]), [0] * 5)
@@ -38,7 +47,7 @@ def write(lines: Sequence[Mapping[str, Any]], seed: int) -> None:
     "title": "Faults",
     "command": f"make chaos (seed {seed})",
     "commit": _commit(),
-    "machine": origin.here([])["processor"],
+    "machine": results[0]["processor"],
     "python": platform.python_version(),
     "columns": _COLUMNS,
     "rows": [*rows, ["all", "", *total]],

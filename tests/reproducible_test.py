@@ -14,7 +14,7 @@ from prod_jax.config import Config, Mesh
 from prod_jax.processes import Processes
 from prod_jax.stages.run import Run
 from tests.batches.special_test import NAMES, bert, save
-from tests.main_test import write_folder
+from tests.main_test import write_uneven_folder
 
 SHAPE = dict(width=8, depth=1, heads=2, mlp_width=16, dropout=0.1)
 LEARNS = dict(kind="train", steps=2, batch_size=8, learning_rate=1e-2)
@@ -46,7 +46,7 @@ def go(workdir: pathlib.Path, seed: int, only: tuple[str, ...] = ()) -> Run:
   """A curriculum of eight stages, from its data to its figures."""
   folder = workdir.parent
   if not (folder / "set").is_dir():
-    write_folder(folder / "set")
+    write_uneven_folder(folder / "set")
     save(folder / "words", bert(), **NAMES["bert"])
   config = dict(
     seed=seed,

@@ -10,7 +10,7 @@ from prod_jax.models.late import LateInteraction
 from prod_jax.processes import Processes
 from prod_jax.stages import files
 from prod_jax.stages.run import Run
-from tests.main_test import write_folder
+from tests.main_test import write_uneven_folder
 from tests.models.colbert_test import KERNEL, encoder, stanford, vocabulary
 
 CONFIG = """
@@ -48,11 +48,7 @@ def get_config(variant=""):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  # The tokenizer knows no word of them: they differ in how many these are.
-  collection = write_folder(tmp_path / "set") / "collection.tsv"
-  lines = collection.read_text().splitlines()
-  shorter = (x.rsplit(" ", i % 11)[0] for i, x in enumerate(lines))
-  collection.write_text("\n".join(shorter) + "\n")
+  write_uneven_folder(tmp_path / "set")
   vocabulary(encoder(tmp_path / "plain"))
   vocabulary(stanford(tmp_path / "colbert", doc_maxlen=18))
   (tmp_path / "config.py").write_text(CONFIG)

@@ -3,6 +3,9 @@
 # make test         the tests
 # make lint         format, lint and types
 # make docs         the site, into build/docs
+# make lock         requirements.lock again, with the digests of all files
+# make audit        known weaknesses of what is installed
+# make fuzz         any bytes before each reader, an hour
 # make tpu-plan     docs/TPU_PLAN.md and docs/TPU_PLAN_PADDED.md
 # make test-beam    the tests of data sets made on Apache Beam
 # make bench        docs/BENCHMARKS_TABLES.md: prod_jax beside its peers, and
@@ -30,12 +33,13 @@ READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
 # Arrays of a CPU on pages of 2 MiB: a step takes three quarters of the time.
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart mpnet test test-beam bench long docs tpu-plan lint format clean
+.PHONY: quickstart mpnet test test-beam bench long docs tpu-plan lint format clean \
+  lock audit fuzz
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -54,14 +58,16 @@ test: $(READY)
 # Beam's pins are not those of the lock: it has an environment of its own.
 test-beam: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-beam
-	$(VENV)-beam/bin/pip install --quiet --no-deps -r requirements.lock
+	$(VENV)-beam/bin/pip install --quiet --no-deps --require-hashes \
+	  -r requirements.lock
 	$(VENV)-beam/bin/pip install --quiet apache-beam
 	JAX_PLATFORMS=cpu $(VENV)-beam/bin/python -m pytest -k beam \
 	  tests/sets/builders_test.py
 
 bench: $(READY)
 	$(PYTHON) -m venv --clear $(VENV)-bench
-	$(VENV)-bench/bin/pip install --quiet --no-deps -r requirements.lock
+	$(VENV)-bench/bin/pip install --quiet --no-deps --require-hashes \
+	  -r requirements.lock
 	$(VENV)-bench/bin/pip install --quiet -r benchmarks/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)-bench-onnx
 	$(VENV)-bench-onnx/bin/pip install --quiet \
@@ -108,6 +114,25 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What stands in the lock stays, with the digests of its files; a line that is
+# changed or new, of name and version, gets its own.
+lock:
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv==0.13.8
+	$(VENV)-lock/bin/uv pip compile requirements.lock --quiet --no-deps \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+# It asks PyPI, and says so where that does not answer.
+audit: $(READY)
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet pip-audit==2.10.1
+	$(BIN)/python -m tests.audit $(VENV)-audit/bin/pip-audit
+
+fuzz: $(READY)
+	$(BIN)/pip install --quiet --no-build-isolation -e ".[fuzz]"
+	JAX_PLATFORMS=cpu nice -n 19 $(BIN)/python -m tests.fuzz
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build *.egg-info

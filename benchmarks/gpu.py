@@ -22,9 +22,7 @@ from typing import Any
 
 import jax
 
-from benchmarks import gpu_sides, run
-from prod_jax import storage
-from prod_jax.report import record
+from benchmarks import ours_gpu, run
 
 RESULTS = pathlib.Path(__file__).with_name("gpu.json")
 CACHE = "~/.cache/prod_jax/benchmarks/gpu"
@@ -167,22 +165,8 @@ def curriculum(
     clock.left() - LEAST,
   )
   found = {"data": data or "pydocs", "seconds": clock.spent() - began}
-  if (workdir / storage.RESULTS).exists():
-    found["stages"] = stages_of(workdir)
+  found["stages"] = ours_gpu.measured_stages(workdir)
   return {**found, "error": error} if error else found
-
-
-def stages_of(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """A line of each train stage, or model as it is, that was measured."""
-  left = record.load(workdir)
-  return [
-    {
-      "stage": name,
-      "mrr@10": measured.values["mrr@10"],
-      "seconds": left.stages[name].seconds if name in left.stages else 0.0,
-    }
-    for name, measured in left.measured.items()
-  ]
 
 
 def card() -> dict[str, Any]:
@@ -216,10 +200,10 @@ def versions(peer: str) -> dict[str, str]:
 
 
 def measured(
-  cache: pathlib.Path, data: str, sizes: gpu_sides.Sizes, sides: Sides
+  cache: pathlib.Path, data: str, sizes: ours_gpu.Sizes, sides: Sides
 ) -> dict[str, Any]:
   """Everything but the curriculum."""
-  gpu_sides.prepare(cache, data, sizes)
+  ours_gpu.prepare(cache, data, sizes)
   found = {
     "sizes": sizes._asdict(),
     "parity": parity(sides),
@@ -247,7 +231,7 @@ def main() -> None:
   cache = pathlib.Path(args.cache).expanduser()
   data = str(pathlib.Path(args.data).resolve()) if args.data else ""
   sides = Sides(cache, clock, args.peer)
-  found = measured(cache, data, gpu_sides.Sizes(), sides)
+  found = measured(cache, data, ours_gpu.Sizes(), sides)
   found["curriculum"] = curriculum(sides, cache / "curriculum", data, clock)
   about |= {
     "day": datetime.date.today().isoformat(),

@@ -5,136 +5,36 @@ costs what it costs, whatever its numbers are. Texts, lists and the work are
 those of the benchmarks on a CPU, and more of them.
 """
 
-import dataclasses
 import itertools
-import json
 import pathlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from benchmarks import distil, side, texts
+from benchmarks import distil, ours_gpu, side, texts
 
-SIZES = "gpu-sizes.json"
-DUAL, CROSS = "gpu-dual", "gpu-cross"  # folders of models, for the peer
 WARMUP = 3  # steps that are not counted
 NEIGHBOURS = 100
 PRODUCT = 8192  # rows of the square matrices whose product is the peak
 
 
-class Sizes(NamedTuple):
-  """Of encoders and of work.
-
-  Attributes:
-    width, depth, heads, mlp_width: of both encoders.
-    batch: queries of a training step, with `distil.CANDIDATES` passages each.
-    steps: of training, measured.
-    passages: that are encoded; the texts there are, again and again.
-    pairs: that are scored.
-    corpus, queries: vectors that are searched, and for which.
-    batch_tokens: of a batch of encoding and scoring.
-  """
-
-  width: int = 768
-  depth: int = 12
-  heads: int = 12
-  mlp_width: int = 3072
-  batch: int = 64
-  steps: int = 20
-  passages: int = 32_768
-  pairs: int = 8_192
-  corpus: int = 250_000
-  queries: int = 1_024
-  batch_tokens: int = 65_536
-
-
-def prepare(cache: pathlib.Path, data: str, sizes: Sizes) -> None:
-  """Writes all that sides read, on a CPU."""
-  from benchmarks import ours
-  from prod_jax.models import hf
-
-  cache.mkdir(parents=True, exist_ok=True)
-  (cache / SIZES).write_text(json.dumps(sizes._asdict()))
-  if not (cache / "texts" / texts.LISTS).exists():
-    texts.prepare(cache, data)
-  ours.prepare(cache)
-  run = run_of(cache)
-  run.tokens_of("dual")
-  tokenizer = ours.tokenizer_files()
-  model, params = run.model("dual"), run.first_params("dual", 0)
-  to = cache / DUAL
-  hf.save(to, params["encoder"], model.transformer, tokenizer_files=tokenizer)
-  model, params = run.model("cross"), run.first_params("cross", 0)
-  hf.save(
-    cache / CROSS,
-    params["encoder"],
-    model.transformer,
-    head=(model.head, params["head"]),
-    tokenizer_files=tokenizer,
-  )
-
-
-def sizes_of(cache: pathlib.Path) -> Sizes:
-  """What `prepare` was told."""
-  return Sizes(**json.loads((cache / SIZES).read_text()))
-
-
-def run_of(cache: pathlib.Path) -> Any:
-  """The run of the benchmarks, with encoders and batches for a GPU."""
-  from benchmarks import ours
-  from prod_jax.stages.run import Run
-
-  sizes = sizes_of(cache)
-  run = ours.run_of(cache, batch=sizes.batch, candidates=distil.CANDIDATES)
-  shape = {k: getattr(sizes, k) for k in ("width", "depth", "heads")}
-  shape |= {"mlp_width": sizes.mlp_width, "dtype": "bfloat16"}
-  shape |= {"weights": "", "layers": ()}
-  stages = {
-    name: dataclasses.replace(stage, batch_tokens=sizes.batch_tokens)
-    if hasattr(stage, "batch_tokens")
-    else stage
-    for name, stage in run.config.stages.items()
-  }
-  settings = dataclasses.replace(
-    run.config,
-    models={
-      name: dataclasses.replace(model, **shape)
-      for name, model in run.config.models.items()
-    },
-    stages=stages,
-  )
-  return Run(settings, run.processes)
-
-
 def step(cache: pathlib.Path) -> dict[str, Any]:
   """The first step of distilling the packaged encoder, in float32."""
-  from benchmarks import ours
-
-  run = ours.run_of(cache, batch=distil.BATCH, candidates=distil.CANDIDATES)
-  return _step(run, cache)
+  return _step(cache, "float32")
 
 
 def step_bfloat16(cache: pathlib.Path) -> dict[str, Any]:
   """The same in bfloat16."""
-  from benchmarks import ours
-  from prod_jax.stages.run import Run
-
-  run = ours.run_of(cache, batch=distil.BATCH, candidates=distil.CANDIDATES)
-  models = {
-    name: dataclasses.replace(model, dtype="bfloat16")
-    for name, model in run.config.models.items()
-  }
-  settings = dataclasses.replace(run.config, models=models)
-  return _step(Run(settings, run.processes), cache)
+  return _step(cache, "bfloat16")
 
 
-def _step(run: Any, cache: pathlib.Path) -> dict[str, Any]:
+def _step(cache: pathlib.Path, dtype: str) -> dict[str, Any]:
   from benchmarks import ours_train as training
 
-  job = training.job_of(run, cache)
+  job = training.job_of(ours_gpu.golden_run(cache, dtype), cache)
   student = training.Student(job)
   learnt_from = training.examples_of(job, 0, distil.BATCH)
   student.fit(training.batches_of(job, learnt_from), 1)
@@ -153,7 +53,7 @@ def peak(cache: pathlib.Path) -> dict[str, Any]:
   """One large product in bfloat16, in FLOP/s."""
   from benchmarks import peak as product
 
-  size = min(PRODUCT, 8 * sizes_of(cache).width)
+  size = min(PRODUCT, 8 * ours_gpu.sizes_of(cache).width)
   measured = product.product("bfloat16", size)
   return {**measured, "rate": 1e9 * measured["rate"], **_device()}
 
@@ -162,8 +62,8 @@ def distil_ours(cache: pathlib.Path) -> dict[str, Any]:
   """Steps of the stage's own loop."""
   from benchmarks import ours_train as training
 
-  sizes = sizes_of(cache)
-  job = training.job_of(run_of(cache), cache)
+  sizes = ours_gpu.sizes_of(cache)
+  job = training.job_of(ours_gpu.run_of(cache), cache)
   student = training.Student(job)
   drawn: list[Any] = []
 
@@ -186,10 +86,10 @@ def distil_peer(cache: pathlib.Path) -> dict[str, Any]:
 
   from benchmarks import peer as st
 
-  sizes, read = sizes_of(cache), texts.read(cache / "texts")
+  sizes, read = ours_gpu.sizes_of(cache), texts.read(cache / "texts")
   number = sizes.batch * (WARMUP + sizes.steps)
   names = list(itertools.islice(itertools.cycle(read.lists), number))
-  model = st.dual(str(cache / DUAL), _card())
+  model = st.dual(str(cache / ours_gpu.DUAL), _card())
   trainer = st.trainer(
     model,
     st.distillation(model),
@@ -220,7 +120,7 @@ def encode_ours(cache: pathlib.Path) -> dict[str, Any]:
   """A token store, and the encode stage's embedder."""
   from benchmarks import ours
 
-  run, found = run_of(cache), _passages(cache)
+  run, found = ours_gpu.run_of(cache), _passages(cache)
   frozen, folder = ours.dual(run), run.workdir / "gpu-encode"
 
   def encode() -> np.ndarray:
@@ -236,7 +136,7 @@ def encode_peer(cache: pathlib.Path) -> dict[str, Any]:
   from benchmarks import peer as st
 
   model, found = (
-    st.dual(str(cache / DUAL), _card()).bfloat16(),
+    st.dual(str(cache / ours_gpu.DUAL), _card()).bfloat16(),
     _passages(cache),
   )
   encode = st.encoder(model)
@@ -249,7 +149,7 @@ def rerank_ours(cache: pathlib.Path) -> dict[str, Any]:
   """Token stores, and the score stage's function."""
   from benchmarks import ours
 
-  run, pairs = run_of(cache), _pairs(cache)
+  run, pairs = ours_gpu.run_of(cache), _pairs(cache)
   frozen = ours.frozen_of(run, "cross", run.first_params("cross", 0))
   folder = run.workdir / "gpu-rerank"
 
@@ -269,7 +169,7 @@ def rerank_peer(cache: pathlib.Path) -> dict[str, Any]:
   """`predict` with the fastest of some batch sizes."""
   from benchmarks import peer as st
 
-  model, pairs = st.cross(cache / CROSS, _card()), _pairs(cache)
+  model, pairs = st.cross(cache / ours_gpu.CROSS, _card()), _pairs(cache)
   model.model.bfloat16()
   score = st.scorer(model)
   size = _tuned(score, pairs, cache)
@@ -281,17 +181,22 @@ def mine_ours(cache: pathlib.Path) -> dict[str, Any]:
   """The encode stage, which tokenises, and the mine stage."""
   from benchmarks import ours
 
-  run = run_of(cache)
-  params = ours.write_params(run)
-
-  def mine() -> None:
+  def fresh() -> Any:
+    """A run that has made nothing yet; what is compiled is kept."""
+    run = ours_gpu.run_of(cache)
     for name in ("encoded", "mined", "tokens"):
       shutil.rmtree(run.workdir / name, ignore_errors=True)
+    return run
+
+  def mine(run: Any, params: pathlib.Path) -> None:
     ours.mine(run, ours.encode_all(run, params), run.workdir / "mined")
 
-  mine()
-  seconds = side.seconds_of(mine)
-  return _measured(seconds, len(run.dataset.positive_rows("train")))
+  run = fresh()
+  params = ours.write_params(run)
+  mine(run, params)
+  run = fresh()
+  queries = len(run.dataset.positive_rows("train"))
+  return _measured(side.seconds_of(lambda: mine(run, params)), queries)
 
 
 def mine_peer(cache: pathlib.Path) -> dict[str, Any]:
@@ -300,7 +205,7 @@ def mine_peer(cache: pathlib.Path) -> dict[str, Any]:
 
   folder = cache / "texts"
   found, dataset = texts.passages(folder), st.pairs_of(texts.pairs(folder))
-  model = st.dual(str(cache / DUAL), _card()).bfloat16()
+  model = st.dual(str(cache / ours_gpu.DUAL), _card()).bfloat16()
   size = _tuned(st.encoder(model), found, cache)
 
   def mine() -> None:
@@ -324,31 +229,23 @@ def search_ours(cache: pathlib.Path) -> dict[str, Any]:
 
 def search_peer(cache: pathlib.Path) -> dict[str, Any]:
   """`semantic_search` of vectors on the card, in bfloat16."""
-  import torch
-  from sentence_transformers import util
+  from benchmarks import peer as st
 
-  passages, queries = (
-    torch.from_numpy(x).to(_card(), torch.bfloat16) for x in _vectors(cache)
-  )
+  passages, queries = _vectors(cache)
+  search = st.searcher(passages, queries, _card(), NEIGHBOURS)
 
-  def search() -> None:
-    util.semantic_search(
-      queries,
-      passages,
-      query_chunk_size=len(queries),
-      top_k=NEIGHBOURS,
-      score_function=util.dot_score,
-    )
+  def searched() -> None:
+    search()
     _wait()
 
-  search()
-  measured = _measured(side.seconds_of(search), len(queries))
-  return {**measured, "flops_a_query": 2 * passages.numel()}
+  searched()
+  measured = _measured(side.seconds_of(searched), len(queries))
+  return {**measured, "flops_a_query": 2 * passages.size}
 
 
 def _vectors(cache: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
   """Unit vectors of passages and queries, which are near some passage."""
-  sizes, rng = sizes_of(cache), np.random.default_rng(texts.SEED)
+  sizes, rng = ours_gpu.sizes_of(cache), np.random.default_rng(texts.SEED)
   passages = rng.standard_normal((sizes.corpus, sizes.width), np.float32)
   near = passages[rng.integers(len(passages), size=sizes.queries)]
   queries = near + rng.standard_normal(near.shape, np.float32)
@@ -358,13 +255,13 @@ def _vectors(cache: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _passages(cache: pathlib.Path) -> list[str]:
-  number = sizes_of(cache).passages
+  number = ours_gpu.sizes_of(cache).passages
   found = texts.read(cache / "texts").sample(number)
   return list(itertools.islice(itertools.cycle(found), number))
 
 
 def _pairs(cache: pathlib.Path) -> list[tuple[str, str]]:
-  number, read = sizes_of(cache).pairs, texts.read(cache / "texts")
+  number, read = ours_gpu.sizes_of(cache).pairs, texts.read(cache / "texts")
   found = read.pairs(len(read.lists), distil.CANDIDATES)
   return list(itertools.islice(itertools.cycle(found), number))
 

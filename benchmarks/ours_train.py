@@ -89,7 +89,7 @@ class Student:
     checkpoints = Checkpoints(job.folder / "checkpoints", {})
     writer = MetricsWriter(job.folder, job.run.processes)
     with contextlib.closing(checkpoints), contextlib.closing(writer):
-      self._state = loop.fit(
+      self._state, _ = loop.fit(
         self._compiled,
         self._state,
         batches,

@@ -19,7 +19,12 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
-from sentence_transformers.util import mine_hard_negatives, pairwise_dot_score
+from sentence_transformers.util import (
+  dot_score,
+  mine_hard_negatives,
+  pairwise_dot_score,
+  semantic_search,
+)
 from transformers import TrainerCallback
 
 from benchmarks import side, texts
@@ -242,4 +247,19 @@ def mine(
     output_format="n-tuple",
     use_faiss=use_faiss,
     verbose=False,
+  )
+
+
+def searcher(
+  passages: np.ndarray, queries: np.ndarray, device: str, neighbours: int
+) -> Callable[[], Any]:
+  """What searches passages for queries, both on a device in bfloat16."""
+  there = [
+    torch.from_numpy(x).to(device, torch.bfloat16) for x in (queries, passages)
+  ]
+  return lambda: semantic_search(
+    *there,
+    query_chunk_size=len(queries),
+    top_k=neighbours,
+    score_function=dot_score,
   )

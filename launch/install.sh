@@ -21,6 +21,8 @@ else # TPU VM images of Ubuntu 22.04 have Python 3.10.
 fi
 
 install=("$venv/bin/python" -m pip install --quiet)
-"${install[@]}" --no-deps -r requirements.lock
-"${install[@]}" --no-build-isolation -c requirements.lock -e ".[tpu,gcs]"
+"${install[@]}" --no-deps --require-hashes -r requirements.lock
+# What the extras need besides is not in the lock, and has no digests there.
+"${install[@]}" --no-build-isolation -e ".[tpu,gcs]" \
+  -c <(sed -n 's|^\([^ #].*==.*[^ \\]\).*|\1|p' requirements.lock)
 echo "$made_from" >"$venv/made_from"

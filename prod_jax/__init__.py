@@ -32,6 +32,9 @@ processes     those of a run: where they meet, when they stop
 coordination  keys, values and beats between them
 artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
+json_files    JSON that may be damaged, and the shape it should have
+run_files     curriculum.json, results.json and DONE.json, read
+arrays        .npy files, read
 forecast      what a run was expected to take, beside it
 presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log

@@ -116,7 +116,7 @@ def restamp(folder: pathlib.Path, recorded: Record) -> None:
 def _wrong(
   path: storage.Path, facts: Mapping[str, Any], by_content: bool
 ) -> str:
-  if not path.exists():
+  if not path.exists() or path.is_dir():
     return "is gone"
   size = storage.size(path)
   if size != facts["bytes"]:
@@ -124,7 +124,7 @@ def _wrong(
   known = by_content and "sha256" in facts
   if not (known and isinstance(path, pathlib.Path)):
     return ""
-  if path.stat().st_mtime_ns == facts["mtime_ns"]:
+  if path.stat().st_mtime_ns == facts.get("mtime_ns"):
     return ""
   return "" if _digest(path) == facts["sha256"] else "has changed"
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from absl import logging
 
-from prod_jax import artefacts, compilation, storage, strict
+from prod_jax import artefacts, compilation, run_files, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 
@@ -152,7 +152,7 @@ def run(
       logging.info("%s: cached, nothing to do%s", item.stage.name, why)
       folder = item.stage.folder
       if processes.first and folder == processes.remote(folder):
-        artefacts.restamp(folder, _read(folder / DONE).get("files", {}))
+        artefacts.restamp(folder, run_files.done(folder).get("files") or {})
     elif not only or item.stage.name in only:
       processes.leave_if_stopped(
         f"before {item.stage.name}; what is done is saved"
@@ -205,12 +205,12 @@ def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
 def _look(item: Plan, processes: Processes) -> None:
   """Finds out whether a stage's artefacts are there, and as they were."""
   folder = processes.remote(item.stage.folder)
-  done = _read(folder / DONE)
+  done = run_files.done(folder)
   if done.get("hash") == item.hash and all(key in done for key in _SAID):
-    item.damage = artefacts.damage(folder, done.get("files", {}))
+    item.damage = artefacts.damage(folder, done.get("files") or {})
     if not item.damage:
       item.status, item.seconds = CACHED, done["seconds"]
-      item.summary, item.origin = done["summary"], done.get("origin", {})
+      item.summary, item.origin = done["summary"], done.get("origin") or {}
 
 
 def hash_of(value: Any) -> str:
@@ -387,7 +387,7 @@ def _read(path: storage.Path) -> dict[str, Any]:
   """The object in `path`; {} where there is none, or not as it was written."""
   try:
     found = json.loads(path.read_text()) if path.exists() else {}
-  except ValueError:
+  except (ValueError, RecursionError):
     found = {}
   if not (isinstance(found, dict) and storage.is_intact(found)):
     logging.warning("%s is not as it was written, and does not count", path)

@@ -6,13 +6,31 @@ Nothing is written but what is asked for, and nothing outside of its folder.
 import bisect
 import io
 import itertools
+import lzma
 import os
 import pathlib
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
+
+from prod_jax.strict import Refused
+
+_MOST_FILES, _MOST_BYTES = 1000, 4 << 30
+# What zipfile and its decompressors raise, and names that no disk takes.
+_UNREADABLE = (
+  zipfile.BadZipFile,
+  zlib.error,
+  lzma.LZMAError,
+  struct.error,
+  EOFError,
+  OSError,
+  RuntimeError,
+  ValueError,
+)
 
 
 class Joined(io.RawIOBase):
@@ -73,8 +91,8 @@ def unpack(
     target: is not there yet.
 
   Raises:
-    ValueError: this is no zip, one of its files is damaged, or something in it
-      is a link or not in `top`; naming it.
+    Refused: this is no zip, one of its files is damaged, or something in it is
+      a link or not in `top`, or larger than any model; naming it.
   """
   part = target.with_name(f"{target.name}.part")
   shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
@@ -84,11 +102,25 @@ def unpack(
       io.BufferedReader(Joined(parts), 1 << 20) as file,
       zipfile.ZipFile(file) as whole,
     ):
+      _check_size(whole.infolist())
       for member in whole.infolist():
         _write(whole, member, top, part)
-  except zipfile.BadZipFile as error:
-    raise ValueError(f"{parts[0]} and those behind it: {error}") from error
-  os.replace(part, target)
+    os.replace(part, target)
+  except _UNREADABLE as error:
+    behind = " and those behind it" if len(parts) > 1 else ""
+    raise Refused(f"{parts[0]}{behind}: {error}; fetch it again") from error
+  finally:
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_size(members: Sequence[zipfile.ZipInfo]) -> None:
+  """Before anything is written; no member gives more than it has declared."""
+  total = sum(member.file_size for member in members)
+  if len(members) > _MOST_FILES or total > _MOST_BYTES:
+    raise Refused(
+      f"{len(members)} files of {total >> 20} MiB are in the zip; it takes "
+      f"{_MOST_FILES} of {_MOST_BYTES >> 20} MiB"
+    )
 
 
 def _write(
@@ -100,9 +132,9 @@ def _write(
   path = pathlib.PurePosixPath(member.filename)
   inside = path.parts[:1] == (top,) and ".." not in path.parts
   if not inside or "\\" in member.filename or ":" in member.filename:
-    raise ValueError(f"{member.filename!r} in the zip is not in {top}")
+    raise Refused(f"{member.filename!r} in the zip is not in {top}")
   if stat.S_ISLNK(member.external_attr >> 16):
-    raise ValueError(f"{member.filename!r} in the zip is a link")
+    raise Refused(f"{member.filename!r} in the zip is a link")
   target = folder.joinpath(*path.parts[1:])
   if member.is_dir():
     target.mkdir(parents=True, exist_ok=True)

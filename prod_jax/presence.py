@@ -22,8 +22,8 @@ from typing import IO, Any, NamedTuple
 
 from absl import logging
 
-from prod_jax import storage
-from prod_jax.strict import ConfigError
+from prod_jax import json_files, storage
+from prod_jax.strict import ConfigError, without_passwords
 
 RUNNING, PROGRESS = "RUNNING.json", "PROGRESS.json"
 
@@ -33,6 +33,23 @@ _MISSED = 3  # beats, until a run in a bucket is taken for lost
 _MOMENT = 0.05  # for which one who looks may hold the lock
 
 Said = Mapping[str, Any]
+
+_WHO: dict[str, Any] = {
+  "host": str,
+  "pid": int,
+  "since": str,
+  "command": str,
+  "outcome?": str,
+}
+_PROGRESS: dict[str, Any] = {
+  "at": str,
+  "work?": str,
+  "done?": float,
+  "total?": float,
+  "unit?": str,
+  "rate?": float,
+  "seconds_left?": float,
+}
 
 
 class Presence(NamedTuple):
@@ -77,7 +94,7 @@ def held(
     "host": socket.gethostname(),
     "pid": os.getpid(),
     "since": _now(),
-    "command": shlex.join(sys.orig_argv),
+    "command": without_passwords(shlex.join(sys.orig_argv)),
   }
   with _on_disk(folder) if on_disk else _in_bucket(folder, wait) as write:
     write(who)
@@ -86,7 +103,8 @@ def held(
     try:
       yield
     except BaseException as error:
-      outcome = " ".join(str(error).split()) or type(error).__name__
+      said = without_passwords(" ".join(str(error).split()))
+      outcome = said or type(error).__name__
       raise
     finally:
       beat.end()
@@ -98,16 +116,20 @@ def held(
 
 def look(folder: storage.Path) -> Presence:
   """Who is at work in a working folder, or was last."""
-  who, progress = (
-    storage.read_object(folder / RUNNING),
-    storage.read_object(folder / PROGRESS),
-  )
+  who, progress = (_said(folder / name) for name in (RUNNING, PROGRESS))
   alive = bool(who) and "ended" not in who
   if alive and isinstance(folder, pathlib.Path):
     alive = _is_locked(folder / RUNNING)
   elif alive:
     alive = silent_for(progress) < _MISSED * _BUCKET_SECONDS
   return Presence(who, progress, alive)
+
+
+def _said(path: storage.Path) -> Said:
+  """What one of the two files says; {} where it is damaged, or not there."""
+  found = storage.read_object(path)
+  shape = _WHO if path.name == RUNNING else _PROGRESS
+  return {} if json_files.mismatch(found, shape) else found
 
 
 def silent_for(progress: Said) -> float:
@@ -118,9 +140,9 @@ def silent_for(progress: Said) -> float:
   """
   try:
     at = datetime.datetime.fromisoformat(progress.get("at", ""))
+    return abs((datetime.datetime.now(datetime.UTC) - at).total_seconds())
   except (TypeError, ValueError):  # it has not, or the file is not ours
     return float("inf")
-  return abs((datetime.datetime.now(datetime.UTC) - at).total_seconds())
 
 
 @contextlib.contextmanager
@@ -166,7 +188,7 @@ def _is_locked(path: pathlib.Path) -> bool:
     except BlockingIOError:
       return True
     except OSError:  # a disk without locks
-      return silent_for(storage.read_object(path.with_name(PROGRESS))) < (
+      return silent_for(_said(path.with_name(PROGRESS))) < (
         _MISSED * _DISK_SECONDS
       )
   return False
@@ -179,7 +201,7 @@ def _in_bucket(
   """The same of a bucket, as far as it goes: two that begin in the same
   seconds do not see each other.
   """
-  before = storage.read_object(folder / RUNNING)
+  before = _said(folder / RUNNING)
   if before and "ended" not in before and _beats(folder, wait):
     raise ConfigError(_taken(folder))
   yield lambda said: storage.write_text(folder / RUNNING, json.dumps(said))
@@ -205,7 +227,7 @@ def _beats(folder: storage.Path, wait: Callable[[float], object]) -> bool:
 
 
 def _taken(folder: storage.Path) -> str:
-  who = storage.read_object(folder / RUNNING)
+  who = _said(folder / RUNNING)
   pid, host, since, command = (
     who.get(key, "unknown") for key in ("pid", "host", "since", "command")
   )

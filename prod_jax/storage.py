@@ -31,15 +31,14 @@ Path: TypeAlias = pathlib.Path | epath.Path
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
-# Keys without which nothing can be said of a stage or a figure.
-_OF_STAGE = ("name", "kind", "dir", "status")
-_OF_RESULT = ("stage", "model_stage", "split", "metric", "value", "index")
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
 _ROOM = "make room; the same command goes on from what is saved"
 _RIGHTS = "let this user write there, or name another folder"
 _HARDWARE = "the disk fails; once it works the same command goes on"
+_UNREACHED = "the bucket does not answer; the same command goes on"
+_BUCKETS = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
 _REMEDIES = {
   errno.ENOSPC: _ROOM,
   errno.EDQUOT: _ROOM,
@@ -160,7 +159,7 @@ def read_object(path: Path) -> dict[str, Any]:
   """
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     return {}
   return found if isinstance(found, dict) and is_intact(found) else {}
 
@@ -177,72 +176,21 @@ def is_intact(found: Mapping[str, Any]) -> bool:
 
 
 def trouble(error: BaseException) -> str:
-  """What a disk has refused, and what to do, in a line; "" for other errors."""
+  """What a disk or a bucket has refused, and what to do, in a line.
+
+  "" for other errors.
+  """
   text = " ".join(str(error).split())
   for code, remedy in _REMEDIES.items():
     # Libraries in other languages have errors of their own, with this text.
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
+  of = type(error).__module__.partition(".")[0]
+  silent = isinstance(error, ConnectionError | TimeoutError)
+  # That is whoever no longer reads what a command says.
+  if of in _BUCKETS or (silent and not isinstance(error, BrokenPipeError)):
+    return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
   return ""
-
-
-def read_curriculum(folder: Path) -> dict[str, Any]:
-  """What a run has written of its stages; {} where there was none.
-
-  Raises:
-    ConfigError: it is damaged, or none of ours.
-  """
-  path = folder / CURRICULUM
-  if not path.exists():
-    return {}
-  found = read_json(path)
-  rows = found.get("stages") if isinstance(found, dict) else None
-  fits = isinstance(rows, list) and all(
-    isinstance(row, dict)
-    and all(isinstance(row.get(key), str) for key in _OF_STAGE)
-    and isinstance(row.get("inputs"), dict)
-    and isinstance(row.get("seconds"), int | float)
-    for row in rows
-  )
-  if not fits or not isinstance(found.get("config", {}), dict):
-    raise _damaged(path, "says nothing of stages as a run writes it")
-  return found
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-  """The rows of the results.json of a run, none where it is not there.
-
-  Raises:
-    ConfigError: it is damaged.
-  """
-  if not path.exists():
-    return []
-  rows = read_json(path)
-  if not isinstance(rows, list) or not all(
-    isinstance(row, dict) and all(key in row for key in _OF_RESULT)
-    for row in rows
-  ):
-    raise _damaged(path, "has no rows of figures as a run writes them")
-  return rows
-
-
-def read_json(path: Path) -> Any:
-  """What stands in a file that a run has left.
-
-  Raises:
-    FileNotFoundError: it is not there.
-    ConfigError: it is no JSON.
-  """
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise _damaged(path, f"is no JSON ({error})") from error
-
-
-def _damaged(path: Path, what: str) -> ConfigError:
-  return ConfigError(
-    f"{path} {what}; the run writes it anew when it is started again"
-  )
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import functools
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +17,36 @@ from typing import Annotated, Any, Literal
 
 from prod_jax.ranges import Range
 
+_LONGEST = 4000  # characters of an error
+# A name alone is part of a path in a bucket, but not of an address in the web.
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=https://)[^/@\s]+@")
 
-class ConfigError(ValueError):
+
+class Refused(ValueError):
+  """What somebody has given cannot be used; the message says why.
+
+  What a file or a command line says may stand in the message: the middle of a
+  long one is left out, what a terminal would obey is written out, and no
+  password is shown.
+  """
+
+  def __init__(self, said: str):
+    harmless = "".join(
+      c if c.isprintable() or c == "\n" else repr(c)[1:-1]
+      for c in without_passwords(said)
+    )
+    if len(harmless) > _LONGEST:
+      half = _LONGEST // 2
+      harmless = f"{harmless[:half]} […] {harmless[-half:]}"
+    super().__init__(harmless)
+
+
+def without_passwords(text: str) -> str:
+  """A text in whose addresses no password stands in front of an @."""
+  return _PASSWORD.sub("***@", text)
+
+
+class ConfigError(Refused):
   """A config that cannot be run; the message names the key and the remedy."""
 
 

@@ -70,6 +70,16 @@ def test_what_a_disk_refuses_is_a_line_with_file_and_remedy(code):
   assert storage.trouble(ValueError(f"UNKNOWN:\n{os.strerror(code)} [x]"))
 
 
+@pytest.mark.parametrize(
+  "error", [ConnectionResetError("reset"), TimeoutError("timed out")]
+)
+def test_so_is_a_bucket_that_does_not_answer(error):
+  assert "the same command goes on" in storage.trouble(error)
+  own = type("HttpError", (Exception,), {"__module__": "gcsfs.retry"})
+  assert storage.trouble(own("503, Backend Error")).startswith("HttpError: 503")
+
+
 def test_other_errors_are_no_trouble_of_a_disk():
   missing = FileNotFoundError(errno.ENOENT, "No such file", "x")
   assert not storage.trouble(missing) and not storage.trouble(KeyError("a"))
+  assert not storage.trouble(BrokenPipeError(errno.EPIPE, "Broken pipe"))

@@ -283,7 +283,7 @@ def test_what_is_written_is_of_the_results_that_are_kept():
 def test_the_prose_names_each_goal_that_is_missed():
   prose = (page.DOCS / "BENCHMARKS.md").read_text()
   _, missed = prose.split("## Goals that are missed")
-  missed, _ = missed.split("\n## ")
+  missed, *_ = missed.split("\n## ")
   for found in page.results():
     for row in found["rows"]:
       if not row["reached"]:
@@ -400,10 +400,11 @@ def test_calls_into_measured_packages_stand_in_few_files():
     }
     if path.name not in ("peer.py", "peer_export.py", "study_peer.py"):
       assert "sentence_transformers" not in found, path
-    ours = "ours.py", "ours_train.py", "ours_export.py"
+    ours = "ours.py", "ours_train.py", "ours_export.py", "ours_gpu.py"
     if path.name not in (
       *ours,
       "families.py",
+      "long_page.py",
       "study.py",
       "study_peer.py",
       "texts.py",

@@ -36,9 +36,12 @@ LEVELS = {
   "progress": 1,
   "ragged": 1,
   "storage": 1,
+  "arrays": 1,
   "forecast": 1,
   "artefacts": 1,
+  "json_files": 1,
   "presence": 1,
+  "run_files": 1,
   "processes": 1,
   "sets": 2,
   "batches": 2,
@@ -66,6 +69,13 @@ NEIGHBOURS = {
   ("main", "cli"),
   ("cli", "main"),
   ("packaged", "parts"),
+  ("parts", "strict"),
+  ("arrays", "strict"),
+  ("json_files", "storage"),
+  ("json_files", "strict"),
+  ("run_files", "json_files"),
+  ("run_files", "storage"),
+  ("presence", "json_files"),
   ("presence", "storage"),
   ("storage", "strict"),
   ("presence", "strict"),
@@ -81,6 +91,7 @@ NEIGHBOURS = {
   ("processes", "coordination"),
   ("processes", "storage"),
   ("artefacts", "storage"),
+  ("storage", "strict"),
   ("trackers", "processes"),
   ("trackers", "storage"),
   ("trackers", "strict"),
@@ -134,6 +145,17 @@ ONLY_IN = {
   r"\bpyarrow\b": ["export/vectors.py", "sets/foreign/"],
   r"\b(import|from) (starlette|uvicorn|anyio)\b": ["serving/"],
   r"(?<![.\w])print\(": ["cli/"],
+  r"\bjson\.loads?\(": [
+    "json_files.py",
+    "storage.py",  # whoever it is, a broken one is none
+    "curriculum.py",
+    "batches/tokens.py",  # what a library has just written
+  ],
+  r"\bnp\.load\(": [
+    "arrays.py",
+    "retrieval/pieces.py",
+    "train/kept.py",
+  ],
   r"\bpickle\b(?!=)|shell=True|(?<![.\w])(eval|exec)\(": [],
 }
 

@@ -102,6 +102,26 @@ def test_another_python_makes_the_environment_anew(make, tmp_path):
   assert taken(make(pythons, "-n")) == "python3.13"
 
 
+def locked_lines():
+  """A line a package, without the digests behind it."""
+  lines = (REPO / "requirements.lock").read_text().splitlines()
+  return [line for line in lines if "==" in line]
+
+
+def test_each_package_is_locked_by_the_digests_of_its_files():
+  text = (REPO / "requirements.lock").read_text()
+  for line in locked_lines():
+    behind = text[text.index(line) + len(line) :]
+    assert behind.startswith("\n    --hash=sha256:"), line
+  assert not re.search(r"--hash=(?!sha256:[0-9a-f]{64}\b)", text)
+  installs = re.findall(
+    r"install .*-r requirements.lock",
+    (REPO / "Makefile").read_text().replace("\\\n", ""),
+  )
+  assert installs
+  assert all("--require-hashes" in install for install in installs)
+
+
 def test_clean_takes_away_what_make_makes_again():
   """And no run, which somebody may have waited hours for."""
   words = [shutil.which("make"), "--dry-run", "clean"]
@@ -112,9 +132,12 @@ def test_clean_takes_away_what_make_makes_again():
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_each_python_gets_one_version_of_each_package(version):
-  lines = (REPO / "requirements.lock").read_text().splitlines()
-  locked = [Requirement(line) for line in lines if not line.startswith("#")]
-  here = {"python_version": version, "sys_platform": "linux"}
+  locked = [Requirement(line.rstrip(" \\")) for line in locked_lines()]
+  here = {
+    "python_version": version,
+    "python_full_version": f"{version}.0",
+    "sys_platform": "linux",
+  }
   names = collections.Counter(
     r.name.lower() for r in locked if not r.marker or r.marker.evaluate(here)
   )

@@ -82,7 +82,7 @@ def test_a_row_has_what_the_dataclass_says():
   ) in table.splitlines()
   assert "| `candidates` | `str` | needed | mine, " in table
   shape = extension("tables").table(model_kinds.Dual)
-  assert "| `width`, `heads`, `mlp_width`, " in shape
+  assert "| `width`, `depth`, `heads`, `mlp_width`, " in shape
 
 
 def test_every_room_has_a_page():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from prod_jax import curriculum, storage, strict
+from prod_jax import curriculum, run_files, storage, strict
 from prod_jax.processes import Processes
 from prod_jax.retrieval import blocks
 from tests import buckets
@@ -51,10 +51,10 @@ def test_a_path_that_nothing_is_kept_at_is_refused(path, message):
   ],
 )
 def test_what_no_run_has_written_is_none(tmp_path, text):
-  assert storage.read_curriculum(tmp_path) == {}
+  assert run_files.curriculum(tmp_path) == {}
   (tmp_path / storage.CURRICULUM).write_text(text)
   with pytest.raises(strict.ConfigError, match="the run writes it anew"):
-    storage.read_curriculum(tmp_path)
+    run_files.curriculum(tmp_path)
 
 
 def test_a_path_with_a_scheme_is_in_a_bucket(bucket, tmp_path):

@@ -214,10 +214,10 @@ class Assemble:
   def _relevant(self, row: int | np.integer) -> Sequence[int]:
     """The positives of a query, and what says the same; none without labels."""
     x = self._examples
-    positives = x.positives[row]
+    positives = x.positives[int(row)]
     if not (len(positives) and len(x.copies)):
       return positives
-    return (*positives, *x.copies[row])
+    return (*positives, *x.copies[int(row)])
 
 
 def texts_of(examples: Examples, chosen: Chosen) -> dict[str, Joined]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from prod_jax import arrays
+
 
 class Candidates(NamedTuple):
   """Passages for Q queries, with labels.
@@ -71,10 +73,7 @@ def save_lists(
 def load_lists(cls: type[T], folder: pathlib.Path) -> T:
   """Memory-maps what `save_lists` wrote of a `cls`."""
   return cls(
-    *(
-      np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-      for name in cls._fields
-    )
+    *(arrays.read(folder / f"{name}.npy", mapped=True) for name in cls._fields)
   )
 
 

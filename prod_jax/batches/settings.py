@@ -4,12 +4,12 @@ Whatever is wrong with one of them is a `DataError` of one line that names the
 file and what to do.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from prod_jax import storage
+from prod_jax import json_files, storage
+from prod_jax.sets.lines import half_pair_at
 from prod_jax.sets.records import DataError
 
 NAMES = ("cls", "sep", "bos", "eos", "pad", "mask", "unk")
@@ -61,8 +61,8 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
   if not path.is_file():
     return {}
   try:
-    found = json.loads(text_of(path))
-  except (ValueError, RecursionError) as error:
+    found = json_files.parse(text_of(path))
+  except ValueError as error:
     if isinstance(error, DataError):
       raise
     raise DataError(f"{path}: no JSON ({error}); {_AGAIN}") from error
@@ -88,6 +88,6 @@ def _wanted(key: str, value: Any) -> str:
     return "" if type(value) is int and value >= 0 else "a number from 0 on"
   if key in [f"{name}_token" for name in NAMES]:
     text = value.get("content") if isinstance(value, dict) else value
-    named = isinstance(text, str) and text
+    named = isinstance(text, str) and text and half_pair_at(text) is None
     return "" if named else "a token, or an object with its content"
   return ""

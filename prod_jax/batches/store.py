@@ -10,6 +10,7 @@ import itertools
 import json
 import operator
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +19,16 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import artefacts, progress, storage
+from prod_jax import artefacts, json_files, progress, storage
 
 _CHUNK = 2048  # records encoded at once
 _VERSION = 1
+_MANIFEST = {
+  "key": dict,
+  "dtype": re.compile("uint16|int32"),
+  "bytes": {str: int},
+}
+_REMEDY = "delete the folder, and it is made again"
 
 # Takes some records, returns the int32 ids of each.
 Encode = Callable[[Sequence[Any]], list[np.ndarray]]
@@ -93,7 +100,7 @@ class TokenStore:
 
 def open_store(path: pathlib.Path) -> TokenStore:
   """Maps the files of a store."""
-  manifest = json.loads((path / "manifest.json").read_text())
+  manifest = json_files.read(path / "manifest.json", _MANIFEST, _REMEDY)
   ids = _mapped(path / "ids.bin", manifest["dtype"])
   return TokenStore(ids, _mapped(path / "offsets.bin", "int64"), path)
 
@@ -202,5 +209,7 @@ def _write(
 
 
 def _mapped(path: pathlib.Path, dtype: str) -> np.ndarray:
+  if not path.stat().st_size:  # no map is that short
+    return np.zeros(0, dtype)
   # As a plain array: slicing a np.memmap costs several times as much.
   return np.asarray(np.memmap(path, dtype, "r"))

@@ -34,12 +34,11 @@ from typing import Any, NoReturn
 from absl import logging
 
 from prod_jax.config import Config
-from prod_jax.sets.records import DataError
-from prod_jax.strict import ConfigError
+from prod_jax.strict import ConfigError, Refused, without_passwords
 
 INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
 # What is told in a line: it is for whoever has started the command to mend.
-REFUSED = (ConfigError, DataError, PermissionError)
+REFUSED = (Refused, PermissionError)
 
 _OVERRIDE = "--config."
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -351,6 +350,12 @@ def _unread(number: int) -> bool:
   return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+def hide_passwords(record: stdlib_logging.LogRecord) -> bool:
+  """Takes passwords out of the addresses in a line, also a library's."""
+  record.msg, record.args = without_passwords(record.getMessage()), ()
+  return True
+
+
 @contextlib.contextmanager
 def of_paths() -> Iterator[None]:
   """Says in a line what is wrong with a path that somebody has named.
@@ -385,5 +390,6 @@ def _set_up_logging() -> None:
   handler.addFilter(
     lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
   )
+  handler.addFilter(hide_passwords)
   # In the place of any that an import has left.
   stdlib_logging.basicConfig(handlers=[handler], force=True)

@@ -40,7 +40,7 @@ commands; without one it is run:
 
 exit codes:
   0    done
-  1    failed, with a traceback
+  1    failed, with a traceback, or for a number that is none: see replay
   2    the line, the config or the data is wrong, or a disk refuses to write:
        one line says what
   130  interrupted by Ctrl-C; a run goes on when it is started again

@@ -18,6 +18,7 @@ from prod_jax import (
   kinds,
   model_kinds,
   packaged,
+  run_files,
   sharding,
   storage,
   strict,
@@ -132,7 +133,7 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  said = storage.read_curriculum(processes.local_folder).get("config")
+  said = run_files.curriculum(processes.local_folder).get("config")
   if said is None:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
@@ -155,8 +156,8 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
-  done = _done(folder / DONE)
-  if why := done.get("summary", {}).get(SKIPPED):
+  done = run_files.done(folder)
+  if why := (done.get("summary") or {}).get(SKIPPED):
     goes_on = "".join(
       f"; --stage={accept} is the student that went on instead"
       for accept in _acceptors(run, name)
@@ -235,12 +236,9 @@ def _acceptors(run: Run, name: str) -> list[str]:
 
 def recorded(run: Run, stage: str) -> dict[str, Any]:
   """What a stage depended on as it ran, {} where that was not written down."""
-  done = _done(run.processes.remote(run.folder(stage)) / DONE)
-  return done.get("fingerprint") or {}
-
-
-def _done(path: storage.Path) -> dict[str, Any]:
-  return storage.read_object(path)
+  done = run_files.done(run.processes.remote(run.folder(stage)))
+  found = done.get("fingerprint")
+  return found if isinstance(found, dict) else {}
 
 
 def _check_same(trained: Trained) -> None:

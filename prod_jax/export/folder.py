@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prod_jax import model_kinds, storage, strict
+from prod_jax import json_files, model_kinds, storage, strict
 from prod_jax.export import tokenizer
 from prod_jax.export.finished import Trained
 from prod_jax.models import hf
@@ -225,7 +225,7 @@ def _write_layer(
 
 def _add_to_config(folder: pathlib.Path, entries: dict[str, Any]) -> None:
   path = folder / hf.CONFIG
-  config = json.loads(path.read_text(encoding="utf-8"))
+  config = json_files.read(path, dict, "export it again")
   _write(path, config | entries)
 
 

@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import origin, packaged, stages, storage, strict
-from prod_jax.curriculum import DONE, GATE
+from prod_jax import origin, packaged, run_files, stages, strict
+from prod_jax.curriculum import GATE
 from prod_jax.export.finished import Trained, recorded
 from prod_jax.models import hub
 from prod_jax.report import record
@@ -206,11 +206,11 @@ def _file(trained: Trained, name: str, path: pathlib.Path) -> dict[str, Any]:
 def _stage(trained: Trained, stage: record.Stage) -> dict[str, Any]:
   """What is known of a stage without running it again."""
   params = stage.folder / PARAMS
-  done = trained.run.processes.remote(stage.folder) / DONE
+  done = run_files.done(trained.run.processes.remote(stage.folder))
   return {
     "name": stage.name,
     "kind": stage.kind,
-    "hash": storage.read_object(done).get("hash"),
+    "hash": done.get("hash"),
     "inputs": dict(stage.inputs),
     "params": packaged.sha256(params) if params.is_file() else None,
   }

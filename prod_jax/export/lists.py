@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import strict
+from prod_jax import arrays, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.export import finished
 from prod_jax.retrieval import runs
@@ -79,7 +79,7 @@ def _lists(run: Run, name: str) -> tuple[Candidates, str]:
 
 def _scores(run: Run, name: str, lists: Candidates) -> np.ndarray:
   path = run.folder(name) / "scores.npy"
-  return np.load(path, allow_pickle=False) if path.exists() else lists.score
+  return arrays.read(path) if path.exists() else lists.score
 
 
 def _listed(

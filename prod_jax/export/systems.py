@@ -29,7 +29,7 @@ from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
-from prod_jax.retrieval.forward import Shown
+from prod_jax.retrieval.forward import NonFiniteError, Shown
 from prod_jax.sets.records import DataError
 
 RUNS = (".trec", ".run")
@@ -130,7 +130,10 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
   elif system.spec.endswith(RUNS):
     return of_run(pathlib.Path(system.spec), task)
   else:
-    found = _by_model(system, open_model(system, task), task, first)
+    try:
+      found = _by_model(system, open_model(system, task), task, first)
+    except NonFiniteError as error:
+      raise DataError(f"{system.label}: {error}") from error
   if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
     raise DataError(
       f"{system.label} gives scores that are not a number; its weights are "

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from prod_jax import storage
+from prod_jax import json_files, storage
 from prod_jax.batches.tokens import Tokenizer
 
 WHOLE, VOCAB = "tokenizer.json", "vocab.txt"
@@ -118,7 +118,7 @@ def _roles(
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-  return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+  return json_files.read(path, dict, "fetch it again") if path.is_file() else {}
 
 
 def _write(path: pathlib.Path, value: dict[str, Any]) -> None:

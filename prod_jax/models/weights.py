@@ -5,7 +5,6 @@ and what to do. Nothing pickled is ever read.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from prod_jax import storage
+from prod_jax import json_files, storage
+from prod_jax.strict import Refused
 
 Path = str | os.PathLike[str]
 
@@ -29,7 +29,7 @@ _REMEDY = (
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
 
-class WeightsError(ValueError):
+class WeightsError(Refused):
   """A folder or file of weights cannot be used; its one line says why."""
 
 
@@ -142,14 +142,17 @@ def shards_of(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
   placed = read_json(index).get("weight_map")
   if not isinstance(placed, dict) or not placed:
     raise WeightsError(f"{index} has no weight_map; fetch it again")
-  names = {str(name) for name in placed.values()}
-  for name in names:
+  for name in placed.values():
     # A name could point anywhere: a folder is read, and nothing outside of it.
-    if pathlib.PurePath(name).name != name:
+    if not (isinstance(name, str) and _is_of_a_file(name)):
       raise WeightsError(
         f"{index} names a shard {name!r}, not a file beside it; fetch it again"
       )
-  return tuple(index.parent / name for name in sorted(names))
+  return tuple(index.parent / name for name in sorted({*placed.values()}))
+
+
+def _is_of_a_file(name: str) -> bool:
+  return pathlib.PurePath(name).name == name and len(name) < 256
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -181,8 +184,8 @@ def _json(path: pathlib.Path) -> Any:
     raise WeightsError(f"{path} is not there; fetch it again")
   refuse_pointer(path)
   try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (ValueError, RecursionError, OSError) as error:
+    return json_files.parse(path.read_text(encoding="utf-8"))
+  except (ValueError, OSError) as error:
     raise WeightsError(
       f"{path} is no JSON ({error}); fetch it again"
     ) from error

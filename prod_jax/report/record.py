@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prod_jax import forecast, storage, strict
+from prod_jax import forecast, json_files, run_files, storage, strict
 from prod_jax.train import writer
 
 STUDENT = "student"
@@ -129,7 +129,7 @@ class Run:
       and row["stage"] == found.stage
       and row["metric"] == metric
       and row.get("width")
-      and is_number(row["value"])
+      and is_number(row.get("value"))
     }
 
   @property
@@ -184,7 +184,7 @@ def load(workdir: pathlib.Path) -> Run:
     ConfigError: `workdir` holds no curriculum.json, or one of the two is
       damaged.
   """
-  record = storage.read_curriculum(workdir)
+  record = run_files.curriculum(workdir)
   if not record:
     raise strict.ConfigError(
       f"{workdir / storage.CURRICULUM}: not there; a working folder gets it "
@@ -195,7 +195,7 @@ def load(workdir: pathlib.Path) -> Run:
     _stage(workdir, raw, (config.get("stages") or {}).get(raw["name"]) or {})
     for raw in record["stages"]
   ]
-  results = storage.read_results(workdir / "results.json")
+  results = run_files.results(workdir)
   splits = list(dict.fromkeys(row["split"] for row in results))
   split = "test" if "test" in splits else "".join(splits[:1])
   return Run(
@@ -223,7 +223,7 @@ def scorecard(stage: Stage) -> dict[str, Any] | None:
   path = stage.folder / "scores.json"
   if not (stage.ran and path.exists()):
     return None
-  found: dict[str, Any] = storage.read_json(path)
+  found: dict[str, Any] = json_files.read(path, dict, "run its stage again")
   return found
 
 
@@ -263,7 +263,7 @@ def _measured(
       continue
     if row.get("width"):
       continue
-    if not is_number(row["value"]):
+    if not is_number(row.get("value")):
       continue
     before = found.get(row["model_stage"])
     if before is None or before.stage != row["stage"]:

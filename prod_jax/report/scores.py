@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from prod_jax import arrays
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.report import record
 
@@ -58,7 +59,7 @@ def compare(run: record.Run, stage: record.Stage) -> Comparison | None:
   if not (source.folder / "candidates" / "score.npy").exists():
     return None
   lists = load_lists(Candidates, source.folder / "candidates")
-  scores_QC = np.load(path, mmap_mode="r", allow_pickle=False)
+  scores_QC = arrays.read(path, mapped=True)
   every = -(-len(scores_QC) // MOST_LISTS) or 1
   ids, label = lists.ids[::every], lists.label[::every]
   sides = {

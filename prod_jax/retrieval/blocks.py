@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from prod_jax import artefacts, progress, storage
+from prod_jax import arrays, artefacts, progress, storage
 from prod_jax.processes import Processes
 from prod_jax.retrieval.pieces import Counter, Pieces
 
@@ -118,7 +118,7 @@ def forget(path: pathlib.Path, processes: Processes) -> None:
 
 def read(path: pathlib.Path, name: str) -> np.ndarray:
   """Memory-maps one array of a block."""
-  return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+  return arrays.read(path / f"{name}.npy", mapped=True)
 
 
 def _there(

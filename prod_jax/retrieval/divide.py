@@ -53,10 +53,10 @@ def confidence(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   """
   there_QC = candidates.rank >= 0
   scores_QC = np.where(there_QC, scores_QC, -np.inf)
-  there_Q1 = there_QC.any(axis=1, keepdims=True)
-  highest_Q1 = np.where(there_Q1, scores_QC.max(axis=1, keepdims=True), 0)
+  there_Q = there_QC.any(axis=1)
+  highest_Q1 = np.where(there_Q, scores_QC.max(axis=1), 0)[:, None]
   sum_Q = np.exp(scores_QC - highest_Q1).sum(axis=1)  # the best alone adds 1
-  return np.where(there_Q1[:, 0], 1 / np.maximum(sum_Q, 1), 0.0)
+  return np.where(there_Q, 1 / np.maximum(sum_Q, 1), 0.0)
 
 
 def keep(

@@ -3,13 +3,14 @@
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from prod_jax import storage, strict
+from prod_jax import json_files, storage, strict
 from prod_jax.batch import Texts
 from prod_jax.batches import rows as layout
 from prod_jax.batches import tokens
@@ -19,6 +20,8 @@ from prod_jax.retrieval import blocks, forward
 from prod_jax.retrieval.forward import FrozenModel, Watch
 
 MANIFEST = "manifest.json"  # of a folder of shards
+_SHAPE = {"rows": int, "shards": [re.compile(r"\d{9,}-\d{9,}")]}
+_REMEDY = "delete the stage's folder and run it again"
 Tower = Literal["query", "passage"]
 # (start, stop) to vectors [stop - start, D] of these rows; and perhaps a watch.
 Embed = Callable[..., np.ndarray]
@@ -179,13 +182,16 @@ def open_shards(folder: pathlib.Path) -> Shards:
   Raises:
     ConfigError: when shards and manifest do not agree.
   """
-  manifest = json.loads((folder / MANIFEST).read_text())
-  shards = Shards(
-    [
-      functools.partial(blocks.read, folder / name, "vectors")
-      for name in manifest["shards"]
-    ]
-  )
+  manifest = json_files.read(folder / MANIFEST, _SHAPE, _REMEDY)
+  files = [
+    functools.partial(blocks.read, folder / name, "vectors")
+    for name in manifest["shards"]
+  ]
+  if len({file().shape[1:] for file in files}) != 1 or files[0]().ndim != 2:
+    raise strict.ConfigError(
+      f"{folder}: the shards do not hold vectors of one width; {_REMEDY}"
+    )
+  shards = Shards(files)
   if len(shards) != manifest["rows"]:
     raise strict.ConfigError(
       f"{folder}: the shards hold {len(shards)} rows, manifest.json says "

@@ -32,6 +32,7 @@ from prod_jax.batches.special import Special
 from prod_jax.models import Encoder
 from prod_jax.profiling import IDLE, Profile
 from prod_jax.retrieval.tiles import power_of_two
+from prod_jax.strict import Refused
 
 SHAPES = 4  # lengths of rows that hold one text
 _SAMPLE = 16_384  # texts by which the length of a shared row is chosen
@@ -73,7 +74,7 @@ class Watch(Protocol):
     """Takes note of rows whose results are there now, in any order."""
 
 
-class NonFiniteError(FloatingPointError):
+class NonFiniteError(Refused):
   """A model that makes something of a text that is not finite.
 
   Attributes:

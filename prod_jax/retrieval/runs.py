@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from prod_jax import storage
+from prod_jax import json_files, storage
 from prod_jax.sets.records import DataError
 
 BY_QUERY = "by_query.json"
@@ -78,7 +78,14 @@ def write_values(
 def read_values(folder: pathlib.Path) -> dict[str, dict[str, float]]:
   """What `write_values` wrote, {} where it did not."""
   path = folder / BY_QUERY
-  return storage.read_json(path) if path.exists() else {}
+  if not path.exists():
+    return {}
+  shape = {str: {str: float}}
+  found = json_files.read(path, shape, "run its stage again", DataError)
+  return {
+    metric: {query: float(value) for query, value in by_query.items()}
+    for metric, by_query in found.items()
+  }
 
 
 def read_run(path: pathlib.Path) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ was wrong with a request and nothing of this machine.
 import functools
 import pathlib
 import re
+import time
 from collections.abc import Collection, Mapping
 
 import anyio.to_thread
@@ -34,6 +35,7 @@ from prod_jax.serving.library import (
 HERE = ("localhost", "127.0.0.1", "[::1]", "::1")  # names of this machine
 AT_ONCE = 2  # searches; each of them takes all cores
 WAITING = 16  # searches that may wait for these
+A_SECOND, AT_FIRST = 50, 200  # searches, for hours and for a moment
 _PAGE = pathlib.Path(__file__).parent / "page"
 _FILES = {
   "/": ("index.html", "text/html"),
@@ -116,10 +118,12 @@ class _Search:
     self._library = library
     self._limiter: CapacityLimiter | None = None  # of the loop that runs
     self._waiting = 0
+    self._left, self._at = float(AT_FIRST), _now()
 
   async def answer(self, request: Request) -> Response:
     _check_site(request)
     asked = _asked(request.query_params, self._library)
+    self._count()
     if self._waiting >= WAITING:
       raise HTTPException(
         503, "too many searches at once", {"Retry-After": "1"}
@@ -138,6 +142,19 @@ class _Search:
     finally:
       self._waiting -= 1
     return JSONResponse(answer)
+
+  def _count(self) -> None:
+    """Raises HTTPException where more come than somebody could type."""
+    now = _now()
+    gained = A_SECOND * (now - self._at)
+    self._left, self._at = min(AT_FIRST, self._left + gained), now
+    if self._left < 1:
+      raise HTTPException(429, "too many searches", {"Retry-After": "1"})
+    self._left -= 1
+
+
+def _now() -> float:
+  return time.monotonic()
 
 
 def _check_site(request: Request) -> None:

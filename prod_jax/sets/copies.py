@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import artefacts, progress, storage
+from prod_jax import arrays, artefacts, progress, storage
 from prod_jax.sets.records import Passage, joined
 
 _FILE = "keys.npy"
@@ -71,8 +71,7 @@ def kept(
     title_join: as of `keys_of`.
   """
   if path and artefacts.is_whole(path):
-    stored = np.load(path / _FILE, mmap_mode="r", allow_pickle=False)
-    return Keys(*stored)
+    return Keys(*arrays.read(path / _FILE, mapped=True))
   shape = len(Keys._fields), len(passages)
   shown = progress.shown(passages, "keys of texts", "passages", len(passages))
   if not path:

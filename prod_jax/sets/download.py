@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 import requests
 from absl import logging
 
-from prod_jax import progress, storage
+from prod_jax import json_files, progress, storage
 from prod_jax.sets.records import DataError
 
 _ATTEMPTS = 6
 _HASHED = 1 << 20  # bytes at once
 _RECEIVED = 1 << 16  # the same; what a broken connection loses at most
 _TIMEOUT = 60  # seconds without a byte
+_RECORD = {"size": int, "changed": int, "sha256": str, "md5?": str}
 _HEADERS = {
   "Accept-Encoding": "identity",  # a .gz stays one
   # Azure, where MS MARCO lies, answers ranges only in newer versions of its
@@ -89,8 +90,8 @@ def folder_of(
 
 def recorded(path: pathlib.Path) -> str:
   """The SHA-256 of an unchanged download, "" where there is no record of it."""
-  known = _read_record(path)
-  there = path.is_file() and _is_unchanged(path, known)
+  known = _read_record(path) if path.is_file() else {}
+  there = known and _is_unchanged(path, known)
   return known["sha256"] if there else ""
 
 
@@ -199,10 +200,11 @@ def _is_unchanged(path: pathlib.Path, known: Mapping[str, Any]) -> bool:
 
 
 def _read_record(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    return json.loads(_record_path(path).read_text())
-  except FileNotFoundError:
+  record = _record_path(path)
+  if not record.exists():
     return {}
+  remedy = f"delete it and {path.name} to download that again"
+  return json_files.read(record, _RECORD, remedy, DataError)
 
 
 def _record(

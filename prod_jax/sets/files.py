@@ -80,8 +80,3 @@ def labelled(
       f"{folder}: expected a file {names} in it, with its queries"
     )
   return found
-
-
-def on_disk(source: Source) -> pathlib.Path:
-  """The file that a source is, or is in."""
-  return source.archive if isinstance(source, Member) else source

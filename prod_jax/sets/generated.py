@@ -19,15 +19,20 @@ named after its line.
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import config
+from prod_jax import config, json_files
 from prod_jax.sets import files, formats, ids, unlabelled
 from prod_jax.sets.datasets import beir, published
-from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.lines import (
+  Faults,
+  OnError,
+  Source,
+  half_pair_at,
+  read_lines,
+)
 from prod_jax.sets.records import DataError, Query
 
 SPLIT = "generated"  # as the queries are kept and limited
@@ -177,10 +182,10 @@ def _with_labels(
 def _parse(number: int, line: str, faults: Faults) -> _Made | None:
   """What a line says; None where it is at fault."""
   try:
-    return _said(number, json.loads(line))
+    return _said(number, json_files.parse(line))
   except _Odd as odd:
     faults.add(number, "bad object", str(odd), "repair the line")
-  except (ValueError, RecursionError) as error:
+  except ValueError as error:
     faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
   return None
 
@@ -225,8 +230,6 @@ def _strings(value: Any, what: str) -> Iterator[str]:
   for one in values if value is not None else ():
     if isinstance(one, bool) or not isinstance(one, str | int):
       raise _Odd(f"{what} {one!r} is no string")
-    try:
-      str(one).encode()
-    except UnicodeEncodeError as error:
-      raise _Odd(f"{what} has half of a surrogate pair") from error
+    if half_pair_at(str(one)) is not None:
+      raise _Odd(f"{what} has half of a surrogate pair")
     yield str(one).strip()

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from prod_jax import arrays
+from prod_jax.sets.records import DataError
+
 
 class RowOf(collections.abc.Mapping):
   """Id -> row, by bisection in memory-mapped tables.
@@ -30,7 +33,7 @@ class RowOf(collections.abc.Mapping):
     return (name.decode() for name in self.ids)
 
   def __getitem__(self, name: str) -> int:
-    key = name.encode()
+    key = name.encode("utf-8", "surrogatepass")
     # A longer key would make numpy copy the whole table to its width.
     if len(key) <= self.ids.itemsize:
       at = np.searchsorted(self.ids, key, sorter=self.order)
@@ -76,12 +79,19 @@ def save(row_of: RowOf, folder: pathlib.Path, split: str) -> None:
 
 def load(folder: pathlib.Path, split: str) -> RowOf:
   """Memory-maps what `save` wrote."""
-  return RowOf(
-    *(
-      np.load(path, mmap_mode="r", allow_pickle=False)
-      for path in _paths(folder, split)
-    )
+  paths = _paths(folder, split)
+  names, order = (arrays.read(path, mapped=True) for path in paths)
+  whole = (
+    (names.dtype.kind, order.dtype, names.ndim) == ("S", np.int64, 1)
+    and names.shape == order.shape
+    and (not len(order) or 0 <= order.min() <= order.max() < len(order))
   )
+  if not whole:
+    raise DataError(
+      f"{folder}: {' and '.join(path.name for path in paths)} are no table of "
+      "names; delete the folder, and it is prepared again"
+    )
+  return RowOf(names, order)
 
 
 def _paths(folder: pathlib.Path, split: str) -> list[pathlib.Path]:

@@ -7,7 +7,7 @@ makes many times that of it.
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from prod_jax.sets.lines import Source, open_bytes
 from prod_jax.sets.records import DataError
@@ -78,7 +78,7 @@ class _Text:
       self._drop(end)
       return value
 
-  def fail(self, what: str) -> None:
+  def fail(self, what: str) -> NoReturn:
     raise DataError(
       f"{self._source}:{self.line}: no JSON list of objects ({what}); take the "
       "file as it was published"

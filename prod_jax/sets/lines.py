@@ -29,6 +29,9 @@ OnError = Literal["raise", "skip"]
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
 _SCANNED_BYTES = 8 << 20
 _UNPACKED_BYTES = 16 << 20
+_LONGEST = 64 << 20  # bytes of a line
+# No text is packed so well: gzip makes a hundredth of it at best.
+_RATIO, _SMALL = 200, 1 << 30
 _UNPACKED = "unpacked-"
 # What first and last columns are called where somebody has written a header.
 _ID_NAMES = frozenset(
@@ -175,7 +178,7 @@ def open_bytes(source: Source) -> Iterator[Any]:
   """
   try:
     if isinstance(source, Member):
-      with tarfile.open(source.archive, "r|*") as archive:
+      with _open_tar(source.archive) as archive:
         yield _member(archive, source)
     else:
       packed = source.suffix == ".gz"
@@ -194,9 +197,28 @@ def open_bytes(source: Source) -> Iterator[Any]:
 
 
 def read_lines(source: Source, faults: Faults) -> Iterator[tuple[int, str]]:
-  """Yields (line number from 1, line)."""
+  """Yields (line number from 1, line).
+
+  Raises:
+    DataError: it cannot be read, or a line is longer than any text.
+  """
   with open_bytes(source) as file:
-    yield from decoded(enumerate(file, 1), faults)
+    yield from decoded(_numbered(source, file), faults)
+
+
+def _numbered(source: Source, file: Any) -> Iterator[tuple[int, bytes]]:
+  lines = iter(functools.partial(file.readline, _LONGEST + 1), b"")
+  for number, line in enumerate(lines, 1):
+    if len(line) > _LONGEST:
+      raise _too_long(source, number)
+    yield number, line
+
+
+def _too_long(source: Source, number: int) -> DataError:
+  return DataError(
+    f"{source}:{number}: a line of more than {_LONGEST >> 20} MiB; expected a "
+    "text a line"
+  )
 
 
 def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
@@ -214,7 +236,12 @@ def blocks_of(path: pathlib.Path, lines: int) -> list[Block]:
   blocks = []
   line, start, position, pending = 1, 0, 0, 0
   with open_bytes(path) as file:
+    since = 0  # bytes without a line end
     while chunk := file.read(_SCANNED_BYTES):
+      end = chunk.rfind(b"\n")
+      since = len(chunk) - end - 1 if end >= 0 else since + len(chunk)
+      if since > _LONGEST:
+        raise _too_long(path, line + pending + chunk.count(b"\n"))
       at = 0
       while (count := chunk.count(b"\n", at)) + pending >= lines:
         for _ in range(lines - pending):
@@ -241,14 +268,25 @@ def plain(source: Source, folder: pathlib.Path) -> pathlib.Path:
     with open_bytes(source) as packed, open(path, "wb") as file:
       chunks = iter(functools.partial(packed.read, _UNPACKED_BYTES), b"")
       name = f"unpacking {source.name}"
+      most = max(_SMALL, _RATIO * on_disk(source).stat().st_size)
       for chunk in progress.shown(
         chunks, name, f"x {_UNPACKED_BYTES >> 20} MiB"
       ):
+        if file.tell() > most:
+          raise DataError(
+            f"{source}: more than {_RATIO} times its size came out of it, as "
+            "of no text; fetch it again"
+          )
         file.write(chunk)
   except BaseException:
     path.unlink(missing_ok=True)
     raise
   return path
+
+
+def on_disk(source: Source) -> pathlib.Path:
+  """The file that a source is, or is in."""
+  return source.archive if isinstance(source, Member) else source
 
 
 def unpacked(folder: pathlib.Path) -> pathlib.Path:
@@ -260,6 +298,13 @@ def remove_unpacked(folder: pathlib.Path) -> None:
   """Deletes what `plain` and others have written under such names."""
   for path in folder.glob(f"{_UNPACKED}*"):
     path.unlink()
+
+
+def _open_tar(path: pathlib.Path) -> tarfile.TarFile:
+  try:
+    return tarfile.open(path, "r|*")
+  except TypeError as error:  # where a header of gzip is cut
+    raise tarfile.ReadError("it is cut") from error
 
 
 def _member(archive: tarfile.TarFile, source: Member) -> Any:
@@ -286,3 +331,12 @@ def decoded(
       continue
     if line:
       yield number, line
+
+
+def half_pair_at(text: str) -> int | None:
+  """Where a text cannot be written as UTF-8, which JSON's \\u lets it be."""
+  try:
+    text.encode("utf-8")
+  except UnicodeEncodeError as error:
+    return error.start
+  return None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prod_jax import artefacts, storage
+from prod_jax import arrays, artefacts, storage
 from prod_jax.ragged import padded_rows
 from prod_jax.sets import ids, lines, parallel
 
@@ -113,7 +113,7 @@ def prepared(
       artefacts.seal(part)
   return Negatives(
     *(
-      np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+      arrays.read(path / f"{name}.npy", mapped=True)
       for name in Negatives._fields
     )
   )

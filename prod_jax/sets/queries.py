@@ -56,9 +56,8 @@ def _parted(
   """The queries, with the positives that the collection lacks by themselves."""
   parted = []
   for query in queries:
-    there, missing = [], []
-    for positive in query.positives:
-      (there if positive[0] in known else missing).append(positive)
+    there = [found for found in query.positives if found[0] in known]
+    missing = [found for found in query.positives if found[0] not in known]
     parted.append(
       query._replace(positives=tuple(there), missing=tuple(missing))
     )

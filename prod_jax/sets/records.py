@@ -6,10 +6,12 @@ is formats.py, keeping them on disk is datasets/, tokens are batches/tokens.py.
 
 from typing import NamedTuple
 
+from prod_jax.strict import Refused
+
 SEP = "[SEP]"  # a `title_join` that is a token of each tokenizer, and no text
 
 
-class DataError(ValueError):
+class DataError(Refused):
   """Data that cannot be used: says where it is, what is wrong, what to do."""
 
 

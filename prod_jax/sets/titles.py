@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from prod_jax import arrays
 from prod_jax.sets import ids, lines, parallel
+from prod_jax.sets.records import DataError
 
 _BLOCK_LINES = 500_000
 
@@ -25,7 +27,7 @@ class Titles(NamedTuple):
 
   def read(self, first: int) -> Iterator[str]:
     """Titles of the passages from row `first` on, "" where there is none."""
-    places = np.load(self.places, mmap_mode="r", allow_pickle=False)[first:]
+    places = arrays.read(self.places, mapped=True)[first:]
     with (
       open(self.path, "rb") as file,
       mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
@@ -57,6 +59,8 @@ def locate(
   """
   path = lines.plain(source, folder)
   blocks = lines.blocks_of(path, _BLOCK_LINES)
+  if not blocks:
+    raise DataError(f"{source}: there is no title in it; fetch it again")
   places = np.full(len(row_of), -1, np.int64)
   faults = lines.Faults(source, on_error)
   work = functools.partial(_places_in, source, on_error)

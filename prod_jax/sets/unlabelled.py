@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from prod_jax import config
 from prod_jax.sets import files, formats, ids
 from prod_jax.sets.datasets import beir, published
-from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.lines import Faults, OnError, Source, on_disk, read_lines
 from prod_jax.sets.passages import smallest_hashes
 from prod_jax.sets.records import DataError, Query
 
@@ -102,7 +102,7 @@ def _read(
 
 
 def _texts(file: Source, on_error: OnError) -> Iterator[tuple[str, str]]:
-  if files.on_disk(file).name.startswith(_TSV):
+  if on_disk(file).name.startswith(_TSV):
     return formats.read_queries(file, on_error=on_error)
   return _json_texts(file, on_error)
 

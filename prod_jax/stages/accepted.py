@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from prod_jax import kinds, storage, strict
+from prod_jax import json_files, kinds, strict
 
 if TYPE_CHECKING:
   from prod_jax.stages.run import Run
@@ -46,12 +46,11 @@ def chosen(run: "Run", name: str) -> str:
   if not isinstance(run.config.stages.get(name), kinds.Accept):
     return name
   path = run.folder(name) / ACCEPTED
-  encoded = storage.read_object(path).get("encoded")
-  if not encoded:
-    raise strict.ConfigError(
-      f"{name} has not chosen yet: there is no whole {path}"
-    )
-  return encoded
+  if not path.is_file():
+    raise strict.ConfigError(f"{name} has not chosen yet: there is no {path}")
+  return json_files.read(path, {"encoded": str}, "run its stage again")[
+    "encoded"
+  ]
 
 
 def trained(run: "Run", name: str) -> str:

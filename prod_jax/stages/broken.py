@@ -45,9 +45,10 @@ def of_texts(job: Job[Any], error: forward.NonFiniteError) -> kept.NotFinite:
     dataset.queries[split][row].id for row in error.of.get("query", ())
   ]
   passages = [dataset.passages.id(row) for row in error.of.get("passage", ())]
+  number = job.run.processes.index
   about = {
     "stage": job.name,
-    "step": job.run.processes.index,
+    "step": number,
     "metrics": {},
     "queries": queries,
     "passages": passages,
@@ -56,7 +57,7 @@ def of_texts(job: Job[Any], error: forward.NonFiniteError) -> kept.NotFinite:
   if isinstance(texts, tuple) and not hasattr(texts, "_fields"):
     texts = TeacherTexts(*texts)  # a query and a passage, each by itself
   # Each process has texts of its own: these are no parts of one batch.
-  to = kept.keep(job.folder, about["step"], texts, about, job.run.processes)
+  to = kept.keep(job.folder, number, texts, about, job.run.processes)
   pairs = [f"{q} with {p}" for q, p in zip(queries, passages, strict=False)]
   named = _few(pairs or queries or passages)
   return kept.NotFinite(

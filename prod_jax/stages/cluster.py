@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.cluster import vq
 
-from prod_jax import kinds, progress, strict
+from prod_jax import arrays, kinds, progress, strict
 from prod_jax.stages.run import Job
 
 
@@ -34,7 +34,7 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
     return {}
   clusters = job.stage.clusters
   path = job.inputs["encoded"] / "queries-train.npy"
-  query_QD = np.load(path, allow_pickle=False)
+  query_QD = arrays.read(path)
   if not 1 <= clusters <= len(query_QD):
     raise strict.ConfigError(
       f"{job.where}.clusters is {clusters}, and there are {len(query_QD)} "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds, progress
+from prod_jax import arrays, kinds, progress
 from prod_jax.batches.lists import Candidates, Compared, load_lists, save_lists
 from prod_jax.retrieval import forward, pairs, rerank
 from prod_jax.retrieval.pieces import Pieces
@@ -33,7 +33,7 @@ def check(job: Job[kinds.Compare]) -> None:
 def run(job: Job[kinds.Compare]) -> dict[str, Any]:
   """Draws the pairs of each list and asks about those not asked about yet."""
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
-  scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
+  scores_QC = arrays.read(job.inputs["scores"] / "scores.npy")
   # Drawn for all lists before any is asked about: the pairs of a list depend on
   # its number and the seed alone, whichever blocks are there already.
   drawn = _draw(job, _trained_on(lists, scores_QC))

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, progress, strict
+from prod_jax import arrays, kinds, progress, strict
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.retrieval import denoise
 from prod_jax.sets.dataset import Dataset
@@ -88,7 +88,7 @@ def run(job: DenoiseJob) -> dict[str, Any]:
     return {}
   stage = job.stage
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
-  scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
+  scores_QC = arrays.read(job.inputs["scores"] / "scores.npy")
   found = denoise.find(lists, scores_QC, stage)
   if stage.rule == "relative":
     _check_above_0(job, denoise.scores_at(scores_QC, found.positive_Q))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, strict
+from prod_jax import arrays, kinds, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.retrieval import divide
 from prod_jax.stages.run import Job
@@ -47,7 +47,7 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
   if not job.run.processes.first:
     return {}
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
-  scores_QC = np.load(job.inputs["scores"] / "scores.npy", allow_pickle=False)
+  scores_QC = arrays.read(job.inputs["scores"] / "scores.npy")
   # Both ranks are of the same passages, before and after the teacher.
   unlabelled_Q = ~lists.label.any(axis=1)
   lists = divide.with_teachers_first(lists, scores_QC)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, metrics, strict
+from prod_jax import arrays, kinds, metrics, strict
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.sets import answers
@@ -108,7 +108,7 @@ def _vectors(job: Job[kinds.Evaluate]) -> tuple[np.ndarray, encode.Shards]:
   """Of the split's queries and of all passages."""
   encoded = job.inputs["encoded"]
   path = encoded / f"queries-{job.stage.split}.npy"
-  query_QD = np.load(path, allow_pickle=False)
+  query_QD = arrays.read(path)
   return query_QD, encode.open_shards(encoded / "passages")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, sharding, strict
+from prod_jax import arrays, kinds, sharding, strict
 from prod_jax.batches import draws
 from prod_jax.batches.assemble import Examples, Reader
 from prod_jax.batches.lists import Candidates
@@ -153,7 +153,7 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
     rows = np.array(cached["candidates"].query)
   if job.stage.queries:
     path = job.inputs["queries"] / "queries.npy"
-    rows = np.load(path, allow_pickle=False)
+    rows = arrays.read(path)
   if job.stage.candidates:
     lists = cached["candidates"]
     positives = _with_those_of_lists(positives, lists)
@@ -309,4 +309,4 @@ def _clusters(job: TrainJob, rows: np.ndarray) -> np.ndarray | None:
     return None
   # Stored by query row: `rows` may be some of them.
   path = job.inputs["clusters"] / "clusters.npy"
-  return np.load(path, allow_pickle=False)[rows]
+  return arrays.read(path)[rows]

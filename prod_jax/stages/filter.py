@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, strict
+from prod_jax import arrays, kinds, strict
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.retrieval.filter import own_columns, places
 from prod_jax.sets import copies, formats
@@ -68,7 +68,7 @@ def run(job: FilterJob) -> dict[str, Any]:
   scores_QC = None
   if stage.scores:
     path = job.inputs["scores"] / "scores.npy"
-    scores_QC = np.load(path, allow_pickle=False)
+    scores_QC = arrays.read(path)
   own = dataset.made_of_rows
   generated_Q = np.isin(lists.query, [*own])
   if not generated_Q.any():

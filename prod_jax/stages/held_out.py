@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds, metrics, significance, strict
+from prod_jax import arrays, kinds, metrics, significance, strict
 from prod_jax.retrieval import encode, search
 from prod_jax.retrieval.index import Neighbours
 from prod_jax.significance import Paired
@@ -54,7 +54,7 @@ def check_metrics(
 def queries(job: HeldOut, role: str) -> np.ndarray:
   """The vectors [Q, D] of the split's queries, of an encode stage."""
   path = job.inputs[role] / f"queries-{job.stage.split}.npy"
-  return np.load(path, allow_pickle=False)
+  return arrays.read(path)
 
 
 def retrieved(job: HeldOut, role: str) -> Neighbours:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, strict
+from prod_jax import arrays, kinds, strict
 from prod_jax.batches.lists import (
   Candidates,
   first_rank,
@@ -23,6 +23,7 @@ from prod_jax.ragged import padded_rows
 from prod_jax.retrieval import encode, search
 from prod_jax.sets import answers
 from prod_jax.sets.passages import smallest_hashes
+from prod_jax.stages import splits
 from prod_jax.stages.run import Job
 
 _PAIRS = 16_384  # of vectors, that are read and multiplied at once
@@ -51,9 +52,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   """
   stage, encoded = job.stage, job.inputs["encoded"]
   vectors = encode.open_shards(encoded / "passages")
-  queries_QD = np.load(
-    encoded / f"queries-{stage.split}.npy", mmap_mode="r", allow_pickle=False
-  )
+  queries_QD = arrays.read(encoded / f"queries-{stage.split}.npy", mapped=True)
   positives = job.run.dataset.positive_rows(stage.split)
   rows = _limited(job, rows_of(job, positives))
   # Of all queries: lists of every block are to have the same width.
@@ -130,11 +129,8 @@ def rows_of(
   kept = {"labelled": labelled, "unlabelled": ~labelled}.get(wanted)
   rows = np.arange(len(labelled)) if kept is None else np.flatnonzero(kept)
   if not len(rows):
-    raise strict.ConfigError(
-      f"{job.where}.queries is {wanted!r}, and of the {len(positives)} queries "
-      f"of split {job.stage.split!r} {int(labelled.sum())} have labels; see "
-      "config.data.labelled"
-    )
+    counts = int(labelled.sum()), len(positives)
+    raise splits.no_query(job.where, job.stage, *counts)
   return rows.astype(np.int32)
 
 

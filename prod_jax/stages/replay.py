@@ -147,7 +147,7 @@ def _step(
   compiled, state = compile_step(step, first_state(params), frozen, mesh)
   folder = job.run.processes.remote(job.folder / "checkpoints")
   of, state = _kept_state(folder, number, state)
-  gradient = train.gradient_of(job)
+  gradient: Any = train.gradient_of(job)
 
   def named(**arguments: Any) -> dict[str, Any]:
     loss, metrics, grads = gradient(**arguments)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import kinds
+from prod_jax import arrays, kinds
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.retrieval import divide, encode, rerank
 from prod_jax.retrieval.pieces import Pieces
@@ -73,9 +73,7 @@ def with_ensemble(
   if not job.stage.ensemble:
     return scores_QC
   folder = job.inputs["ensemble"]
-  queries_QD = np.load(
-    folder / f"queries-{split}.npy", mmap_mode="r", allow_pickle=False
-  )
+  queries_QD = arrays.read(folder / f"queries-{split}.npy", mapped=True)
   vectors = encode.open_shards(folder / "passages")
   others_QC = scores_of(np.asarray(queries_QD[query_rows]), vectors, ids_QC)
   return (scores_QC + others_QC) / 2

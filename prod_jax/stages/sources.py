@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prod_jax import kinds, strict
+from prod_jax import arrays, kinds, strict
 from prod_jax.batch import Batch
 from prod_jax.batches.assemble import Embeddings
 from prod_jax.batches.lists import Candidates, Compared, Dark, load_lists
@@ -129,7 +129,7 @@ def _around(job: Job[kinds.Train], params: str) -> int:
 
 
 def _read(path: Any) -> np.ndarray:
-  return np.load(path, mmap_mode="r", allow_pickle=False)
+  return arrays.read(path, mapped=True)
 
 
 _LISTS = Source("candidates", _load_lists, _shape_lists)

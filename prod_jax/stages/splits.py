@@ -38,11 +38,43 @@ def check(config: Config, dataset: Dataset) -> None:
       _check_splits(where, ["train"], dataset.name, dataset.queries)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
-    elif (
+    if isinstance(stage, kinds.Mine | kinds.Imported):
+      _check_some(f"config.stages.{name}", stage, dataset)
+    if (
       isinstance(stage, kinds.Mine | kinds.Evaluate)
       and stage.relevance == "answers"
     ):
       dataset.answers(stage.split)
+
+
+def no_query(
+  where: str, stage: kinds.Mine | kinds.Imported, labelled: int, count: int
+) -> strict.ConfigError:
+  """Says that a stage has no query to make a list of.
+
+  Args:
+    where: its section.
+    stage: whose split and queries these are.
+    labelled: queries of the split that have labels.
+    count: of all of the split.
+  """
+  return strict.ConfigError(
+    f"{where}.queries is {stage.queries!r}, and of the {count} queries of "
+    f"split {stage.split!r} {labelled} have labels; see config.data.labelled"
+  )
+
+
+def _check_some(
+  where: str, stage: kinds.Mine | kinds.Imported, dataset: Dataset
+) -> None:
+  """Raises ConfigError where a stage has no query to make a list of."""
+  if isinstance(stage, kinds.Imported) and stage.candidates:
+    return  # these lists say whose they are
+  queries = dataset.queries.get(stage.split, ())
+  labelled = sum(bool(query.positives) for query in queries)
+  left = {"labelled": labelled, "unlabelled": len(queries) - labelled}
+  if queries and not left.get(stage.queries, len(queries)):
+    raise no_query(where, stage, labelled, len(queries))
 
 
 def check_files(config: Config, located: Located) -> None:

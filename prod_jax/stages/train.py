@@ -95,7 +95,6 @@ def check(job: Job[kinds.Train]) -> None:
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
   examples.check_labels(job, _learns_unlabelled(job))
-  _check_compared(job)
 
 
 def run(job: Job[kinds.Train]) -> dict[str, Any]:
@@ -239,31 +238,6 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
       f"heads, which do not divide by config.mesh.tensor={tensor}"
     )
   sharding.shardings(shapes_of(model), mesh)
-
-
-def _check_compared(job: Job[kinds.Train]) -> None:
-  """Raises ConfigError where a query has one passage, whose loss is always 0.
-
-  Against other queries' passages it is one where there are no others.
-  """
-  stage = job.stage
-  more = stage.negatives or stage.dark or stage.pairs
-  if more or not stage.steps or stage.sampling == "groups":
-    return
-  model = job.run.model_config(stage.model)
-  scored = stage.scores and isinstance(job.source("scores"), examples.OF_LISTS)
-  own_list = scored or not getattr(_made(job).settings, "in_batch", True)
-  if own_list or model.kind in ("cross", "pairwise"):
-    raise strict.ConfigError(
-      f"{job.where}.negatives is 0: with its positive alone a query has "
-      "nothing to compare, and loss and gradient are 0; set 1 or more"
-    )
-  if stage.batch_size == stage.accumulation:
-    raise strict.ConfigError(
-      f"{job.where}.negatives is 0, and a micro-batch has one query: there is "
-      "nothing to compare, and loss and gradient are 0; raise batch_size, or "
-      "set negatives=1"
-    )
 
 
 def _check_anchor(job: Job[kinds.Train]) -> None:

@@ -5,13 +5,19 @@ nor the process at work.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import artefacts, forecast, presence, storage
+from prod_jax import (
+  artefacts,
+  forecast,
+  json_files,
+  presence,
+  run_files,
+  storage,
+)
 from prod_jax.status import why
 from prod_jax.strict import ConfigError
 
@@ -23,6 +29,7 @@ STATES = (DONE, SKIPPED, RUNNING, UNFINISHED, STALE, PENDING)
 _TO_MODEL = ("params", "rerank", "encoded", "scores", "candidates")
 _CHECKPOINTS, _BLOCKS = "checkpoints", ("blocks", "passages")
 _BLOCK = re.compile(r"(\d{9})-(\d{9})(\.whole)?")
+_LINE = {"step": int, "queries_per_second?": float}  # of metrics
 _OWN = re.compile(r"\d\d+-\w+")
 
 
@@ -105,7 +112,7 @@ def look(folder: storage.Path) -> Run:
     ConfigError: nothing has run there, or its record is damaged.
   """
   there = presence.look(folder)
-  record = storage.read_curriculum(folder)
+  record = run_files.curriculum(folder)
   if not record and not there.who:
     raise ConfigError(
       f"{folder}: no run has been here; there is neither {storage.CURRICULUM} "
@@ -118,7 +125,7 @@ def look(folder: storage.Path) -> Run:
   known = {row["dir"] for row in rows}
   return Run(
     folder=str(folder),
-    dataset=record.get("dataset", ""),
+    dataset=record.get("dataset") or "",
     presence=there,
     stages=[
       _stage(
@@ -150,7 +157,7 @@ def _states(
   for row in rows:
     own = folder / row["dir"]
     done, began = (
-      storage.read_object(own / storage.DONE),
+      run_files.done(own),
       storage.read_object(own / storage.STARTED),
     )
     left, ours = done or began, row.get("hash")
@@ -158,7 +165,8 @@ def _states(
     # A run of an earlier version did not write the hash down.
     same = left.get("hash") == ours if ours else ran or not done
     if left and not same:
-      others = [n for n in row["inputs"].values() if states[n][0] != DONE]
+      read = (row.get("inputs") or {}).values()
+      others = [n for n in read if states.get(n, (PENDING,))[0] != DONE]
       found = STALE, why.changed(row, done.get("fingerprint"), config, others)
     elif done:
       found = _done(own, done)
@@ -171,9 +179,9 @@ def _states(
 
 def _done(own: storage.Path, done: Mapping[str, Any]) -> tuple[str, str]:
   """The state of a stage whose DONE file is that of the config."""
-  if skipped := done.get("summary", {}).get(SKIPPED, ""):
+  if skipped := (done.get("summary") or {}).get(SKIPPED, ""):
     return SKIPPED, skipped
-  wrong = artefacts.damage(own, done.get("files", {}), by_content=False)
+  wrong = artefacts.damage(own, done.get("files") or {}, by_content=False)
   if not wrong:
     return DONE, ""
   return STALE, "; ".join(f"{name} {what}" for name, what in wrong.items())
@@ -186,7 +194,7 @@ def _current(
   begun = [name for name, (state, _) in states.items() if state == UNFINISHED]
   if not there.alive or not begun:
     return ""
-  work = there.progress.get("work", "")
+  work = there.progress.get("work") or ""
   named = [name for name in begun if _is_of(work, name)]
   return max(named, key=len) if named else begun[-1]
 
@@ -206,16 +214,17 @@ def _stage(
 ) -> Stage:
   config = record.get("config") or {}
   name, own = row["name"], folder / row["dir"]
-  settings = config.get("stages", {}).get(name, {})
+  settings = (config.get("stages") or {}).get(name, {})
   now = RUNNING if name == current else state[0]
   under_way = now in (RUNNING, UNFINISHED)
   progress = there.progress if current == name else {}
   others = {row["name"] for row in record["stages"]} - {name}
-  if any(_is_of(progress.get("work", ""), other) for other in others):
+  if any(_is_of(progress.get("work") or "", other) for other in others):
     progress = {}  # it has not said anything of its own yet
-  size = float(settings.get("steps", 1) * settings.get("batch_size", 1))
+  steps, batch_size = (settings.get(k) or 1 for k in ("steps", "batch_size"))
+  size = float(steps * batch_size)
   summary = row.get("summary") or {}
-  before = summary.get("resumed_from", 0) / max(settings.get("steps", 1), 1)
+  before = (summary.get("resumed_from") or 0) / max(steps, 1)
   return Stage(
     name=name,
     kind=row["kind"],
@@ -223,9 +232,9 @@ def _stage(
     state=now,
     why=state[1],
     model=_model(name, record.get("stages", []), config),
-    method=settings.get("method", ""),
+    method=settings.get("method") or "",
     size=size,
-    seconds=float(row["seconds"]) if now == DONE else 0.0,
+    seconds=float(row.get("seconds") or 0) if now == DONE else 0.0,
     worked=size * (1 - before),
     expected=expected.seconds if expected else None,
     at=_at(own, settings, name, progress) if under_way else None,
@@ -240,11 +249,13 @@ def _model(
   """The model that a stage trains or runs, or that of this name."""
   row = next((row for row in rows if row["name"] == name), None)
   if row is None:
-    return name if name in config.get("models", {}) else ""
-  settings = config.get("stages", {}).get(name, {})
+    return name if name in (config.get("models") or {}) else ""
+  settings = (config.get("stages") or {}).get(name, {})
   named = next((settings[k] for k in _TO_MODEL if settings.get(k)), "")
   model: str = row.get("model") or ""
-  return model or (_model(named, rows, config) if named else "")
+  # What a stage reads stands in front of it.
+  before = rows[: rows.index(row)]
+  return model or (_model(str(named), before, config) if named else "")
 
 
 def _at(
@@ -254,40 +265,47 @@ def _at(
   progress: Mapping[str, Any],
 ) -> At | None:
   """How far a stage is: as its process says, or as its metrics do."""
-  if _is_of(progress.get("work", ""), name):
+  if _is_of(progress.get("work") or "", name):
     return at_of(progress)
   line = _last_line(own / "metrics.jsonl")
-  if "step" not in line or not settings.get("steps"):
+  if not (line and settings.get("steps") and settings.get("batch_size")):
     # A part of its work, such as a search; the stage takes longer.
     part = at_of(progress) if "work" in progress else None
     return part and part._replace(seconds_left=None)
-  rate = line.get("queries_per_second", 0) / settings["batch_size"]
+  rate = (line.get("queries_per_second") or 0) / settings["batch_size"]
   left = (settings["steps"] - line["step"]) / rate if rate > 0 else None
   return At(name, line["step"], settings["steps"], "steps", rate or None, left)
 
 
 def at_of(progress: Mapping[str, Any]) -> At:
   """What a process has said last of its work."""
-  return At(*(progress[field] for field in At._fields))
+  return At(
+    work=progress.get("work") or "",
+    done=progress.get("done") or 0,
+    total=progress.get("total"),
+    unit=progress.get("unit") or "",
+    rate=progress.get("rate"),
+    seconds_left=progress.get("seconds_left"),
+  )
 
 
 def _last_line(path: storage.Path) -> dict[str, Any]:
   """The last whole line of a file of JSON lines."""
   if not path.exists():
     return {}
-  for line in reversed(path.read_text().splitlines()):
+  for line in reversed(path.read_bytes().splitlines()):
     try:
-      found = json.loads(line)
+      found = json_files.parse(line)
     except ValueError:  # a kill has cut it
       continue
-    return found if isinstance(found, dict) else {}
+    return {} if json_files.mismatch(found, _LINE) else found
   return {}
 
 
 def _checkpoint(own: storage.Path) -> int | None:
   folder = own / _CHECKPOINTS
   names = [p.name for p in folder.iterdir()] if folder.exists() else []
-  return max((int(name) for name in names if name.isdigit()), default=None)
+  return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
 def _kept(folder: storage.Path) -> int:

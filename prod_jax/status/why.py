@@ -14,7 +14,7 @@ _MOST = 3  # keys that are named
 
 def changed(
   row: Mapping[str, Any],
-  then: Mapping[str, Any] | None,
+  then: Any,
   config: Mapping[str, Any],
   others: Sequence[str],
 ) -> str:
@@ -26,6 +26,7 @@ def changed(
     config: of today.
     others: of the stages that it reads, those that are not done either.
   """
+  before = then if isinstance(then, Mapping) else {}
   now = {
     f"stages.{row['name']}": ("stage", _section(config, "stages", row["name"])),
     f"models.{row.get('model')}": (
@@ -37,7 +38,7 @@ def changed(
   found = [
     f"{where}.{difference}"
     for where, (part, today) in now.items()
-    for difference in _differences((then or {}).get(part), today)
+    for difference in _differences(before.get(part), today)
   ]
   if more := found[_MOST:]:
     found = [*found[:_MOST], f"{len(more)} more"]

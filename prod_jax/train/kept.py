@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import storage, strict
+from prod_jax import json_files, storage, strict
 from prod_jax.batch import Batch, Packed, TeacherTexts, Tokens
 from prod_jax.processes import Processes
 
@@ -53,8 +53,9 @@ def keep(
   to = folder / FOLDER / str(step)
   to.mkdir(parents=True, exist_ok=True)
   path = to / f"batch-{processes.index}.npz"
+  arrays: Any = _flat(batch)
   with storage.whole_file(path) as part, open(part, "wb") as file:
-    np.savez(file, **_flat(batch))
+    np.savez(file, **arrays)
   storage.write_text(
     to / f"about-{processes.index}.json",
     json.dumps({**about, "processes": processes.count}, indent=1),
@@ -107,7 +108,7 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _about(path: pathlib.Path) -> dict[str, Any]:
-  about = json.loads(path.read_text(encoding="utf-8"))
+  about = json_files.parse(path.read_text(encoding="utf-8"))
   if not (isinstance(about, dict) and about.keys() >= _SAID):
     raise ValueError(f"{path.name} lacks some of {', '.join(sorted(_SAID))}")
   return about
@@ -119,7 +120,7 @@ def _flat(tree: Any, at: str = "") -> dict[str, np.ndarray]:
     return {}
   if not isinstance(tree, _MAPS):
     return {at: np.asarray(tree)}
-  found = {}
+  found: dict[str, np.ndarray] = {}
   for name, value in tree._asdict().items():
     found |= _flat(value, f"{at}.{name}" if at else name)
   return found
@@ -131,7 +132,7 @@ def _nested(flat: Mapping[str, np.ndarray]) -> Any:
   for name, array in flat.items():
     first, _, rest = name.partition(".")
     grouped.setdefault(first, {})[rest] = array
-  fields = {
+  fields: dict[str, Any] = {
     name: of[""] if "" in of else _nested(of) for name, of in grouped.items()
   }
   if "where_BN" in fields:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from prod_jax import json_files
 from prod_jax.processes import Processes
 
 _FILE = "metrics.jsonl"
@@ -71,13 +72,13 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   A line that a kill left torn is passed over.
   """
   path, rows = folder / _FILE, {}
-  for line in path.open(encoding="utf-8") if path.exists() else ():
+  for line in path.open("rb") if path.exists() else ():
     try:
-      row = json.loads(line)
-      if type(row["step"]) is int:
-        rows[row["step"]] = row
-    except (json.JSONDecodeError, KeyError, TypeError):
+      row = json_files.parse(line)
+    except ValueError:
       continue
+    if not json_files.mismatch(row, {"step": int}):
+      rows[row["step"]] = row
   return [rows[step] for step in sorted(rows)]
 
 

@@ -82,7 +82,6 @@ _UNLABELLED = [
     "unlabelled: queries without labels asked for, of which there are none",
     _set({}, variant="unlabelled", word="run"),
     ("config.stages.mine.queries", "unlabelled"),
-    long=True,
   ),
 ]
 _MADE = [

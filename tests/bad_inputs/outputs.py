@@ -178,7 +178,7 @@ _REPORT = [
   Row(
     "report: figures by query that are cut",
     work("report", "{work}", files=measured("{")),
-    ("by_query.json", "no JSON"),
+    ("by_query.json", "cannot be read"),
   ),
   Row(
     "evaluate: a run that has measured nothing",

@@ -95,7 +95,8 @@ def _as_it_was() -> Iterator[None]:
   """Takes back what a command sets for its whole process."""
   root = stdlib_logging.getLogger()
   handlers, level = [*root.handlers], root.level
-  verbosity = logging.get_verbosity()
+  ours = logging.get_absl_logger()
+  verbosity, own_level = logging.get_verbosity(), ours.level
   stop = signal.getsignal(signal.SIGTERM)
   keys = (
     "jax_compilation_cache_dir",
@@ -109,6 +110,7 @@ def _as_it_was() -> Iterator[None]:
       jax.config.update(key, value)
     signal.signal(signal.SIGTERM, stop)
     logging.set_verbosity(verbosity)
+    ours.setLevel(own_level)  # what no verbosity had set before
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -137,6 +139,7 @@ def _left(output: pathlib.Path) -> list[str]:
     "RUNNING.json",
     "PROGRESS.json",
     "STARTED.json",
+    "metrics.jsonl",
     "curriculum.json",
     "results.json",
   }
@@ -144,6 +147,7 @@ def _left(output: pathlib.Path) -> list[str]:
     name
     for path in output.rglob("*")
     if path.is_file() and path.name not in names
+    if "checkpoints" not in path.parts
     if "incomplete" in (name := str(path.relative_to(output)))
     or not name.startswith(("data/", "tokens/", "compiled/"))
   ]

@@ -1,8 +1,9 @@
 """python -m tests.chaos [--trials=N] [--seed=S] [--only=I,…] [--folder=DIR]
 
 The long form. It goes on where it was stopped, and writes
-benchmarks/reliability/faults.json in the end. `--only` runs some trials again,
-`--short` one of most kinds over the first stages alone; both write nothing.
+benchmarks/reliability/faults.json of all trials so far. `--only` runs some
+trials again, `--short` one of most kinds over the first stages alone; both
+write nothing.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tests.chaos import (
   curriculum,
   damage,
   report,
+  stored,
   trials,
 )
 from tests.chaos.trials import BOOKS, COMPILED, DATA, EXPORT, TOKENS
@@ -37,17 +39,17 @@ _TWICE = ("mine_all", "ranker", "pairwise", "encode_student")
 _UNFINISHED = ("train", "encode", "mine", "score", "compare", "darken")
 PASSED = (trials.IDENTICAL, trials.REFUSED)
 _SHORT = (
-  ("SIGKILL at a file", "encode"),
+  ("SIGKILL at a file", "filter"),
   ("SIGKILL at a file", EXPORT),
-  ("SIGTERM at a file", "mine"),
+  ("SIGTERM at a file", "cluster"),
   ("SIGINT at a file", "cluster"),
   ("no space at a file", "provided"),
-  ("disk error at a file", BOOKS),
-  ("file cut", "encode"),
-  ("byte flipped", "mine"),
+  ("disk error at a file", "provided"),
+  ("storage call fails", "filter"),
+  ("file cut", "cluster"),
+  ("byte flipped", "provided"),
   ("byte flipped", TOKENS),
   ("byte flipped", DATA),
-  ("file emptied", "filter"),
   ("byte flipped, unfinished", "encode"),
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -72,6 +74,10 @@ def kinds(stages: list[str]) -> list[tuple[str, list[str], Trial]]:
   ]
   if os.geteuid() == 0:
     found.append(("full disk", stages, trials.full_disk))
+  found += [
+    ("storage call fails", [*stored.STAGES], stored.failing),
+    ("storage calls are slow", [*stored.STAGES], stored.slow),
+  ]
   for name, how in damage.KINDS.items():
     hit = [*stages, TOKENS, DATA, COMPILED, BOOKS]
     found.append((name, hit, trials.damaged(how)))
@@ -149,7 +155,7 @@ def main() -> None:
       file.write(json.dumps(lines[-1]) + "\n")
       file.flush()
       report.tell(lines[-1])
-  report.write(lines, args.seed)
+      report.write(lines, args.seed)
   sys.exit(any(line["outcome"] not in PASSED for line in lines))
 
 

@@ -15,6 +15,8 @@ from prod_jax.train import writer
 # Of a stage: they lead to the result, or say when it was made.
 _ASIDE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
 _BOOKS = (storage.STARTED, storage.DONE, artefacts.SEAL, "metrics.jsonl")
+# What is not whole, and what says in a bucket that a block is.
+_MARKS = (".part", ".whole")
 _OF_TIMES = ("train_seconds", "resumed_from", "seconds", "commit")
 
 
@@ -45,7 +47,6 @@ def _content(workdir: pathlib.Path) -> dict[str, Any]:
       "hash": done.get("hash"),
       "fingerprint": done.get("fingerprint"),
       "summary": _timeless(done.get("summary", {})),
-      "files": {k: v["sha256"] for k, v in done.get("files", {}).items()},
     }
     found[f"{folder.name}/metrics"] = [
       {k: v for k, v in row.items() if k != "queries_per_second"}
@@ -67,7 +68,7 @@ def _files(folder: pathlib.Path) -> dict[str, str]:
     if (
       path.is_file()
       and not set(within.parts) & {*_ASIDE, *_BOOKS}
-      and not any(part.endswith(".part") for part in within.parts)
+      and not any(part.endswith(_MARKS) for part in within.parts)
     ):
       found[str(within)] = hashlib.sha256(path.read_bytes()).hexdigest()
   return found

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -62,9 +62,14 @@ class Room:
     own = pathlib.Path(__file__).with_name("curriculum.py")
     self._words = [f"--config={own}:{self._material}{part}"]
 
-  def run(self, prepare: Callable[[], None] = lambda: None, **more) -> Ended:
-    """The command in the copy, with the programs that are there."""
-    words = [*self._words, f"--workdir={self.trial}"]
+  def run(
+    self,
+    prepare: Callable[[], None] = lambda: None,
+    workdir: str = "",
+    **more: Any,
+  ) -> Ended:
+    """The command in the copy, or elsewhere, with the programs it has."""
+    words = [*self._words, f"--workdir={workdir or self.trial}"]
     own = self.trial / _BESIDE[COMPILED]
     kept = own if own.exists() else self.programs
 
@@ -195,24 +200,24 @@ def again(room: Room, first: Ended | None = None, what: str = "") -> Outcome:
   """
   said = first.said if first else ""
   if first and first.code is None:
-    return Outcome(HUNG, _last(said))
+    return Outcome(HUNG, last(said))
   if first and "Traceback" in said:
-    return Outcome(CRASHED, _last(said))
+    return Outcome(CRASHED, last(said))
   ended = _go(room, what, lambda: None)
   if ended.code is None:
-    return Outcome(HUNG, _last(ended.said))
+    return Outcome(HUNG, last(ended.said))
   if ended.code:
     found = REFUSED if ended.is_clear else CRASHED
-    return Outcome(found, _last(ended.said))
+    return Outcome(found, last(ended.said))
   differ = judge.differences(room.reference, room.trial)
   if what == EXPORT:
     differ += judge.exported(room.export, room.trial.with_name("trial-export"))
   if differ:
     return Outcome(DIFFERENT, ", ".join(differ[:8]))
-  return Outcome(IDENTICAL, _last(said) if first else "")
+  return Outcome(IDENTICAL, last(said) if first else "")
 
 
-def _last(said: str) -> str:
+def last(said: str) -> str:
   """The last line that is one."""
   lines = [line for line in said.splitlines() if line.strip()]
   return lines[-1][:400] if lines else ""
@@ -224,7 +229,7 @@ def kill_at_operation(number: int) -> Callable:
   def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
     first = interrupted(room, what, rng, files.killing(number))
     if first.code is None:
-      return Outcome(HUNG, _last(first.said))
+      return Outcome(HUNG, last(first.said))
     return again(room, first if number != signal.SIGKILL else None, what)
 
   return trial
@@ -263,8 +268,9 @@ def full_disk(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   shutil.rmtree(kept, ignore_errors=True)
   room.trial.rename(kept)
   room.trial.mkdir()
-  used = sum(-(-p.stat().st_size // 4096) + 1 for p in kept.rglob("*"))
-  size = 4096 * (used + int(rng.integers(2, 60)))
+  there = [path for path in kept.rglob("*") if path.is_file()]
+  used = sum(-(-path.stat().st_size // 4096) for path in there)
+  size = 4096 * (used + int(rng.integers(1, 16)))
   _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(room.trial))
   try:
     shutil.copytree(kept, room.trial, dirs_exist_ok=True)
@@ -297,7 +303,7 @@ def read_only(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   first = room.run(prepare)
   os.chmod(closed, 0o755)
   if not first.is_clear and first.code:
-    return Outcome(CRASHED, _last(first.said))
+    return Outcome(CRASHED, last(first.said))
   return again(room, first)
 
 

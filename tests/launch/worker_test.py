@@ -7,6 +7,7 @@ install.sh and worker.sh are not.
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
@@ -203,10 +204,11 @@ def test_install_follows_lock_and_setup_and_is_done_once(vms, launch):
   log = (vms.homes[0] / "python.log").read_text()
   venv = vms.homes[0] / "prod_jax" / "venv"
   install = "-m pip install --quiet"
+  log = re.sub(r"/dev/fd/\d+", "pinned", log)
   assert [line for line in log.splitlines() if line.startswith("-m")] == [
     f"-m venv --clear {venv}",
-    f"{install} --no-deps -r requirements.lock",
-    f"{install} --no-build-isolation -c requirements.lock -e .[tpu,gcs]",
+    f"{install} --no-deps --require-hashes -r requirements.lock",
+    f"{install} --no-build-isolation -e .[tpu,gcs] -c pinned",
   ]
 
 

@@ -228,6 +228,26 @@ def test_searches_wait_for_each_other_and_too_many_are_refused():
   assert library.most == app.AT_ONCE
 
 
+def test_more_searches_than_somebody_types_are_refused(monkeypatch):
+  library, clock = Slow(), [0.0]
+  library.go.set()
+  monkeypatch.setattr(app, "_now", lambda: clock[0])
+  search = app._Search(library)
+
+  async def ask(count):
+    return [(await search.answer(request())).status_code for _ in range(count)]
+
+  assert asyncio.run(ask(app.AT_FIRST)) == [200] * app.AT_FIRST
+  for seconds in (0.0, 1.0):
+    clock[0] += seconds
+    passed = round(app.A_SECOND * seconds)
+    assert asyncio.run(ask(passed)) == [200] * passed
+    with pytest.raises(HTTPException) as caught:
+      asyncio.run(ask(1))
+    error = caught.value
+    assert (error.status_code, error.headers) == (429, {"Retry-After": "1"})
+
+
 def test_nothing_is_searched_for_who_has_gone():
   library = Slow()
   answer = asyncio.run(app._Search(library).answer(request(gone=True)))

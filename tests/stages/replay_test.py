@@ -10,13 +10,14 @@ import pytest
 from prod_jax import main, stages, strict
 from prod_jax.batches.lists import save_lists
 from prod_jax.models import hf
-from prod_jax.stages import replay, train
+from prod_jax.stages import broken, replay, train
 from prod_jax.stages.run import PARAMS
-from prod_jax.train import kept
+from prod_jax.train import kept, loop, nonfinite
 from tests.stages import scorecard_test
 from tests.stages.denoise_test import LISTS, run_of
 from tests.stages.score_test import made, run
 from tests.stages.scorecard_test import job
+from tests.train.step_test import make_batch
 
 __all__ = ["job", "run", "run_of"]  # fixtures
 
@@ -45,6 +46,69 @@ def without_score(row, column):
   return scores
 
 
+def test_a_step_is_kept_with_the_ids_in_it(student):
+  job = student()
+  metrics = {"loss": float("nan"), "grad_norm": float("inf")}
+  batch = make_batch([7, *range(20, 30)])
+  error = loop.NonFiniteError("student", 3, metrics, batch)
+  assert str(broken.of_step(job, error)) == (
+    "stage student, step 3: loss nan, gradient norm inf. Its batch is kept in "
+    f"{job.folder}/not_finite/3, with the queries q7, q20, q21, q22, q23, q24, "
+    f"q25, q26 and 3 more. prod_jax replay {job.run.workdir} --stage=student "
+    "says where the first such number arises. The last checkpoint is from "
+    "before this step; lower learning_rate, set clip, or look at these queries"
+  )
+  found, about = kept.load(job.folder, 3)
+  np.testing.assert_array_equal(found.list_scores_BN, batch.list_scores_BN)
+  assert about["metrics"] == {"loss": "nan", "grad_norm": "inf"}
+  assert about["passages"][0] == ["p7", "p7"]
+
+
+def test_what_a_replay_says():
+  """A score in the list of the second query, and what follows from it."""
+  bad = np.array([[False, False], [False, True]])
+  score = nonfinite.Made(0, "argument", "batch/x", bad, True, "float32")
+  product = nonfinite.Made(
+    1,
+    "operation",
+    "mul",
+    bad,
+    False,
+    "bfloat16",
+    where="params/encoder/layer_1/mlp",
+    backward=True,
+    lines=("losses/listwise.py:80 kl",),
+  )
+  about = {"queries": ["a", "b"], "passages": [["p", "q"], ["r", "s"]]}
+  outputs = ["loss", *(f"gradient/{i}" for i in range(7))]
+
+  def said(*behind):
+    found = nonfinite.Found(outputs, behind[0] if behind else None, behind)
+    batch = make_batch([4, 7])
+    return [
+      *replay.lines(replay.Replayed(("head",), "sound", about, found, batch))
+    ]
+
+  assert said() == ["head", "sound"]
+  assert said(product, score) == [
+    "head",
+    "the first value that is not finite: of a gradient, mul, in "
+    "params/encoder/layer_1/mlp: infinity in 1 of 4 numbers, bfloat16[2, 2], "
+    "of finite ones",
+    "  losses/listwise.py:80 kl",
+    "also not finite as they came in: batch/x",
+    "queries and passages whose scores it reaches: b with s",
+    "not finite in the end: loss",
+    "gradients that are not finite: gradient/0, gradient/1, gradient/2, "
+    "gradient/3, gradient/4 and 2 more",
+  ]
+  assert said(score)[1] == (
+    "the first value that is not finite: batch/x came in so, NaN in 1 of 4 "
+    "numbers, float32[2, 2]"
+  )
+
+
+@pytest.mark.long
 def test_a_score_that_is_none_stops_the_run_and_is_found(student):
   job = student(without_score(1, 0))
   said = stopped(job)
@@ -75,15 +139,15 @@ def test_a_layer_that_overflows_is_named(student, monkeypatch):
 
   def too_large(job):
     params, frozen = trees(job)
-    down = params["encoder"]["layer_0"]["mlp"]["down"]
-    down["kernel"] = np.full_like(down["kernel"], 3e38)
+    up = params["encoder"]["layer_0"]["mlp"]["up"]
+    up["kernel"] = np.sign(up["kernel"]) * np.float32(3e38)
     return params, frozen
 
   monkeypatch.setattr(train, "first_trees", too_large)
   job = student()
   stopped(job)
   said = [*replay.lines(replay.replay(job.run, "student"))]
-  assert "params/encoder/layer_0/mlp/down" in said[3]
+  assert "params/encoder/layer_0/mlp/up" in said[3]
   assert said[4].strip().startswith("models/transformer.py:")
 
 
@@ -103,7 +167,8 @@ def test_steps_between_are_done_again_where_that_is_asked_for(student):
     "steps since; --redo does these again"
   )
   made = replay.replay(job.run, redo=True)
-  assert (made.step, made.of) == (0, 0)
+  assert made.said[0] == "stage student, step 0"
+  assert "by the parameters of step 0: " in made.said[2]
   assert made.found.first.what == "batch/list_scores_BN"
 
 
@@ -126,13 +191,14 @@ def test_texts_that_a_teacher_makes_nothing_finite_of_are_read_again(run):
   assert said[0] == "stage score, model ce"
   assert said[1].startswith("queries: q4, ")
   assert said[3].endswith(
-    "params/encoder/layer_0/mlp/up/bias came in so, infinity in 32 of 32 "
-    "numbers, float32[32]"
+    "params/encoder/layer_0/mlp/up/bias came in so, infinity in 64 of 64 "
+    "numbers, float32[64]"
   )
 
 
-def test_a_stage_that_ends_keeps_nothing(student):
+def test_a_stage_that_ends_keeps_nothing(student, monkeypatch):
   job = student()
+  monkeypatch.setattr(train, "run", lambda job: {})
   kept.keep(job.folder, 0, (), {}, job.run.processes)
   main._done(job)
   assert not (job.folder / kept.FOLDER).exists()

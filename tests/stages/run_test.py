@@ -118,6 +118,7 @@ def test_a_job_has_the_folders_that_it_reads_and_writes(quickstart, tmp_path):
   assert {role: job.inputs[role] for role in job.inputs} == {
     "params": next_to(tmp_path, "ce_1"),
     "candidates": next_to(tmp_path, "mine_2"),
+    "ensemble": next_to(tmp_path, "encode_teacher_de"),
   }
   assert job.folder == next_to(tmp_path, "score_1")
   assert job.where == "config.stages.score_1"

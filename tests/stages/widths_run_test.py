@@ -108,7 +108,7 @@ def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
 
   whole = train.batches
   with monkeypatch.context() as patched:
-    patched.setattr(train, "_batches", one_batch)
+    patched.setattr(train, "batches", one_batch)
     with pytest.raises(KeyboardInterrupt):
       train.run(job)
   assert train.run(job)["resumed_from"] == 1

@@ -11,7 +11,6 @@ one with neither is a fault, and some of BEIR's sets have such: these take
 """
 
 import functools
-import json
 import pathlib
 import re
 from collections.abc import Mapping
@@ -19,10 +18,17 @@ from collections.abc import Mapping
 import tensorflow_datasets as tfds
 from absl import logging
 
+from prod_jax import json_files
 from prod_jax.sets import files, formats
 from prod_jax.sets.collection import Collection
 from prod_jax.sets.datasets import layout, published
-from prod_jax.sets.lines import Faults, OnError, Source, read_lines
+from prod_jax.sets.lines import (
+  Faults,
+  OnError,
+  Source,
+  half_pair_at,
+  read_lines,
+)
 from prod_jax.sets.records import DataError, Passage, Query
 
 HEADER = "query-id\tcorpus-id\tscore"
@@ -140,8 +146,8 @@ def parse_object(number: int, line: str, faults: Faults) -> dict | None:
   A null is a text that is empty, and an id may be an integer.
   """
   try:
-    row = json.loads(line)
-  except (ValueError, RecursionError) as error:
+    row = json_files.parse(line)
+  except ValueError as error:
     faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
     return None
   row = _as_strings(row) if isinstance(row, dict) else None
@@ -150,7 +156,7 @@ def parse_object(number: int, line: str, faults: Faults) -> dict | None:
     faults.add(number, "bad object", what, "repair the line")
     return None
   for key in _KEYS:
-    at = _surrogate(row[key])
+    at = half_pair_at(row[key])
     if at is not None:
       what = f"{key} has half of a surrogate pair at character {at}"
       faults.add(number, "not UTF-8", what, "write the text anew, in UTF-8")
@@ -166,12 +172,3 @@ def _as_strings(row: dict) -> dict | None:
   for key in ("title", "text"):
     row[key] = "" if key in row and row[key] is None else row.get(key)
   return row if all(isinstance(row.get(key), str) for key in _KEYS) else None
-
-
-def _surrogate(text: str) -> int | None:
-  """Where a text cannot be written as UTF-8, which JSON's \\u lets it be."""
-  try:
-    text.encode("utf-8")
-  except UnicodeEncodeError as error:
-    return error.start
-  return None

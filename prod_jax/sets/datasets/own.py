@@ -66,7 +66,7 @@ def _file(data: config.Data, split: str) -> Source | None:
 
 
 def _negatives(file: Source, on_error: OnError) -> Found:
-  if files.on_disk(file).name.startswith(formats.TRIPLES):
+  if lines.on_disk(file).name.startswith(formats.TRIPLES):
     pairs = PairFile(file, width=3, query=0, passage=2, on_error=on_error)
   else:
     pairs = PairFile(file, 2, query=0, passage=1, more=True, on_error=on_error)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from prod_jax import packaged
-from prod_jax.sets import collection, download, files, ids, lines
+from prod_jax.sets import collection, download, ids, lines
 from prod_jax.sets.negatives import Found
 from prod_jax.sets.records import Passage, Query
 
@@ -78,7 +78,7 @@ def configs(
 def fingerprint(sources: Sequence[lines.Source], settings: str) -> str:
   """Changes with any of the files, and with what else decides the result."""
   digest = hashlib.sha256(settings.encode())
-  for file in dict.fromkeys(map(files.on_disk, sources)):
+  for file in dict.fromkeys(map(lines.on_disk, sources)):
     stat = file.stat()
     small = stat.st_size <= _HASHED_BYTES
     # A second download is the same file at another time.

@@ -4,10 +4,10 @@ The first line says it, whatever the file is called; a parquet file is known by
 its first bytes.
 """
 
-import json
 import pathlib
 from typing import Literal, NamedTuple
 
+from prod_jax import json_files
 from prod_jax.sets import lines
 from prod_jax.sets.foreign import records
 from prod_jax.sets.records import DataError
@@ -94,7 +94,7 @@ def _find(path: pathlib.Path) -> Layout:
 def _has_texts(line: str) -> bool:
   """Whether a first object speaks of texts; a broken one is found later."""
   try:
-    said = records.said(json.loads(line))
-  except (ValueError, RecursionError, records.Odd):
+    said = records.said(json_files.parse(line))
+  except (ValueError, records.Odd):
     return True
   return any(i.query.text or i.passage.text for i in said)

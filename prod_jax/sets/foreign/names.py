@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from prod_jax import arrays
 from prod_jax.sets import copies, ids
 from prod_jax.sets.foreign.records import Ref
 
@@ -88,7 +89,7 @@ def load(folder: pathlib.Path, kind: str) -> Names:
   texts: list[Sorted] = []
   while (path := folder / f"text-{kind}-{len(texts)}.npy").exists():
     row = folder / f"row-{kind}-{len(texts)}.npy"
-    texts.append(Sorted(*(np.load(p, mmap_mode="r") for p in (path, row))))
+    texts.append(Sorted(*(arrays.read(p, mapped=True) for p in (path, row))))
   return Names(ids.load(folder, kind), tuple(texts))
 
 

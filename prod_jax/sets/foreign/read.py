@@ -4,9 +4,9 @@ Texts are held of a block of lines at a time. What is kept is 13 bytes a pair.
 """
 
 import collections
+import contextlib
 import functools
 import itertools
-import json
 import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prod_jax import json_files
 from prod_jax.sets import lines, parallel
 from prod_jax.sets.foreign import names, records
 from prod_jax.sets.foreign.layout import Layout
@@ -134,8 +135,8 @@ def _of_object(
 ) -> Iterator[Said]:
   for number, line in numbered:
     try:
-      record = json.loads(line)
-    except (ValueError, RecursionError) as error:
+      record = json_files.parse(line)
+    except ValueError as error:
       faults.add(number, "bad JSON", f"no JSON ({error})", "repair the line")
       continue
     yield from _of_record(number, record, faults)
@@ -199,8 +200,7 @@ def _read_group(
   number, row = group
   parts = []
   with _open(layout.path) as file:
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number]):
-      rows = batch.to_pylist()
+    for rows in _rows_of(file, layout.path, number):
       said = itertools.chain.from_iterable(
         _of_record(row + i, record, faults) for i, record in enumerate(rows)
       )
@@ -218,13 +218,32 @@ def _read_group(
 
 def _open(path: pathlib.Path) -> Any:
   # Imported here: only who has such a file waits for it.
-  import pyarrow
   import pyarrow.parquet
 
-  try:
+  with _readable(path):
     return pyarrow.parquet.ParquetFile(path)
-  except (OSError, pyarrow.ArrowException) as error:
-    raise DataError(f"{path}: cannot be read as parquet ({error})") from error
+
+
+def _rows_of(
+  file: Any, path: pathlib.Path, group: int
+) -> Iterator[list[dict[str, Any]]]:
+  """The rows of a row group, some at a time."""
+  with _readable(path):
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group]):
+      yield batch.to_pylist()
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+  """Raises DataError where a file turns out to be no parquet."""
+  import pyarrow
+
+  try:
+    yield
+  except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+    raise DataError(
+      f"{path}: cannot be read as parquet ({error}); write it again"
+    ) from error
 
 
 def _columns(said: Iterable[Said]) -> _Named:

@@ -1,0 +1,94 @@
+"""What a run writes of itself, as whoever reads it may rely on.
+
+A working folder can be somebody else's, and its files damaged: they are held
+against their shape, and no name in them leads out of the folder.
+"""
+
+import pathlib
+import re
+from typing import Any
+
+from absl import logging
+
+from prod_jax import json_files, storage
+
+_REMEDY = "is it a run's? the run writes it anew when it is started again"
+_FOLDER = re.compile(r"\d+-[^/\\\0]+")  # of a stage
+_STAGE = {
+  "name": str,
+  "kind": str,
+  "dir": _FOLDER,
+  "hash?": str,
+  "status": str,
+  "seconds?": float,
+  "inputs": {str: str},
+  "summary?": {"skipped?": str, "resumed_from?": float},
+  "model?": str,
+  "taught_by?": str,
+  "origin?": dict,
+}
+_CURRICULUM = {
+  "stages": [_STAGE],
+  "dataset?": str,
+  "config?": {
+    "models?": {str: dict},
+    "stages?": {str: {"steps?": int, "batch_size?": int, "method?": str}},
+  },
+}
+_ROW = {
+  "stage": str,
+  "model_stage": str,
+  "index": str,
+  "split": str,
+  "metric": str,
+  "queries": int,
+  "width?": int,
+}
+_FILE = {"bytes": int, "mtime_ns?": int, "sha256?": str}
+_DONE = {
+  "hash": str,
+  "seconds?": float,
+  "summary?": {"skipped?": str},
+  "origin?": dict,
+  "fingerprint?": Any,
+  "files?": {str: _FILE},
+}
+
+
+def curriculum(folder: storage.Path) -> dict[str, Any]:
+  """A run's config and stages; {} where there are none.
+
+  Raises:
+    ConfigError: the file is damaged.
+  """
+  path = folder / storage.CURRICULUM
+  if not path.exists():
+    return {}
+  return json_files.read(path, _CURRICULUM, _REMEDY)
+
+
+def results(folder: storage.Path) -> list[dict[str, Any]]:
+  """The figures of a run; none where there are none.
+
+  Raises:
+    ConfigError: the file is damaged.
+  """
+  path = folder / storage.RESULTS
+  return json_files.read(path, [_ROW], _REMEDY) if path.exists() else []
+
+
+def done(folder: storage.Path) -> dict[str, Any]:
+  """What the DONE file of a stage says; {} where it is none, or damaged."""
+  path = folder / storage.DONE
+  found = storage.read_object(path)
+  fits = found and not json_files.mismatch(found, _DONE)
+  if fits and all(map(_is_inside, found.get("files") or {})):
+    return found
+  if path.exists():
+    logging.warning("%s is not as it was written, and does not count", path)
+  return {}
+
+
+def _is_inside(name: str) -> bool:
+  path = pathlib.PurePosixPath(name)
+  return ".." not in path.parts and not path.is_absolute() and "\0" not in name

@@ -26,6 +26,7 @@ def folder(tmp_path_factory):
   return folder
 
 
+@pytest.mark.long
 def test_the_example_is_read_and_learnt_from(folder):
   words = [
     word.replace("/path/to/folder", str(folder / "set"))

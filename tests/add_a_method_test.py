@@ -50,6 +50,7 @@ def env(folder, line):
   return environment(fast=True, PYTHONPATH=":".join(paths))
 
 
+@pytest.mark.long
 def test_the_example_trains_and_is_measured(folder, line, env):
   python, dash_m, *words = line[1:]
   assert (python, dash_m) == ("python", "-m")

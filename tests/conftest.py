@@ -27,6 +27,7 @@ FIRST = (
   "add_a_method_test",
   "add_a_stage_kind_test",
   "blocks_test",
+  "chaos_test",
   "dry_run_test",
   "main_test",
   "matryoshka_test",

@@ -124,7 +124,7 @@ def test_each_package_is_locked_by_the_digests_of_its_files():
 
 def test_clean_takes_away_what_make_makes_again():
   """And no run, which somebody may have waited hours for."""
-  words = [shutil.which("make"), "--dry-run", "clean"]
+  words = [shutil.which("make"), "--dry-run", "--no-print-directory", "clean"]
   done = subprocess.run(words, cwd=REPO, capture_output=True, text=True)
   (line,) = done.stdout.splitlines()
   assert line == "rm -rf .venv .venv-* build *.egg-info"

@@ -47,7 +47,14 @@ METHODS = {
 
 
 # Of methods that have a test of their steps; each trains seven or eight times.
-LONG = ("baselines", "prod_options", "lead", "cl_drd", "pair_distill")
+LONG = (
+  "adam",
+  "baselines",
+  "prod_options",
+  "lead",
+  "cl_drd",
+  "pair_distill",
+)
 # What the others read besides lists and scores.
 READ = {"pair_distill": ("duo", "compare"), "adam": ("darken",)}
 
@@ -153,6 +160,7 @@ def test_a_joint_stage_leaves_its_teacher_too(workdir, stage):
   assert np.abs(word[0] - word[1]).max() > 0
 
 
+@pytest.mark.long
 def test_preferences_are_the_models_in_both_orders(workdir):
   work = workdir("pair_distill")
   run = run_of(work, "pair_distill")

@@ -77,7 +77,10 @@ def test_a_foreign_file_of_this_name_is_no_fault(other, tmp_path):
     presence.held(folder, nothing),
   ):
     raise AssertionError
-  assert presence.silent_for(presence.look(folder).progress) == float("inf")
+  elsewhere = tmp_path / "elsewhere"  # the other one writes in its own
+  elsewhere.mkdir()
+  (elsewhere / presence.PROGRESS).write_text('{"at": "noon"}')
+  assert presence.silent_for(presence.look(elsewhere).progress) == float("inf")
   assert presence.silent_for({"at": 3}) == float("inf")
 
 

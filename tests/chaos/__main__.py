@@ -40,14 +40,10 @@ _UNFINISHED = ("train", "encode", "mine", "score", "compare", "darken")
 PASSED = (trials.IDENTICAL, trials.REFUSED)
 _SHORT = (
   ("SIGKILL at a file", "filter"),
-  ("SIGKILL at a file", EXPORT),
   ("SIGTERM at a file", "cluster"),
-  ("SIGINT at a file", "cluster"),
   ("no space at a file", "provided"),
-  ("disk error at a file", "provided"),
   ("storage call fails", "filter"),
   ("file cut", "cluster"),
-  ("byte flipped", "provided"),
   ("byte flipped", TOKENS),
   ("byte flipped", DATA),
   ("byte flipped, unfinished", "encode"),

@@ -225,7 +225,7 @@ def packed(data, cut):
     pytest.param("contrastive", 1, marks=pytest.mark.long),
     ("prod", 2),
     pytest.param("lead_cross", 1, marks=pytest.mark.long),
-    ("adam", 1),
+    pytest.param("adam", 1, marks=pytest.mark.long),
   ],
 )
 def test_packed_rows_in_chunks_give_the_numbers_of_padded_ones(

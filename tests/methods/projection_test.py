@@ -89,6 +89,7 @@ def test_the_gradient_reaches_the_matrix_and_the_student():
   )
 
 
+@pytest.mark.long
 def test_the_loss_falls_and_a_resumed_stage_is_the_uninterrupted_one(tmp_path):
   mesh = sharding.make_mesh(config.Mesh())
   optimizer = make_optimizer(STAGE)

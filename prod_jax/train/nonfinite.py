@@ -29,13 +29,10 @@ _INNER = {
   "custom_vjp_call": "call_jaxpr",
 }
 # Operations that give an argument in another form.
-_FORMS = (
-  "convert_element_type",
-  "reshape",
-  "transpose",
-  "broadcast_in_dim",
+_FORMS = {
+  *("convert_element_type", "reshape", "transpose", "broadcast_in_dim"),
   "sharding_constraint",
-)
+}
 _AROUND = re.compile(r"(?:transpose|jvp|vmap)\(([^()]*)\)")
 _UNTOLD = ("rematted_computation", "checkpoint")
 _LAYER = re.compile(r"layer_\d+")
@@ -258,8 +255,11 @@ class _Walk:
     self, params: Any, inputs: Sequence[_Value], place: _Place
   ) -> Sequence[_Value]:
     """The outputs of a loop, turn by turn."""
-    inner, consts = params["jaxpr"], params["num_consts"]
-    start = consts + params["num_carry"]
+    if "ft_in" in params:  # from JAX 0.12 on
+      consts, carries, _ = map(len, params["ft_in"].unpack())
+    else:
+      consts, carries = params["num_consts"], params["num_carry"]
+    inner, start = params["jaxpr"], consts + carries
     carry, stacked = list(inputs[consts:start]), []
     turns = range(params["length"])
     for turn in reversed(turns) if params["reverse"] else turns:

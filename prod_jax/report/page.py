@@ -109,8 +109,8 @@ def _curriculum(run: record.Run) -> Iterator[Tag]:
 
 def _stage(row: tables.Row) -> Tag:
   by = f"taught by {row.taught_by or 'nobody'}"
-  if row.taught_by == tables.AS_IT_IS:
-    by = tables.AS_IT_IS
+  if row.taught_by in (tables.AS_IT_IS, tables.TOGETHER):
+    by = row.taught_by
   return tag("span", tag("b", row.stage), tag("span", by, class_="by"))
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prod_jax.report import expected, gains, origins, record
 
@@ -12,6 +12,7 @@ ABSENT = "-"
 NOT_RUN = "not run"
 SKIPPED = "skipped"
 AS_IT_IS = "as it is"
+TOGETHER = "the mean of both"  # of an ensemble, which nobody taught
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Row:
   """A train stage and what came of it.
 
   Attributes:
-    taught_by: as of `record.Stage`, or `AS_IT_IS`.
+    taught_by: as of `record.Stage`, `AS_IT_IS`, or `TOGETHER`.
     missing: what stands for a figure that is not there: of a stage that was
       not run, or was skipped.
     values: by metric name; those that were not measured are None.
@@ -103,7 +104,10 @@ def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
 
 
 def rows_of(run: record.Run) -> list[Row]:
-  """A row for each model that was measured as it is, and each train stage."""
+  """A row for each model that was measured as it is, and each train stage.
+
+  An ensemble that was measured stands behind the train stage that it is of.
+  """
   as_they_are = [
     Row(
       stage=name,
@@ -117,17 +121,32 @@ def rows_of(run: record.Run) -> list[Row]:
     for name in run.as_they_are
   ]
   return as_they_are + [
-    Row(
-      stage=stage.name,
-      model=stage.model,
-      taught_by=stage.taught_by,
-      missing=missing(stage),
-      values={metric: run.value(stage.name, metric) for metric in METRICS},
-      gain=gains.text(gains.of(run, stage)),
-      seconds=stage.seconds if stage.ran else None,
-    )
-    for stage in run.trained()
+    row for stage in run.trained() for row in _of(run, stage)
   ]
+
+
+def _of(run: record.Run, stage: record.Stage) -> Iterator[Row]:
+  """The rows of a train stage: its own, and of what it is together with."""
+  yield Row(
+    stage=stage.name,
+    model=stage.model,
+    taught_by=stage.taught_by,
+    missing=missing(stage),
+    values={metric: run.value(stage.name, metric) for metric in METRICS},
+    gain=gains.text(gains.of(run, stage)),
+    seconds=stage.seconds if stage.ran else None,
+  )
+  for name in run.measured:
+    if name.startswith(f"{stage.name}+"):
+      yield Row(
+        stage=name,
+        model=stage.model,
+        taught_by=TOGETHER,
+        missing=ABSENT,
+        values={metric: run.value(name, metric) for metric in METRICS},
+        gain="",
+        seconds=0.0,
+      )
 
 
 def missing(stage: record.Stage) -> str:

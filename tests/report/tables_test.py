@@ -43,6 +43,19 @@ def test_rows_are_the_train_stages(workdir):
   assert rows[4].seconds is None
 
 
+def test_an_ensemble_stands_behind_its_train_stage(workdir):
+  path = workdir / "results.json"
+  found = json.loads(path.read_text())
+  both = [r for r in found if r["model_stage"] == "ce_1"]
+  found += [r | {"model_stage": "ce_1+encode_de", "value": 0.7} for r in both]
+  path.write_text(json.dumps(found))
+  rows = tables.rows_of(record.load(workdir))
+  alone, together = (row for row in rows if row.stage.startswith("ce_1"))
+  assert alone.values["mrr@10"] == 0.65
+  assert together.values["mrr@10"] == 0.7
+  assert together.taught_by == "the mean of both"
+
+
 def test_what_ran_and_was_not_measured_is_a_dash(workdir):
   (workdir / "results.json").unlink()
   text = report.table(workdir)

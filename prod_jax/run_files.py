@@ -91,4 +91,8 @@ def done(folder: storage.Path) -> dict[str, Any]:
 
 def _is_inside(name: str) -> bool:
   path = pathlib.PurePosixPath(name)
-  return ".." not in path.parts and not path.is_absolute() and "\0" not in name
+  fits = all(
+    len(part.encode(errors="surrogatepass")) <= 255 for part in path.parts
+  )
+  plain = ".." not in path.parts and "\0" not in name
+  return fits and plain and not path.is_absolute()

@@ -8,7 +8,7 @@ import pytest
 from prod_jax.batches.lists import Candidates, load_lists
 from tests import commands
 from tests.export.made import classifier
-from tests.main_test import run, write_folder
+from tests.main_test import run, write_uneven_folder
 
 CONFIG = "configs/generated.py"
 MADE, WRONG = 64, 16  # queries; the last of them are of another passage
@@ -17,7 +17,8 @@ MADE, WRONG = 64, 16  # queries; the last of them are of another passage
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   """Passages, queries generated of them, and no label; tests lie elsewhere."""
-  folder = write_folder(tmp_path_factory.mktemp("generated") / "set")
+  folder = tmp_path_factory.mktemp("generated") / "set"
+  write_uneven_folder(folder)
   lines = (folder / "queries.train.tsv").read_text().splitlines()
   queries = [line.split("\t")[1] for line in lines]
   for path in folder.glob("q*.t*"):

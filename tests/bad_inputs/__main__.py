@@ -19,9 +19,8 @@ from prod_jax import origin, storage
 from tests.bad_inputs.row import Ended, Row, run, wrong
 from tests.bad_inputs.table import ROOMS, rows
 
-REPORT = (
-  pathlib.Path(__file__).parents[2] / "benchmarks/reliability/inputs.json"
-)
+REPO = pathlib.Path(__file__).parents[2]
+REPORT = REPO / "benchmarks/reliability/inputs.json"
 _LONGEST = 300  # characters of what is said that the table shows
 
 
@@ -33,7 +32,13 @@ def main(rooms: list[str]) -> int:
       folder = pathlib.Path(made).resolve()
       ended = run(row.line(folder))
       faults = wrong(row, folder, ended)
-      said = _said(row, ended).replace(f"{folder}/", "")
+      said = _said(row, ended)
+      for path, shown in (
+        (f"{folder}/", ""),
+        (f"{folder}", "."),
+        (f"{REPO}/", ""),
+      ):
+        said = said.replace(path, shown)
     failed += bool(faults)
     outcome = f"wrong: {'; '.join(faults)}" if faults else row.outcome
     table.append([room, row.input, said, outcome])

@@ -170,9 +170,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     args: how, as of `cli.run`.
   """
   try:
-    with arguments.of_paths():
-      _go(run_config, args)
-  except arguments.REFUSED as error:
+    _go(run_config, args)
+  except strict.Refused as error:
     logging.error("%s", error)
     end(2, error)
   except Preempted as stopped:
@@ -184,7 +183,10 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
   except (Exception, KeyboardInterrupt) as error:
     if said := storage.trouble(error):
       # A write that fails does not say to which file.
-      logging.error("--workdir=%s: %s", args.workdir, said)
+      named = getattr(error, "filename", None)
+      logging.error(
+        "%s%s", "" if named else f"--workdir={args.workdir}: ", said
+      )
       end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:

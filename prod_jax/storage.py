@@ -35,7 +35,7 @@ _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
 _ROOM = "make room; the same command goes on from what is saved"
-_RIGHTS = "let this user write there, or name another folder"
+_RIGHTS = "let this user read and write there, or name another place"
 _HARDWARE = "the disk fails; once it works the same command goes on"
 _UNREACHED = "the bucket does not answer; the same command goes on"
 _BUCKETS = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
@@ -48,6 +48,14 @@ _REMEDIES = {
   errno.EPERM: _RIGHTS,
   errno.EIO: _HARDWARE,
   errno.ESTALE: _HARDWARE,
+}
+# What is wrong with a path that cannot be what it has to be.
+_WRONG_PATHS = {
+  errno.EEXIST: "is there, and no folder",
+  errno.EISDIR: "is a folder, and a file is needed",
+  errno.ELOOP: "is a link that leads to itself",
+  errno.ENAMETOOLONG: "has too long a name",
+  errno.ENOTDIR: "is no folder, or lies below what is none",
 }
 _POINTER = b"version https://git-lfs"
 
@@ -176,10 +184,13 @@ def is_intact(found: Mapping[str, Any]) -> bool:
 
 
 def trouble(error: BaseException) -> str:
-  """What a disk or a bucket has refused, and what to do, in a line.
+  """What a path, a disk or a bucket refuses, and what to do, in a line.
 
   "" for other errors.
   """
+  if isinstance(error, OSError) and error.filename:
+    if wrong := _WRONG_PATHS.get(error.errno or 0):
+      return f"{error.filename} {wrong}; put it right, or name another place"
   text = " ".join(str(error).split())
   for code, remedy in _REMEDIES.items():
     # Libraries in other languages have errors of their own, with this text.

@@ -15,7 +15,6 @@ import argparse
 import codecs
 import contextlib
 import difflib
-import errno
 import faulthandler
 import importlib
 import io
@@ -34,11 +33,9 @@ from typing import Any, NoReturn
 from absl import logging
 
 from prod_jax.config import Config
-from prod_jax.strict import ConfigError, Refused, without_passwords
+from prod_jax.strict import Refused, without_passwords
 
 INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
-# What is told in a line: it is for whoever has started the command to mend.
-REFUSED = (Refused, PermissionError)
 
 _OVERRIDE = "--config."
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -50,20 +47,6 @@ _COMPLETED = {
   "FOLDER": "directory",
   "WORKDIR": "directory",
   "WORKDIR…": "directory",
-}
-
-
-# What is wrong with a path that cannot be what it has to be. A full disk and a
-# file that is lost are other matters.
-_OF_PATHS = {
-  errno.EACCES: "may not be read or written by this user",
-  errno.EEXIST: "is there, and no folder",
-  errno.EISDIR: "is a folder, and a file is needed",
-  errno.ELOOP: "is a link that leads to itself",
-  errno.ENAMETOOLONG: "has too long a name",
-  errno.ENOTDIR: "is no folder, or lies below what is none",
-  errno.EPERM: "may not be read or written by this user",
-  errno.EROFS: "is on a disk that cannot be written",
 }
 
 
@@ -308,10 +291,9 @@ def ending() -> Iterator[None]:
     # A locale may lack a letter, and a name of a file may be no text.
     sys.stdout.reconfigure(errors="backslashreplace")
   try:
-    with of_paths():
-      yield
+    yield
     sys.stdout.flush()
-  except REFUSED as error:
+  except Refused as error:
     logging.error("%s", error)
     sys.exit(2)
   except (KeyboardInterrupt, BrokenPipeError) as error:
@@ -354,24 +336,6 @@ def hide_passwords(record: stdlib_logging.LogRecord) -> bool:
   """Takes passwords out of the addresses in a line, also a library's."""
   record.msg, record.args = without_passwords(record.getMessage()), ()
   return True
-
-
-@contextlib.contextmanager
-def of_paths() -> Iterator[None]:
-  """Says in a line what is wrong with a path that somebody has named.
-
-  Raises:
-    ConfigError: in place of an OSError that speaks of one.
-  """
-  try:
-    yield
-  except OSError as error:
-    if error.errno not in _OF_PATHS or not error.filename:
-      raise
-    raise ConfigError(
-      f"{error.filename} {_OF_PATHS[error.errno]}; put it right, or name "
-      "another place"
-    ) from error
 
 
 def _set_up_logging() -> None:

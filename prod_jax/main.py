@@ -184,9 +184,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     if said := storage.trouble(error):
       # A write that fails does not say to which file.
       named = getattr(error, "filename", None)
-      logging.error(
-        "%s%s", "" if named else f"--workdir={args.workdir}: ", said
-      )
+      where = "" if named else f"--workdir={args.workdir}: "
+      logging.error("%s%s", where, said)
       end(2, error)
     code = arguments.code_of(error)
     if code == arguments.INTERRUPTED:

@@ -188,9 +188,10 @@ def trouble(error: BaseException) -> str:
 
   "" for other errors.
   """
-  if isinstance(error, OSError) and error.filename:
-    if wrong := _WRONG_PATHS.get(error.errno or 0):
-      return f"{error.filename} {wrong}; put it right, or name another place"
+  if isinstance(error, OSError) and error.filename and error.errno:
+    named = error.filename
+    if wrong := _WRONG_PATHS.get(error.errno):
+      return f"{named} {wrong}; put it right, or name another place"
   text = " ".join(str(error).split())
   for code, remedy in _REMEDIES.items():
     # Libraries in other languages have errors of their own, with this text.

@@ -251,7 +251,7 @@ def _run_one(
   processes.meet(f"{item.stage.name}: done")
   if not processes.first:
     # What the first one has found decides for all whether others are skipped.
-    done = _read(processes.remote(item.stage.folder) / DONE)
+    done = storage.read_object(processes.remote(item.stage.folder) / DONE)
     item.summary = done["summary"]
   shutil.rmtree(item.stage.folder / blocks.FOLDER, ignore_errors=True)
   logging.info("%s: done in %.1f s", item.stage.name, item.seconds)
@@ -286,7 +286,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = _read(folder / storage.STARTED).get("hash")
+  started = storage.read_object(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
     old = (started or "unknown")[:8]
     stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
@@ -319,8 +319,10 @@ def _prepare(item: Plan, processes: Processes) -> None:
 
 def _begin(item: Plan, processes: Processes) -> None:
   """Leaves this machine's twin of the folder empty, or of this very start."""
-  started = _read(processes.remote(item.stage.folder) / storage.STARTED)
-  if _read(item.stage.folder / storage.STARTED) != started:
+  started = storage.read_object(
+    processes.remote(item.stage.folder) / storage.STARTED
+  )
+  if storage.read_object(item.stage.folder / storage.STARTED) != started:
     shutil.rmtree(item.stage.folder, ignore_errors=True)
     item.stage.folder.mkdir(parents=True)
     _write(item.stage.folder / storage.STARTED, started)
@@ -349,7 +351,7 @@ def _fetch(item: Plan, processes: Processes) -> None:
   """Brings a finished stage's artefacts to this machine."""
   if processes.remote(item.stage.folder) == item.stage.folder:
     return
-  if _read(item.stage.folder / DONE) != _read(
+  if storage.read_object(item.stage.folder / DONE) != storage.read_object(
     processes.remote(item.stage.folder) / DONE
   ):
     shutil.rmtree(item.stage.folder, ignore_errors=True)  # of another run of it
@@ -381,18 +383,6 @@ def _record(
     )
   _write(workdir / storage.RESULTS, rows)
   _write(workdir / storage.CURRICULUM, {**record, "stages": stages})
-
-
-def _read(path: storage.Path) -> dict[str, Any]:
-  """The object in `path`; {} where there is none, or not as it was written."""
-  try:
-    found = json.loads(path.read_text()) if path.exists() else {}
-  except (ValueError, RecursionError):
-    found = {}
-  if not (isinstance(found, dict) and storage.is_intact(found)):
-    logging.warning("%s is not as it was written, and does not count", path)
-    return {}
-  return found
 
 
 def _write(path: storage.Path, value: Any) -> None:

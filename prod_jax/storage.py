@@ -163,11 +163,12 @@ def write_text(path: Path, text: str) -> None:
 def read_object(path: Path) -> dict[str, Any]:
   """The JSON object in a file; {} where there is none, or half of one.
 
-  Or where it was sealed and has changed.
+  Or where it was sealed and has changed. A disk or a bucket that fails is an
+  error: what could not be read may well be there.
   """
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError):
+  except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
     return {}
   return found if isinstance(found, dict) and is_intact(found) else {}
 

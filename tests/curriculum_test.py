@@ -1,9 +1,11 @@
 """Order, hashes, DONE files, stale work and partial runs."""
 
 import dataclasses
+import errno
 import functools
 import json
 import os
+import pathlib
 import threading
 
 import pytest
@@ -255,6 +257,23 @@ def test_what_is_no_record_of_a_stage_says_nothing(lab, text):
     text = json.dumps({"hash": json.loads(done.read_text())["hash"]})
   done.write_text(text)
   assert lab.run() == ["b"]
+
+
+def test_what_cannot_be_read_is_not_taken_for_missing(lab, monkeypatch):
+  """A bucket that fails once must not cost a stage that took a week."""
+  lab.run()
+  read = pathlib.Path.read_text
+
+  def fails(path, *args, **more):
+    if path == lab.folder("a") / curriculum.DONE:
+      raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+    return read(path, *args, **more)
+
+  monkeypatch.setattr(pathlib.Path, "read_text", fails)
+  with pytest.raises(OSError, match="Input/output error"):
+    lab.run()
+  monkeypatch.undo()
+  assert lab.run() == []
 
 
 def test_a_figure_that_has_changed_is_no_result(lab, caplog):

@@ -44,7 +44,7 @@ from prod_jax import (
 )
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
-from prod_jax.retrieval.forward import NonFiniteError
+from prod_jax.retrieval.forward import NonFiniteOutputs
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.stages import broken, files, sources, splits, tracked
 from prod_jax.stages.run import Job, OfTexts, Run
@@ -85,7 +85,7 @@ def _done(job: Job) -> dict[str, Any]:
   """
   try:
     summary = stages.kind_of(job).run(job)
-  except NonFiniteError as error:
+  except NonFiniteOutputs as error:
     raise broken.of_texts(job, error) from error
   if job.run.processes.first:  # this time all was well
     job.run.processes.remove(job.folder / kept.FOLDER)

@@ -29,7 +29,7 @@ from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
-from prod_jax.retrieval.forward import NonFiniteError, Shown
+from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
 
 RUNS = (".trec", ".run")
@@ -132,7 +132,7 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
   else:
     try:
       found = _by_model(system, open_model(system, task), task, first)
-    except NonFiniteError as error:
+    except NonFiniteOutputs as error:
       raise DataError(f"{system.label}: {error}") from error
   if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
     raise DataError(

@@ -74,7 +74,7 @@ class Watch(Protocol):
     """Takes note of rows whose results are there now, in any order."""
 
 
-class NonFiniteError(Refused):
+class NonFiniteOutputs(Refused):
   """A model that makes something of a text that is not finite.
 
   Attributes:
@@ -97,14 +97,14 @@ class NonFiniteError(Refused):
 
 @contextlib.contextmanager
 def named(**rows: np.ndarray) -> Iterator[None]:
-  """Says in a `NonFiniteError` which rows of their tables the texts are of.
+  """Says in a `NonFiniteOutputs` which rows of their tables the texts are of.
 
   Args:
     rows: of all texts that are asked for, by "query" and "passage".
   """
   try:
     yield
-  except NonFiniteError as error:
+  except NonFiniteOutputs as error:
     error.of |= {name: numbers[error.rows] for name, numbers in rows.items()}
     raise
 
@@ -164,7 +164,7 @@ def over_texts(
     float32 [n, width] or [n], in the order of the texts.
 
   Raises:
-    NonFiniteError: some of it is not finite.
+    NonFiniteOutputs: some of it is not finite.
   """
   if not frozen.data.packed:
     return over_rows(
@@ -212,7 +212,7 @@ def over_rows(
     float32 [n, width] or [n], in the order of the rows.
 
   Raises:
-    NonFiniteError: as `over_texts`.
+    NonFiniteOutputs: as `over_texts`.
   """
   batches = (
     Work(rows, tokens_of(rows, length), np.arange(len(rows)))
@@ -264,7 +264,7 @@ def _in_turns(
     made = made[work.places]
     if not np.isfinite(made).all():
       bad = ~np.isfinite(made.reshape(len(made), -1)).all(axis=1)
-      raise NonFiniteError(np.unique(work.rows[bad]), work.texts)
+      raise NonFiniteOutputs(np.unique(work.rows[bad]), work.texts)
     out[work.rows] = made
     if watch:
       watch.made(work.rows)

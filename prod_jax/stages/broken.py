@@ -35,7 +35,7 @@ def of_step(job: Job[Any], error: "NonFiniteError") -> kept.NotFinite:
   )
 
 
-def of_texts(job: Job[Any], error: forward.NonFiniteError) -> kept.NotFinite:
+def of_texts(job: Job[Any], error: forward.NonFiniteOutputs) -> kept.NotFinite:
   """Keeps the texts of a model that does not learn; the error that says so."""
   dataset = job.run.dataset
   split = error.split or getattr(job.stage, "split", "")

@@ -10,7 +10,7 @@ import numpy as np
 
 from prod_jax import kinds
 from prod_jax.retrieval import blocks, encode
-from prod_jax.retrieval.forward import NonFiniteError
+from prod_jax.retrieval.forward import NonFiniteOutputs
 from prod_jax.stages.run import Job
 
 _BLOCK_QUERIES = 65_536
@@ -43,7 +43,7 @@ def run(job: Job[kinds.Encode]) -> dict[str, Any]:
     embed = encode.embedder(frozen, "query", store)
     try:
       _encode_queries(job, split, embed, len(store))
-    except NonFiniteError as error:
+    except NonFiniteOutputs as error:
       error.split = split
       raise
   return {

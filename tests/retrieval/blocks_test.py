@@ -1,10 +1,18 @@
 """Blocks: each is made once, and a half-written one does not count."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from prod_jax.processes import Preempted, Processes
 from prod_jax.retrieval import blocks
+
+
+def compute(folder, work):
+  """Eight rows in blocks of three."""
+  own = dict(processes=Processes(folder), name="toy", unit="rows")
+  return blocks.compute(folder, 8, 3, work, **own)
 
 
 def test_only_missing_blocks_are_made(tmp_path):
@@ -16,17 +24,7 @@ def test_only_missing_blocks_are_made(tmp_path):
     made.append((start, stop))
     return {"x": np.arange(start, stop)}
 
-  def run():
-    return blocks.compute(
-      tmp_path,
-      8,
-      3,
-      work,
-      processes=Processes(tmp_path),
-      name="toy",
-      unit="rows",
-    )
-
+  run = functools.partial(compute, tmp_path, work)
   with pytest.raises(KeyboardInterrupt):
     run()
   kill.clear()
@@ -47,17 +45,7 @@ def test_a_block_that_has_changed_is_made_again(tmp_path, caplog):
     made.append(start)
     return {"x": np.arange(start, stop)}
 
-  def run():
-    return blocks.compute(
-      tmp_path,
-      8,
-      3,
-      work,
-      processes=Processes(tmp_path),
-      name="toy",
-      unit="rows",
-    )
-
+  run = functools.partial(compute, tmp_path, work)
   file = run()[1] / "x.npy"
   content = bytearray(file.read_bytes())
   content[-1] ^= 1

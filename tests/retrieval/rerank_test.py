@@ -136,7 +136,7 @@ def test_what_is_not_finite_is_no_score_and_says_of_whom():
   """A padded place is NaN, and such a score would pass for one."""
   params = random_params(CROSS)
   params["encoder"]["word"]["embedding"][PASSAGES[5][0]] = np.nan
-  with pytest.raises(forward.NonFiniteError) as error:
+  with pytest.raises(forward.NonFiniteOutputs) as error:
     score_lists(CROSS, params)
   of = error.value.of
   assert (1, 5) not in zip(*of.values(), strict=True)

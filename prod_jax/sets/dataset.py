@@ -223,8 +223,7 @@ class Located:
   @functools.cached_property
   def fingerprint(self) -> str:
     """That of the open set: it needs the files, and nothing of what is made."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    names = (builder.info.full_name for builder in builders)
+    names = layout.names(self.source)
     limits = dict(self.data.max_queries), self.data.max_passages
     more = self.data.labelled, self.leaves_out_own and "own documents"
     return digest(*names, *limits, *filter(None, more))
@@ -240,8 +239,8 @@ class Located:
   @property
   def prepared(self) -> bool:
     """Whether `open` has nothing to make."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    return all(builder.data_path.exists() for builder in builders)
+    folder = pathlib.Path(self.data_dir)
+    return all((folder / name).exists() for name in layout.names(self.source))
 
   def open(self, beam: Sequence[str] = ()) -> Dataset:
     """Opens the set, prepared now unless it was before.

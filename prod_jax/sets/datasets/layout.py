@@ -52,12 +52,23 @@ class Config(tfds.core.BuilderConfig):
   answers: bool = False
 
 
+class _Info(tfds.core.DatasetInfo):
+  """What is known of a set: the last that TFDS writes into its folder.
+
+  So the folder is sealed then, before it gets its name.
+  """
+
+  def write_to_directory(
+    self, dataset_info_dir: Any, all_metadata: bool = True
+  ) -> None:
+    super().write_to_directory(dataset_info_dir, all_metadata)
+    artefacts.seal(pathlib.Path(dataset_info_dir))
+
+
 def info(builder: Any) -> tfds.core.DatasetInfo:
   """The `_info` of every builder."""
   config = builder.builder_config
-  return tfds.core.DatasetInfo(
-    builder=builder, features=_features(config.kind, config.answers)
-  )
+  return _Info(builder=builder, features=_features(config.kind, config.answers))
 
 
 def shard_iterators(
@@ -92,8 +103,21 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
   TFDS by itself writes one shard after the other, unless there is Beam.
   """
   folder = pathlib.Path(builder.data_dir)
-  _write(builder, dl_manager, download_config, folder)
-  artefacts.seal(folder)
+  try:
+    if download_config is not None and download_config.beam_runner is not None:
+      tfds.core.ShardBasedBuilder._download_and_prepare(
+        builder, dl_manager, download_config
+      )
+      for path in folder.glob("*.shard_infos.json"):
+        path.unlink()  # TFDS's notes on how it went
+      return
+    written = [
+      _write_split(builder, split, shards)
+      for split, shards in shard_iterators(builder, dl_manager).items()
+    ]
+    builder.info.set_splits(splits.SplitDict(written))
+  finally:
+    lines.remove_unpacked(folder)
 
 
 def prepared(
@@ -118,16 +142,22 @@ def prepared(
   return {"passages": passages, "queries": queries}
 
 
-def builders(source: Source, data_dir: str) -> dict[Kind, Any]:
-  """The builders of a set that may not be prepared: names and places."""
-  return {
-    kind: _builder(source, kind, data_dir) for kind in ("passages", "queries")
-  }
+def names(source: Source) -> list[str]:
+  """TFDS's names of a set's configs: where they are kept, below `data_dir`.
+
+  A builder knows them too, but reads what is there already, whole or not.
+  """
+  return [_name(source, kind) for kind in ("passages", "queries")]
 
 
 def read_ids(builder: Any, split: str) -> ids.RowOf:
   """The table of a prepared split."""
   return ids.load(pathlib.Path(builder.data_dir), split)
+
+
+def _name(source: Source, kind: Kind) -> str:
+  made: Any = source.builder
+  return f"{made.name}/{source.configs[kind]}/{made.VERSION}"
 
 
 def _prepared(
@@ -137,10 +167,11 @@ def _prepared(
   data_dir: str,
   beam: Sequence[str],
 ) -> Any:
+  name = _name(source, kind)
+  whole = artefacts.is_whole(pathlib.Path(data_dir, name))
   builder = _builder(source, kind, data_dir, reader)
-  if artefacts.is_whole(pathlib.Path(builder.data_dir)):
+  if whole:
     return builder
-  name = builder.info.full_name
   logging.info("%s: preparing it under %s", name, builder.data_dir)
   start = time.monotonic()
   try:
@@ -184,26 +215,6 @@ def _features(kind: Kind, answers: bool) -> tfds.features.FeaturesDict:
     if answers:
       features["answers"] = tfds.features.Sequence(text())
   return tfds.features.FeaturesDict(features)
-
-
-def _write(
-  builder: Any, dl_manager: Any, download_config: Any, folder: pathlib.Path
-) -> None:
-  try:
-    if download_config is not None and download_config.beam_runner is not None:
-      tfds.core.ShardBasedBuilder._download_and_prepare(
-        builder, dl_manager, download_config
-      )
-      for path in folder.glob("*.shard_infos.json"):
-        path.unlink()  # TFDS's notes on how it went
-      return
-    written = [
-      _write_split(builder, split, shards)
-      for split, shards in shard_iterators(builder, dl_manager).items()
-    ]
-    builder.info.set_splits(splits.SplitDict(written))
-  finally:
-    lines.remove_unpacked(folder)
 
 
 def _write_split(

@@ -288,11 +288,9 @@ def _prepare(item: Plan, processes: Processes) -> None:
   folder = processes.remote(item.stage.folder)
   started = storage.read_object(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
-    old = (started or "unknown")[:8]
-    stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
-    copies = len(list(stale.parent.glob(f"{stale.name}*")))
-    stale = stale.with_name(f"{stale.name}-{copies}" if copies else stale.name)
-    stale.parent.mkdir(exist_ok=True)
+    known = isinstance(started, str) and started.isalnum()
+    name = f"{folder.name}-{started[:8] if known else 'unknown'}"
+    stale = storage.free(processes.shared_folder / "stale", name)
     folder.rename(stale)
     logging.info(
       "%s: the config or an input has changed; what was there is now in %s",

@@ -12,6 +12,7 @@ Also how a file or a folder comes to be there whole or not at all.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -140,6 +141,14 @@ def copy(
 def is_part(path: Path) -> bool:
   """Whether a name is that of a file or folder that is not whole yet."""
   return path.name.endswith(_PART)
+
+
+def free(folder: Path, name: str) -> Path:
+  """Where in a folder, made now, nothing is yet: NAME, or NAME-1, NAME-2, …"""
+  folder.mkdir(parents=True, exist_ok=True)
+  taken = {path.name for path in folder.iterdir()}
+  names = (f"{name}-{n}" if n else name for n in itertools.count())
+  return folder / next(found for found in names if found not in taken)
 
 
 def size(path: Path) -> int:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from prod_jax import config, metrics
+from prod_jax import artefacts, config, metrics
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
 from prod_jax.sets.datasets import own, published
@@ -73,13 +73,24 @@ def test_what_is_known_of_it_is_part_of_it(
   path.write_text(found)
   data = config.Data(name="folder", path=str(source))
   located = dataset.locate(data, str(tmp_path / "prepared"))
-  assert located.prepared and located.fingerprint == first.fingerprint
+  assert not located.prepared and located.fingerprint == first.fingerprint
   assert path.read_text() == found, "whoever only asks makes nothing"
   assert open_source().queries == first.queries
   assert "has changed" in caplog.text or " bytes, not " in caplog.text
   caplog.clear()
   open_source()
   assert "made again" not in caplog.text and "preparing" not in caplog.text
+
+
+def test_a_set_without_a_seal_is_named_where_it_cannot_be_read(
+  open_source, tmp_path
+):
+  open_source()
+  (path,) = (tmp_path / "prepared").rglob("*queries-*/1.0.0/dataset_info.json")
+  (path.parent / artefacts.SEAL).unlink()
+  path.write_text(path.read_text()[:99])
+  with pytest.raises(DataError, match=r"1\.0\.0 cannot be read .* delete it"):
+    open_source()
 
 
 def test_changed_qrels_leave_the_collection_alone(open_source, source):

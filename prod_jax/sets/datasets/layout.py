@@ -53,10 +53,7 @@ class Config(tfds.core.BuilderConfig):
 
 
 class _Info(tfds.core.DatasetInfo):
-  """What is known of a set: the last that TFDS writes into its folder.
-
-  So the folder is sealed then, before it gets its name.
-  """
+  """TFDS's notes, the last files of a folder: then it is sealed."""
 
   def write_to_directory(
     self, dataset_info_dir: Any, all_metadata: bool = True
@@ -142,12 +139,22 @@ def prepared(
   return {"passages": passages, "queries": queries}
 
 
-def names(source: Source) -> list[str]:
-  """TFDS's names of a set's configs: where they are kept, below `data_dir`.
+def names(source: Source) -> dict[Kind, str]:
+  """What TFDS calls the two of a set, and their folders where data is kept.
 
-  A builder knows them too, but reads what is there already, whole or not.
+  It reads what is there when it makes a builder, so that none is asked.
   """
-  return [_name(source, kind) for kind in ("passages", "queries")]
+  of: Any = source.builder
+  return {
+    kind: f"{of.name}/{config}/{of.VERSION}"
+    for kind, config in source.configs.items()
+  }
+
+
+def are_whole(source: Source, data_dir: str) -> bool:
+  """Whether both are there, and as they were made."""
+  folders = [_folder(source, kind, data_dir) for kind in names(source)]
+  return all(path.exists() and not artefacts.broken(path) for path in folders)
 
 
 def read_ids(builder: Any, split: str) -> ids.RowOf:
@@ -155,9 +162,8 @@ def read_ids(builder: Any, split: str) -> ids.RowOf:
   return ids.load(pathlib.Path(builder.data_dir), split)
 
 
-def _name(source: Source, kind: Kind) -> str:
-  made: Any = source.builder
-  return f"{made.name}/{source.configs[kind]}/{made.VERSION}"
+def _folder(source: Source, kind: Kind, data_dir: str) -> pathlib.Path:
+  return pathlib.Path(data_dir, names(source)[kind]).expanduser()
 
 
 def _prepared(
@@ -167,12 +173,11 @@ def _prepared(
   data_dir: str,
   beam: Sequence[str],
 ) -> Any:
-  name = _name(source, kind)
-  whole = artefacts.is_whole(pathlib.Path(data_dir, name))
+  name, folder = names(source)[kind], _folder(source, kind, data_dir)
+  if artefacts.is_whole(folder):
+    return _builder(source, kind, data_dir, reader)
   builder = _builder(source, kind, data_dir, reader)
-  if whole:
-    return builder
-  logging.info("%s: preparing it under %s", name, builder.data_dir)
+  logging.info("%s: preparing it under %s", name, folder)
   start = time.monotonic()
   try:
     # TFDS prints to standard output, which belongs to the results of a command.
@@ -180,7 +185,7 @@ def _prepared(
       builder.download_and_prepare(download_config=_beam_config(beam))
   except OSError:
     # Another process may have finished first; its data is as good.
-    if not builder.data_path.exists():
+    if not folder.exists():
       raise
   logging.info("%s: prepared in %.1f s", name, time.monotonic() - start)
   return _builder(source, kind, data_dir, reader)
@@ -305,5 +310,15 @@ def _builder(
         answers=source.answers,
       ),
     )
+  except (OSError, MemoryError):
+    raise
+  # Whatever is wrong with its notes, TFDS has an error for it.
+  except Exception as error:
+    folder = _folder(source, kind, data_dir)
+    if not folder.exists():
+      raise
+    raise DataError(
+      f"{folder} cannot be read ({error}); delete it, and it is made again"
+    ) from error
   finally:
     logger.setLevel(level)

@@ -165,8 +165,8 @@ def run(
       done(item)
 
 
-def table(plans: Sequence[Plan]) -> str:
-  """The stages as text: number, name, kind, inputs, folder, status."""
+def table(plans: Sequence[Plan]) -> list[str]:
+  """The stages as lines: number, name, kind, inputs, folder, status."""
   rows = [("stage", "kind", "reads", "writes", "status")]
   for item in plans:
     reads = ", ".join(f"{r}={n}" for r, n in item.stage.inputs.items()) or "-"
@@ -180,10 +180,10 @@ def table(plans: Sequence[Plan]) -> str:
       )
     )
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-  return "\n".join(
+  return [
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in rows
-  )
+  ]
 
 
 def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:

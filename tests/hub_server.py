@@ -59,7 +59,8 @@ class Repository:
 
   def commit(self, files: Mapping[str, bytes], *refs: str) -> str:
     """Adds a commit that branches or tags point at."""
-    said = json.dumps([len(self.commits), *sorted(files)])
+    named = {path: _git_hash(content) for path, content in files.items()}
+    said = json.dumps([len(self.commits), named])
     sha = hashlib.sha1(said.encode()).hexdigest()
     self.commits[sha] = dict(files)
     self.refs |= dict.fromkeys(refs, sha)
@@ -201,6 +202,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       raise _Refused(404, "", f"no {self.command} {self.at}")
     except _Refused as refused:
       self._refuse(*refused.args)
+    except Exception as error:  # ours; the client does not ask again
+      self._refuse(400, "", f"{self.command} {self.at}: {error!r}")
 
   def _fail(self) -> None:
     """Fails as a test wants it to, once."""
@@ -367,7 +370,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       large = path.endswith(_LARGE)
       answer = {"path": path, "uploadMode": "lfs" if large else "regular"}
       if path in files:
-        answer["oid"] = (_sha256 if large else _git_hash)(files[path])
+        answer["oid"] = (sha256 if large else _git_hash)(files[path])
       said.append(answer | {"shouldIgnore": False})
     self._say({"files": said})
 

@@ -6,6 +6,7 @@ for each set of them.
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import socket
@@ -25,12 +26,15 @@ from prod_jax.stages import files, folders
 from prod_jax.stages.run import PARAMS, Run
 from tests import hub_server
 from tests.bad_inputs import made, row
-from tests.export.made import embedder, run_of
+from tests.export.made import run_of
 from tests.hub_server import Fault, files_of
+from tests.models.sentence_transformers_test import modules, write
 
 KEY = "config.models.student.weights: "
 LOG_IN = "set HF_TOKEN or run: hf auth login"
 NEW = ".gitattributes"  # of a repository that the hub has made
+# The client knows a file by its content, whose ever it is.
+NUMBERS = itertools.count()
 
 
 @contextlib.contextmanager
@@ -89,11 +93,24 @@ def nowhere():
     yield f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
+def weights_of_its_own() -> bytes:
+  """Some of an encoder that no other has."""
+  number = next(NUMBERS)
+  return made.tensors(lambda found: next(iter(found.values())).fill(number))
+
+
+def model(folder: pathlib.Path) -> pathlib.Path:
+  """An encoder's folder, with weights of its own."""
+  return made.encoder(folder, {hf.WEIGHTS: weights_of_its_own()})
+
+
 def student(tmp_path: pathlib.Path, weights: str, **more: bool) -> Run:
   """A run of a student that has these weights."""
   models = {"student": dict(kind="dual", weights=weights)}
   run = run_of(tmp_path / "work", models)
-  return dataclasses.replace(run, **{"may_fetch": True, **more})
+  data = dataclasses.replace(run.config.data, query_length=8, passage_length=12)
+  config = dataclasses.replace(run.config, data=data)
+  return dataclasses.replace(run, config=config, **{"may_fetch": True, **more})
 
 
 def params_of(run: Run):
@@ -117,7 +134,11 @@ def refused(ended: row.Ended) -> str:
 
 
 def test_a_revision_is_fetched_once_and_is_the_folder(hub, tmp_path):
-  folder = embedder(tmp_path / "folder")
+  folder = write(
+    model(tmp_path / "folder"),
+    modules("Pooling", "Normalize"),
+    **{"1_Pooling__config": {"pooling_mode": "mean"}},
+  )
   (folder / "modeling.py").write_text("raise SystemExit")
   (folder / "pytorch_model.bin").write_bytes(b"\x80\x02.")
   kept = hub.add("someone/tiny", folder, "v1")
@@ -138,8 +159,8 @@ def test_a_revision_is_fetched_once_and_is_the_folder(hub, tmp_path):
   assert commit == kept.refs["v1"]
   hub.asked.clear()
   for may_fetch in (True, False):
-    params_of(student(tmp_path, "someone/tiny@v1", may_fetch=may_fetch))
-    params_of(student(tmp_path, f"someone/tiny@{commit}", may_fetch=may_fetch))
+    for name in ("someone/tiny@v1", f"someone/tiny@{commit}"):
+      files.check(student(tmp_path, name, may_fetch=may_fetch))
   assert not hub.asked
 
 
@@ -183,8 +204,8 @@ def test_a_revision_is_fetched_once_and_is_the_folder(hub, tmp_path):
     (
       "a/model",
       hub_server.READS,
-      [Fault("HEAD", "/config.json", 500)],
-      "the hub answered 500 (the test wants it); try again later",
+      [Fault("HEAD", "/config.json", 507)],
+      "the hub answered 507 (the test wants it); try again later",
     ),
     (
       "a/model",
@@ -198,7 +219,7 @@ def test_a_revision_is_fetched_once_and_is_the_folder(hub, tmp_path):
 def test_what_a_hub_does_not_give_is_a_line(
   hub, tmp_path, monkeypatch, weights, token, faults, says
 ):
-  folder = made.encoder(tmp_path / "folder")
+  folder = model(tmp_path / "folder")
   for name in ("model", "secret", "gated"):
     hub.add(f"a/{name}", folder, **{"private": name == "secret"})
   hub.repositories["a/gated"].gated = True
@@ -209,17 +230,18 @@ def test_what_a_hub_does_not_give_is_a_line(
 
 
 def test_what_broke_off_goes_on_where_it_was(hub, tmp_path, capfd):
-  folder = made.encoder(tmp_path / "folder")
+  """Of what it holds the client writes 10 MiB at a time."""
+  large = {hf.WEIGHTS: bytes(11 << 20)}
+  folder = made.encoder(tmp_path / "folder", large)
   hub.add("b/model", folder)
-  hub.faults.append(Fault("GET", "/stored/", after=100))
-  fetched = fetching.fetch("b/model")
-  assert files_of(fetched) == files_of(folder)
-  assert hub.ranges == ["bytes=100-"]
+  hub.faults.append(Fault("GET", "/stored/", after=(11 << 20) - 1))
+  assert files_of(fetching.fetch("b/model")) == files_of(folder)
+  assert hub.ranges == [f"bytes={10 << 20}-"]
   assert hub_server.WRITES not in "".join(capfd.readouterr())
 
 
 def test_what_has_come_whole_is_kept(hub, tmp_path):
-  hub.add("c/model", made.encoder(tmp_path / "folder"))
+  hub.add("c/model", model(tmp_path / "folder"))
   hub.faults.append(Fault("GET", "/stored/", after=100, honest=True))
   with pytest.raises(fetching.NotCached, match="what has come whole is kept"):
     fetching.fetch("c/model")
@@ -236,7 +258,7 @@ def test_what_has_come_whole_is_kept(hub, tmp_path):
 @pytest.mark.long
 def test_what_breaks_off_for_good_is_a_line(hub, tmp_path):
   """The client tries six times, a second between them."""
-  hub.add("d/model", made.encoder(tmp_path / "folder"))
+  hub.add("d/model", model(tmp_path / "folder"))
   hub.faults += [Fault("GET", "/stored/")] * 6
   said = refused(run_with(tmp_path, "d/model"))
   assert "did not come from the hub (RemoteProtocolError: peer closed" in said
@@ -246,7 +268,7 @@ def test_a_config_alone_in_the_cache_is_no_model(hub, tmp_path):
   """Other programs leave that."""
   import huggingface_hub
 
-  folder = made.encoder(tmp_path / "folder")
+  folder = model(tmp_path / "folder")
   hub.add("e/model", folder)
   huggingface_hub.hf_hub_download("e/model", "config.json")
   assert files_of(fetching.fetch("e/model")) == files_of(folder)
@@ -263,7 +285,7 @@ def test_a_repository_without_weights_is_a_line(hub, tmp_path, kept):
 def test_without_a_network_what_is_here_is_taken(
   hub, home, nowhere, tmp_path, monkeypatch
 ):
-  folder = made.encoder(tmp_path / "folder")
+  folder = model(tmp_path / "folder")
   hub.add("g/model", folder, "v1")
   fetching.fetch("g/model@v1")
   again = "there is a network with: hf download g/other --revision v2"
@@ -285,7 +307,7 @@ def test_without_a_network_what_is_here_is_taken(
 
 
 def test_a_disk_that_refuses_is_a_line_of_the_disk(hub, tmp_path):
-  hub.add("h/model", made.encoder(tmp_path / "folder"))
+  hub.add("h/model", model(tmp_path / "folder"))
   (tmp_path / "home").write_text("")
   with client(tmp_path / "home", hub.url):
     said = refused(run_with(tmp_path, "h/model"))
@@ -443,14 +465,14 @@ def test_nobody_who_is_not_logged_in_exports_for_a_hub(
 
 
 def test_a_public_repository_takes_nothing_private(hub, work, tmp_path):
-  there = hub.add("me/public", made.encoder(tmp_path / "folder"))
+  there = hub.add("me/public", model(tmp_path / "folder"))
   said = refused(export(work, tmp_path / "to", "--push=me/public", "--private"))
   assert "me/public is there already, and everybody sees it; make it" in said
   assert len(there.commits) == 1
 
 
 def test_no_other_provenance_is_replaced(hub, tmp_path):
-  there = hub.add("me/other", made.encoder(tmp_path / "folder"))
+  there = hub.add("me/other", model(tmp_path / "folder"))
   there.commit({whole.PROVENANCE: b"{}"}, "main")
   with pytest.raises(strict.ConfigError, match="that of me/other; delete it"):
     sending.push(tmp_path / "folder", "me/other", private=False)

@@ -89,7 +89,7 @@ def _refusal(name: str, error: Exception) -> str:
     case strict.ConfigError():
       return str(error)
     case ValueError():  # a name, or a card, that is none
-      why = f"{type(error).__name__}: {hub.words_of(error)}"
+      why = f"{type(error).__name__}: {' '.join(str(error).split())}"
     case _:  # its text may hold all that was sent
       why = type(error).__name__
   return f"{name} cannot be sent ({why})"

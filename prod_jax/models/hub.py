@@ -70,7 +70,9 @@ def words_of(error: BaseException) -> str:
   """What a hub or its client says of an error, in a line without the token."""
   import huggingface_hub
 
-  said = str(getattr(error, "server_message", None) or error)
+  # Behind the first line of its own the client says what it would do.
+  own = str(error).partition("\n")[0]
+  said = getattr(error, "server_message", None) or own
   token = huggingface_hub.get_token() or "\n"
   return " ".join(said.replace(token, "***").split())
 

@@ -7,6 +7,7 @@ for each set of them.
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import pathlib
 import socket
@@ -17,16 +18,16 @@ import jax
 import numpy as np
 import pytest
 
-from prod_jax import strict
+from prod_jax import config, strict
+from prod_jax.export import as_it_is, finished, whole
 from prod_jax.export import hub as sending
-from prod_jax.export import whole
 from prod_jax.models import hf
 from prod_jax.models import hub as fetching
 from prod_jax.stages import files, folders
 from prod_jax.stages.run import PARAMS, Run
 from tests import hub_server
 from tests.bad_inputs import made, row
-from tests.export.made import run_of
+from tests.export.made import finish, run_of
 from tests.hub_server import Fault, files_of
 from tests.models.sentence_transformers_test import modules, write
 
@@ -109,8 +110,10 @@ def student(tmp_path: pathlib.Path, weights: str, **more: bool) -> Run:
   models = {"student": dict(kind="dual", weights=weights)}
   run = run_of(tmp_path / "work", models)
   data = dataclasses.replace(run.config.data, query_length=8, passage_length=12)
-  config = dataclasses.replace(run.config, data=data)
-  return dataclasses.replace(run, config=config, **{"may_fetch": True, **more})
+  made_for = dataclasses.replace(run.config, data=data)
+  return dataclasses.replace(
+    run, config=made_for, **{"may_fetch": True, **more}
+  )
 
 
 def params_of(run: Run):
@@ -162,6 +165,21 @@ def test_a_revision_is_fetched_once_and_is_the_folder(hub, tmp_path):
     for name in ("someone/tiny@v1", f"someone/tiny@{commit}"):
       files.check(student(tmp_path, name, may_fetch=may_fetch))
   assert not hub.asked
+
+
+def test_an_export_names_the_commit_of_its_first_weights(hub, tmp_path):
+  there = hub.add("org/first", model(tmp_path / "folder"), "v1")
+  run = student(tmp_path, "org/first@v1")
+  files.check(run)
+  finish(run)
+  trained = finished.open_stage(run.workdir, "student_learns")
+  whole.export(trained, whole.Options(to=tmp_path / "out", name="out"))
+  said = json.loads((tmp_path / "out" / whole.PROVENANCE).read_text())
+  found = said["first_weights"]["student"]
+  assert found["name"] == "org/first@v1"
+  assert found["commit"] == there.refs["v1"]
+  card = (tmp_path / "out" / "README.md").read_text()
+  assert "| first weights of student | org/first@v1 |" in card
 
 
 @pytest.mark.parametrize(
@@ -300,6 +318,8 @@ def test_without_a_network_what_is_here_is_taken(
         f"{KEY}'g/other@v2' is no folder here, and the hub"
       )
       assert why in said and said.endswith(again)
+      with pytest.raises(strict.ConfigError, match="g/other@v2: .*" + again):
+        as_it_is.open_model("g/other@v2", config.Data(), {})
       said = refused(run_with(tmp_path, "g/other@v2", "--dry_run"))
       assert said.endswith(
         "run without --dry_run to fetch it, or give a folder"

@@ -242,7 +242,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.end_headers()
     if self.command != "HEAD":
       self.wfile.write(part)
-    self.close_connection = bool(self.fault)
+    self.close_connection |= bool(self.fault)
 
   def _repository(self, name: str) -> Repository:
     repository = self.hub.repositories.get(name)

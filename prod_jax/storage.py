@@ -178,10 +178,10 @@ def sealed(said: Mapping[str, Any]) -> dict[str, Any]:
   return {**said, _DIGEST: _digest_of(said)}
 
 
-def is_intact(found: Mapping[str, Any]) -> bool:
+def is_intact(record: Mapping[str, Any]) -> bool:
   """Whether an object is as it was sealed; one that was not is as it is."""
-  rest = {key: value for key, value in found.items() if key != _DIGEST}
-  return found.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
+  rest = {key: value for key, value in record.items() if key != _DIGEST}
+  return record.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
 
 
 def trouble(error: BaseException) -> str:

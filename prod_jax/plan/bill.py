@@ -89,11 +89,11 @@ def _cells(row: Row) -> tuple[str, ...]:
   )
 
 
-def _work(part: Row) -> str:
-  each = part["seconds_each"]
+def _work(row: Row) -> str:
+  each = row["seconds_each"]
   rate = f" of {each * 1e3:.0f} ms" if each >= 0.01 else ""
   rate = rate or (f" at {per_second(1 / each)}/s" if each else "")
-  return f"{part['count']:,} {part['unit']}{rate}"
+  return f"{row['count']:,} {row['unit']}{rate}"
 
 
 def _hours(hours: float) -> str:

@@ -108,8 +108,8 @@ def learnt_from(job: Job[kinds.Train], sample: Sample) -> Examples:
   )
 
 
-def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-  return rows[:: -(-len(rows) // most)]
+def _spread(rows: np.ndarray, limit: int) -> np.ndarray:
+  return rows[:: -(-len(rows) // limit)]
 
 
 def _part(store: TokenStore, rows: np.ndarray) -> TokenStore:

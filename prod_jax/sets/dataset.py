@@ -150,7 +150,7 @@ class Dataset:
   def negative_rows(
     self,
     split: str,
-    most: int = 0,
+    limit: int = 0,
     seed: int = 0,
     *,
     judged: bool = False,
@@ -160,7 +160,7 @@ class Dataset:
 
     Args:
       split: of the queries.
-      most: above 0, a random choice of so many a query, by seed and query.
+      limit: above 0, a random choice of so many a query, by seed and query.
       seed: of that choice.
       judged: takes passages that were judged and found irrelevant, too.
       none: rows of each query that are no negatives either.
@@ -177,7 +177,7 @@ class Dataset:
     if none is not None:
       out = [(*a, *b) for a, b in zip(out, none, strict=True)]
     lists, out = map(of, range(len(numbers))), out[: len(numbers)]
-    rows_QC = choose(lists, out, numbers, most=most, seed=seed)
+    rows_QC = choose(lists, out, numbers, limit=limit, seed=seed)
     return np.pad(rows_QC, ((0, bare), (0, 0)), constant_values=-1)
 
   def own_negatives(

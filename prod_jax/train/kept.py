@@ -1,7 +1,7 @@
 """Texts that came to no finite number, on disk, to be looked at again.
 
   FOLDER/STEP/batch-PROCESS.npz    the arrays, by their place in the batch
-  FOLDER/STEP/about-PROCESS.json   what was computed of them, and of what ids
+  FOLDER/STEP/record-PROCESS.json   what was computed of them, and of what ids
 
 Arrays are numpy's, without pickle; each process of a run keeps its part.
 """
@@ -35,7 +35,7 @@ def keep(
   folder: pathlib.Path,
   step: int,
   batch: Any,
-  about: Mapping[str, Any],
+  record: Mapping[str, Any],
   processes: Processes,
 ) -> pathlib.Path:
   """Writes this process's part of a batch, and what is known of it.
@@ -44,7 +44,7 @@ def keep(
     folder: of the stage.
     step: that it belongs to.
     batch: of arrays.
-    about: goes into the JSON as it is; what is not finite there is a string.
+    record: goes into the JSON as it is; what is not finite there is a string.
     processes: of the run.
 
   Returns:
@@ -57,8 +57,8 @@ def keep(
   with storage.whole_file(path) as part, open(part, "wb") as file:
     np.savez(file, **arrays)
   storage.write_text(
-    to / f"about-{processes.index}.json",
-    json.dumps({**about, "processes": processes.count}, indent=1),
+    to / f"record-{processes.index}.json",
+    json.dumps({**record, "processes": processes.count}, indent=1),
   )
   processes.publish(to)
   return to
@@ -83,7 +83,7 @@ def load(folder: pathlib.Path, step: int) -> tuple[Any, dict[str, Any]]:
     int(path.stem.removeprefix("batch-")) for path in at.glob("batch-*.npz")
   )
   try:
-    said = [_about(at / f"about-{number}.json") for number in numbers]
+    said = [_record(at / f"record-{number}.json") for number in numbers]
     # What a try of more processes has left is of another batch.
     said = [x for x in said if x["processes"] == said[0]["processes"]]
     numbers = numbers[: len(said)]
@@ -107,11 +107,11 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: arrays[name] for name in arrays.files}
 
 
-def _about(path: pathlib.Path) -> dict[str, Any]:
-  about = json_files.parse(path.read_text(encoding="utf-8"))
-  if not (isinstance(about, dict) and about.keys() >= _SAID):
+def _record(path: pathlib.Path) -> dict[str, Any]:
+  record = json_files.parse(path.read_text(encoding="utf-8"))
+  if not (isinstance(record, dict) and record.keys() >= _SAID):
     raise ValueError(f"{path.name} lacks some of {', '.join(sorted(_SAID))}")
-  return about
+  return record
 
 
 def _flat(tree: Any, at: str = "") -> dict[str, np.ndarray]:

@@ -79,10 +79,10 @@ def test_official_triples(opened, monkeypatch, block):
   found = opened("msmarco_passage")
   # Query 10 has a triple whose negative is its positive: left out.
   assert found.negative_rows("train").tolist() == [[2, -1, -1], [0, 4, 2]]
-  one = found.negative_rows("train", most=1, seed=3)
+  one = found.negative_rows("train", limit=1, seed=3)
   assert one.shape == (2, 1)
   assert one[1, 0] in (0, 2, 4)
-  again = opened("msmarco_passage").negative_rows("train", most=1, seed=3)
+  again = opened("msmarco_passage").negative_rows("train", limit=1, seed=3)
   np.testing.assert_array_equal(one, again)
   draws = [found.negative_rows("train", 1, seed)[1, 0] for seed in range(20)]
   assert set(draws) == {0, 2, 4}

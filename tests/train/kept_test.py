@@ -78,7 +78,7 @@ def test_no_pickle_is_read(tmp_path):
     kept.load(tmp_path, 1)
 
 
-@pytest.mark.parametrize("name", ["batch-0.npz", "about-0.json"])
+@pytest.mark.parametrize("name", ["batch-0.npz", "record-0.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", None])
 def test_what_is_not_whole_is_one_line(tmp_path, name, content):
   to = kept.keep(tmp_path, 1, packed(), ABOUT, processes(tmp_path))

@@ -38,6 +38,7 @@ class Fault(NamedTuple):
     after: the bytes of that part.
     honest: whether the answer says that there are no more.
     echoes: whether it says what it was sent as a token.
+    flips: whether it is sent as a whole, but for a bit.
   """
 
   method: str
@@ -46,6 +47,7 @@ class Fault(NamedTuple):
   after: int = 0
   honest: bool = False
   echoes: bool = False
+  flips: bool = False
 
 
 @dataclasses.dataclass
@@ -233,7 +235,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def _send(
     self, content: bytes, status: int, headers: Mapping[str, str]
   ) -> None:
-    part = content[: self.fault.after] if self.fault else content
+    part = content
+    if self.fault and self.fault.flips:
+      part = content[:-1] + bytes([content[-1] ^ 1])
+    elif self.fault:
+      part = content[: self.fault.after]
     said = part if self.fault and self.fault.honest else content
     self.send_response(status)
     for name, value in headers.items():

@@ -273,6 +273,23 @@ def test_what_has_come_whole_is_kept(hub, tmp_path):
   assert got == ["model.safetensors"]
 
 
+@pytest.mark.parametrize("path", ["/stored/", "/config.json"])
+def test_a_bit_that_flips_on_the_way_is_found(hub, tmp_path, path):
+  """The client looks at sizes."""
+  name = f"i/model{len(path)}"
+  folder = made.encoder(
+    tmp_path / "folder",
+    {hf.WEIGHTS: weights_of_its_own(), hf.CONFIG: made.settings(of=path)},
+  )
+  hub.add(name, folder)
+  hub.faults.append(Fault("GET", path, flips=True))
+  said = refused(run_with(tmp_path, name))
+  file = hf.WEIGHTS if path == "/stored/" else hf.CONFIG
+  assert f"{file} came with other bytes than the hub's checksums say" in said
+  assert said.endswith("run it again")
+  assert files_of(fetching.fetch(name)) == files_of(folder)
+
+
 @pytest.mark.long
 def test_what_breaks_off_for_good_is_a_line(hub, tmp_path):
   """The client tries six times, a second between them."""

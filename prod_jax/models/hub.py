@@ -57,13 +57,20 @@ def fetch(name: str) -> pathlib.Path:
   except (NotCached, WeightsError):
     logging.info("%s: asks the hub for it", name)
   try:
-    return _snapshot(name, may_fetch=True)
+    folder = _snapshot(name, may_fetch=True)
+    damaged = _damaged(name, folder)
   except Exception as error:  # also those of its HTTP library
     if getattr(error, "errno", None):
       raise
     raise NotCached(
       f"{name!r} is no folder here, and {_refusal(name, error)}"
     ) from error
+  if damaged:
+    raise NotCached(
+      f"{name!r}: {' and '.join(damaged)} came with other bytes than the hub's "
+      "checksums say, and nothing of that is kept; run it again"
+    )
+  return folder
 
 
 def words_of(error: BaseException) -> str:
@@ -132,6 +139,23 @@ def _refusal(name: str, error: BaseException) -> str:
     f"the hub cannot be asked for it ({why}); give a folder, or fetch it where "
     f"there is a network with: hf download {repository}{at}"
   )
+
+
+def _damaged(name: str, folder: pathlib.Path) -> list[str]:
+  """Deletes what has other bytes than the hub says; returns the names.
+
+  The client looks at sizes alone.
+  """
+  import huggingface_hub
+
+  repository = name.partition("@")[0]
+  found = huggingface_hub.HfApi().verify_repo_checksums(
+    repository, revision=folder.name
+  )
+  damaged = [wrong["path"] for wrong in found.mismatches]
+  for path in damaged:
+    (folder / path).resolve().unlink(missing_ok=True)
+  return damaged
 
 
 def _snapshot(name: str, *, may_fetch: bool) -> pathlib.Path:

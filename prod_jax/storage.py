@@ -31,6 +31,7 @@ Path: TypeAlias = pathlib.Path | epath.Path
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024  # bytes
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
@@ -135,6 +136,18 @@ def copy(
       part.open("wb") as new,
     ):
       shutil.copyfileobj(old, new, 1 << 24)
+
+
+def is_inside(name: str) -> bool:
+  """Whether a path is one of a file within a folder, as disks take it."""
+  path = pathlib.PurePosixPath(name)
+  try:
+    long = any(len(os.fsencode(p)) > _LONGEST_NAME for p in path.parts)
+    long |= len(os.fsencode(name)) > _LONGEST_PATH
+  except UnicodeEncodeError:  # half of a surrogate pair
+    return False
+  plain = str(path) == name and ".." not in path.parts and "\0" not in name
+  return plain and bool(path.parts) and not path.is_absolute() and not long
 
 
 def is_part(path: Path) -> bool:

@@ -362,11 +362,12 @@ def test_a_zip_that_swells_or_lies_is_refused(tmp_path, monkeypatch):
 
 def test_no_name_in_a_runs_files_leads_out_of_its_folder(tmp_path):
   facts = {"bytes": 1}
-  for name in ("../../x", "/etc/passwd", "a/../../b", "\0"):
+  for name in ("../../x", "/etc/passwd", "a/../../b", "\0", "", ".", "x" * 256):
     said = {**of_runs.DONE, "files": {name: facts}}
     (tmp_path / storage.DONE).write_text(json.dumps(said))
     assert run_files.done(tmp_path) == {}
-  for name in ("..", "../00-warm", "/etc", "00-a/../../b", ""):
+  long = f"00-{'é' * 127}"  # in bytes, as disks count
+  for name in ("..", "../00-warm", "/etc", "00-a/../../b", "", long, 5):
     row = {**of_runs.ROW, "dir": name}
     said = {**of_runs.CURRICULUM, "stages": [row]}
     (tmp_path / storage.CURRICULUM).write_text(json.dumps(said))

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal
 from prod_jax.ranges import Range
 
 _LONGEST = 4000  # characters of an error
-# A name alone is part of a path in a bucket, but not of an address in the web.
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=https://)[^/@\s]+@")
+# An address behind its scheme, also as pathlib writes it.
+_ADDRESS = re.compile(r"(?<=:/)(/?)(\S+)")
+_WEB = ("http:/", "https:/")
 
 
 class Refused(ValueError):
@@ -42,8 +43,21 @@ class Refused(ValueError):
 
 
 def without_passwords(text: str) -> str:
-  """A text in whose addresses no password stands in front of an @."""
-  return _PASSWORD.sub("***@", text)
+  """A text in whose addresses no password stands in front of an @.
+
+  A password may have a slash or an @ in it: all up to the last @ goes.
+  """
+  return _ADDRESS.sub(_without_password, text)
+
+
+def _without_password(found: re.Match[str]) -> str:
+  slash, address = found.groups()
+  before, _, behind = address.rpartition("@")
+  # A name alone is part of a path in a bucket, not of a web address.
+  in_web = found.string.endswith(_WEB, 0, found.start())
+  if ":" in before or (in_web and "@" in address.partition("/")[0]):
+    return f"{slash}***@{behind}"
+  return found[0]
 
 
 class ConfigError(Refused):

@@ -270,6 +270,13 @@ READERS = (
     (coded(DONE),),
     {"metrics.jsonl": b'{"step": 1}\n'},
   ),
+  Reader(
+    artefacts.SEAL,
+    artefacts.SEAL,
+    lambda path: artefacts.broken(path.parent),
+    (coded(DONE["files"]), coded({"part/a": {"bytes": 2, "sha256": "ab"}})),
+    {"metrics.jsonl": b'{"step": 1}\n', "part/a": b"ab"},
+  ),
   Reader("RUNNING.json", presence.RUNNING, _presence, (coded(WHO),), _RUN),
   Reader(
     "PROGRESS.json", presence.PROGRESS, _presence, (coded(PROGRESS),), _RUN

@@ -2,7 +2,8 @@
 
 A shape is one of
 
-  a type, or a tuple of types    for float an int will do, a bool is no number
+  a type, or a tuple of types    for float an int will do; a bool is no number,
+                                 and neither are NaN and infinity
   a pattern                      a text that is of it
   a function                     a value of which it is true
   [shape]                        a list, of such items
@@ -14,6 +15,7 @@ and `Any` is anything.
 """
 
 import json
+import math
 import re
 import types
 from collections.abc import Mapping
@@ -126,6 +128,8 @@ def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
     return bool in kinds
   if isinstance(value, int):
     return not {int, float}.isdisjoint(kinds) and abs(value) <= _MOST
+  if isinstance(value, float):
+    return float in kinds and math.isfinite(value)  # 1e999 is infinity
   return isinstance(value, kinds)
 
 

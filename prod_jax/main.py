@@ -217,7 +217,7 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
         _run(run, args.stages)
       # Nobody may read it; all else is done by then.
       if processes.first:
-        sys.stdout.write("\n" + report.table(run.workdir) + "\n")
+        arguments.say("", *report.table(run.workdir).split("\n"))
         sys.stdout.flush()
       return
     plans = look(run)
@@ -225,7 +225,7 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       if args.json:
         arguments.say_json(curriculum.listed(plans))
       else:
-        sys.stdout.write(f"{curriculum.table(plans)}\n")
+        arguments.say(*curriculum.table(plans))
 
 
 def _profile(

@@ -12,10 +12,12 @@ Also how a file or a folder comes to be there whole or not at all.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import pathlib
 import shutil
+import traceback
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -38,7 +40,11 @@ _ROOM = "make room; the same command goes on from what is saved"
 _RIGHTS = "let this user read and write there, or name another place"
 _HARDWARE = "the disk fails; once it works the same command goes on"
 _UNREACHED = "the bucket does not answer; the same command goes on"
-_BUCKETS = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+# Modules of libraries that speak to buckets; all our paths there are etils'.
+_BUCKETS = re.compile(
+  r"(aiohttp|botocore|etils\.epath|fsspec|gcsfs|s3fs"
+  r"|google\.(api_core|auth|cloud))(\..*)?"
+)
 _REMEDIES = {
   errno.ENOSPC: _ROOM,
   errno.EDQUOT: _ROOM,
@@ -197,6 +203,14 @@ def is_part(path: Path) -> bool:
   return path.name.endswith(_PART)
 
 
+def free(folder: Path, name: str) -> Path:
+  """Where in a folder, made now, nothing is yet: NAME, or NAME-1, NAME-2, …"""
+  folder.mkdir(parents=True, exist_ok=True)
+  taken = {path.name for path in folder.iterdir()}
+  names = (f"{name}-{n}" if n else name for n in itertools.count())
+  return folder / next(found for found in names if found not in taken)
+
+
 def size(path: Path) -> int:
   """Bytes of a file."""
   stat: Any = path.stat()
@@ -253,12 +267,23 @@ def trouble(error: BaseException) -> str:
     # Libraries in other languages have errors of their own, with this text.
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
-  of = type(error).__module__.partition(".")[0]
-  silent = isinstance(error, ConnectionError | TimeoutError)
-  # That is whoever no longer reads what a command says.
-  if of in _BUCKETS or (silent and not isinstance(error, BrokenPipeError)):
+  if _is_of_a_bucket(error):
     return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
-  return ""
+  # A disk that is behind a network.
+  silent = isinstance(error, ConnectionError | TimeoutError)
+  return f"{text:.400}: {_HARDWARE}" if silent and error.filename else ""
+
+
+def _is_of_a_bucket(error: BaseException) -> bool:
+  """Whether a bucket's library raised it, or heard of it first."""
+  modules = [type(error).__module__]
+  # A broken pipe is whoever no longer reads what a command says.
+  if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
+    error, BrokenPipeError
+  ):
+    frames = traceback.walk_tb(error.__traceback__)
+    modules += [frame.f_globals.get("__name__", "") for frame, _ in frames]
+  return any(map(_BUCKETS.fullmatch, modules))
 
 
 @contextlib.contextmanager

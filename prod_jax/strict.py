@@ -21,6 +21,10 @@ _LONGEST = 4000  # characters of an error
 # An address behind its scheme, also as pathlib writes it.
 _ADDRESS = re.compile(r"(?<=:/)(/?)(\S+)")
 _WEB = ("http:/", "https:/")
+# Control characters, half pairs, and what turns the direction of text.
+OBEYED = re.compile(
+  r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class Refused(ValueError):
@@ -40,6 +44,16 @@ class Refused(ValueError):
       half = _LONGEST // 2
       harmless = f"{harmless[:half]} […] {harmless[-half:]}"
     super().__init__(harmless)
+
+
+def printable(text: str, keep: str = "") -> str:
+  """What a terminal shows of a text: nothing that it would obey.
+
+  Args:
+    text: of anybody.
+    keep: such characters that stay.
+  """
+  return OBEYED.sub(lambda c: c[0] if c[0] in keep else " ", text)
 
 
 def without_passwords(text: str) -> str:

@@ -125,13 +125,51 @@ def test_what_a_disk_refuses_is_a_line_with_file_and_remedy(code):
   assert storage.trouble(ValueError(f"UNKNOWN:\n{os.strerror(code)} [x]"))
 
 
+def raised(error, module):
+  """An error that comes out of a module."""
+  there = {"__name__": module, "error": error}
+  exec("def fail():\n  raise error", there)
+  with pytest.raises(type(error)):
+    there["fail"]()
+  return error
+
+
+SILENT = [ConnectionResetError, TimeoutError]
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_so_is_a_bucket_that_does_not_answer(kind):
+  error = raised(kind("no answer"), "gcsfs.core")
+  assert "the bucket does not answer; the same" in storage.trouble(error)
+  error = raised(kind("no answer"), "etils.epath.backend")
+  assert "the bucket does not answer; the same" in storage.trouble(error)
+
+
+def of(module):
+  return type("SomeError", (Exception,), {"__module__": module})("503, no")
+
+
 @pytest.mark.parametrize(
-  "error", [ConnectionResetError("reset"), TimeoutError("timed out")]
+  "module", ["gcsfs.retry", "google.api_core.exceptions", "google.auth", "s3fs"]
 )
-def test_so_is_a_bucket_that_does_not_answer(error):
-  assert "the same command goes on" in storage.trouble(error)
-  own = type("HttpError", (Exception,), {"__module__": "gcsfs.retry"})
-  assert storage.trouble(own("503, Backend Error")).startswith("HttpError: 503")
+def test_its_libraries_have_errors_of_their_own(module):
+  assert storage.trouble(of(module)).startswith("SomeError: 503, no: the buck")
+
+
+@pytest.mark.parametrize(
+  "module", ["google.protobuf.message", "google", "fsspecial", "builtins"]
+)
+def test_whoever_reads_no_bucket_has_no_trouble_with_one(module):
+  assert not storage.trouble(of(module))
+  assert not storage.trouble(raised(ValueError("none"), "gcsfs.core"))
+  for kind in SILENT:
+    assert not storage.trouble(raised(kind("no answer"), module))
+
+
+def test_a_disk_that_does_not_answer_is_no_bucket():
+  for code in (errno.ETIMEDOUT, errno.ECONNRESET):
+    said = storage.trouble(OSError(code, os.strerror(code), "/runs/a"))
+    assert "/runs/a" in said and "the disk fails" in said
 
 
 def test_other_errors_are_no_trouble_of_a_disk():

@@ -81,6 +81,8 @@ NEIGHBOURS = {
   ("storage", "strict"),
   ("presence", "strict"),
   ("profiling", "strict"),
+  ("progress", "strict"),
+  ("forecast", "json_files"),
   ("forecast", "storage"),
   ("sharding", "config"),
   ("sharding", "strict"),

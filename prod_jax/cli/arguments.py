@@ -20,6 +20,7 @@ import importlib
 import io
 import json
 import logging as stdlib_logging
+import math
 import os
 import pathlib
 import re
@@ -28,19 +29,17 @@ import sys
 import threading
 import traceback
 import types
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
 
 from prod_jax.config import Config
-from prod_jax.strict import Refused, without_passwords
+from prod_jax.strict import OBEYED, Refused, printable, without_passwords
 
 INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
 
 _OVERRIDE = "--config."
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # What a shell completes for a metavar.
 _COMPLETED = {
   "FILE": "file",
@@ -252,23 +251,41 @@ def said_of(command: types.ModuleType) -> str:
   return (command.__doc__ or "").strip()
 
 
-def printable(text: str) -> str:
-  """What a terminal shows of a text: nothing that it would obey.
-
-  Control characters are left out, and those that turn the direction of text.
-  """
-  return "".join(
-    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
-    for c in text
-  )
+def say(*lines: str) -> None:
+  """Prints lines, and nothing that a terminal would obey."""
+  for line in lines:
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def say_json(value: Any, indent: int | None = 1) -> None:
-  """Prints a result for a machine, in any locale."""
+  """Prints a result for a machine, in any locale.
+
+  What a terminal would obey is written out, and what is no number is null:
+  JSON has no other word for it.
+  """
   encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
-  text = json.dumps(value, indent=indent, ensure_ascii=encoding != "utf-8")
+  text = json.dumps(
+    _finite(value),
+    indent=indent,
+    ensure_ascii=encoding != "utf-8",
+    allow_nan=False,
+  )
+  text = OBEYED.sub(lambda c: c[0] if c[0] == "\n" else _coded(c[0]), text)
   sys.stdout.write(f"{text}\n")
   sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(of) for key, of in value.items()}
+  if isinstance(value, list | tuple):
+    return [*map(_finite, value)]
+  odd = isinstance(value, float) and not math.isfinite(value)
+  return None if odd else value
+
+
+def _coded(letter: str) -> str:
+  return json.dumps(letter)[1:-1]
 
 
 def start(name: str, line: Sequence[str] | None = None) -> None:

@@ -4,10 +4,10 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from prod_jax import storage
+from prod_jax import forecast, storage
 from prod_jax.stages.run import PARAMS
 from tests.bad_inputs import made
-from tests.bad_inputs.row import OUTPUT, Line, Row
+from tests.bad_inputs.row import OUTPUT, SKIPPED, Line, Row
 
 CURRICULUM = storage.CURRICULUM
 _STUDENT = "00-student"
@@ -117,6 +117,19 @@ _FOLDERS = [
     "report: one run twice",
     work("report", "{work}", "{work}"),
     ("a run is named twice",),
+  ),
+  *(
+    Row(
+      f"{word}: a forecast of {what}",
+      work(word, "{work}", files={forecast.FILE: content}),
+      (forecast.FILE, "is not as it was written, and does not count"),
+      SKIPPED,
+    )
+    for word in ("status", "report")
+    for what, content in (
+      ("nothing", "{}"),
+      ("other things", '{"machine": "m", "config": {}, "stages": 4}'),
+    )
   ),
   Row(
     "a run of another version",

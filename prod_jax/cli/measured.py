@@ -225,7 +225,7 @@ def _say_changed(
     _say(f"\n{change.name} against {change.before}, what changed most:")
     rows = changes.most_changed(headline, change.before, change.name, shown)
     for query, before, after in rows:
-      said = arguments.printable(f"{query}  {text_of[query]}")
+      said = strict.printable(f"{query}  {text_of[query]}")
       _say(f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {said}")
 
 

@@ -223,8 +223,7 @@ class Located:
   @functools.cached_property
   def fingerprint(self) -> str:
     """That of the open set: it needs the files, and nothing of what is made."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    names = (builder.info.full_name for builder in builders)
+    names = layout.names(self.source).values()
     limits = dict(self.data.max_queries), self.data.max_passages
     more = self.data.labelled, self.leaves_out_own and "own documents"
     return digest(*names, *limits, *filter(None, more))
@@ -240,8 +239,7 @@ class Located:
   @property
   def prepared(self) -> bool:
     """Whether `open` has nothing to make."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    return all(builder.data_path.exists() for builder in builders)
+    return layout.are_whole(self.source, self.data_dir)
 
   def open(self, beam: Sequence[str] = ()) -> Dataset:
     """Opens the set, prepared now unless it was before.

@@ -169,13 +169,13 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
       f"--stage: {name!r} has not ended, there is no whole "
       f"{folder / [*missing, DONE][0]}; run it first"
     )
-  files = done.get("files") or {}
-  for file, what in artefacts.damage(folder, files).items():
+  left = done.get("files") or {}
+  for file, what in artefacts.damage(folder, left).items():
     raise strict.ConfigError(
       f"--stage: {name!r}: {folder / file} {what}; start the run again, which "
       "makes it anew"
     )
-  artefacts.restamp(folder, files)
+  artefacts.restamp(folder, left)
   return folder
 
 

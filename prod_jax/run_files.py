@@ -12,6 +12,8 @@ from absl import logging
 
 from prod_jax import json_files, storage
 
+METRICS = "metrics.jsonl"  # of a train stage, in its folder
+
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
 _FOLDER = re.compile(r"\d+-[^/\\\0]+")  # of a stage
 _STAGE = {
@@ -75,6 +77,22 @@ def results(folder: storage.Path) -> list[dict[str, Any]]:
   """
   path = folder / storage.RESULTS
   return json_files.read(path, [_ROW], _REMEDY) if path.exists() else []
+
+
+def metrics(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What a train stage has logged by step; of two lines the later counts.
+
+  A line that a kill left torn is passed over.
+  """
+  path, rows = folder / METRICS, {}
+  for line in path.open("rb") if path.exists() else ():
+    try:
+      row = json_files.parse(line)
+    except ValueError:
+      continue
+    if not json_files.mismatch(row, {"step": int}):
+      rows[row["step"]] = row
+  return [rows[step] for step in sorted(rows)]
 
 
 def done(folder: storage.Path) -> dict[str, Any]:

@@ -53,9 +53,24 @@ Variants, joined by "+" where there are several:
                6 of 384, 12 of 768
   runlocal     tiny encoders and one draw of all arms, in a minute
 
-A stage that a variant does not touch keeps its number and its hash. So a run
-goes on with `neighbours`, and a copy of its folder has the teachers that
-`layers3` needs.
+A stage that these do not touch keeps its number and its hash. So a run goes on
+with `neighbours`, and a copy of its folder has the teachers that `layers3`
+needs. Two more make the teachers elsewhere, as those are that most people have:
+
+  teachers     the three teachers alone, of labels that no student sees
+  given        the arms, with the teachers' folders in place of their training
+
+    python -m benchmarks.study_split DIR TO --students=1024
+    python -m prod_jax.main --config=configs/study.py:teachers \
+      --config.data.name=folder --config.data.path=TO/teachers \
+      --workdir=runs/teachers
+    for name in teacher ce_weak ce_strong; do
+      python -m prod_jax.cli.export --workdir=runs/teachers --stage=$name \
+        --to=runs/teachers/folders/$name
+    done
+    python -m prod_jax.main --config=configs/study.py:given \
+      --config.data.name=folder --config.data.path=TO/students \
+      --workdir=runs/given
 """
 
 import adam
@@ -68,6 +83,8 @@ from prod_jax import packaged
 from prod_jax.models.transformer import spread_layers
 
 VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
+ELSEWHERE = ("teachers", "given")
+GIVEN = "runs/teachers/folders"  # where `given` looks for its teachers
 DRAWS = (1, 2, 3)
 BATCH, STEPS = 12, 160  # of every arm
 # Of them on divided queries, which are few: three or four times each, and at a
@@ -79,21 +96,28 @@ CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
 
 def get_config(variant: str = "") -> ConfigDict:
-  """The experiment; `variant` is "", or names of `VARIANTS` joined by "+"."""
+  """The experiment; `variant` is "", or names joined by "+"."""
   chosen = set(filter(None, variant.split("+")))
-  if chosen - set(VARIANTS):
-    raise ValueError(f"variant {variant!r}; known: {', '.join(VARIANTS)}")
+  if chosen - {*VARIANTS, *ELSEWHERE}:
+    known = ", ".join([*VARIANTS, *ELSEWHERE])
+    raise ValueError(f"variant {variant!r}; known: {known}")
+  if chosen & set(ELSEWHERE) and len(chosen - {"runlocal", "layers3"}) > 1:
+    raise ValueError(f"variant {variant!r}: {ELSEWHERE} stand alone")
   is_small = "runlocal" in chosen
   config = quickstart.get_config()
   config.data.update(
     labelled=300, max_queries=dict(train=1024), max_passages=4000
   )
   del config.data.max_queries.test  # all that there are
+  if "teachers" in chosen:
+    config.data.update(labelled=0, max_passages=5000)
+    config.data.max_queries.train = 3000
   draws = [f"_{draw}" for draw in (DRAWS[:1] if is_small else DRAWS)]
-  stages = start() | teachers()
-  for draw in draws:
-    stages |= arms(draw)
-  if chosen & {"neighbours", "runlocal"}:
+  stages = _before(chosen)
+  if "teachers" not in chosen:
+    for draw in draws:
+      stages |= arms(draw)
+  if chosen & {"neighbours", "runlocal"} and not chosen & set(ELSEWHERE):
     config.models.duo = ConfigDict(
       dict(weights="packaged", dropout=0.0, **pair_distill.MODELS["duo"])
     )
@@ -105,25 +129,46 @@ def get_config(variant: str = "") -> ConfigDict:
     for draw in draws:
       stages |= neighbours(draw)
   config.stages = ConfigDict(stages, sort_keys=False)
+  if "teachers" in chosen:  # there are labels for more of them
+    config.stages.ce_strong.update(steps=300, warmup_steps=30)
   if "layers3" in chosen:
     config.models.student.layers = spread_layers(3, 6)
   if "mpnet" in chosen:
     _with_mpnet(config)
   quickstart.finish(config, "runlocal" if is_small else "")
+  if "given" in chosen:
+    _with_given(config)
   if is_small:
     config.data.update(labelled=40, max_passages=400)
-    config.stages.mine_teacher.encoded = quickstart.encoded("start")
+    if "mine_teacher" in config.stages:
+      config.stages.mine_teacher.encoded = quickstart.encoded("start")
     for stage in config.stages.values():
       if stage.kind == "divide":
         stage.confidence = 0.0
   return config
 
 
+def _before(chosen: set[str]) -> dict:
+  """What stands in front of all arms."""
+  trained, measured = teachers(), quickstart.measured("teacher")
+  if "teachers" in chosen:
+    return quickstart.measured("teacher_de") | trained
+  if "given" in chosen:
+    return start() | measured | lists() | judged() | scores()
+  return (
+    start()
+    | quickstart.measured("teacher_de")
+    | trained
+    | lists()
+    | judged()
+    | scores()
+  )
+
+
 def start() -> dict:
-  """Student and dual-encoder teacher as they are, and after labels."""
+  """The student as it is, and after labels."""
   return {
     **quickstart.measured("student"),
-    **quickstart.measured("teacher_de"),
     "start": dict(_labels(), model="student", steps=40, warmup_steps=4),
     **quickstart.measured("start"),
   }
@@ -157,7 +202,6 @@ def teachers() -> dict:
       clip=2.0,
     ),
     **quickstart.measured("teacher"),
-    LISTS: quickstart.mine("encode_teacher", depth=DEPTH, queries="all"),
     "lists_wide": quickstart.mine("encode_teacher", depth=30, queries="all"),
     "ce_weak": dict(
       cross, **_from_both(), steps=100, warmup_steps=10, learning_rate=1e-4
@@ -166,9 +210,26 @@ def teachers() -> dict:
     "ce_strong": dict(
       cross, init="ce_weak", steps=60, warmup_steps=6, learning_rate=5e-5
     ),
+  }
+
+
+def judged() -> dict:
+  """How well the cross-encoders rank, alone and beside the dual encoder."""
+  return {
     "evaluate_ce_strong": _reranked("ce_strong"),
     "evaluate_weak": _reranked("ce_weak") | _TOGETHER,
     "evaluate_last": _reranked("ce_strong") | _TOGETHER,
+  }
+
+
+def lists() -> dict:
+  """Lists of all queries, which every arm but `labels` learns from."""
+  return {LISTS: quickstart.mine("encode_teacher", depth=DEPTH, queries="all")}
+
+
+def scores() -> dict:
+  """What the two upper teachers think of the lists."""
+  return {
     WEAK: quickstart.scored("ce_weak", LISTS) | _TOGETHER,
     LAST: quickstart.scored("ce_strong", LISTS) | _TOGETHER,
   }
@@ -352,6 +413,18 @@ def _with_mpnet(config: ConfigDict) -> None:
     model="ce_12", init="", steps=160, warmup_steps=16, learning_rate=3e-5
   )
   config.stages.ce_strong.update(_from_both())
+
+
+def _with_given(config: ConfigDict) -> None:
+  """Teachers that are folders: no stage trains them."""
+  for name, old in (
+    ("teacher", "teacher_de"),
+    ("ce_weak", "ce"),
+    ("ce_strong", "ce"),
+  ):
+    model = dict(config.models[old], weights=f"{GIVEN}/{name}")
+    config.models[name] = ConfigDict(model)
+  del config.models.teacher_de, config.models.ce
 
 
 def _reranked(params: str) -> dict:

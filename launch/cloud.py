@@ -70,12 +70,13 @@ def load(path: str) -> Settings:
     ConfigError: names the file, the key and the remedy.
   """
   try:
-    raw = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    raw = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     settings = strict.section(Settings, raw, "settings")
     _check(settings)
   except OSError as error:
     raise strict.ConfigError(f"{path}: {error.strerror}") from error
-  except (tomllib.TOMLDecodeError, strict.ConfigError) as error:
+  # Also of bytes that are no text, numbers too long, and brackets too deep.
+  except (ValueError, RecursionError) as error:
     raise strict.ConfigError(f"{path}: {error}") from error
   return settings
 

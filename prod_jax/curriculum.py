@@ -165,8 +165,8 @@ def run(
       done(item)
 
 
-def table(plans: Sequence[Plan]) -> str:
-  """The stages as text: number, name, kind, inputs, folder, status."""
+def table(plans: Sequence[Plan]) -> list[str]:
+  """The stages as lines: number, name, kind, inputs, folder, status."""
   rows = [("stage", "kind", "reads", "writes", "status")]
   for item in plans:
     reads = ", ".join(f"{r}={n}" for r, n in item.stage.inputs.items()) or "-"
@@ -180,10 +180,10 @@ def table(plans: Sequence[Plan]) -> str:
       )
     )
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-  return "\n".join(
+  return [
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in rows
-  )
+  ]
 
 
 def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
@@ -288,11 +288,9 @@ def _prepare(item: Plan, processes: Processes) -> None:
   folder = processes.remote(item.stage.folder)
   started = storage.read_object(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
-    old = (started or "unknown")[:8]
-    stale = processes.shared_folder / "stale" / f"{folder.name}-{old}"
-    copies = len(list(stale.parent.glob(f"{stale.name}*")))
-    stale = stale.with_name(f"{stale.name}-{copies}" if copies else stale.name)
-    stale.parent.mkdir(exist_ok=True)
+    known = isinstance(started, str) and started.isalnum()
+    name = f"{folder.name}-{started[:8] if known else 'unknown'}"
+    stale = storage.free(processes.shared_folder / "stale", name)
     folder.rename(stale)
     logging.info(
       "%s: the config or an input has changed; what was there is now in %s",

@@ -9,10 +9,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import storage
+from absl import logging
+
+from prod_jax import json_files, storage
 
 FILE = "forecast.json"
 _COMMON = ("data", "models", "mesh")  # sections that all stages depend on
+_SHAPE = {
+  "machine": str,
+  "config": dict,
+  "stages": {str: {"settings": dict, "seconds": float, "at_most": [str]}},
+}
 
 
 class Expected(NamedTuple):
@@ -35,6 +42,8 @@ def write(
 ) -> None:
   """Leaves a forecast in a working folder.
 
+  What one of the same config and machine said of other stages stays.
+
   Args:
     folder: of the run.
     config: that it is of, as JSON.
@@ -52,6 +61,14 @@ def write(
   }
   common = {name: config[name] for name in _COMMON}
   said = {"machine": machine, "config": common, "stages": stages}
+  before = _said(folder)
+  if before and all(before[key] == said[key] for key in ("machine", "config")):
+    asked = {row["stage"] for row in rows}
+    said["stages"] = stages | {
+      name: stage
+      for name, stage in before["stages"].items()
+      if name not in asked and stage["settings"] == config["stages"].get(name)
+    }
   folder.mkdir(parents=True, exist_ok=True)
   storage.write_text(folder / FILE, json.dumps(said, indent=1))
 
@@ -60,7 +77,7 @@ def read(
   folder: storage.Path, config: Mapping[str, Any]
 ) -> dict[str, Expected]:
   """What is expected of the stages of a config, by name."""
-  found = storage.read_object(folder / FILE)
+  found = _said(folder)
   common = {name: config.get(name) for name in _COMMON}
   if found.get("config") != common:
     return {}
@@ -70,3 +87,14 @@ def read(
     for name, stage in found["stages"].items()
     if stage["settings"] == settings.get(name)
   }
+
+
+def _said(folder: storage.Path) -> dict[str, Any]:
+  """What the file says; {} where there is none, or it is damaged."""
+  path = folder / FILE
+  found = storage.read_object(path)
+  if found and not json_files.mismatch(found, _SHAPE):
+    return found
+  if path.exists():
+    logging.warning("%s is not as it was written, and does not count", path)
+  return {}

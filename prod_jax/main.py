@@ -217,7 +217,7 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
         _run(run, args.stages)
       # Nobody may read it; all else is done by then.
       if processes.first:
-        sys.stdout.write("\n" + report.table(run.workdir) + "\n")
+        arguments.say("", *report.table(run.workdir).split("\n"))
         sys.stdout.flush()
       return
     plans = look(run)
@@ -225,7 +225,7 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
       if args.json:
         arguments.say_json(curriculum.listed(plans))
       else:
-        sys.stdout.write(f"{curriculum.table(plans)}\n")
+        arguments.say(*curriculum.table(plans))
 
 
 def _profile(
@@ -303,7 +303,8 @@ def _run(run: Run, only: Sequence[str]) -> None:
   splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
-  compilation.keep(run.workdir / "compiled")
+  # Not in the working folder, which may be anybody's: they are native code.
+  compilation.keep(storage.cache() / "compiled")
   record = {
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,

@@ -50,22 +50,6 @@ def mpnet_target() -> pathlib.Path:
   return pathlib.Path(cache).expanduser() / MPNET
 
 
-def mpnet_folder() -> pathlib.Path:
-  """Folder with weights, config and tokenizer of all-mpnet-base-v2.
-
-  Raises:
-    FileNotFoundError: it was not unpacked.
-    ValueError: the weights are not the published ones.
-  """
-  folder = mpnet_target()
-  if not (folder / MODEL_WEIGHTS).is_file():
-    raise FileNotFoundError(
-      f"{folder}: there is no {MODEL_WEIGHTS} in it; make mpnet unpacks it"
-    )
-  check_sha256(folder / MODEL_WEIGHTS, MPNET_SHA256)
-  return folder
-
-
 def unpack_mpnet(target: pathlib.Path) -> None:
   """Writes all-mpnet-base-v2 into a folder; one that is whole is kept.
 

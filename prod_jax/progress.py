@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 import tqdm
 from absl import logging
 
+from prod_jax.strict import printable
+
 T = TypeVar("T")
 
 SECONDS = 60  # between two log lines
@@ -127,7 +129,13 @@ class Meter:
 
 
 class Lines(stdlib_logging.StreamHandler):
-  """Writes log lines, each above the bars of a terminal and not into one."""
+  """Writes log lines, each above the bars of a terminal and not into one.
+
+  A name in them may be anybody's: what a terminal would obey is left out.
+  """
+
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return printable(super().format(record), keep="\n\t")
 
   def emit(self, record: stdlib_logging.LogRecord) -> None:
     with tqdm.tqdm.external_write_mode(file=self.stream):

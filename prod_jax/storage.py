@@ -12,18 +12,19 @@ Also how a file or a folder comes to be there whole or not at all.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import pathlib
-import re
 import shutil
+import traceback
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from etils import epath
 
-from prod_jax.strict import ConfigError
+from prod_jax.strict import ConfigError, without_passwords
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
@@ -31,6 +32,7 @@ Path: TypeAlias = pathlib.Path | epath.Path
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024  # bytes
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
@@ -38,7 +40,11 @@ _ROOM = "make room; the same command goes on from what is saved"
 _RIGHTS = "let this user read and write there, or name another place"
 _HARDWARE = "the disk fails; once it works the same command goes on"
 _UNREACHED = "the bucket does not answer; the same command goes on"
-_BUCKETS = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+# Modules of libraries that speak to buckets; all our paths there are etils'.
+_BUCKETS = re.compile(
+  r"(aiohttp|botocore|etils\.epath|fsspec|gcsfs|s3fs"
+  r"|google\.(api_core|auth|cloud))(\..*)?"
+)
 _REMEDIES = {
   errno.ENOSPC: _ROOM,
   errno.EDQUOT: _ROOM,
@@ -77,10 +83,10 @@ def open_path(text: str) -> Path:
     ConfigError: there are no paths of that scheme, or the path has a password
       in it, which would be in the log and in what is left behind.
   """
-  scheme, there, rest = text.partition("://")
+  scheme, there, _ = text.partition("://")
   if not there:
     return pathlib.Path(text)
-  if re.match("[^/@]*:[^/@]*@", rest):
+  if without_passwords(text) != text:
     raise ConfigError(
       f"{scheme}://…: a path has no password in it; give it to the library of "
       f"{scheme}:// by its own files or environment"
@@ -94,13 +100,18 @@ def open_path(text: str) -> Path:
     ) from error
 
 
+def cache() -> pathlib.Path:
+  """The user's own folder on this machine, for what can be made again."""
+  named = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
+  return pathlib.Path(named).expanduser()
+
+
 def twin(path: Path) -> pathlib.Path:
   """The local folder that stands for `path`: itself where it is local."""
   if isinstance(path, pathlib.Path):
     return path
-  cache = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
   digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-  return pathlib.Path(cache).expanduser() / f"{path.name}-{digest}"
+  return cache() / f"{path.name}-{digest}"
 
 
 def absolute(path: Path) -> Path:
@@ -137,9 +148,67 @@ def copy(
       shutil.copyfileobj(old, new, 1 << 24)
 
 
+def is_inside(name: str) -> bool:
+  """Whether a path is one of a file within a folder, as disks take it."""
+  path = pathlib.PurePosixPath(name)
+  try:
+    long = any(len(os.fsencode(p)) > _LONGEST_NAME for p in path.parts)
+    long |= len(os.fsencode(name)) > _LONGEST_PATH
+  except UnicodeEncodeError:  # half of a surrogate pair
+    return False
+  plain = str(path) == name and ".." not in path.parts and "\0" not in name
+  return plain and bool(path.parts) and not path.is_absolute() and not long
+
+
+def check_links(folder: pathlib.Path) -> None:
+  """Finds links that lead out of a folder in which much will be written.
+
+  Raises:
+    ConfigError: there is one. What it leads to would be written over.
+  """
+  root, left = os.path.realpath(folder), [str(folder)]
+  while left:
+    try:
+      with os.scandir(left.pop()) as found:
+        entries = [*found]
+    except FileNotFoundError:  # another process has moved it since
+      continue
+    left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+    for entry in filter(os.DirEntry.is_symlink, entries):
+      to = os.path.realpath(entry.path)
+      if not to.startswith(f"{root}/"):
+        raise ConfigError(
+          f"{entry.path} is a link to {to}, out of {folder}, and what is there "
+          "would be written over; delete the link, or put in its place what it "
+          "leads to"
+        )
+
+
+def open_own(path: pathlib.Path) -> int:
+  """Opens a file that is made once, for a lock and what stands in it.
+
+  Raises:
+    ConfigError: it is a link, which may lead to any file.
+  """
+  try:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+  except OSError as error:
+    if error.errno != errno.ELOOP:
+      raise
+    raise ConfigError(f"{path} is a link; delete it") from error
+
+
 def is_part(path: Path) -> bool:
   """Whether a name is that of a file or folder that is not whole yet."""
   return path.name.endswith(_PART)
+
+
+def free(folder: Path, name: str) -> Path:
+  """Where in a folder, made now, nothing is yet: NAME, or NAME-1, NAME-2, …"""
+  folder.mkdir(parents=True, exist_ok=True)
+  taken = {path.name for path in folder.iterdir()}
+  names = (f"{name}-{n}" if n else name for n in itertools.count())
+  return folder / next(found for found in names if found not in taken)
 
 
 def size(path: Path) -> int:
@@ -178,10 +247,10 @@ def sealed(said: Mapping[str, Any]) -> dict[str, Any]:
   return {**said, _DIGEST: _digest_of(said)}
 
 
-def is_intact(found: Mapping[str, Any]) -> bool:
+def is_intact(record: Mapping[str, Any]) -> bool:
   """Whether an object is as it was sealed; one that was not is as it is."""
-  rest = {key: value for key, value in found.items() if key != _DIGEST}
-  return found.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
+  rest = {key: value for key, value in record.items() if key != _DIGEST}
+  return record.get(_DIGEST, _digest_of(rest)) == _digest_of(rest)
 
 
 def trouble(error: BaseException) -> str:
@@ -198,12 +267,23 @@ def trouble(error: BaseException) -> str:
     # Libraries in other languages have errors of their own, with this text.
     if getattr(error, "errno", None) == code or os.strerror(code) in text:
       return f"{text:.400}: {remedy}"
-  of = type(error).__module__.partition(".")[0]
-  silent = isinstance(error, ConnectionError | TimeoutError)
-  # That is whoever no longer reads what a command says.
-  if of in _BUCKETS or (silent and not isinstance(error, BrokenPipeError)):
+  if _is_of_a_bucket(error):
     return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
-  return ""
+  # A disk that is behind a network.
+  silent = isinstance(error, ConnectionError | TimeoutError)
+  return f"{text:.400}: {_HARDWARE}" if silent and error.filename else ""
+
+
+def _is_of_a_bucket(error: BaseException) -> bool:
+  """Whether a bucket's library raised it, or heard of it first."""
+  modules = [type(error).__module__]
+  # A broken pipe is whoever no longer reads what a command says.
+  if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
+    error, BrokenPipeError
+  ):
+    frames = traceback.walk_tb(error.__traceback__)
+    modules += [frame.f_globals.get("__name__", "") for frame, _ in frames]
+  return any(map(_BUCKETS.fullmatch, modules))
 
 
 @contextlib.contextmanager
@@ -224,6 +304,8 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
     yield path
     return
   part = _part(path, concurrent)
+  if part.is_symlink() or not part.is_file():
+    part.unlink(missing_ok=True)  # a link may lead to any file, a pipe waits
   try:
     yield part
     part.chmod(_MODE)  # safetensors makes files of mode 0600

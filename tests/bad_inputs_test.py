@@ -32,6 +32,9 @@ def test_what_trains_nothing_needs_no_train_split(tmp_path):
   files = {"queries.train.tsv": None, "qrels.train.tsv": None}
   made.write(tmp_path / "other", made.LAYOUT | files)
   path = f"--config.data.path={tmp_path / 'other'}"
+  planned = run(made.line(tmp_path, path, word="plan", variant="evaluate"))
+  assert planned.code == 0, planned.stderr[-4000:]
+  assert "all 3 stages" in planned.stdout
   ended = run(made.line(tmp_path, path, "--stages=student", variant="evaluate"))
   assert ended.code == 0, ended.stderr[-4000:]
   assert (tmp_path / OUTPUT / "00-student" / PARAMS).is_file()

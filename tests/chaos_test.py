@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
+
 from tests import commands
-from tests.chaos import page
+from tests.chaos import files, judge, page, trials
+from tests.chaos.commands import Ended
 
 
 def test_after_a_fault_the_results_are_the_same_or_a_line_says_why(tmp_path):
@@ -35,3 +38,94 @@ def test_a_page_shows_tables_plots_and_what_was_not_run(tmp_path):
   assert "(../benchmarks/reliability/faults.svg)" in text
   assert "`make chaos`, commit abc, Python 3.11, a machine." in text
   assert "## Bad input\n\nNot run.\n" in text
+
+
+class Room(trials.Room):
+  """One in which the command ends as it is told to."""
+
+  def __init__(self, folder, ended):
+    super().__init__(folder)
+    self.ended = ended
+    for path in (self.reference, self.trial):
+      path.mkdir()
+
+  def run(self, *args, **more):
+    return self.ended
+
+
+def again(folder, code, said, *, happens=True, **more):
+  """What is found where the command that is given again ends so."""
+  room = Room(folder, Ended(code, f"a line\n{said}\n", 1.0))
+  hit = room.trial / "03-train" / "checkpoints" / "2" / "state" / "x"
+  if happens:
+    room.happens()
+  return trials.again(room, hit=hit if more.pop("hit", True) else None, **more)
+
+
+@pytest.mark.parametrize(
+  ("code", "said", "found"),
+  [
+    (0, "", trials.IDENTICAL),
+    (2, "03-train/checkpoints/2/state/x has changed; do this", trials.REFUSED),
+    (2, "w/03-train/checkpoints/2 can't be read; do this", trials.REFUSED),
+    (2, "w/03-train: something is wrong", trials.UNCLEAR),
+    (2, "curriculum.json cannot be read", trials.UNCLEAR),
+    (75, "w/03-train/checkpoints/2: stopped", trials.UNCLEAR),
+    (1, "w/03-train/checkpoints/2: oh", trials.UNCLEAR),
+    (-11, "w/03-train/checkpoints/2: oh", trials.UNCLEAR),
+    (2, "Traceback of 03-train/checkpoints/2", trials.CRASHED),
+    (None, "", trials.HUNG),
+  ],
+)
+def test_a_refusal_names_the_damaged_file(tmp_path, code, said, found):
+  assert again(tmp_path, code, said).found == found
+
+
+def test_nothing_is_refused_where_no_file_is_damaged(tmp_path):
+  said = "03-train/checkpoints/2/state/x has changed"
+  assert again(tmp_path, 2, said, hit=False).found == trials.UNCLEAR
+
+
+def test_a_fault_that_did_not_happen_is_not_passed(tmp_path):
+  found = again(tmp_path, 0, "", happens=False)
+  assert found.found == trials.MISSED
+  assert trials.MISSED not in (trials.IDENTICAL, trials.REFUSED)
+
+
+@pytest.mark.parametrize(
+  ("code", "says", "found"),
+  [
+    (0, "No space", trials.IDENTICAL),
+    (2, "No space", trials.IDENTICAL),
+    (2, "Permission", trials.UNCLEAR),
+    (2, "", trials.UNCLEAR),
+    (1, "No space", trials.UNCLEAR),
+    (75, "", trials.IDENTICAL),
+    (-9, "", trials.IDENTICAL),
+  ],
+)
+def test_the_disturbed_run_says_what_was_done_to_it(
+  tmp_path, code, says, found
+):
+  first = Ended(code, "x: No space left on device: make room\n", 1.0)
+  assert again(tmp_path, 0, "", first=first, says=says).found == found
+
+
+def test_a_fault_leaves_its_mark_and_a_copy_has_none(tmp_path):
+  room = Room(tmp_path, Ended(0, "", 1.0))
+  fault = files.Fault([tmp_path], 1, files.failing(5), True, room.happens)
+  work = fault._around("open", str, str)
+  assert work(f"{tmp_path}/a") and not room.happened
+  with pytest.raises(OSError, match="Input/output"):
+    work(f"{tmp_path}/b")
+  assert room.happened
+  room.copy()
+  assert not room.happened
+
+
+def test_an_export_with_more_or_less_in_it_is_another(tmp_path):
+  for name, files_there in (("one", "ab"), ("two", "bc")):
+    (tmp_path / name).mkdir()
+    for file in files_there:
+      (tmp_path / name / file).write_text("x")
+  assert judge.exported(tmp_path / "one", tmp_path / "two") == ["a", "c"]

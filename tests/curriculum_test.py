@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import threading
 
 import pytest
@@ -128,6 +129,34 @@ def test_a_change_runs_what_depends_on_it_and_keeps_the_old_work(lab):
   assert stale == ["00-a", "01-b", "01-b", "02-c"]
 
 
+def test_stale_work_finds_a_name_when_some_of_it_was_deleted(lab):
+  def go_back_and_forth():
+    for fingerprint in (2, 1):
+      lab.fingerprints["b"] = fingerprint
+      assert lab.run() == ["b"]
+
+  lab.run()
+  go_back_and_forth()
+  go_back_and_forth()
+  stale = lab.workdir / "stale"
+  names = {path.name for path in stale.iterdir()}
+  assert sum(name.endswith("-1") for name in names) == 2 and len(names) == 4
+  for name in names:
+    if not name.endswith("-1"):
+      shutil.rmtree(stale / name)
+  go_back_and_forth()
+  assert {path.name for path in stale.iterdir()} == names
+
+
+@pytest.mark.parametrize("hash", [5, "", "../../x", None, ["a"]])
+def test_stale_work_of_a_start_that_is_none_is_unknown(lab, hash):
+  lab.run()
+  (lab.folder("c") / curriculum.DONE).unlink()
+  (lab.folder("c") / storage.STARTED).write_text(json.dumps({"hash": hash}))
+  assert lab.run() == ["c"]
+  assert [p.name for p in (lab.workdir / "stale").iterdir()] == ["02-c-unknown"]
+
+
 def test_a_plan_is_told_to_machines_too(lab):
   lab.run()
   lab.fingerprints["b"] = 2
@@ -207,7 +236,7 @@ def test_a_stage_whose_artefact_is_damaged_runs_again(
   made = lab.folder("a") / "made"
   made.unlink() if content is None else made.write_text(content)
   table = curriculum.table(curriculum.plan(lab.stages(), lab.processes))
-  assert why.removeprefix("made ") in table.splitlines()[1]
+  assert why.removeprefix("made ") in table[1]
   with caplog.at_level("WARNING"):
     assert lab.run() == ["a"]
   assert f"a: runs again, because {lab.folder('a')}/{why}" in caplog.text
@@ -222,6 +251,27 @@ def test_of_a_damaged_block_nothing_is_left(lab):
   assert lab.run() == ["a"]
   assert (lab.folder("a") / "block" / "x").read_text() == "x"
   assert lab.run() == []
+
+
+@pytest.mark.parametrize("name", ["link/x", "block/link/x", "made"])
+def test_a_link_is_deleted_and_not_what_it_leads_to(lab, tmp_path, name):
+  """A working folder may be somebody else's, and its DONE.json a trap."""
+  lab.run()
+  (tmp_path / "own").mkdir()
+  (tmp_path / "own" / "x").write_text("precious")
+  folder, at = lab.folder("c"), name.removesuffix("/x")
+  (folder / at).unlink(missing_ok=True)
+  (folder / at).symlink_to(tmp_path / "own" / ("x" if at == name else ""))
+  done = json.loads((folder / "DONE.json").read_text())
+  del done["digest"]
+  for bytes_of_it in (8, 9):
+    done["files"][name] = {"bytes": bytes_of_it}
+    (folder / "DONE.json").write_text(json.dumps(done))
+    plans = curriculum.plan(lab.stages(), lab.processes)
+    assert plans[2].damage == {at: "is a link"}
+  assert lab.run() == ["c"]
+  assert (tmp_path / "own" / "x").read_text() == "precious"
+  assert not (folder / at).is_symlink()
 
 
 def test_a_copy_of_a_folder_is_as_good_and_read_once(lab, monkeypatch):
@@ -319,7 +369,7 @@ def test_part_of_a_run_needs_its_inputs(lab):
 def test_the_table_shows_what_would_run(lab):
   lab.run(["a"])
   plans = curriculum.plan(lab.stages(), lab.processes)
-  lines = curriculum.table(plans).splitlines()
+  lines = curriculum.table(plans)
   assert lines[1].split() == ["a", "toy", "-", "00-a", "cached"]
   assert lines[2].split() == ["b", "toy", "x=a", "01-b", "pending"]
 

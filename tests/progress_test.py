@@ -74,6 +74,14 @@ def test_a_log_line_is_above_the_bar(monkeypatch):
     assert screen[0] == "a line" and screen[1].startswith("reading:   0%")
 
 
+def test_a_log_line_has_nothing_that_a_terminal_would_obey(monkeypatch):
+  monkeypatch.setattr(sys, "stderr", Terminal())
+  handler = progress.Lines()
+  record = stdlib_logging.makeLogRecord({"msg": "a\x1b[2J\x9b\n\tb"})
+  handler.emit(record)
+  assert sys.stderr.getvalue() == "a [2J \n\tb\n"
+
+
 def test_a_quiet_meter_says_it_in_lines(lines, clock, monkeypatch):
   monkeypatch.setattr(sys, "stderr", Terminal())
   with progress.Meter("making", 9, "x", quiet=True) as meter:

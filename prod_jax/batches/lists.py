@@ -107,22 +107,24 @@ def emptied(lists: Candidates, out_QC: np.ndarray) -> Candidates:
   )
 
 
-def keep_negatives(lists: Candidates, negatives: int, most: int) -> Candidates:
+def keep_negatives(
+  lists: Candidates, negatives: int, labelled: int
+) -> Candidates:
   """The lists with only the first `negatives` of their unlabelled passages.
 
   Order and ranks stay; what is dropped leaves no gap.
 
   Args:
-    lists: of at most `most` labelled passages each.
+    lists: of at most `labelled` labelled passages each.
     negatives: 1 or more.
-    most: decides the width, so that blocks of lists fit together.
+    labelled: decides the width, so that blocks of lists fit together.
 
   Returns:
-    Lists of `negatives + most` columns, or of as many as before if fewer.
+    Lists of `negatives + labelled` columns, or of as many as before if fewer.
   """
   negative = ~lists.label & (lists.ids >= 0)
   there = lists.label | (negative & (negative.cumsum(axis=1) <= negatives))
-  width = min(lists.ids.shape[1], negatives + most)
+  width = min(lists.ids.shape[1], negatives + labelled)
   order = np.argsort(~there, axis=1, kind="stable")[:, :width]
   there = np.take_along_axis(there, order, axis=1)
 

@@ -20,25 +20,26 @@ import importlib
 import io
 import json
 import logging as stdlib_logging
+import math
 import os
 import pathlib
 import re
 import select
 import sys
+import threading
+import traceback
 import types
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
 
 from prod_jax.config import Config
-from prod_jax.strict import Refused, without_passwords
+from prod_jax.strict import OBEYED, Refused, printable, without_passwords
 
 INTERRUPTED, UNREAD = 130, 141  # exit codes: Ctrl-C; nobody reads the output
 
 _OVERRIDE = "--config."
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # What a shell completes for a metavar.
 _COMPLETED = {
   "FILE": "file",
@@ -250,23 +251,41 @@ def said_of(command: types.ModuleType) -> str:
   return (command.__doc__ or "").strip()
 
 
-def printable(text: str) -> str:
-  """What a terminal shows of a text: nothing that it would obey.
-
-  Control characters are left out, and those that turn the direction of text.
-  """
-  return "".join(
-    " " if unicodedata.category(c) in ("Cc", "Cs") or c in _TURNS else c
-    for c in text
-  )
+def say(*lines: str) -> None:
+  """Prints lines, and nothing that a terminal would obey."""
+  for line in lines:
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def say_json(value: Any, indent: int | None = 1) -> None:
-  """Prints a result for a machine, in any locale."""
+  """Prints a result for a machine, in any locale.
+
+  What a terminal would obey is written out, and what is no number is null:
+  JSON has no other word for it.
+  """
   encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
-  text = json.dumps(value, indent=indent, ensure_ascii=encoding != "utf-8")
+  text = json.dumps(
+    _finite(value),
+    indent=indent,
+    ensure_ascii=encoding != "utf-8",
+    allow_nan=False,
+  )
+  text = OBEYED.sub(lambda c: c[0] if c[0] == "\n" else _coded(c[0]), text)
   sys.stdout.write(f"{text}\n")
   sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(of) for key, of in value.items()}
+  if isinstance(value, list | tuple):
+    return [*map(_finite, value)]
+  odd = isinstance(value, float) and not math.isfinite(value)
+  return None if odd else value
+
+
+def _coded(letter: str) -> str:
+  return json.dumps(letter)[1:-1]
 
 
 def start(name: str, line: Sequence[str] | None = None) -> None:
@@ -276,6 +295,7 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
     name: of its module; of the one that Python was started with `__main__`.
     line: its arguments; this process's where none are given.
   """
+  _set_up_tracebacks()
   command = importlib.import_module(name)
   with ending():
     args = parser_of(command).parse(sys.argv[1:] if line is None else line)
@@ -332,10 +352,26 @@ def _unread(number: int) -> bool:
   return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def hide_passwords(record: stdlib_logging.LogRecord) -> bool:
-  """Takes passwords out of the addresses in a line, also a library's."""
-  record.msg, record.args = without_passwords(record.getMessage()), ()
-  return True
+class LogFormat(stdlib_logging.Formatter):
+  """A line with the time, and with no password; the same of its traceback."""
+
+  def __init__(self) -> None:
+    super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return without_passwords(super().format(record))
+
+
+def _set_up_tracebacks() -> None:
+  """Shows no password in the traceback of an error that nobody catches."""
+
+  def write(error: BaseException | None) -> None:
+    if error is not None:
+      lines = traceback.format_exception(error)
+      sys.stderr.write(without_passwords("".join(lines)))
+
+  sys.excepthook = lambda kind, error, where: write(error)
+  threading.excepthook = lambda of: write(of.exc_value)
 
 
 def _set_up_logging() -> None:
@@ -348,12 +384,9 @@ def _set_up_logging() -> None:
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
   handler = progress.Lines()
-  handler.setFormatter(
-    stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-  )
+  handler.setFormatter(LogFormat())
   handler.addFilter(
     lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
   )
-  handler.addFilter(hide_passwords)
   # In the place of any that an import has left.
   stdlib_logging.basicConfig(handlers=[handler], force=True)

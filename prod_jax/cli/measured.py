@@ -71,8 +71,8 @@ def _of_systems(
     _say_scope(*scope, len(queries))
     _say_table("system", args.metrics, values)
     if those := [label for label, of in rankings.items() if of.reorders]:
-      most = asked.rerank_depth
-      _say(f"{', '.join(those)}: the first {most} of {first} in another order")
+      depth = asked.rerank_depth
+      _say(f"{', '.join(those)}: the first {depth} of {first} in another order")
     if found:
       _say_comparison(args.metrics[0], found)
       _say_changed(args.changed, headline, found, text_of)
@@ -216,16 +216,16 @@ def _say_since(metric: str, compared: Sequence[changes.Change]) -> None:
 
 
 def _say_changed(
-  most: int,
+  shown: int,
   headline: Mapping[str, Mapping[str, float]],
   compared: Sequence[changes.Change],
   text_of: Mapping[str, str],
 ) -> None:
-  for change in compared if most else []:
+  for change in compared if shown else []:
     _say(f"\n{change.name} against {change.before}, what changed most:")
-    rows = changes.most_changed(headline, change.before, change.name, most)
+    rows = changes.most_changed(headline, change.before, change.name, shown)
     for query, before, after in rows:
-      said = arguments.printable(f"{query}  {text_of[query]}")
+      said = strict.printable(f"{query}  {text_of[query]}")
       _say(f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {said}")
 
 

@@ -40,9 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from prod_jax.stages import replay
 
   of = finished.open_run(storage.open_path(args.workdir))
-  made = replay.replay(of, args.stage, redo=args.redo)
-  for line in replay.lines(made):
-    print(line)
+  arguments.say(*replay.lines(replay.replay(of, args.stage, redo=args.redo)))
 
 
 if __name__ == "__main__":

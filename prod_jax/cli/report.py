@@ -10,7 +10,6 @@ out.
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # Of a working folder in a bucket, what no report reads.
-_LARGE = ("stale", "compiled", "tokens", "checkpoints", "blocks", "passages")
+_LARGE = ("stale", "tokens", "checkpoints", "blocks", "passages")
 
 
 def build(parser: arguments.Parser) -> None:
@@ -64,9 +63,10 @@ def run(args: argparse.Namespace) -> None:
   if args.json:
     arguments.say_json(comparison.plain(sides))
   elif args.markdown or not sides[1:]:
-    sys.stdout.write(report.write_results_markdown(workdirs))
+    said = report.write_results_markdown(workdirs)
+    arguments.say(*said.removesuffix("\n").split("\n"))
   else:
-    sys.stdout.write(f"{comparison.table(sides)}\n")
+    arguments.say(*comparison.table(sides).split("\n"))
 
 
 def _check(args: argparse.Namespace, runs: int) -> None:

@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prod_jax.cli import arguments
+from prod_jax.strict import printable
 
 if TYPE_CHECKING:
   from prod_jax.serving.library import Library
@@ -196,7 +197,7 @@ def _told(answer: dict[str, Any], colours: bool) -> Iterator[str]:
     yield f"     {_shown(hit['context'], colours)}"
   for passage in answer["missed"][:_MISSED]:
     where = f"at rank {passage['rank']}" if passage["rank"] else "further down"
-    name = arguments.printable(passage["id"])
+    name = printable(passage["id"])
     yield f"     relevant too: {name}, {where}"
   if (more := len(answer["missed"]) - _MISSED) > 0:
     yield f"     and {more} more"
@@ -215,9 +216,7 @@ def _shown(pieces: Sequence[str], colours: bool) -> str:
   What a terminal would obey is left out: a passage may hold anything.
   """
   return "".join(
-    _in(_WORD, arguments.printable(piece), colours)
-    if i % 2
-    else arguments.printable(piece)
+    _in(_WORD, printable(piece), colours) if i % 2 else printable(piece)
     for i, piece in enumerate(pieces)
   )
 

@@ -9,7 +9,6 @@ time of stages that have not begun is told by those of their kind.
 """
 
 import argparse
-import sys
 
 from prod_jax.cli import arguments
 
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
   if args.json:
     arguments.say_json(said.record(found))
   else:
-    sys.stdout.write(f"{said.text(found)}\n")
+    arguments.say(*said.lines(found))
 
 
 if __name__ == "__main__":

@@ -238,11 +238,11 @@ def _lists(
   return np.stack(lists)
 
 
-def _spread(count: int, most: int) -> np.ndarray:
+def _spread(count: int, limit: int) -> np.ndarray:
   """At most so many numbers below `count`, evenly spread."""
-  if count <= most:
+  if count <= limit:
     return np.arange(count)
-  return np.unique(np.linspace(0, count - 1, most).astype(np.int64))
+  return np.unique(np.linspace(0, count - 1, limit).astype(np.int64))
 
 
 def described(sample: Sample) -> dict[str, Any]:

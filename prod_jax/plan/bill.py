@@ -11,6 +11,7 @@ from prod_jax.progress import duration, per_second
 
 Row = dict[str, Any]
 
+_MOST = 1e9  # of a price
 _NONE = "-"
 _HEAD = ("stage", "kind", "work", "memory", "once", "time", "")
 
@@ -22,11 +23,13 @@ def price_of(path: str) -> float:
     ConfigError: it cannot be read, or has no price.
   """
   try:
-    said = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-  except (OSError, tomllib.TOMLDecodeError) as error:
+    said = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
+  # Also of bytes that are no text, numbers too long, and brackets too deep.
+  except (OSError, ValueError, RecursionError) as error:
     raise strict.ConfigError(f"--settings={path}: {error}") from error
   price = said.get("price", 0)
-  if isinstance(price, bool) or not isinstance(price, int | float):
+  known = isinstance(price, int | float) and not isinstance(price, bool)
+  if not (known and abs(price) <= _MOST):  # NaN is not
     raise strict.ConfigError(f"--settings={path}: price is {price!r}")
   if price <= 0:
     raise strict.ConfigError(
@@ -89,11 +92,11 @@ def _cells(row: Row) -> tuple[str, ...]:
   )
 
 
-def _work(part: Row) -> str:
-  each = part["seconds_each"]
+def _work(row: Row) -> str:
+  each = row["seconds_each"]
   rate = f" of {each * 1e3:.0f} ms" if each >= 0.01 else ""
   rate = rate or (f" at {per_second(1 / each)}/s" if each else "")
-  return f"{part['count']:,} {part['unit']}{rate}"
+  return f"{row['count']:,} {row['unit']}{rate}"
 
 
 def _hours(hours: float) -> str:

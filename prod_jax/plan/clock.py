@@ -99,12 +99,12 @@ class Clock:
         def run(state: Any, batch: Any) -> Any:
           return program(state, jitted.frozen, batch)
 
-        def draw() -> Any:
+        def next_batch() -> Any:
           return sharding.put_batch(next(batches), mesh, stage.batch_size)
 
         state, metrics = run(state, batch)
         jax.block_until_ready(metrics)
-        each = _each(run, draw, state)
+        each = _each(run, next_batch, state)
         self._steps[alike] = Took(each, first, _memory(program))
     # What a run has compiled it reads again, if it is the same to the last
     # constant.
@@ -180,14 +180,14 @@ class Clock:
 
 
 def _each(
-  run: Callable[[Any, Any], Any], draw: Callable[[], Any], state: Any
+  run: Callable[[Any, Any], Any], next_batch: Callable[[], Any], state: Any
 ) -> float:
   """Seconds of a step, as the loop of a run makes them one after the other."""
   began, done, before = time.monotonic(), 0, None
   while done < _STEPS or (
     done < _MOST_STEPS and time.monotonic() - began < _SECONDS
   ):
-    state, metrics = run(state, draw())
+    state, metrics = run(state, next_batch())
     if before is not None:
       jax.device_get(before)
     before, done = metrics, done + 1

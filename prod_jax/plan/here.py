@@ -17,7 +17,14 @@ from prod_jax import kinds, strict
 from prod_jax.plan import sample
 from prod_jax.plan.clock import Clock, Took, What
 from prod_jax.plan.sample import Sample
-from prod_jax.stages import examples, job_of, kind_of, sources, widths
+from prod_jax.stages import (
+  examples,
+  job_of,
+  kind_of,
+  sources,
+  splits,
+  widths,
+)
 from prod_jax.stages.run import Job, Run
 
 Row = dict[str, Any]
@@ -40,14 +47,18 @@ def plan(run: Run, only: Sequence[str] = ()) -> list[Row]:
 
   Raises:
     ConfigError: for a config that could not run, or an unknown stage.
+    DataError: the set lacks what a stage reads.
   """
   stages = run.config.stages
   for name in only:
     if name not in stages:
       raise strict.ConfigError(strict.unknown_key(name, "--stage", stages))
   jobs = [job_of(run, name) for name in only or stages]
+  splits.check_files(run.config, run.located)
+  splits.check_negatives(run.config, run.located)
   for job in jobs:
     kind_of(job).check(job)
+  splits.check(run.config, run.dataset)
   rows = sample.of(run.dataset)
   clock, made = Clock(run, rows), []
   for number, job in enumerate(jobs, 1):
@@ -123,7 +134,8 @@ def _train(
   clock: Clock, job: Job[kinds.Train], rows: Sample
 ) -> Iterator[Part | None]:
   del rows
-  yield Part("steps", job.stage.steps, clock.step(job))
+  if job.stage.steps:
+    yield Part("steps", job.stage.steps, clock.step(job))
 
 
 def _encode(

@@ -30,13 +30,15 @@ class Sample(NamedTuple):
   """Rows of a data set.
 
   Attributes:
-    queries: of split train, with labels where any has.
+    split: train, or the one of the most queries where that is not there.
+    queries: of it, with labels where any has.
     passages: a positive of each of these, and others from all over the set.
     positives: of each query, where in `passages` its own stands.
     total: how many passages the set has.
     splits: by name.
   """
 
+  split: str
   queries: np.ndarray
   passages: np.ndarray
   positives: np.ndarray
@@ -47,17 +49,20 @@ class Sample(NamedTuple):
 def of(dataset: Dataset) -> Sample:
   """Rows that lie at even distances."""
   positives = {split: dataset.positive_rows(split) for split in dataset.queries}
-  train = positives["train"]
-  labelled = [row for row, found in enumerate(train) if found]
-  queries = _spread(np.array(labelled or range(len(train))), QUERIES)
+  sizes = {split: len(found) for split, found in positives.items()}
+  split = "train" if "train" in sizes else max(sizes, key=sizes.__getitem__)
+  of_split = positives[split]
+  labelled = [row for row, found in enumerate(of_split) if found]
+  queries = _spread(np.array(labelled or range(len(of_split))), QUERIES)
   others = _spread(np.arange(len(dataset.passages)), PASSAGES)
   own = [
-    train[row][0] if train[row] else int(others[number % len(others)])
+    of_split[row][0] if of_split[row] else int(others[number % len(others)])
     for number, row in enumerate(queries)
   ]
   passages = list(dict.fromkeys([*own, *others.tolist()]))
   place = {row: number for number, row in enumerate(passages)}
   return Sample(
+    split=split,
     queries=queries,
     passages=np.array(passages),
     positives=np.array([place[row] for row in own]),
@@ -73,7 +78,7 @@ def texts(run: Run, model: str, sample: Sample) -> dict[str, Any]:
   """What `Reader` has of a model's tokens, of the sample alone."""
   tokens = run.tokens_of(model)
   return {
-    "queries": _part(tokens.queries["train"], sample.queries),
+    "queries": _part(tokens.queries[sample.split], sample.queries),
     "passages": _part(tokens.passages, sample.passages),
     "special": tokens.special,
   }
@@ -108,8 +113,8 @@ def learnt_from(job: Job[kinds.Train], sample: Sample) -> Examples:
   )
 
 
-def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-  return rows[:: -(-len(rows) // most)]
+def _spread(rows: np.ndarray, limit: int) -> np.ndarray:
+  return rows[:: -(-len(rows) // limit)]
 
 
 def _part(store: TokenStore, rows: np.ndarray) -> TokenStore:

@@ -45,9 +45,9 @@ class Frame:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-  """Round numbers that cover the inside of a range, at most `most` + 1."""
-  rough = (high - low) / most
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+  """Round numbers that cover the inside of a range, at most `count` + 1."""
+  rough = (high - low) / count
   power = 10.0 ** math.floor(math.log10(rough))
   step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough)
   first = math.ceil(low / step - 1e-9)

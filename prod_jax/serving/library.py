@@ -121,12 +121,12 @@ class Library:
     searcher = self.opened(asked.system)
     before = self.opened(asked.before) if asked.before else None
     start = time.perf_counter()
-    found = searcher.search(query)
+    ranking = searcher.search(query)
     places = _places(before.search(query)) if before else {}
     known = self._known.get(_key(query))
     grades = dict(known.query.positives) if known else {}
-    ids = found.ids_K[: asked.hits].tolist()
-    scores = found.scores_K[: asked.hits].tolist()
+    ids = ranking.ids_K[: asked.hits].tolist()
+    scores = ranking.scores_K[: asked.hits].tolist()
     hits = [
       {
         "rank": rank,
@@ -148,7 +148,7 @@ class Library:
       },
       "known": known and {"split": known.split, "id": known.query.id},
       "hits": hits,
-      "missed": self._missed(grades, found, ids),
+      "missed": self._missed(grades, ranking, ids),
       "milliseconds": round((time.perf_counter() - start) * 1000, 2),
     }
 
@@ -166,10 +166,10 @@ class Library:
     }
 
   def _missed(
-    self, grades: Mapping[str, int], found: Ranking, told: Sequence[int]
+    self, grades: Mapping[str, int], ranking: Ranking, told: Sequence[int]
   ) -> list[dict[str, Any]]:
     """The relevant passages that are not among the hits, the nearest first."""
-    places = _places(found)
+    places = _places(ranking)
     rows = {name: self.dataset.row_of[name] for name in grades}
     missed = [
       {"id": name, "relevant": grades[name], "rank": places.get(row)}
@@ -212,15 +212,15 @@ def _known(dataset: Dataset) -> dict[str, _Known]:
   return found
 
 
-def _cut(text: str, most: int) -> str:
+def _cut(text: str, width: int) -> str:
   """A text of so many characters, … among them where some are left out."""
-  return text if len(text) <= most else f"{text[: most - 1]}…"
+  return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _key(query: str) -> str:
   return " ".join(query.split()).casefold()
 
 
-def _places(found: Ranking) -> dict[int, int]:
+def _places(ranking: Ranking) -> dict[int, int]:
   """The rank, from 1, of each row."""
-  return {row: rank for rank, row in enumerate(found.ids_K.tolist(), 1)}
+  return {row: rank for rank, row in enumerate(ranking.ids_K.tolist(), 1)}

@@ -39,13 +39,13 @@ class _Found(NamedTuple):
   word: str
 
 
-def context(query: str, text: str, most: int) -> list[str]:
+def context(query: str, text: str, width: int) -> list[str]:
   """The part of a text with most of a query's words, cut up at these.
 
   Args:
     query: whose words are looked for. One with another ending counts too.
     text: of any length.
-    most: characters of the part, about.
+    width: characters of the part, about.
 
   Returns:
     Pieces, of which every second one, from the second on, is a word of the
@@ -53,15 +53,15 @@ def context(query: str, text: str, most: int) -> list[str]:
     beginning of the text, in one piece, where no word is in it.
   """
   text = " ".join(text.split())
-  found = _find(query, text)
-  start, end = _part(found, len(text), most)
+  words = _find(query, text)
+  start, end = _part(words, len(text), width)
   # Not in the middle of a word, where there is a space to cut at.
   if start:
     start = text.find(" ", start, start + _BEFORE) + 1 or start
   if end < len(text) and (cut := text.rfind(" ", start, end)) > start:
     end = cut
   pieces, at = [_CUT * (start > 0)], start
-  for word in found:
+  for word in words:
     if start <= word.start and word.end <= end:
       pieces[-1] += text[at : word.start]
       pieces += [text[word.start : word.end], ""]
@@ -124,19 +124,19 @@ def _alike(one: str, other: str) -> bool:
   return len(short) >= _STEM and ending <= _ENDING and long.startswith(short)
 
 
-def _part(found: Sequence[_Found], length: int, most: int) -> tuple[int, int]:
+def _part(words: Sequence[_Found], length: int, width: int) -> tuple[int, int]:
   """Where the part begins and ends that holds most different words."""
-  if length <= most or not found:
-    return 0, min(length, most)
+  if length <= width or not words:
+    return 0, min(length, width)
   count = collections.Counter[str]()
-  best, first, last = 0, found[0], 0
-  for i, word in enumerate(found):
-    while last < len(found) and found[last].end <= word.start + most - _BEFORE:
-      count[found[last].word] += 1
+  best, first, last = 0, words[0], 0
+  for i, word in enumerate(words):
+    while last < len(words) and words[last].end <= word.start + width - _BEFORE:
+      count[words[last].word] += 1
       last += 1
     here = len(+count)
     if here > best:
       best, first = here, word
-    count[found[i].word] -= 1
-  start = min(max(first.start - _BEFORE, 0), length - most)
-  return start, start + most
+    count[words[i].word] -= 1
+  start = min(max(first.start - _BEFORE, 0), length - width)
+  return start, start + width

@@ -150,7 +150,7 @@ class Dataset:
   def negative_rows(
     self,
     split: str,
-    most: int = 0,
+    limit: int = 0,
     seed: int = 0,
     *,
     judged: bool = False,
@@ -160,7 +160,7 @@ class Dataset:
 
     Args:
       split: of the queries.
-      most: above 0, a random choice of so many a query, by seed and query.
+      limit: above 0, a random choice of so many a query, by seed and query.
       seed: of that choice.
       judged: takes passages that were judged and found irrelevant, too.
       none: rows of each query that are no negatives either.
@@ -177,7 +177,7 @@ class Dataset:
     if none is not None:
       out = [(*a, *b) for a, b in zip(out, none, strict=True)]
     lists, out = map(of, range(len(numbers))), out[: len(numbers)]
-    rows_QC = choose(lists, out, numbers, most=most, seed=seed)
+    rows_QC = choose(lists, out, numbers, limit=limit, seed=seed)
     return np.pad(rows_QC, ((0, bare), (0, 0)), constant_values=-1)
 
   def own_negatives(
@@ -223,8 +223,7 @@ class Located:
   @functools.cached_property
   def fingerprint(self) -> str:
     """That of the open set: it needs the files, and nothing of what is made."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    names = (builder.info.full_name for builder in builders)
+    names = layout.names(self.source).values()
     limits = dict(self.data.max_queries), self.data.max_passages
     more = self.data.labelled, self.leaves_out_own and "own documents"
     return digest(*names, *limits, *filter(None, more))
@@ -240,8 +239,7 @@ class Located:
   @property
   def prepared(self) -> bool:
     """Whether `open` has nothing to make."""
-    builders = layout.builders(self.source, self.data_dir).values()
-    return all(builder.data_path.exists() for builder in builders)
+    return layout.are_whole(self.source, self.data_dir)
 
   def open(self, beam: Sequence[str] = ()) -> Dataset:
     """Opens the set, prepared now unless it was before.

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def _transfer(remote: Remote, partial: pathlib.Path) -> None:
     if response.status_code != 206:
       have = 0
     if etag := response.headers.get("ETag"):
-      tag.write_text(etag)
+      storage.write_text(tag, etag)
     size = have + int(response.headers.get("Content-Length", 0))
     with (
       open(partial, "ab" if have else "wb") as file,
@@ -220,7 +221,7 @@ def _record(
     "changed": stat.st_mtime_ns,
     **digests,
   }
-  _record_path(path).write_text(json.dumps(record, indent=2))
+  storage.write_text(_record_path(path), json.dumps(record, indent=2))
 
 
 def _record_path(path: pathlib.Path) -> pathlib.Path:
@@ -239,7 +240,7 @@ def _digests(path: pathlib.Path) -> dict[str, str]:
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path, name: str) -> Iterator[None]:
   """Waits until no other process downloads this file."""
-  with open(folder / f".{name}.lock", "w") as file:
+  with os.fdopen(storage.open_own(folder / f".{name}.lock")) as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
 

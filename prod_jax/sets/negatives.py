@@ -124,7 +124,7 @@ def choose(
   leave_out: Sequence[Collection[int]],
   queries: Sequence[int],
   *,
-  most: int,
+  limit: int,
   seed: int,
 ) -> np.ndarray:
   """Makes a table of lists.
@@ -133,7 +133,7 @@ def choose(
     lists: rows for each query.
     leave_out: rows of each that are no negatives.
     queries: number of each query, which its choice depends on.
-    most: above 0, a random choice of so many of each list.
+    limit: above 0, a random choice of so many of each list.
     seed: of that choice.
 
   Returns:
@@ -142,9 +142,9 @@ def choose(
   chosen = []
   for rows, out, query in zip(lists, leave_out, queries, strict=True):
     rows = rows[~np.isin(rows, list(out))]
-    if 0 < most < len(rows):
+    if 0 < limit < len(rows):
       draw = np.random.default_rng([seed, query])
-      rows = rows[np.sort(draw.choice(len(rows), most, replace=False))]
+      rows = rows[np.sort(draw.choice(len(rows), limit, replace=False))]
     chosen.append(rows.astype(np.int32))
   return padded_rows(chosen, max(map(len, chosen), default=0))
 

@@ -61,7 +61,7 @@ def open_passages(
   split: str,
   row_of: ids.RowOf,
   queries: Mapping[str, Sequence[Query]],
-  most: int,
+  limit: int,
 ) -> tuple[Passages, ids.RowOf]:
   """Opens a collection, or the labelled passages and others up to so many.
 
@@ -70,7 +70,7 @@ def open_passages(
     split: of the builder.
     row_of: the table of all.
     queries: whose labelled passages are kept.
-    most: how many to keep; 0 is all.
+    limit: how many to keep; 0 is all.
 
   Raises:
     DataError: more are labelled.
@@ -78,20 +78,20 @@ def open_passages(
   names: Any = row_of.ids
   rows: Any = range(len(names))
   key = [builder.info.full_name]
-  if 0 < most < len(names):
+  if 0 < limit < len(names):
     labelled = {
       row_of[name]
       for split in queries.values()
       for query in split
       for name, _ in query.positives
     }
-    if most < len(labelled):
+    if limit < len(labelled):
       raise DataError(
-        f"max_passages is {most}, but {len(labelled)} passages are labelled "
+        f"max_passages is {limit}, but {len(labelled)} passages are labelled "
         "for the queries; raise it or lower max_queries"
       )
     others = (row for row in rows if row not in labelled)
-    chosen = smallest_hashes(names, others, most - len(labelled))
+    chosen = smallest_hashes(names, others, limit - len(labelled))
     rows = np.array(sorted(labelled.union(chosen)))
     names = names[rows]
     row_of = ids.RowOf(names, ids.sorted_rows(names))
@@ -100,16 +100,16 @@ def open_passages(
   return Passages(source, rows, names, digest(*key)), row_of
 
 
-def smallest_hashes(names: Any, rows: Iterable[int], most: int) -> list[int]:
+def smallest_hashes(names: Any, rows: Iterable[int], limit: int) -> list[int]:
   """So many of some rows: a choice that neither order nor growth disturbs.
 
   Args:
     names: bytes by row.
     rows: to choose from.
-    most: how many.
+    limit: how many.
   """
   return sorted(
-    heapq.nsmallest(most, rows, key=lambda row: digest(names[row].decode()))
+    heapq.nsmallest(limit, rows, key=lambda row: digest(names[row].decode()))
   )
 
 

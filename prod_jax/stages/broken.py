@@ -19,16 +19,16 @@ _SAID = 8  # ids in a message; all are kept
 
 def of_step(job: Job[Any], error: "NonFiniteError") -> kept.NotFinite:
   """Keeps the batch of a step; the error that says so."""
-  about = {
+  record = {
     "stage": job.name,
     "step": error.step,
     "metrics": {name: str(value) for name, value in error.metrics.items()},
     **ids_of(job, error.batch),
   }
-  to = kept.keep(job.folder, error.step, error.batch, about, job.run.processes)
+  to = kept.keep(job.folder, error.step, error.batch, record, job.run.processes)
   return kept.NotFinite(
     f"{error}. Its batch is kept in {job.run.processes.remote(to)}, with the "
-    f"queries {_few(about['queries'])}. prod_jax replay "
+    f"queries {_few(record['queries'])}. prod_jax replay "
     f"{job.run.processes.shared_folder} --stage={job.name} says where the "
     "first such number arises. The last checkpoint is from before this step; "
     "lower learning_rate, set clip, or look at these queries"
@@ -46,7 +46,7 @@ def of_texts(job: Job[Any], error: forward.NonFiniteOutputs) -> kept.NotFinite:
   ]
   passages = [dataset.passages.id(row) for row in error.of.get("passage", ())]
   number = job.run.processes.index
-  about = {
+  record = {
     "stage": job.name,
     "step": number,
     "metrics": {},
@@ -57,7 +57,7 @@ def of_texts(job: Job[Any], error: forward.NonFiniteOutputs) -> kept.NotFinite:
   if isinstance(texts, tuple) and not hasattr(texts, "_fields"):
     texts = TeacherTexts(*texts)  # a query and a passage, each by itself
   # Each process has texts of its own: these are no parts of one batch.
-  to = kept.keep(job.folder, number, texts, about, job.run.processes)
+  to = kept.keep(job.folder, number, texts, record, job.run.processes)
   pairs = [f"{q} with {p}" for q, p in zip(queries, passages, strict=False)]
   named = _few(pairs or queries or passages)
   return kept.NotFinite(

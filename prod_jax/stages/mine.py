@@ -56,7 +56,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   positives = job.run.dataset.positive_rows(stage.split)
   rows = _limited(job, rows_of(job, positives))
   # Of all queries: lists of every block are to have the same width.
-  most = max(*(len(positives[row]) for row in rows), 1)
+  labelled = max(*(len(positives[row]) for row in rows), 1)
   copies = job.run.processes.first_then_others(
     lambda: job.run.dataset.copies_of(stage.split)
   ).by_query(len(positives))
@@ -65,7 +65,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
 
   def work(start: int, stop: int, _: object) -> dict[str, np.ndarray]:
     query = rows[start:stop]
-    labelled_QM = padded_rows([positives[row] for row in query], most)
+    labelled_QM = padded_rows([positives[row] for row in query], labelled)
     q_QD = np.asarray(queries_QD[query])
     own = own_Q if own_Q is None else own_Q[query]
     ids_QK, scores_QK = search.search_others(index, q_QD, stage.depth, own)
@@ -77,7 +77,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
     lists, copied_Q = without(lists, [copies[row] for row in query])
     if stage.relevance == "answers":
       lists = _with_answers(job, lists, labelled_QM)
-    return {**_trimmed(stage, lists, most)._asdict(), "copies": copied_Q}
+    return {**_trimmed(stage, lists, labelled)._asdict(), "copies": copied_Q}
 
   made = job.in_blocks(len(rows), (*Candidates._fields, "copies"), work)
   if made is None:
@@ -169,13 +169,13 @@ def _with_answers(
   return relabel(lists, label_QC, labelled_QM[:, 0])
 
 
-def _trimmed(stage: kinds.Mine, lists: Candidates, most: int) -> Candidates:
+def _trimmed(stage: kinds.Mine, lists: Candidates, labelled: int) -> Candidates:
   """As many negatives as the stage keeps; every list is of one width."""
   if not stage.negatives:
     return lists
   if stage.relevance == "answers":
-    most += stage.depth  # all that was retrieved can have one
-  return keep_negatives(lists, stage.negatives, most)
+    labelled += stage.depth  # all that was retrieved can have one
+  return keep_negatives(lists, stage.negatives, labelled)
 
 
 def _lists(

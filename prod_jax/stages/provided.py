@@ -49,7 +49,7 @@ def run(job: Job[kinds.Provided]) -> dict[str, Any]:
   copies = dataset.copies_of(stage.split).by_query(len(positives))
   negatives_QC = dataset.negative_rows(
     stage.split,
-    most=stage.negatives,
+    limit=stage.negatives,
     seed=job.seed,
     judged=stage.grade_0,
     none=dataset.no_negatives(stage.split),

@@ -39,15 +39,15 @@ class Replayed(NamedTuple):
   Attributes:
     said: what it was, and what it has come to.
     finite: what it means if all of it is finite.
-    about: what the run has kept of it.
-    found: where the first value that is not finite arose.
+    record: what the run has kept of it.
+    cause: where the first value that is not finite arose.
     batch: that it was made of.
   """
 
   said: tuple[str, ...]
   finite: str
-  about: dict[str, Any]
-  found: nonfinite.Found
+  record: dict[str, Any]
+  cause: nonfinite.Found
   batch: Any
 
 
@@ -74,29 +74,29 @@ def replay(run: Run, name: str = "", *, redo: bool = False) -> Replayed:
     )
   for role in job.inputs:
     job.run.processes.fetch(job.inputs[role], but=("blocks", "checkpoints"))
-  batch, about = kept.load(job.folder, steps[-1])
+  batch, record = kept.load(job.folder, steps[-1])
   if isinstance(batch, Batch):
-    return _step(job, batch, about, redo)
-  return _texts(job, batch, about)
+    return _step(job, batch, record, redo)
+  return _texts(job, batch, record)
 
 
 def lines(made: Replayed) -> Iterator[str]:
   """What there is to say of it."""
   yield from made.said
-  found = made.found
-  if found.first is None:
+  cause = made.cause
+  if cause.first is None:
     yield made.finite
     return
-  yield f"the first value that is not finite: {_said(found.first)}"
-  yield from (f"  {line}" for line in found.first.lines[:_MOST])
-  names = [x.what for x in found.behind if x.kind == "argument"]
-  others = [name for name in names if name != found.first.what]
+  yield f"the first value that is not finite: {_said(cause.first)}"
+  yield from (f"  {line}" for line in cause.first.lines[:_MOST])
+  names = [x.what for x in cause.behind if x.kind == "argument"]
+  others = [name for name in names if name != cause.first.what]
   if others:
     yield f"also not finite as they came in: {_few(others)}"
   if isinstance(made.batch, Batch):
     yield from _scores(made)
-  terms = [x for x in found.bad_outputs if not x.startswith(_GRADIENT)]
-  gradients = [x for x in found.bad_outputs if x.startswith(_GRADIENT)]
+  terms = [x for x in cause.bad_outputs if not x.startswith(_GRADIENT)]
+  gradients = [x for x in cause.bad_outputs if x.startswith(_GRADIENT)]
   if terms:
     yield f"not finite in the end: {_few(terms)}"
   if gradients:
@@ -138,12 +138,12 @@ def _on_one_device(run: Run, name: str) -> Job[Any]:
 
 
 def _step(
-  job: Job[kinds.Train], batch: Batch, about: dict[str, Any], redo: bool
+  job: Job[kinds.Train], batch: Batch, record: dict[str, Any], redo: bool
 ) -> Replayed:
   """A step of a train stage."""
   params, frozen = train.first_trees(job)
   step, first_state = train.step_of(job)
-  mesh, number = job.run.mesh, about["step"]
+  mesh, number = job.run.mesh, record["step"]
   compiled, state = compile_step(step, first_state(params), frozen, mesh)
   folder = job.run.processes.remote(job.folder / "checkpoints")
   of, state = _kept_state(folder, number, state)
@@ -158,7 +158,7 @@ def _step(
       state, of, other = _again(job, compiled, state, of, number)
       if other is not None:
         number, batch = of, other
-        about = {**about, **broken.ids_of(job, batch)}
+        record = {**record, **broken.ids_of(job, batch)}
     arguments = {
       "step": np.int32(number),
       "params": state.params,
@@ -167,22 +167,22 @@ def _step(
     }
     made = jax.jit(lambda arguments: named(**arguments))(arguments)
     logging.info("%s: looking where it begins", job.name)
-    found = nonfinite.find(named, **arguments)
+    cause = nonfinite.find(named, **arguments)
   metrics = {"loss": made["loss"], **made["metrics"]}
   said = (
     f"stage {job.name}, step {number}",
-    f"as it was: {_listed(about['metrics'])}",
+    f"as it was: {_listed(record['metrics'])}",
     f"again, on {mesh.devices.flat[0].platform}, by the parameters of step "
     f"{of}: {_listed({k: f'{float(v):.6g}' for k, v in metrics.items()})}",
   )
-  return Replayed(said, _finite(number, of), about, found, batch)
+  return Replayed(said, _finite(number, of), record, cause, batch)
 
 
-def _texts(job: Job[Any], texts: Any, about: dict[str, Any]) -> Replayed:
+def _texts(job: Job[Any], texts: Any, record: dict[str, Any]) -> Replayed:
   """Texts that a model reads which does not learn."""
   role = _ROLES.get(job.stage.kind, "params")
   model, params = job.model_of(role), job.params_of(role)
-  tower = "query" if about["queries"] else "passage"
+  tower = "query" if record["queries"] else "passage"
 
   def read(params: Any, texts: Any) -> Any:
     if isinstance(model, CrossEncoder):
@@ -192,8 +192,8 @@ def _texts(job: Job[Any], texts: Any, about: dict[str, Any]) -> Replayed:
       return {"scores": rerank.score_late_pairs(model, params, pair)}
     return {"vectors": encode.embed_texts(model, params, texts, tower)}
 
-  found = nonfinite.find(read, params=params, texts=texts)
-  names = about["queries"], about["passages"]
+  cause = nonfinite.find(read, params=params, texts=texts)
+  names = record["queries"], record["passages"]
   said = (
     f"stage {job.name}, model {job.model_name(role)}",
     *(
@@ -202,7 +202,7 @@ def _texts(job: Job[Any], texts: Any, about: dict[str, Any]) -> Replayed:
       if ids
     ),
   )
-  return Replayed(said, _finite(0, 0), about, found, texts)
+  return Replayed(said, _finite(0, 0), record, cause, texts)
 
 
 def _kept_state(
@@ -277,7 +277,7 @@ def _scores(made: Replayed) -> Iterator[str]:
   """The first scores of queries and passages that it led to, by their ids."""
   where_BN = np.asarray(made.batch.where_BN)
   shapes = (where_BN.shape, (len(where_BN), where_BN.size))
-  for value in made.found.behind:
+  for value in made.cause.behind:
     if value.bad.shape not in shapes:
       continue
     own = value.bad.shape == where_BN.shape
@@ -286,7 +286,7 @@ def _scores(made: Replayed) -> Iterator[str]:
     if not pairs:
       continue
     N = where_BN.shape[1]
-    queries, passages = made.about["queries"], made.about["passages"]
+    queries, passages = made.record["queries"], made.record["passages"]
     said = [
       f"{queries[b]} with {passages[b][i] if own else passages[i // N][i % N]}"
       for b, i in pairs

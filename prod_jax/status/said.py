@@ -13,15 +13,15 @@ _SILENT = 120.0  # seconds, behind which it is told
 _LONG, _SHOWN = 12, 6  # stages in a row, and how many of them have a line
 
 
-def text(run: look.Run) -> str:
+def lines(run: look.Run) -> list[str]:
   """Who is at work, a line a stage, and how long the rest takes."""
   rest = left.rest(run)
-  lines = [_head(run), *_presence(run)]
+  found = [_head(run), *_presence(run)]
   if run.stages:
-    lines += ["", *_table(run, rest), "", *_rest(run, rest)]
+    found += ["", *_table(run, rest), "", *_rest(run, rest)]
   if run.others:
-    lines.append(f"of other configs, read by no stage: {', '.join(run.others)}")
-  return "\n".join(lines)
+    found.append(f"of other configs, read by no stage: {', '.join(run.others)}")
+  return found
 
 
 def record(run: look.Run) -> dict[str, Any]:

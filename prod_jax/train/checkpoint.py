@@ -7,7 +7,7 @@ position in the data is saved, and any number of processes can go on.
 
 import pathlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -36,6 +36,7 @@ class Checkpoints:
   def __init__(self, folder: storage.Path, config: Mapping[str, Any]):
     self._config = dict(config)
     self._folder = storage.absolute(folder)
+    self._saved = 0  # the step that is being saved
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
@@ -47,6 +48,8 @@ class Checkpoints:
 
   def save(self, step: int, state: PyTree) -> None:
     """Starts to save; returns once the state is copied off the devices."""
+    self._manager.wait_until_finished()  # that `_seal` knows whose folder it is
+    self._saved = step
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -59,59 +62,78 @@ class Checkpoints:
     """The newest checkpoint that can be read: its step, and the state then.
 
     Newer ones are set aside with a warning, so that their steps can be saved
-    again. Several processes read together and would not agree on what one of
-    them cannot read: there the error is raised.
+    again.
 
     Returns:
       `state` itself as of step 0 where there is none. The state is placed as
       that is.
 
     Raises:
-      ConfigError: there are some, and none can be read.
+      ConfigError: there are some, and none can be read; or one of several
+        processes cannot read the newest.
+    """
+    found, damaged = self._readable(self._manager.all_steps(), state)
+    for step, why in damaged.items():
+      self._set_aside(step, why)
+    return found
+
+  def up_to(self, step: int, state: PyTree) -> tuple[int, PyTree]:
+    """The newest one of a step or one before it; nothing is set aside.
+
+    Returns:
+      As of `newest`.
+
+    Raises:
+      ConfigError: as of `newest`.
+    """
+    steps = [each for each in self._manager.all_steps() if each <= step]
+    found, damaged = self._readable(steps, state)
+    for newer, why in damaged.items():
+      logging.warning(
+        "the checkpoint of step %d can't be read (%s)", newer, why
+      )
+    return found
+
+  def _readable(
+    self, steps: Iterable[int], state: PyTree
+  ) -> tuple[tuple[int, PyTree], dict[int, str]]:
+    """The newest of these checkpoints that can be read, and the damaged ones.
+
+    Several processes read together and would not agree on what one of them
+    cannot read: there it is an error.
     """
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
     damaged: dict[int, str] = {}
-    for step in sorted(self._manager.all_steps(), reverse=True):
+    for step in sorted(steps, reverse=True):
       try:
-        restored = self._restored(step, shapes)
+        return (step, self._restored(step, shapes)), damaged
       except _OF_THE_MACHINE:
         raise
       # Whatever the damage is, Orbax and TensorStore have an error for it.
       except Exception as error:
-        if jax.process_count() > 1:
-          raise
         why = " ".join(str(error).split())
         damaged[step] = f"{type(error).__name__}: {why:.200}"
-        continue
-      for newer, why in damaged.items():
-        self._set_aside(newer, why)
-      return step, restored
+        if jax.process_count() > 1:
+          raise strict.ConfigError(
+            f"{self._folder / str(step)} can't be read ({damaged[step]}), and "
+            "several processes have to agree on another: move that folder out "
+            "of there, and the same command goes on from the checkpoint before"
+          ) from error
     if damaged:
       raise strict.ConfigError(
         f"no checkpoint in {self._folder} can be read ({damaged}); bring back "
         "what is missing, or delete that folder, and the stage begins anew"
       )
-    return 0, state
-
-  def up_to(self, step: int, state: PyTree) -> tuple[int, PyTree]:
-    """The newest checkpoint of a step or one before it; nothing is set aside.
-
-    Returns:
-      As of `newest`.
-    """
-    found = [x for x in self._manager.all_steps() if x <= step]
-    if not found:
-      return 0, state
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-    return max(found), self._restored(max(found), shapes)
+    return (0, state), damaged
 
   def _seal(self) -> None:
     """Writes down what the files are, before a checkpoint gets its name.
 
-    Orbax has checksums of names and shapes, and none of the numbers.
+    Orbax has checksums of names and shapes, and none of the numbers. What a
+    kill has left half-written there stays as it is.
     """
     if jax.process_index() == 0 and isinstance(self._folder, pathlib.Path):
-      for folder in self._folder.glob(f"*{_UNFINISHED}*"):
+      for folder in self._folder.glob(f"{self._saved}{_UNFINISHED}*"):
         artefacts.seal(folder, but=_OF_ORBAX)
 
   def _restored(self, step: int, shapes: PyTree) -> PyTree:

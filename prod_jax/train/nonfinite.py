@@ -98,13 +98,13 @@ class _Place(NamedTuple):
   Attributes:
     scope: names of the modules that they are in.
     lines: of the source that led there, the innermost first.
-    part: what the parameters there have in common, as a path.
+    module: what the parameters there have in common, as a path.
     backward: as of `Made`.
   """
 
   scope: tuple[str, ...] = ()
   lines: tuple[str, ...] = ()
-  part: str = ""
+  module: str = ""
   backward: bool = False
 
   def within(self, eqn: Any, inputs: Sequence[_Value], *more: str) -> "_Place":
@@ -116,7 +116,7 @@ class _Place(NamedTuple):
     return _Place(
       (*self.scope, *scope, *more),
       (*_lines(eqn), *self.lines),
-      os.path.commonpath(own) if own else self.part,
+      os.path.commonpath(own) if own else self.module,
       self.backward or "transpose(" in name,
     )
 
@@ -125,13 +125,13 @@ class _Place(NamedTuple):
     """As of `Made`."""
     scope = list(self.scope)
     layers = [i for i, name in enumerate(scope) if _LAYER.fullmatch(name)]
-    if _LAYER.search(self.part) and layers:
+    if _LAYER.search(self.module) and layers:
       # One layer is traced for all, so that its name in the trace is another's.
       scope = scope[layers[-1] + 1 :]
-      inner = self.part.split("/")
+      inner = self.module.split("/")
       at = max(i for i, name in enumerate(inner) if _LAYER.fullmatch(name))
       return "/".join([*inner[: at + 1], *scope])
-    of = f" of {self.part}" if "/" in self.part else ""
+    of = f" of {self.module}" if "/" in self.module else ""
     return "/".join(scope) + of
 
 

@@ -109,6 +109,16 @@ _PLACES = [
 ]
 _PLAN = [
   Row(
+    "plan: a split that the set has not",
+    lambda folder: made.line(
+      folder,
+      word="plan",
+      change="c.stages.encode.splits = ('train', 'test', 'dev')\n"
+      "  c.stages.evaluate.split = 'dev'",
+    ),
+    ("config.stages.encode.splits", "'dev'"),
+  ),
+  Row(
     "a slice that nobody makes",
     _plan(
       "--topology=v9:2x4",

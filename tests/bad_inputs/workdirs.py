@@ -4,10 +4,10 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from prod_jax import storage
+from prod_jax import forecast, storage
 from prod_jax.stages.run import PARAMS
 from tests.bad_inputs import made
-from tests.bad_inputs.row import OUTPUT, Line, Row
+from tests.bad_inputs.row import OUTPUT, SKIPPED, Line, Row
 
 CURRICULUM = storage.CURRICULUM
 _STUDENT = "00-student"
@@ -58,6 +58,13 @@ def measured(by_query: str) -> made.Files:
     storage.RESULTS: json.dumps([row]),
     "02-evaluate/by_query.json": by_query,
   }
+
+
+def flipped() -> bytes:
+  """The student's weights, of which a bit is another one."""
+  content = bytearray(made.left())
+  content[-3] ^= 0x40
+  return bytes(content)
 
 
 EXPORT = ("export", "--workdir={work}", "--stage=student", "--to={out}")
@@ -111,6 +118,19 @@ _FOLDERS = [
     work("report", "{work}", "{work}"),
     ("a run is named twice",),
   ),
+  *(
+    Row(
+      f"{word}: a forecast of {what}",
+      work(word, "{work}", files={forecast.FILE: content}),
+      (forecast.FILE, "is not as it was written, and does not count"),
+      SKIPPED,
+    )
+    for word in ("status", "report")
+    for what, content in (
+      ("nothing", "{}"),
+      ("other things", '{"machine": "m", "config": {}, "stages": 4}'),
+    )
+  ),
   Row(
     "a run of another version",
     _export(record(lambda r: r["config"]["data"].update(new=3))),
@@ -157,6 +177,14 @@ _STAGES = [
     "weights that are cut",
     _export(lambda: {_WEIGHTS: made.left()[:-9]}),
     (_WEIGHTS, "bytes, not"),
+  ),
+  *(
+    Row(
+      f"{words[0]}: weights of which a bit has flipped",
+      work(*words, files=lambda: {_WEIGHTS: flipped()}),
+      (_WEIGHTS, "has changed", "start the run again"),
+    )
+    for words in (EXPORT, (*EMBED, NPY))
   ),
   Row(
     "weights of a run that wrote no sizes down, cut",

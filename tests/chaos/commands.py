@@ -33,11 +33,13 @@ class Ended(NamedTuple):
     code: of its exit; below 0 the signal that ended it, None where it hung.
     said: its standard error.
     work: seconds of processors that it took.
+    sent: whether the signal that was asked for came before the end.
   """
 
   code: int | None
   said: str
   work: float
+  sent: bool = False
 
   @property
   def is_clear(self) -> bool:
@@ -78,21 +80,22 @@ def run(
     number: of that signal.
   """
   child = start(command, words, log, prepare)
-  began, sent = time.monotonic(), after is None
+  began, sent = time.monotonic(), False
   while True:
     found, status, used = os.wait4(child, os.WNOHANG)
     if found:
       _end_workers(child)
       code = os.waitstatus_to_exitcode(status)
-      return Ended(code, log.read_text(), used.ru_utime + used.ru_stime)
-    if not sent and _work_of(child) > after:
+      work = used.ru_utime + used.ru_stime
+      return Ended(code, log.read_text(), work, sent)
+    if after is not None and not sent and _work_of(child) > after:
       os.kill(child, number)
       sent = True
     if time.monotonic() - began > SECONDS:
       os.kill(child, signal.SIGKILL)
       os.waitpid(child, 0)
       _end_workers(child)
-      return Ended(None, log.read_text(), 0.0)
+      return Ended(None, log.read_text(), 0.0, sent)
     time.sleep(0.01)
 
 

@@ -31,11 +31,18 @@ class Fault:
     at: number of the operation, from 0; -1 is none, and they are only counted.
     act: what happens then.
     behind: it happens when the operation is done, not before it.
+    tell: is called first, since there may be nothing afterwards.
   """
 
   def __init__(
-    self, places: list[pathlib.Path], at: int, act: Act, behind: bool
+    self,
+    places: list[pathlib.Path],
+    at: int,
+    act: Act,
+    behind: bool,
+    tell: Callable[[], None],
   ):
+    self._tell = tell
     self._places = [str(place) for place in places]
     self._at, self._act, self._behind = at, act, behind
     self._lock, self.seen = threading.Lock(), 0
@@ -61,13 +68,17 @@ class Fault:
       path = path_of(first)
       due = self._counts(path) and self._is_due()
       if due and not self._behind:
-        self._act(name, path)
+        self._happens(name, path)
       result = work(first, *args, **more)
       if due and self._behind:
-        self._act(name, path)
+        self._happens(name, path)
       return result
 
     return operation
+
+  def _happens(self, name: str, path: str) -> None:
+    self._tell()
+    self._act(name, path)
 
   def _counts(self, path: str) -> bool:
     name = os.path.basename(path).removesuffix(".part")

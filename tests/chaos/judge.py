@@ -6,6 +6,7 @@ Times differ, and where a run went on from; nothing else may.
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from prod_jax import artefacts, curriculum, run_files, storage
@@ -22,17 +23,22 @@ _OF_TIMES = ("train_seconds", "resumed_from", "seconds", "commit")
 def differences(reference: pathlib.Path, found: pathlib.Path) -> list[str]:
   """What is not as in the reference; [] where the results are the same."""
   wanted, there = (_content(folder) for folder in (reference, found))
-  return sorted(
-    name
-    for name in wanted.keys() | there.keys()
-    if wanted.get(name) != there.get(name)
-  )
+  return _other(wanted, there)
 
 
 def exported(reference: pathlib.Path, found: pathlib.Path) -> list[str]:
   """The same of two exports."""
   wanted, there = (_files(folder) for folder in (reference, found))
-  return sorted(name for name in wanted if wanted[name] != there.get(name))
+  return _other(wanted, there)
+
+
+def _other(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+  """Names of what only one has, or both have otherwise."""
+  return sorted(
+    name
+    for name in wanted.keys() | there.keys()
+    if wanted.get(name) != there.get(name)
+  )
 
 
 def _content(workdir: pathlib.Path) -> dict[str, Any]:

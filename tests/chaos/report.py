@@ -21,7 +21,7 @@ _COLUMNS = [
   "identical",
   "refused",
   "silent difference",
-  "traceback or hang",
+  "failed otherwise",
 ]
 
 

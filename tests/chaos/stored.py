@@ -19,7 +19,7 @@ import numpy as np
 
 from prod_jax import storage
 from tests import buckets
-from tests.chaos import commands, judge, trials
+from tests.chaos import commands, trials
 from tests.chaos.trials import Outcome, Room
 
 _PATH = "gs://bucket/run"
@@ -39,18 +39,26 @@ def failing(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   ][int(rng.integers(3))]
 
   def act() -> None:
+    room.happens()
     raise error
 
-  count = _calls(room, what)
-  first = _run(room, what, int(rng.integers(count)), act, anew=True)
-  return _again(room, what, first)
+  at = int(rng.integers(_calls(room, what)))
+  while True:
+    first = _run(room, what, at, act, anew=True)
+    if room.happened or not at:
+      return _again(room, what, first)
+    at //= 2  # there were fewer calls than when they were counted
 
 
 def slow(room: Room, what: str, rng: np.random.Generator) -> Outcome:
-  """All calls behind one take long."""
+  """All calls take long."""
   del rng
-  first = _run(room, what, 0, lambda: time.sleep(_SECONDS), anew=True)
-  return _again(room, what, first)
+
+  def act() -> None:
+    room.happens()
+    time.sleep(_SECONDS)
+
+  return _again(room, what, _run(room, what, 0, act, anew=True))
 
 
 def _of_gcsfs(text: str) -> Exception:
@@ -59,18 +67,12 @@ def _of_gcsfs(text: str) -> Exception:
 
 
 def _again(room: Room, what: str, first: commands.Ended) -> Outcome:
-  """As of `trials.again`."""
-  if first.code is None or "Traceback" in first.said:
-    found = trials.HUNG if first.code is None else trials.CRASHED
-    return Outcome(found, trials.last(first.said))
-  ended = _run(room, what, -1, lambda: None)
-  if ended.code:
-    found = trials.REFUSED if ended.is_clear else trials.CRASHED
-    return Outcome(found, trials.last(ended.said))
-  differ = judge.differences(room.reference, room.trial)
-  if differ:
-    return Outcome(trials.DIFFERENT, ", ".join(differ[:8]))
-  return Outcome(trials.IDENTICAL, trials.last(first.said))
+  return trials.again(
+    room,
+    first,
+    says="the bucket does not answer",
+    command=lambda: _run(room, what, -1, lambda: None),
+  )
 
 
 def _calls(room: Room, what: str) -> int:

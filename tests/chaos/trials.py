@@ -4,6 +4,8 @@ Trial i of a seed is the same wherever it is run: the kind of fault goes by i,
 what it hits goes round for each kind, and all else is drawn from both.
 """
 
+import errno
+import functools
 import json
 import os
 import pathlib
@@ -23,6 +25,10 @@ from tests.chaos.commands import Ended
 
 IDENTICAL, REFUSED = "identical", "refused"
 DIFFERENT, CRASHED, HUNG = "silent difference", "traceback", "hang"
+UNCLEAR, MISSED = "a line that is not of it", "no fault"
+# Done, refused, stopped and interrupted; below 0 is the signal itself.
+_ENDS = (0, 2, 75, 130)
+_TRIES = 8  # until a kill has left a file
 _NOBODY = 65534  # root may write into any folder
 # Besides the stages: what is made before them, and what is said of all.
 TOKENS, DATA, COMPILED, BOOKS = "token stores", "set", "programs", "books"
@@ -35,7 +41,7 @@ class Outcome(NamedTuple):
   """What came of a trial.
 
   Attributes:
-    found: one of the five words above.
+    found: one of the words above.
     why: what was different, or said.
   """
 
@@ -54,6 +60,7 @@ class Room:
   def __init__(self, folder: pathlib.Path, part: str = ""):
     self.reference, self.trial = folder / "reference", folder / "trial"
     self.export, self.log = folder / "reference-export", folder / "log"
+    self._mark = folder / "happened"
     self._material = folder / "material"
     # Compiled once for all trials.
     self.programs = pathlib.Path(
@@ -103,6 +110,19 @@ class Room:
     for name in ("trial", "trial-export"):
       shutil.rmtree(self.trial.with_name(name), ignore_errors=True)
     shutil.copytree(self.reference, self.trial)
+    self._mark.unlink(missing_ok=True)
+
+  def happens(self) -> None:
+    """Leaves a mark that the fault of this trial has come about.
+
+    In the fork too, which may end right behind it and whose `open` may fail.
+    """
+    os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT, 0o666))
+
+  @property
+  def happened(self) -> bool:
+    """Whether a fault has come about since the copy was made."""
+    return self._mark.exists()
 
   def folder(self, stage: str) -> pathlib.Path:
     """Of a stage, in the copy."""
@@ -143,12 +163,16 @@ def interrupted(
   How many operations there are is counted first, by a run that is undisturbed.
   """
   count, _ = _counted(room, what)
-  room.copy()
-  places = room.places(what)
-  room.forget(what)
   at, behind = int(rng.integers(count)), bool(rng.integers(2))
-  fault = files.Fault(places, at, act, behind)
-  return _go(room, what, lambda: _disturb(fault))
+  while True:
+    room.copy()
+    places = room.places(what)
+    room.forget(what)
+    fault = files.Fault(places, at, act, behind, room.happens)
+    ended = _go(room, what, functools.partial(_disturb, fault))
+    if room.happened or not at:
+      return ended
+    at //= 2  # there were fewer operations than when they were counted
 
 
 def _go(room: Room, what: str, prepare: Callable[[], None]) -> Ended:
@@ -172,7 +196,7 @@ def _counted(room: Room, what: str) -> tuple[int, float]:
     told = room.log.with_name("counted")
 
     def prepare() -> None:
-      fault = files.Fault(places, -1, files.killing(0), False)
+      fault = files.Fault(places, -1, files.killing(0), False, room.happens)
       _disturb(fault)
       ended = os._exit
 
@@ -190,31 +214,70 @@ def _counted(room: Room, what: str) -> tuple[int, float]:
   return count, work
 
 
-def again(room: Room, first: Ended | None = None, what: str = "") -> Outcome:
+def again(
+  room: Room,
+  first: Ended | None = None,
+  what: str = "",
+  *,
+  says: str = "",
+  hit: pathlib.Path | None = None,
+  command: Callable[[], Ended] | None = None,
+) -> Outcome:
   """Gives the command again, and judges what is there then.
 
   Args:
     room: of the trial.
     first: how the disturbed run ended, where it was to say why.
     what: "export" where that is what was disturbed.
+    says: a piece of the line of a disturbed run that is refused; without one
+      it may not be.
+    hit: the file that is damaged; without one nothing may be refused.
+    command: what is given, where it is not the run in the copy.
   """
   said = first.said if first else ""
-  if first and first.code is None:
-    return Outcome(HUNG, last(said))
-  if first and "Traceback" in said:
-    return Outcome(CRASHED, last(said))
-  ended = _go(room, what, lambda: None)
-  if ended.code is None:
-    return Outcome(HUNG, last(ended.said))
+  if not room.happened:
+    return Outcome(MISSED, last(said))
+  if first and (wrong := _wrongly_ended(first, says)):
+    return Outcome(wrong, last(said))
+  ended = command() if command else _go(room, what, lambda: None)
   if ended.code:
-    found = REFUSED if ended.is_clear else CRASHED
-    return Outcome(found, last(ended.said))
+    line = last(ended.said)
+    named = bool(hit) and ended.code == 2 and _names(line, room, hit)
+    return Outcome(
+      _wrongly_ended(ended) or (REFUSED if named else UNCLEAR), line
+    )
+  if wrong := _wrongly_ended(ended):
+    return Outcome(wrong, last(ended.said))
   differ = judge.differences(room.reference, room.trial)
   if what == EXPORT:
     differ += judge.exported(room.export, room.trial.with_name("trial-export"))
   if differ:
     return Outcome(DIFFERENT, ", ".join(differ[:8]))
   return Outcome(IDENTICAL, last(said) if first else "")
+
+
+def _wrongly_ended(ended: Ended, says: str | None = None) -> str:
+  """What is wrong with the end of a command, "" where nothing is.
+
+  Args:
+    ended: how it did.
+    says: what its line has to have in it where it is refused; "" where it is
+      not to be, None where that is not looked at.
+  """
+  if ended.code is None:
+    return HUNG
+  if "Traceback" in ended.said:
+    return CRASHED
+  if ended.code == 2 and says is not None:
+    return "" if says and says in last(ended.said) else UNCLEAR
+  return "" if ended.code < 0 or ended.code in _ENDS else UNCLEAR
+
+
+def _names(line: str, room: Room, path: pathlib.Path) -> bool:
+  """Whether a line names a file, or a folder of a stage's that it is in."""
+  within = path.relative_to(room.trial)
+  folders = [str(folder) for folder in within.parents if folder.parts[1:]]
+  return any(name in line for name in (path.name, *folders))
 
 
 def last(said: str) -> str:
@@ -243,7 +306,11 @@ def kill_at_any_time(number: int) -> Callable:
     room.copy()
     room.forget(what)
     after = float(rng.uniform(0, work))
-    first = room.run(after=after, number=number)
+    while not (first := room.run(after=after, number=number)).sent:
+      after /= 2  # it took less than when it was counted
+      room.copy()
+      room.forget(what)
+    room.happens()
     quiet = number == signal.SIGKILL
     return again(room, None if quiet and first.code is not None else first)
 
@@ -255,7 +322,7 @@ def fail_at_operation(code: int) -> Callable:
 
   def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
     first = interrupted(room, what, rng, files.failing(code))
-    return again(room, first, what)
+    return again(room, first, what, says=os.strerror(code))
 
   return trial
 
@@ -275,8 +342,10 @@ def full_disk(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   try:
     shutil.copytree(kept, room.trial, dirs_exist_ok=True)
     first = room.run()
+    if first.code:  # else there was room for all of it
+      room.happens()
     _mount("-o", f"remount,size={size + (64 << 20)}", str(room.trial))
-    return again(room, first)
+    return again(room, first, says=os.strerror(errno.ENOSPC))
   finally:
     subprocess.run(["umount", room.trial], check=True)
     shutil.rmtree(kept)
@@ -301,10 +370,11 @@ def read_only(room: Room, what: str, rng: np.random.Generator) -> Outcome:
       os.setuid(_NOBODY)
 
   first = room.run(prepare)
+  room.happens()
   os.chmod(closed, 0o755)
   if not first.is_clear and first.code:
     return Outcome(CRASHED, last(first.said))
-  return again(room, first)
+  return again(room, first, says=os.strerror(errno.EACCES))
 
 
 def damaged(how: damage.Damage) -> Callable:
@@ -316,10 +386,11 @@ def damaged(how: damage.Damage) -> Callable:
       shutil.copytree(room.programs, room.trial / _BESIDE[COMPILED])
     path = _some_file(room.places(what), rng)
     how(path, rng)
+    room.happens()
     reader = _reader(room, what, rng)
     if reader:
       shutil.rmtree(room.folder(reader))
-    found = again(room)
+    found = again(room, hit=path)
     return found._replace(why=f"{path.relative_to(room.trial)}: {found.why}")
 
   return trial
@@ -341,13 +412,15 @@ def damaged_unfinished(how: damage.Damage) -> Callable:
   """Something happens to a file of a stage that was killed."""
 
   def trial(room: Room, what: str, rng: np.random.Generator) -> Outcome:
-    interrupted(room, what, rng, files.killing(signal.SIGKILL))
-    places = [place for place in room.places(what) if place.exists()]
-    path = _some_file(places, rng)
-    if path is None:
-      return again(room)
+    for _ in range(_TRIES):
+      interrupted(room, what, rng, files.killing(signal.SIGKILL))
+      places = [place for place in room.places(what) if place.exists()]
+      if room.happened and (path := _some_file(places, rng)):
+        break
+    else:
+      return Outcome(MISSED, "")
     how(path, rng)
-    found = again(room)
+    found = again(room, hit=path)
     return found._replace(why=f"{path.relative_to(room.trial)}: {found.why}")
 
   return trial

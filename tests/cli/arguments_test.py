@@ -100,6 +100,25 @@ def test_converted_files_are_told_as_json(monkeypatch, capsys):
   assert found == {"folder": "new", "files": ["old/a.bin"]}
 
 
+EVIL = "\x1b]0;evil\x07\x1b[2J\x9b2J\u202e"
+
+
+def test_a_line_has_nothing_that_a_terminal_would_obey(capsys):
+  arguments.say(f"a{EVIL}\nb", "çé \u200d क")
+  first, second = capsys.readouterr().out.splitlines()
+  assert first == "a ]0;evil  [2J 2J  b" and second == "çé \u200d क"
+
+
+def test_nor_has_json_and_its_numbers_are_some(capsys):
+  inf = float("inf")
+  value = {"a": [f"é{EVIL}", {"b": inf, "c": (-inf, float("nan"), 0.5)}]}
+  arguments.say_json(value)
+  said = capsys.readouterr().out
+  assert not strict.OBEYED.search(said.replace("\n", ""))
+  found = json.loads(said, parse_constant=pytest.fail)
+  assert found == {"a": [f"é{EVIL}", {"b": None, "c": [None, None, 0.5]}]}
+
+
 def test_words_and_flags_come_in_any_order():
   line = "a --depth 3 --compare b=c --config.data.path=p=q --nocompare"
   args = parser_of("evaluate").parse(line.split())

@@ -11,13 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import artefacts, config_file, parts, presence, run_files, storage
+from prod_jax import (
+  artefacts,
+  config_file,
+  forecast,
+  parts,
+  presence,
+  run_files,
+  storage,
+)
 from prod_jax.batches import store
 from prod_jax.export import finished
 from prod_jax.report import record
 from prod_jax.retrieval import encode
 from prod_jax.sets import ids
-from prod_jax.status import look
+from prod_jax.status import look, said
 from tests.fuzz.reader import Reader
 
 ROW = {
@@ -190,6 +198,17 @@ _UNDER_WAY = {
   **{k: v for k, v in _RUN.items() if storage.DONE not in k},
   f"{ROW['dir']}/{storage.STARTED}": coded({"hash": "a1"}),
 }
+_FORECAST = {
+  "machine": "a CPU",
+  "config": {name: CONFIG[name] for name in ("data", "models", "mesh")},
+  "stages": {
+    "warm": {
+      "settings": CONFIG["stages"]["warm"],
+      "seconds": 2.5,
+      "at_most": ["unless gate skips it"],
+    }
+  },
+}
 _PASSAGES = {
   "manifest.json": coded({"rows": 2, "shards": ["000000000-000000002"]}),
   "000000000-000000002/vectors.npy": array(np.ones((2, 3), np.float32)),
@@ -269,6 +288,13 @@ READERS = (
     (coded(DONE),),
     {"metrics.jsonl": b'{"step": 1}\n'},
   ),
+  Reader(
+    artefacts.SEAL,
+    artefacts.SEAL,
+    lambda path: artefacts.broken(path.parent),
+    (coded(DONE["files"]), coded({"part/a": {"bytes": 2, "sha256": "ab"}})),
+    {"metrics.jsonl": b'{"step": 1}\n', "part/a": b"ab"},
+  ),
   Reader("RUNNING.json", presence.RUNNING, _presence, (coded(WHO),), _RUN),
   Reader(
     "PROGRESS.json", presence.PROGRESS, _presence, (coded(PROGRESS),), _RUN
@@ -292,6 +318,13 @@ READERS = (
     _look,
     (b'{"step": 1, "queries_per_second": 3.5}\n{"step": 2}\n',),
     _UNDER_WAY,
+  ),
+  Reader(
+    "forecast.json",
+    forecast.FILE,
+    lambda path: said.lines(look.look(path.parent)),
+    (coded(_FORECAST),),
+    _RUN,
   ),
   *(
     Reader(

@@ -87,6 +87,33 @@ def test_a_price_is_one(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (b"price = 1.2 # \xe9\n", "mine.toml: 'utf-8' codec can't decode"),
+    (b"a = " + b"[" * 5000, "mine.toml: "),
+    (b"price = " + b"9" * 5000, "mine.toml: "),
+    (b"price = " + b"9" * 400, "price is 999"),
+    (b"price = nan\n", "price is nan"),
+    (b"price = inf\n", "price is inf"),
+    (b"price = true\n", "price is True"),
+  ],
+)
+def test_a_file_of_any_bytes_is_a_line(tmp_path, content, message):
+  path = tmp_path / "mine.toml"
+  path.write_bytes(content)
+  with pytest.raises(strict.ConfigError, match=message):
+    bill.price_of(str(path))
+  with pytest.raises(strict.ConfigError, match=r"mine\.toml: "):
+    cloud.load(str(path))
+
+
+def test_a_mark_of_byte_order_is_no_part_of_it(tmp_path):
+  path = tmp_path / "mine.toml"
+  path.write_bytes(b"\xef\xbb\xbfprice = 1.2\r\n")
+  assert bill.price_of(str(path)) == 1.2
+
+
+@pytest.mark.parametrize(
   ("flags", "message"),
   [
     ([], "give --workdir=DIR to measure"),

@@ -18,6 +18,7 @@ from tests.plan.programs_test import run_of
 from tests.retrieval import forward_test
 
 ROWS = sample.Sample(
+  split="train",
   queries=np.arange(64),
   passages=np.arange(64),
   positives=np.arange(64),

@@ -12,6 +12,7 @@ from prod_jax.stages import job_of
 from tests.plan.programs_test import run_of
 
 ROWS = Sample(
+  split="train",
   queries=None,
   passages=None,
   positives=None,

@@ -45,6 +45,22 @@ def test_a_sample_has_the_positives_of_its_queries(rows):
   assert rows.passages.max() > PASSAGES - 4
 
 
+def test_without_train_another_split_stands_for_its_queries(monkeypatch):
+  found = sample.of(set_of(7, {"dev": [()], "test": [(3,), (), (5, 1)]}))
+  assert found.split == "test" and found.queries.tolist() == [0, 2]
+  assert found.passages[found.positives].tolist() == [3, 5]
+  assert found.splits == {"dev": (1, 0), "test": (3, 2)}
+  text = np.arange(3, 8, dtype=np.int32)
+  tokens = types.SimpleNamespace(
+    passages=store_of([text] * 7),
+    queries={"test": store_of([text[:2]] * 3)},
+    special=batches.SPECIAL,
+  )
+  monkeypatch.setattr(Run, "tokens_of", lambda self, model="": tokens)
+  texts = sample.texts(run_of("quickstart"), "student", found)
+  assert len(texts["queries"]) == 2
+
+
 def test_without_labels_any_passage_does():
   rows = sample.of(set_of(7, {"train": [()] * 9}))
   assert rows.queries.tolist() == [*range(9)]

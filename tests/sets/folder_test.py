@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from prod_jax import config, metrics
+from prod_jax import artefacts, config, metrics
 from prod_jax.sets import dataset
 from prod_jax.sets.datasets import folder as folder_builder
 from prod_jax.sets.datasets import own, published
@@ -56,6 +56,41 @@ def test_it_is_prepared_once(open_source, monkeypatch, caplog):
   assert "preparing" not in caplog.text
   assert again.fingerprint == first.fingerprint
   assert list(again.passages) == list(first.passages)
+
+
+@pytest.mark.parametrize("change", ["a digit", "a cut", "features"])
+def test_what_is_known_of_it_is_part_of_it(
+  open_source, source, tmp_path, caplog, change
+):
+  first = open_source()
+  (path,) = (tmp_path / "prepared").rglob(
+    "*queries-*/1.0.0/"
+    + ("features.json" if change == "features" else "dataset_info.json")
+  )
+  text = path.read_text()
+  found = text.replace('"3"', '"2"') if change == "a digit" else text[:200]
+  assert found != text
+  path.write_text(found)
+  data = config.Data(name="folder", path=str(source))
+  located = dataset.locate(data, str(tmp_path / "prepared"))
+  assert not located.prepared and located.fingerprint == first.fingerprint
+  assert path.read_text() == found, "whoever only asks makes nothing"
+  assert open_source().queries == first.queries
+  assert "has changed" in caplog.text or " bytes, not " in caplog.text
+  caplog.clear()
+  open_source()
+  assert "made again" not in caplog.text and "preparing" not in caplog.text
+
+
+def test_a_set_without_a_seal_is_named_where_it_cannot_be_read(
+  open_source, tmp_path
+):
+  open_source()
+  (path,) = (tmp_path / "prepared").rglob("*queries-*/1.0.0/dataset_info.json")
+  (path.parent / artefacts.SEAL).unlink()
+  path.write_text(path.read_text()[:99])
+  with pytest.raises(DataError, match=r"1\.0\.0 cannot be read .* delete it"):
+    open_source()
 
 
 def test_changed_qrels_leave_the_collection_alone(open_source, source):

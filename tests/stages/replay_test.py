@@ -169,7 +169,7 @@ def test_steps_between_are_done_again_where_that_is_asked_for(student):
   made = replay.replay(job.run, redo=True)
   assert made.said[0] == "stage student, step 0"
   assert "by the parameters of step 0: " in made.said[2]
-  assert made.found.first.what == "batch/list_scores_BN"
+  assert made.cause.first.what == "batch/list_scores_BN"
 
 
 @pytest.mark.long

@@ -1,10 +1,12 @@
 """Where a run stands, from what it has left in its folder."""
 
+import argparse
 import json
 
 import pytest
 
 from prod_jax import forecast, presence, storage, strict
+from prod_jax.cli import status as command
 from prod_jax.status import left, look, said
 
 TRAIN = {"kind": "train", "model": "student", "steps": 40, "batch_size": 4}
@@ -127,7 +129,7 @@ def test_progress_is_that_of_the_stage(folder):
     while not presence.look(folder.path).progress:
       pass
     run = folder.look()
-    text = said.text(run)
+    text = "\n".join(said.lines(run))
   taught = run.stages[4]
   assert states(run)["score"] == look.UNFINISHED
   assert taught.state == look.RUNNING and taught.checkpoint == 25
@@ -181,7 +183,7 @@ def test_a_killed_stage_says_what_is_kept(folder):
   run = folder.look()
   assert run.stages[3].kept == 12
   assert run.stages[4].at == ("taught", 20, 100, "steps", 2.0, 40.0)
-  text = said.text(run)
+  text = "\n".join(said.lines(run))
   assert "12 rows are kept" in text
   assert (
     "nobody is at work: process 7 on h, since noon, was killed or its machine "
@@ -242,7 +244,7 @@ def test_time_left_is_that_of_the_likest_stages(folder):
   seconds, by = rest.by_stage["more"]
   assert seconds == pytest.approx(300 / (50 * 4) * 40 * 8)
   assert by == "1 of kind train, model student, method prod"
-  text = said.text(folder.look())
+  text = "\n".join(said.lines(folder.look()))
   assert (
     "it would take: about 8.2 min, 2 stages by what others of their kind took"
   ) in text
@@ -264,10 +266,10 @@ def test_before_the_first_stage_and_where_nothing_is(tmp_path):
   with presence.held(tmp_path, lambda: at):
     while not presence.look(tmp_path).progress:
       pass
-    text = said.text(look.look(tmp_path))
+    text = "\n".join(said.lines(look.look(tmp_path)))
   assert "nothing is written down of its stages yet" in text
   assert "in no stage now: reading: 3 of 10 shards, 2/s" in text
-  text = said.text(look.look(tmp_path))
+  text = "\n".join(said.lines(look.look(tmp_path)))
   assert ": done" in text.splitlines()[-1]
 
 
@@ -289,7 +291,7 @@ def test_a_long_row_of_stages_is_one_line(folder):
   for number, name in enumerate(names):
     row = {"name": name, "dir": f"{number + 8}-{name}", "hash": name}
     folder.rows.append(stage | row | {"status": "pending", "seconds": 0})
-  lines = said.text(folder.look()).splitlines()
+  lines = said.lines(folder.look())
   assert [line.split() for line in lines if line[:1] in ["x", "…", "d"]][
     :2
   ] == [
@@ -311,8 +313,27 @@ def test_a_forecast_stands_beside_the_time_and_tells_what_nothing_else_does(
   assert rest.by_stage["score"] == (60.0, "the forecast")
   # Stages of its kind that have run know better.
   assert rest.by_stage["taught"].by.startswith("1 of kind train")
-  head, warm, *_ = [x for x in said.text(run).splitlines() if "  " in x]
+  head, warm, *_ = [x for x in said.lines(run) if "  " in x]
   assert head.split() == ["stage", "kind", "state", "time", "forecast"]
   assert warm.split()[-4:] == ["80", "s", "1.5", "min"]
-  assert "1 stage by the forecast" in said.text(run)
+  assert "1 stage by the forecast" in "\n".join(said.lines(run))
   assert said.record(run)["stages"][0]["seconds_forecast"] == 90.0
+
+
+def test_numbers_that_are_none_are_not_taken_for_some(folder):
+  folder.row("warm")["seconds"] = float("inf")
+  with pytest.raises(strict.ConfigError, match="seconds is inf, not a number"):
+    folder.look()
+
+
+def test_a_stranger_moves_no_terminal(folder, capsys):
+  evil = "\x1b]0;evil\x07\n\x1b[2J"
+  folder.row("warm").update(name=f"warm{evil}", kind=evil)
+  folder.row("mine")["dir"] = f"02-mine{evil}"
+  who = {"host": evil, "pid": 1, "since": evil, "command": evil}
+  folder.put(folder.path / presence.RUNNING, who)
+  lines = said.lines(folder.look())
+  command.run(argparse.Namespace(workdir=str(folder.path), json=False))
+  shown = capsys.readouterr().out
+  assert "evil" in shown and len(shown.splitlines()) == len(lines)
+  assert not strict.OBEYED.search(shown.replace("\n", ""))

@@ -1,5 +1,7 @@
 """A batch that came to no finite number: on disk and back."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ ABOUT = {
   "stage": "student",
   "step": 7,
   "metrics": {"loss": "nan"},
-  "queries": ["a"],
-  "passages": [["p", None]],
+  "queries": [*"abcdefgh"],
+  "passages": [["p", "n", None]] * 8,
 }
 
 
@@ -56,17 +58,81 @@ def test_a_batch_comes_back_as_it_was(tmp_path, batch):
   assert about == {**ABOUT, "processes": 1}
 
 
+def keep_parts(tmp_path, counts):
+  """A part of the batch of each process, of a try of so many of them."""
+  whole, each = batches.batch(), 8 // len(counts)
+  for index, count in reversed([*enumerate(counts)]):
+    own = slice(each * index, each * (index + 1))
+    part = jax.tree.map(lambda x, own=own: x[own], whole)
+    about = {k: v[own] for k, v in ABOUT.items() if isinstance(v, list)}
+    of = processes(tmp_path, index, count)
+    kept.keep(tmp_path, 12, part, {**ABOUT, **about}, of)
+  return whole
+
+
 def test_parts_of_processes_are_one_batch(tmp_path):
-  whole = batches.batch()
-  for index in (1, 0):
-    part = jax.tree.map(lambda x, i=index: x[4 * i : 4 * i + 4], whole)
-    about = {**ABOUT, "queries": [f"q{index}"]}
-    kept.keep(tmp_path, 12, part, about, processes(tmp_path, index, 2))
+  whole = keep_parts(tmp_path, (2, 2))
   earlier = processes(tmp_path, 2, 3)
   kept.keep(tmp_path, 12, whole, ABOUT, earlier)
   found, about = kept.load(tmp_path, 12)
   assert_same(found, whole)
-  assert about["queries"] == ["q0", "q1"] and about["processes"] == 2
+  assert about["queries"] == ABOUT["queries"] and about["processes"] == 2
+
+
+@pytest.mark.parametrize(
+  ("counts", "there"),
+  [((4,), "0"), ((4, 2, 4, 4), "0, 2, 3"), ((4, 4), "0, 1")],
+)
+def test_part_of_a_step_is_not_taken_for_all_of_it(tmp_path, counts, there):
+  keep_parts(tmp_path, counts)
+  with pytest.raises(
+    strict.ConfigError, match=f"of 4 processes it has the part of {there}"
+  ):
+    kept.load(tmp_path, 12)
+
+
+def test_nor_is_one_whose_first_part_is_gone(tmp_path):
+  keep_parts(tmp_path, (2, 2))
+  (tmp_path / kept.FOLDER / "12" / "batch-0.npz").unlink()
+  with pytest.raises(strict.ConfigError, match="it has the part of 1"):
+    kept.load(tmp_path, 12)
+
+
+@pytest.mark.parametrize(
+  ("said", "why"),
+  [
+    ({"queries": ["a"]}, "its ids are not those of its arrays"),
+    ({"passages": [["p"]] * 8}, "its ids are not those of its arrays"),
+    ({"passages": [["p"], []]}, "can't be read"),
+    ({"metrics": 5}, "metrics is 5, not an object"),
+    ({"processes": 2**62}, "of 4611686018427387904 processes"),
+  ],
+)
+def test_ids_of_another_batch_are_not_taken_for_its_own(tmp_path, said, why):
+  about = {**ABOUT, **said}
+  to = kept.keep(tmp_path, 1, batches.batch(), about, processes(tmp_path))
+  path = to / "record-0.json"
+  found = json.loads(path.read_text())
+  path.write_text(json.dumps({**found, **said}))
+  with pytest.raises(strict.ConfigError, match=why):
+    kept.load(tmp_path, 1)
+
+
+@pytest.mark.parametrize(
+  "arrays", [{"segment": np.zeros(2), "foo": np.zeros(2)}, {}, {"x.y": [1]}]
+)
+def test_arrays_of_something_else_are_one_line(tmp_path, arrays):
+  to = kept.keep(tmp_path, 1, packed(), ABOUT, processes(tmp_path))
+  np.savez(to / "batch-0.npz", **arrays)
+  with pytest.raises(strict.ConfigError, match=r"not_finite/1 can't be read"):
+    kept.load(tmp_path, 1)
+
+
+def test_a_file_of_no_process_is_one_line(tmp_path):
+  to = kept.keep(tmp_path, 1, packed(), ABOUT, processes(tmp_path))
+  (to / "batch-0.npz").rename(to / "batch-x.npz")
+  with pytest.raises(strict.ConfigError, match=r"not_finite/1 can't be read"):
+    kept.load(tmp_path, 1)
 
 
 def test_no_pickle_is_read(tmp_path):
@@ -78,7 +144,7 @@ def test_no_pickle_is_read(tmp_path):
     kept.load(tmp_path, 1)
 
 
-@pytest.mark.parametrize("name", ["batch-0.npz", "about-0.json"])
+@pytest.mark.parametrize("name", ["batch-0.npz", "record-0.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", None])
 def test_what_is_not_whole_is_one_line(tmp_path, name, content):
   to = kept.keep(tmp_path, 1, packed(), ABOUT, processes(tmp_path))

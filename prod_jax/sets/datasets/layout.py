@@ -25,7 +25,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import example_serializer, splits, writer
 
-from prod_jax import artefacts
+from prod_jax import artefacts, storage
 from prod_jax.sets import collection, ids, lines, parallel
 from prod_jax.sets.datasets.published import Kind, Source
 from prod_jax.sets.records import DataError, Passage, Query
@@ -52,12 +52,20 @@ class Config(tfds.core.BuilderConfig):
   answers: bool = False
 
 
+class _Info(tfds.core.DatasetInfo):
+  """TFDS's notes, the last files of a folder: then it is sealed."""
+
+  def write_to_directory(
+    self, dataset_info_dir: Any, all_metadata: bool = True
+  ) -> None:
+    super().write_to_directory(dataset_info_dir, all_metadata)
+    artefacts.seal(pathlib.Path(dataset_info_dir))
+
+
 def info(builder: Any) -> tfds.core.DatasetInfo:
   """The `_info` of every builder."""
   config = builder.builder_config
-  return tfds.core.DatasetInfo(
-    builder=builder, features=_features(config.kind, config.answers)
-  )
+  return _Info(builder=builder, features=_features(config.kind, config.answers))
 
 
 def shard_iterators(
@@ -92,8 +100,21 @@ def write(builder: Any, dl_manager: Any, download_config: Any = None) -> None:
   TFDS by itself writes one shard after the other, unless there is Beam.
   """
   folder = pathlib.Path(builder.data_dir)
-  _write(builder, dl_manager, download_config, folder)
-  artefacts.seal(folder)
+  try:
+    if download_config is not None and download_config.beam_runner is not None:
+      tfds.core.ShardBasedBuilder._download_and_prepare(
+        builder, dl_manager, download_config
+      )
+      for path in folder.glob("*.shard_infos.json"):
+        path.unlink()  # TFDS's notes on how it went
+      return
+    written = [
+      _write_split(builder, split, shards)
+      for split, shards in shard_iterators(builder, dl_manager).items()
+    ]
+    builder.info.set_splits(splits.SplitDict(written))
+  finally:
+    lines.remove_unpacked(folder)
 
 
 def prepared(
@@ -118,16 +139,31 @@ def prepared(
   return {"passages": passages, "queries": queries}
 
 
-def builders(source: Source, data_dir: str) -> dict[Kind, Any]:
-  """The builders of a set that may not be prepared: names and places."""
+def names(source: Source) -> dict[Kind, str]:
+  """What TFDS calls the two of a set, and their folders where data is kept.
+
+  It reads what is there when it makes a builder, so that none is asked.
+  """
+  of: Any = source.builder
   return {
-    kind: _builder(source, kind, data_dir) for kind in ("passages", "queries")
+    kind: f"{of.name}/{config}/{of.VERSION}"
+    for kind, config in source.configs.items()
   }
+
+
+def are_whole(source: Source, data_dir: str) -> bool:
+  """Whether both are there, and as they were made."""
+  folders = [_folder(source, kind, data_dir) for kind in names(source)]
+  return all(path.exists() and not artefacts.broken(path) for path in folders)
 
 
 def read_ids(builder: Any, split: str) -> ids.RowOf:
   """The table of a prepared split."""
   return ids.load(pathlib.Path(builder.data_dir), split)
+
+
+def _folder(source: Source, kind: Kind, data_dir: str) -> pathlib.Path:
+  return pathlib.Path(data_dir, names(source)[kind]).expanduser()
 
 
 def _prepared(
@@ -137,19 +173,21 @@ def _prepared(
   data_dir: str,
   beam: Sequence[str],
 ) -> Any:
+  name, folder = names(source)[kind], _folder(source, kind, data_dir)
+  if artefacts.is_whole(folder):
+    return _builder(source, kind, data_dir, reader)
   builder = _builder(source, kind, data_dir, reader)
-  if artefacts.is_whole(pathlib.Path(builder.data_dir)):
-    return builder
-  name = builder.info.full_name
-  logging.info("%s: preparing it under %s", name, builder.data_dir)
+  logging.info("%s: preparing it under %s", name, folder)
   start = time.monotonic()
+  if (of_set := folder.parents[1]).exists():
+    storage.check_links(of_set)
   try:
     # TFDS prints to standard output, which belongs to the results of a command.
     with contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(download_config=_beam_config(beam))
   except OSError:
     # Another process may have finished first; its data is as good.
-    if not builder.data_path.exists():
+    if not folder.exists():
       raise
   logging.info("%s: prepared in %.1f s", name, time.monotonic() - start)
   return _builder(source, kind, data_dir, reader)
@@ -184,26 +222,6 @@ def _features(kind: Kind, answers: bool) -> tfds.features.FeaturesDict:
     if answers:
       features["answers"] = tfds.features.Sequence(text())
   return tfds.features.FeaturesDict(features)
-
-
-def _write(
-  builder: Any, dl_manager: Any, download_config: Any, folder: pathlib.Path
-) -> None:
-  try:
-    if download_config is not None and download_config.beam_runner is not None:
-      tfds.core.ShardBasedBuilder._download_and_prepare(
-        builder, dl_manager, download_config
-      )
-      for path in folder.glob("*.shard_infos.json"):
-        path.unlink()  # TFDS's notes on how it went
-      return
-    written = [
-      _write_split(builder, split, shards)
-      for split, shards in shard_iterators(builder, dl_manager).items()
-    ]
-    builder.info.set_splits(splits.SplitDict(written))
-  finally:
-    lines.remove_unpacked(folder)
 
 
 def _write_split(
@@ -294,5 +312,15 @@ def _builder(
         answers=source.answers,
       ),
     )
+  except (OSError, MemoryError):
+    raise
+  # Whatever is wrong with its notes, TFDS has an error for it.
+  except Exception as error:
+    folder = _folder(source, kind, data_dir)
+    if not folder.exists():
+      raise
+    raise DataError(
+      f"{folder} cannot be read ({error}); delete it, and it is made again"
+    ) from error
   finally:
     logger.setLevel(level)

@@ -194,10 +194,10 @@ def _read_group(
   layout: Layout,
   folder: pathlib.Path,
   on_error: lines.OnError,
-  group: tuple[int, int],
+  numbered: tuple[int, int],
 ) -> _Part:
   faults = lines.Faults(layout.path, on_error)
-  number, row = group
+  number, row = numbered
   parts = []
   with _open(layout.path) as file:
     for rows in _rows_of(file, layout.path, number):
@@ -225,11 +225,11 @@ def _open(path: pathlib.Path) -> Any:
 
 
 def _rows_of(
-  file: Any, path: pathlib.Path, group: int
+  file: Any, path: pathlib.Path, number: int
 ) -> Iterator[list[dict[str, Any]]]:
   """The rows of a row group, some at a time."""
   with _readable(path):
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group]):
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number]):
       yield batch.to_pylist()
 
 

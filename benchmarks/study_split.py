@@ -1,0 +1,69 @@
+"""A folder's training queries in two: for teachers, and for their students.
+
+    python -m benchmarks.study_split DIR TO --students=1024
+
+writes `TO/teachers` and `TO/students`, both in the MS MARCO layout of DIR, with
+its passages and its dev and test queries. Of the training queries a draw of so
+many goes to the students, with their labels; all others teach the teachers. So
+a study's teachers come, as most people's do, from labels that their students
+never see.
+"""
+
+import argparse
+import pathlib
+import random
+import shutil
+
+from prod_jax.sets import files
+
+_SEED = 42
+_QUERIES, _QRELS = "queries.train.tsv", "qrels.train.tsv"
+_SHARED = (
+  "collection.tsv",
+  *(
+    f"{what}.{split}.tsv"
+    for what in ("queries", "qrels")
+    for split in ("dev", "test")
+  ),
+)
+
+
+def split(folder: pathlib.Path, to: pathlib.Path, students: int) -> None:
+  """Writes both folders.
+
+  Args:
+    folder: in the MS MARCO layout.
+    to: where the two are made; there before, they are an error.
+    students: training queries of the students' folder.
+  """
+  lines = (folder / _QUERIES).read_text().splitlines(keepends=True)
+  if not 0 < students < len(lines):
+    raise ValueError(f"--students={students}: of {len(lines)} queries in all")
+  drawn = set(random.Random(_SEED).sample(range(len(lines)), students))
+  judged = (folder / _QRELS).read_text().splitlines(keepends=True)
+  for name, taken in ("students", True), ("teachers", False):
+    made = to / name
+    made.mkdir(parents=True)
+    queries = [x for i, x in enumerate(lines) if (i in drawn) == taken]
+    ids = {line.split("\t", 1)[0] for line in queries}
+    (made / _QUERIES).write_text("".join(queries))
+    (made / _QRELS).write_text(
+      "".join(line for line in judged if line.split()[0] in ids)
+    )
+    for shared in _SHARED:
+      source = files.require(folder, shared)
+      shutil.copyfile(source, made / source.name)
+
+
+def main() -> None:
+  """Splits the folder that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("folder", type=pathlib.Path)
+  parser.add_argument("to", type=pathlib.Path)
+  parser.add_argument("--students", type=int, required=True)
+  asked = parser.parse_args()
+  split(asked.folder, asked.to, asked.students)
+
+
+if __name__ == "__main__":
+  main()

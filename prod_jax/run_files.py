@@ -11,6 +11,8 @@ from absl import logging
 
 from prod_jax import artefacts, json_files, storage
 
+METRICS = "metrics.jsonl"  # of a train stage, in its folder
+
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
 
 
@@ -80,6 +82,22 @@ def results(folder: storage.Path) -> list[dict[str, Any]]:
   """
   path = folder / storage.RESULTS
   return json_files.read(path, [_ROW], _REMEDY) if path.exists() else []
+
+
+def metrics(folder: storage.Path) -> list[dict[str, Any]]:
+  """What a train stage has logged by step; of two lines the later counts.
+
+  A line that a kill left torn is passed over.
+  """
+  path, rows = folder / METRICS, {}
+  for line in path.open("rb") if path.exists() else ():
+    try:
+      row = json_files.parse(line)
+    except ValueError:
+      continue
+    if not json_files.mismatch(row, {"step": int}):
+      rows[row["step"]] = row
+  return [rows[step] for step in sorted(rows)]
 
 
 def done(folder: storage.Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import requests
 from absl import logging
 
 from prod_jax import json_files, progress, storage
@@ -124,6 +123,8 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
 
 def _download(remote: Remote, partial: pathlib.Path) -> None:
   """Tries several times, each from where the last one ended."""
+  import requests  # 40 modules, which no data set that is there needs
+
   for attempt in range(1, _ATTEMPTS + 1):
     try:
       _transfer(remote, partial)
@@ -142,6 +143,8 @@ def _download(remote: Remote, partial: pathlib.Path) -> None:
 
 def _transfer(remote: Remote, partial: pathlib.Path) -> None:
   """One request for what is missing, appended to the part."""
+  import requests
+
   tag = partial.with_name(f"{partial.name}.etag")
   have = partial.stat().st_size if partial.exists() else 0
   headers = dict(_HEADERS)

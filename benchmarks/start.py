@@ -113,7 +113,11 @@ def _first_step(cache: pathlib.Path) -> dict[str, Any]:
       command,
       stdout=file,
       stderr=file,
-      env={**os.environ, "JAX_LOG_COMPILES": "1"},
+      env={
+        **os.environ,
+        "JAX_LOG_COMPILES": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(workdir / COMPILED),
+      },
     )
     while not _stepped(workdir) and process.poll() is None:
       time.sleep(_WAIT)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.study_peer WORKDIR --loss=kl --draw=1
 
-trains what the stage `start` has made on the lists of the stage `lists`, with
-the scores of `score_strong`, by DistillKLDivLoss or MarginMSELoss, and leaves a
-TREC run in `WORKDIR/peer/st_kl_1`, which `benchmarks.study collect` takes for
-one more arm. Batch size, steps, rate and clipping are read off the stage
-`ce_DRAW`. In the environment of `make bench`.
+trains what the stage `start` has made on the lists and with the scores of the
+stage `ce_DRAW`, by DistillKLDivLoss or MarginMSELoss, and leaves a TREC run in
+`WORKDIR/peer/st_kl_1`, which `benchmarks.study collect` takes for one more arm.
+Batch size, steps, rate and clipping are read off the same stage. In the
+environment of `make bench`.
 """
 
 import argparse
@@ -83,8 +83,8 @@ def _texts(run: Run) -> list[str]:
 
 def _rows(run: Run, stage: kinds.Train, draw: int) -> Dataset:
   """A row for each query of each batch, drawn as the stage draws."""
-  lists = load_lists(Candidates, run.folder("lists") / "candidates")
-  scores = np.load(run.folder("score_strong") / "scores.npy")
+  lists = load_lists(Candidates, run.folder(stage.candidates) / "candidates")
+  scores = np.load(run.folder(stage.scores) / "scores.npy")
   rng = np.random.default_rng(draw)
   count = stage.steps * stage.batch_size
   epochs = -(-count // len(lists.query))

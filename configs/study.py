@@ -152,8 +152,7 @@ def _before(chosen: set[str]) -> dict:
   """What stands in front of all arms."""
   trained, measured = teachers(), quickstart.measured("teacher")
   if "teachers" in chosen:
-    # The lists that they learn from, and how well they do.
-    return quickstart.measured("teacher_de") | trained | judged()
+    return quickstart.measured("teacher_de") | trained
   if "given" in chosen:
     return start() | measured | lists() | judged() | scores()
   return (

@@ -33,13 +33,13 @@ coordination  keys, values and beats between them
 artefacts     what a stage left, and whether it is still that
 storage       a working folder on a disk or in a bucket; files whole or absent
 json_files    JSON that may be damaged, and the shape it should have
-run_files     curriculum.json, results.json and DONE.json, read
+run_files     what a run says of itself: stages, results, metrics, read
 arrays        .npy files, read
 forecast      what a run was expected to take, beside it
 presence      who is at work in a working folder: one run at a time
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
-memory        what was freed, given back to the system
+memory        what was freed, given back; what was imported, left alone
 compilation   compiled programs, kept on disk
 profiling     some steps of a stage under JAX's profiler
 trackers      TensorBoard and Weights & Biases, which look on

@@ -4,6 +4,9 @@ A record holds size, time of the last change and sha256 of each. A file of that
 size and time counts as the same; one of another time is read again, so that a
 copied working folder costs one reading. In a bucket, which keeps neither times
 nor half of a file, the size alone is compared.
+
+A record may be somebody else's: its names lie in the folder, and what is behind
+a link is never what was recorded.
 """
 
 import contextlib
@@ -12,15 +15,23 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from absl import logging
 
-from prod_jax import storage
+from prod_jax import json_files, storage
 
 Record = Mapping[str, Mapping[str, Any]]
 SEAL = "FILES.json"  # the record of a folder, in it
+_SHAPE = {str: {"bytes": int, "mtime_ns?": int, "sha256?": str}}
+
+
+def is_record(found: Any) -> bool:
+  """Whether this is a record, of files that all lie in its folder."""
+  fits = not json_files.mismatch(found, _SHAPE)
+  return fits and all(map(storage.is_inside, found))
 
 
 def record(folder: storage.Path, but: Collection[str]) -> Record:
@@ -56,12 +67,9 @@ def broken(folder: pathlib.Path) -> dict[str, str]:
   if not (folder / SEAL).exists():
     return {}
   recorded = storage.read_object(folder / SEAL)
-  try:
-    found = damage(folder, recorded)
-  except (AttributeError, KeyError, TypeError):
-    recorded = {}
-  if not recorded:
+  if not (recorded and is_record(recorded)):
     return {SEAL: "cannot be read"}
+  found = damage(folder, recorded)
   if not found:
     restamp(folder, recorded)
   return found
@@ -76,7 +84,10 @@ def is_whole(folder: pathlib.Path) -> bool:
     return False
   for name, wrong in broken(folder).items():
     logging.warning("%s %s: it is made again", folder / name, wrong)
-    shutil.rmtree(folder)
+    if folder.is_symlink():
+      folder.unlink()
+    else:
+      shutil.rmtree(folder)
     return False
   return True
 
@@ -88,15 +99,18 @@ def damage(
 
   Args:
     folder: of a stage.
-    recorded: as `record` has it.
+    recorded: as `record` has it, and `is_record`.
     by_content: a file of another time is read; else its size alone counts.
 
   Returns:
-    "is gone", or what else is wrong, by path within the folder.
+    "is gone", or what else is wrong, by path within the folder. A link is
+    named, and not what is behind it: whoever deletes what is wrong deletes it.
   """
   found = {}
   for name, facts in recorded.items():
-    if wrong := _wrong(folder / name, facts, by_content):
+    if link := _link_in(folder, name):
+      found[link] = "is a link"
+    elif wrong := _wrong(folder / name, facts, by_content):
       found[name] = wrong
   return found
 
@@ -107,26 +121,47 @@ def restamp(folder: pathlib.Path, recorded: Record) -> None:
   They are not read again after that.
   """
   for name, facts in recorded.items():
-    path = folder / name
-    if "mtime_ns" in facts and path.stat().st_mtime_ns != facts["mtime_ns"]:
+    path, time = folder / name, facts.get("mtime_ns")
+    if time is not None and path.stat().st_mtime_ns != time:
       with contextlib.suppress(OSError):  # a folder of somebody else's
-        os.utime(path, ns=(facts["mtime_ns"], facts["mtime_ns"]))
+        os.utime(path, ns=(time, time))
+
+
+def _link_in(folder: storage.Path, name: str) -> str:
+  """The first part of a path that is a link on a disk, "" where none is."""
+  if not isinstance(folder, pathlib.Path):
+    return ""
+  parts = name.split("/")
+  for end in range(1, len(parts) + 1):
+    within = "/".join(parts[:end])
+    if os.path.islink(folder / within):
+      return within
+  return ""
 
 
 def _wrong(
   path: storage.Path, facts: Mapping[str, Any], by_content: bool
 ) -> str:
-  if not path.exists() or path.is_dir():
+  if not isinstance(path, pathlib.Path):
+    there = path.exists() and not path.is_dir()
+    return _other_size(storage.size(path), facts) if there else "is gone"
+  try:
+    found = path.stat()
+  except (FileNotFoundError, NotADirectoryError):
     return "is gone"
-  size = storage.size(path)
-  if size != facts["bytes"]:
-    return f"has {size} bytes, not {facts['bytes']}"
-  known = by_content and "sha256" in facts
-  if not (known and isinstance(path, pathlib.Path)):
+  if not stat.S_ISREG(found.st_mode):
+    return "is no plain file"
+  if wrong := _other_size(found.st_size, facts):
+    return wrong
+  known = facts.get("sha256") if by_content else None
+  if known is None or found.st_mtime_ns == facts.get("mtime_ns"):
     return ""
-  if path.stat().st_mtime_ns == facts.get("mtime_ns"):
-    return ""
-  return "" if _digest(path) == facts["sha256"] else "has changed"
+  return "" if _digest(path) == known else "has changed"
+
+
+def _other_size(size: int, facts: Mapping[str, Any]) -> str:
+  wanted = facts["bytes"]
+  return "" if size == wanted else f"has {size} bytes, not {wanted}"
 
 
 def _facts(path: storage.Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Compiled programs kept on disk, and what of them was used.
 
-A program is compiled once for a workdir: a resumed run, or another stage with
-the same shapes, reads it.
+A program is compiled once for a user: a resumed run, another stage or another
+run with the same shapes reads it.
 """
 
 import contextlib

@@ -5,6 +5,7 @@ A shape is one of
   a type, or a tuple of types    for float an int will do; a bool is no number,
                                  and neither are NaN and infinity
   a pattern                      a text that is of it
+  a function                     a value of which it is true
   [shape]                        a list, of such items
   {"key": shape}                 an object with the key, among others; one whose
                                  name ends with ? may be missing or null
@@ -16,6 +17,7 @@ and `Any` is anything.
 import json
 import math
 import re
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,10 +90,19 @@ def mismatch(value: Any, shape: Any, where: str = "") -> str:
     if str in shape:
       return _first((f"{dot}{k}", v, shape[str]) for k, v in value.items())
     return _of_keys(value, shape, where, dot)
-  if isinstance(shape, re.Pattern):
-    fits = isinstance(value, str) and shape.fullmatch(value)
-    return "" if fits else f"{where or 'it'} is {value!r}, not as one is called"
+  if isinstance(shape, re.Pattern | types.FunctionType):
+    return "" if _fits(value, shape) else _is_odd(value, where)
   return "" if _is(value, shape) else _is_no(value, shape, where)
+
+
+def _fits(value: Any, shape: re.Pattern | types.FunctionType) -> bool:
+  if isinstance(shape, types.FunctionType):
+    return shape(value)
+  return isinstance(value, str) and bool(shape.fullmatch(value))
+
+
+def _is_odd(value: Any, where: str) -> str:
+  return f"{where or 'it'} is {value!r}, not as one is called"
 
 
 def _of_keys(

@@ -303,7 +303,8 @@ def _run(run: Run, only: Sequence[str]) -> None:
   splits.check_negatives(run.config, run.located)
   plans = curriculum.plan(build(run), run.processes)
   splits.check(run.config, run.dataset)
-  compilation.keep(run.workdir / "compiled")
+  # Not in the working folder, which may be anybody's: they are native code.
+  compilation.keep(storage.cache() / "compiled")
   record = {
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,

@@ -81,7 +81,8 @@ def held(
     wait: takes seconds; a beat of another run is waited for.
 
   Raises:
-    ConfigError: another run is at work there, or it cannot be a folder.
+    ConfigError: another run is at work there, it cannot be a folder, or a link
+      in it leads elsewhere.
   """
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,9 +150,10 @@ def silent_for(progress: Said) -> float:
 def _on_disk(folder: pathlib.Path) -> Iterator[Callable[[Said], None]]:
   """Holds the lock of a folder; yields what writes into its file."""
   # Never made anew: a lock is on the file, not on its name.
-  number = os.open(folder / RUNNING, os.O_RDWR | os.O_CREAT, 0o666)
+  number = storage.open_own(folder / RUNNING)
   with os.fdopen(number, "r+b") as file:
     _lock(file, folder)
+    storage.check_links(folder)
 
     def write(said: Said) -> None:
       """At once, over what is there: whoever looks finds one or the other."""

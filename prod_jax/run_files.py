@@ -4,20 +4,28 @@ A working folder can be somebody else's, and its files damaged: they are held
 against their shape, and no name in them leads out of the folder.
 """
 
-import pathlib
 import re
 from typing import Any
 
 from absl import logging
 
-from prod_jax import json_files, storage
+from prod_jax import artefacts, json_files, storage
+
+METRICS = "metrics.jsonl"  # of a train stage, in its folder
 
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
-_FOLDER = re.compile(r"\d+-[^/\\\0]+")  # of a stage
+
+
+def _is_folder(name: Any) -> bool:
+  """Whether it is the name of a stage's folder."""
+  fits = isinstance(name, str) and re.fullmatch(r"\d+-[^/\\]+", name)
+  return bool(fits) and storage.is_inside(name)
+
+
 _STAGE = {
   "name": str,
   "kind": str,
-  "dir": _FOLDER,
+  "dir": _is_folder,
   "hash?": str,
   "status": str,
   "seconds?": float,
@@ -44,14 +52,13 @@ _ROW = {
   "queries": int,
   "width?": int,
 }
-_FILE = {"bytes": int, "mtime_ns?": int, "sha256?": str}
 _DONE = {
   "hash": str,
   "seconds?": float,
   "summary?": {"skipped?": str},
   "origin?": dict,
   "fingerprint?": Any,
-  "files?": {str: _FILE},
+  "files?": artefacts.is_record,
 }
 
 
@@ -77,22 +84,28 @@ def results(folder: storage.Path) -> list[dict[str, Any]]:
   return json_files.read(path, [_ROW], _REMEDY) if path.exists() else []
 
 
+def metrics(folder: storage.Path) -> list[dict[str, Any]]:
+  """What a train stage has logged by step; of two lines the later counts.
+
+  A line that a kill left torn is passed over.
+  """
+  path, rows = folder / METRICS, {}
+  for line in path.open("rb") if path.exists() else ():
+    try:
+      row = json_files.parse(line)
+    except ValueError:
+      continue
+    if not json_files.mismatch(row, {"step": int}):
+      rows[row["step"]] = row
+  return [rows[step] for step in sorted(rows)]
+
+
 def done(folder: storage.Path) -> dict[str, Any]:
   """What the DONE file of a stage says; {} where it is none, or damaged."""
   path = folder / storage.DONE
   found = storage.read_object(path)
-  fits = found and not json_files.mismatch(found, _DONE)
-  if fits and all(map(_is_inside, found.get("files") or {})):
+  if found and not json_files.mismatch(found, _DONE):
     return found
   if path.exists():
     logging.warning("%s is not as it was written, and does not count", path)
   return {}
-
-
-def _is_inside(name: str) -> bool:
-  path = pathlib.PurePosixPath(name)
-  fits = all(
-    len(part.encode(errors="surrogatepass")) <= 255 for part in path.parts
-  )
-  plain = ".." not in path.parts and "\0" not in name
-  return fits and plain and not path.is_absolute()

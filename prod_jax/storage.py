@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import shutil
 import traceback
 import uuid
@@ -25,7 +24,7 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
-from prod_jax.strict import ConfigError
+from prod_jax.strict import ConfigError, without_passwords
 
 Path: TypeAlias = pathlib.Path | epath.Path
 
@@ -33,6 +32,7 @@ Path: TypeAlias = pathlib.Path | epath.Path
 CURRICULUM, RESULTS = "curriculum.json", "results.json"
 STARTED = "STARTED.json"  # of a stage: its hash, and an id of this start of it
 DONE = "DONE.json"  # of a stage: its hash, what it took and found
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024  # bytes
 _SMALL = 1 << 20  # bytes; a smaller file is copied again each time
 _PART = ".part"  # ends the name of a file that is not whole yet
 _DIGEST = "digest"  # of all else in an object
@@ -83,10 +83,10 @@ def open_path(text: str) -> Path:
     ConfigError: there are no paths of that scheme, or the path has a password
       in it, which would be in the log and in what is left behind.
   """
-  scheme, there, rest = text.partition("://")
+  scheme, there, _ = text.partition("://")
   if not there:
     return pathlib.Path(text)
-  if re.match("[^/@]*:[^/@]*@", rest):
+  if without_passwords(text) != text:
     raise ConfigError(
       f"{scheme}://…: a path has no password in it; give it to the library of "
       f"{scheme}:// by its own files or environment"
@@ -100,13 +100,18 @@ def open_path(text: str) -> Path:
     ) from error
 
 
+def cache() -> pathlib.Path:
+  """The user's own folder on this machine, for what can be made again."""
+  named = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
+  return pathlib.Path(named).expanduser()
+
+
 def twin(path: Path) -> pathlib.Path:
   """The local folder that stands for `path`: itself where it is local."""
   if isinstance(path, pathlib.Path):
     return path
-  cache = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
   digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-  return pathlib.Path(cache).expanduser() / f"{path.name}-{digest}"
+  return cache() / f"{path.name}-{digest}"
 
 
 def absolute(path: Path) -> Path:
@@ -141,6 +146,56 @@ def copy(
       part.open("wb") as new,
     ):
       shutil.copyfileobj(old, new, 1 << 24)
+
+
+def is_inside(name: str) -> bool:
+  """Whether a path is one of a file within a folder, as disks take it."""
+  path = pathlib.PurePosixPath(name)
+  try:
+    long = any(len(os.fsencode(p)) > _LONGEST_NAME for p in path.parts)
+    long |= len(os.fsencode(name)) > _LONGEST_PATH
+  except UnicodeEncodeError:  # half of a surrogate pair
+    return False
+  plain = str(path) == name and ".." not in path.parts and "\0" not in name
+  return plain and bool(path.parts) and not path.is_absolute() and not long
+
+
+def check_links(folder: pathlib.Path) -> None:
+  """Finds links that lead out of a folder in which much will be written.
+
+  Raises:
+    ConfigError: there is one. What it leads to would be written over.
+  """
+  root, left = os.path.realpath(folder), [str(folder)]
+  while left:
+    try:
+      with os.scandir(left.pop()) as found:
+        entries = [*found]
+    except FileNotFoundError:  # another process has moved it since
+      continue
+    left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+    for entry in filter(os.DirEntry.is_symlink, entries):
+      to = os.path.realpath(entry.path)
+      if not to.startswith(f"{root}/"):
+        raise ConfigError(
+          f"{entry.path} is a link to {to}, out of {folder}, and what is there "
+          "would be written over; delete the link, or put in its place what it "
+          "leads to"
+        )
+
+
+def open_own(path: pathlib.Path) -> int:
+  """Opens a file that is made once, for a lock and what stands in it.
+
+  Raises:
+    ConfigError: it is a link, which may lead to any file.
+  """
+  try:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+  except OSError as error:
+    if error.errno != errno.ELOOP:
+      raise
+    raise ConfigError(f"{path} is a link; delete it") from error
 
 
 def is_part(path: Path) -> bool:
@@ -250,6 +305,8 @@ def whole_file(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
     yield path
     return
   part = _part(path, concurrent)
+  if part.is_symlink() or not part.is_file():
+    part.unlink(missing_ok=True)  # a link may lead to any file, a pipe waits
   try:
     yield part
     part.chmod(_MODE)  # safetensors makes files of mode 0600

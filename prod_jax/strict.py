@@ -18,12 +18,13 @@ from typing import Annotated, Any, Literal
 from prod_jax.ranges import Range
 
 _LONGEST = 4000  # characters of an error
+# An address behind its scheme, also as pathlib writes it.
+_ADDRESS = re.compile(r"(?<=:/)(/?)(\S+)")
+_WEB = ("http:/", "https:/")
 # Control characters, half pairs, and what turns the direction of text.
 OBEYED = re.compile(
   r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
 )
-# A name alone is part of a path in a bucket, but not of an address in the web.
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=https://)[^/@\s]+@")
 
 
 class Refused(ValueError):
@@ -56,8 +57,21 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def without_passwords(text: str) -> str:
-  """A text in whose addresses no password stands in front of an @."""
-  return _PASSWORD.sub("***@", text)
+  """A text in whose addresses no password stands in front of an @.
+
+  A password may have a slash or an @ in it: all up to the last @ goes.
+  """
+  return _ADDRESS.sub(_without_password, text)
+
+
+def _without_password(found: re.Match[str]) -> str:
+  slash, address = found.groups()
+  before, _, behind = address.rpartition("@")
+  # A name alone is part of a path in a bucket, not of a web address.
+  in_web = found.string.endswith(_WEB, 0, found.start())
+  if ":" in before or (in_web and "@" in address.partition("/")[0]):
+    return f"{slash}***@{behind}"
+  return found[0]
 
 
 class ConfigError(Refused):

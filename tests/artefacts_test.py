@@ -37,10 +37,65 @@ def test_one_with_other_files_is_deleted_with_a_warning(folder, text, caplog):
   assert not artefacts.is_whole(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": {}}'])
+def sealing(name, **more):
+  """The text of a seal that names one file."""
+  return json.dumps({name: {"bytes": 3, **more}})
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "",
+    "{",
+    "[]",
+    '{"a": 3}',
+    '{"a": {}}',
+    *map(sealing, ("", ".", "..", "../a", "/a", "./a", "a/", "part//b")),
+    *map(sealing, ("a\0", "\ud800", "é" * 128, "ab/" * 400 + "a")),
+    sealing("a", mtime_ns="x"),
+    sealing("a", mtime_ns=10**30),
+    sealing("a", sha256=5),
+  ],
+)
 def test_a_seal_that_cannot_be_read_vouches_for_nothing(folder, text):
   (folder / artefacts.SEAL).write_text(text)
   assert artefacts.broken(folder) == {artefacts.SEAL: "cannot be read"}
+
+
+def test_a_seal_touches_nothing_outside_of_its_folder(folder):
+  outside = folder.parent / "outside"
+  outside.write_text("one")
+  before = outside.stat()
+  said = json.loads(sealing("../outside", mtime_ns=1))
+  (folder / artefacts.SEAL).write_text(json.dumps(said))
+  assert not artefacts.is_whole(folder)
+  assert outside.stat() == before
+
+
+def test_what_is_no_plain_file_is_not_read(folder):
+  """A pipe would be waited for, and /dev/zero has no end."""
+  os.mkfifo(folder / "pipe")
+  (folder / "zero").symlink_to("/dev/zero")
+  (folder / "elsewhere").symlink_to(folder / "part")
+  facts = {"bytes": 0, "mtime_ns": 1, "sha256": "x"}
+  names = ("pipe", "zero", "part", "elsewhere/b", "a/b")
+  assert artefacts.damage(folder, dict.fromkeys(names, facts)) == {
+    "pipe": "is no plain file",
+    "zero": "is a link",
+    "part": "is no plain file",
+    "elsewhere": "is a link",
+    "a/b": "is gone",
+  }
+  assert artefacts.damage(folder, {"a": {"bytes": 3, "mtime_ns": None}}) == {}
+
+
+def test_of_a_link_to_a_folder_the_link_is_deleted(folder):
+  link = folder.with_name("link")
+  link.symlink_to(folder)
+  assert artefacts.is_whole(link)
+  (folder / "a").write_text("other")
+  assert not artefacts.is_whole(link)
+  assert not os.path.lexists(link) and (folder / "a").exists()
 
 
 def test_a_folder_from_before_there_were_seals_is_taken_as_it_is(folder):

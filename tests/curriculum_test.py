@@ -253,6 +253,27 @@ def test_of_a_damaged_block_nothing_is_left(lab):
   assert lab.run() == []
 
 
+@pytest.mark.parametrize("name", ["link/x", "block/link/x", "made"])
+def test_a_link_is_deleted_and_not_what_it_leads_to(lab, tmp_path, name):
+  """A working folder may be somebody else's, and its DONE.json a trap."""
+  lab.run()
+  (tmp_path / "own").mkdir()
+  (tmp_path / "own" / "x").write_text("precious")
+  folder, at = lab.folder("c"), name.removesuffix("/x")
+  (folder / at).unlink(missing_ok=True)
+  (folder / at).symlink_to(tmp_path / "own" / ("x" if at == name else ""))
+  done = json.loads((folder / "DONE.json").read_text())
+  del done["digest"]
+  for bytes_of_it in (8, 9):
+    done["files"][name] = {"bytes": bytes_of_it}
+    (folder / "DONE.json").write_text(json.dumps(done))
+    plans = curriculum.plan(lab.stages(), lab.processes)
+    assert plans[2].damage == {at: "is a link"}
+  assert lab.run() == ["c"]
+  assert (tmp_path / "own" / "x").read_text() == "precious"
+  assert not (folder / at).is_symlink()
+
+
 def test_a_copy_of_a_folder_is_as_good_and_read_once(lab, monkeypatch):
   lab.run()
   made = [*lab.workdir.rglob("made"), *lab.workdir.rglob("block/*")]

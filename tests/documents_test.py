@@ -49,7 +49,6 @@ MADE = {
   "code/launch/install.sh",
   "code/launch/worker.sh",
   "compared/",
-  "compiled/",
   "dark/",
   "data/",
   "passages/",

@@ -7,13 +7,17 @@ import ast
 import gzip
 import io
 import json
+import logging
+import os
 import pathlib
 import pickle
 import re
 import struct
 import sys
 import tarfile
+import threading
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pyarrow
@@ -22,6 +26,7 @@ import pytest
 
 from prod_jax import (
   arrays,
+  artefacts,
   config,
   parts,
   presence,
@@ -35,7 +40,7 @@ from prod_jax.cli import arguments
 from prod_jax.models import hf, sentence_transformers, weights
 from prod_jax.processes import Processes
 from prod_jax.retrieval.pieces import Counter, Pieces
-from prod_jax.sets import dataset, formats, lines
+from prod_jax.sets import dataset, download, formats, lines
 from prod_jax.sets.foreign import layout, read
 from prod_jax.sets.records import DataError
 from prod_jax.train import checkpoint
@@ -266,6 +271,9 @@ def test_notes_of_a_prepared_set_run_nothing(mark, tmp_path):
   located = dataset.locate(data, str(tmp_path / "prepared"))
   assert len(located.open().passages) == 3
   for path in (tmp_path / "prepared").rglob("*.json"):
+    if path.name == artefacts.SEAL:
+      path.unlink()
+      continue
     said = re.sub(
       r'"(pythonClassName|type|moduleName)": "[^"]*"',
       r'"\1": "evil.Evil"',
@@ -327,6 +335,19 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
   assert lines.blocks_of(path, 10)[0].stop == path.stat().st_size
 
 
+def test_an_id_has_so_many_letters_and_no_more(tmp_path):
+  """As many as SECURITY.md says."""
+  said = (REPO / "SECURITY.md").read_text()
+  most = int(re.search(r"an id of more than (\d+) characters", said)[1])
+  assert most == 1000
+  path = tmp_path / "queries.tsv"
+  path.write_text(f"{'x' * most}\ttext\n")
+  assert [*formats.read_queries(path)] == [("x" * most, "text")]
+  path.write_text(f"{'x' * (most + 1)}\ttext\n")
+  with pytest.raises(DataError, match=r"queries\.tsv:1: .*id"):
+    [*formats.read_queries(path)]
+
+
 @pytest.mark.parametrize(
   "name", ["/etc/x", "../x", "top/../../x", "top\\..\\x"]
 )
@@ -362,16 +383,72 @@ def test_a_zip_that_swells_or_lies_is_refused(tmp_path, monkeypatch):
 
 def test_no_name_in_a_runs_files_leads_out_of_its_folder(tmp_path):
   facts = {"bytes": 1}
-  for name in ("../../x", "/etc/passwd", "a/../../b", "\0"):
+  for name in ("../../x", "/etc/passwd", "a/../../b", "\0", "", ".", "x" * 256):
     said = {**of_runs.DONE, "files": {name: facts}}
     (tmp_path / storage.DONE).write_text(json.dumps(said))
     assert run_files.done(tmp_path) == {}
-  for name in ("..", "../00-warm", "/etc", "00-a/../../b", ""):
+  long = f"00-{'é' * 127}"  # in bytes, as disks count
+  for name in ("..", "../00-warm", "/etc", "00-a/../../b", "", long, 5):
     row = {**of_runs.ROW, "dir": name}
     said = {**of_runs.CURRICULUM, "stages": [row]}
     (tmp_path / storage.CURRICULUM).write_text(json.dumps(said))
     with pytest.raises(strict.ConfigError, match=r"stages\[0\]\.dir"):
       run_files.curriculum(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path):
+  """A file of the user's, which has to stay as it is."""
+  path = tmp_path / "own" / "file"
+  path.parent.mkdir()
+  path.write_text("precious")
+  yield path
+  assert path.read_text() == "precious"
+  assert [*path.parent.iterdir()] == [path]
+
+
+def test_no_run_writes_through_a_link_in_its_folder(tmp_path, own):
+  folder = tmp_path / "run"
+  (folder / "00-a").mkdir(parents=True)
+  names = "RUNNING.json", "PROGRESS.json.part", "00-a/scores.npy", "stale"
+  for link in (folder / name for name in names):
+    for to in (own, own.parent, own.with_name("gone")):
+      link.symlink_to(to)
+      with (
+        pytest.raises(strict.ConfigError, match=f"{link} is a link"),
+        presence.held(folder, dict),
+      ):
+        raise AssertionError
+      link.unlink()
+  (folder / "latest").symlink_to("00-a")  # W&B has such ones
+  with presence.held(folder, dict):
+    pass
+
+
+def test_nor_does_what_is_written_whole(tmp_path, own):
+  path, part = tmp_path / "a", tmp_path / "a.part"
+  path.symlink_to(own)
+  part.symlink_to(own)
+  storage.write_text(path, "new")
+  os.mkfifo(part)
+  storage.write_text(path, "newer")
+  assert path.read_text() == "newer" and not path.is_symlink()
+
+
+def test_nor_does_a_download(tmp_path, own, monkeypatch):
+  monkeypatch.setattr(
+    download, "_download", lambda remote, part: part.write_text("x")
+  )
+  remote = download.Remote("https://example.org/f")
+  for name in ("f.part", "f.json"):
+    (tmp_path / name).symlink_to(own)
+    assert download.fetch(remote, tmp_path).read_text() == "x"
+    for made in ("f", "f.json"):
+      (tmp_path / made).unlink()
+  (tmp_path / ".f.lock").unlink()
+  (tmp_path / ".f.lock").symlink_to(own)
+  with pytest.raises(strict.ConfigError, match=r"\.f\.lock is a link"):
+    download.fetch(remote, tmp_path)
 
 
 def test_an_error_obeys_no_terminal_and_ends(tmp_path):
@@ -388,8 +465,18 @@ def test_an_error_obeys_no_terminal_and_ends(tmp_path):
   assert "remove a header line" in str(error.value)  # the end is what to do
 
 
-def test_passwords_in_addresses_are_told_nowhere(tmp_path, monkeypatch, capfd):
-  address = f"s3://user:{PASSWORD}@bucket/run"
+@pytest.mark.parametrize(
+  "address",
+  [
+    f"s3://user:{PASSWORD}@bucket/run",
+    f"s3://AKIA:ab/{PASSWORD}@bucket/run",
+    f"s3://user:p@{PASSWORD}/@bucket/run",
+    f"s3://:{PASSWORD}@bucket/run",
+  ],
+)
+def test_passwords_in_addresses_are_told_nowhere(
+  tmp_path, monkeypatch, address
+):
   with pytest.raises(strict.ConfigError, match="no password in it") as error:
     storage.open_path(address)
   assert PASSWORD not in str(error.value)
@@ -404,13 +491,53 @@ def test_passwords_in_addresses_are_told_nowhere(tmp_path, monkeypatch, capfd):
   assert PASSWORD not in said
   harmless = "a@b https://x/y@z gs://b/p az://box@account/run"
   assert strict.without_passwords(harmless) == harmless
-  token = f"https://{PASSWORD}@example.org/x"
-  assert strict.without_passwords(token) == "https://***@example.org/x"
-  record = arguments.stdlib_logging.LogRecord(
-    "a", 20, "b", 1, "reads %s", (address,), None
-  )
-  assert arguments.hide_passwords(record)
-  assert record.getMessage() == "reads s3://***@bucket/run"
+  for web in ("http", "https"):
+    token = f"{web}://{PASSWORD}@example.org/x, {web}://a.org/b@c"
+    shown = f"{web}://***@example.org/x, {web}://a.org/b@c"
+    assert strict.without_passwords(token) == shown
+  by_pathlib = str(pathlib.Path(address))
+  assert strict.without_passwords(by_pathlib) == "s3:/***@bucket/run"
+  two = f'["{address}", "{address}"]'
+  assert PASSWORD not in strict.without_passwords(two)
+
+
+def test_nor_in_a_line_or_a_traceback(capfd):
+  address = f"s3://user:{PASSWORD}@bucket/run"
+  try:
+    raise RuntimeError(f"cannot reach {address}")
+  except RuntimeError as error:
+    known = type(error), error, error.__traceback__
+    record = logging.LogRecord(
+      "a", 20, "b", 1, "reads %s", (address,), known, sinfo=address
+    )
+    with mock.patch.multiple(sys, excepthook=None):
+      arguments._set_up_tracebacks()
+      sys.excepthook(*known)
+  said = arguments.LogFormat().format(record), capfd.readouterr().err
+  for text in said:
+    assert "cannot reach s3://***@bucket/run\n" in text
+    assert text.count("Traceback") == 1 and PASSWORD not in text
+
+
+def test_a_thread_that_fails_tells_no_password(capfd):
+  def fails():
+    raise RuntimeError(f"s3://user:{PASSWORD}@bucket")
+
+  with (
+    mock.patch.multiple(sys, excepthook=None),
+    mock.patch.multiple(threading, excepthook=None),
+  ):
+    arguments._set_up_tracebacks()
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+  said = capfd.readouterr().err
+  assert "RuntimeError: s3://***@bucket" in said and PASSWORD not in said
+
+
+def test_long_texts_are_looked_through_once():
+  for text in ("9" * 1_000_000, "a:/" * 300_000, ":/" + ":@x" * 300_000):
+    assert strict.without_passwords(text)
 
 
 # What of the environment is asked for, each by its name.

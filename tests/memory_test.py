@@ -1,8 +1,10 @@
-"""What was freed is given back."""
+"""What was freed is given back, and what was imported is left alone."""
 
 import ctypes
+import gc
 
 import jax
+import pytest
 
 from prod_jax import compilation, memory
 
@@ -24,6 +26,16 @@ def test_what_was_freed_is_given_back(monkeypatch):
     memory.give_back()
   memory._trim.cache_clear()
   assert library.kept == [0]
+
+
+def test_what_was_imported_is_not_looked_through_for_garbage(monkeypatch):
+  calls = []
+  for name in ("disable", "freeze", "enable"):
+    monkeypatch.setattr(gc, name, lambda name=name: calls.append(name))
+  with pytest.raises(ImportError), memory.imports():
+    calls.append("import")
+    import prod_jax.nothing  # noqa: F401
+  assert calls == ["disable", "import", "freeze", "enable"]
 
 
 def test_compiler_and_stage_give_back_what_they_took(monkeypatch):

@@ -3,10 +3,11 @@
 import jax
 import pytest
 
-from benchmarks import study
+from benchmarks import study, study_split
 from prod_jax import config_file, curriculum, main, packaged, strict
 from prod_jax.processes import Processes
 from prod_jax.stages.run import Run
+from tests import commands
 from tests.main_test import REPO, run
 
 CONFIG = "configs/study.py:runlocal"
@@ -74,6 +75,39 @@ def test_an_unknown_variant_is_named():
     config_file.load(f"{REPO}/configs/study.py:layers4")
 
 
+@pytest.mark.parametrize("variant", ["given+mpnet", "teachers+given"])
+def test_teachers_made_elsewhere_are_one_choice(variant):
+  with pytest.raises(strict.ConfigError, match="stand alone"):
+    config_file.load(f"{REPO}/configs/study.py:{variant}")
+
+
+def test_no_query_of_a_student_teaches_its_teachers(tmp_path):
+  folder = tmp_path / "whole"
+  folder.mkdir()
+  (folder / "collection.tsv").write_text("p\t\ttext\n")
+  numbers = range(10)
+  for split in ("train", "dev", "test"):
+    queries = "".join(f"{split}{n}\tasks\n" for n in numbers)
+    (folder / f"queries.{split}.tsv").write_text(queries)
+    judged = "".join(f"{split}{n} 0 p 1\n" for n in numbers)
+    (folder / f"qrels.{split}.tsv").write_text(judged)
+  with pytest.raises(ValueError, match="of 10 queries"):
+    study_split.split(folder, tmp_path, 10)
+  study_split.split(folder, tmp_path, 4)
+  ids = {}
+  for name in ("students", "teachers"):
+    made = tmp_path / name
+    for file in ("collection.tsv", "queries.test.tsv", "qrels.dev.tsv"):
+      assert (made / file).read_bytes() == (folder / file).read_bytes()
+    lines = (made / "queries.train.tsv").read_text().splitlines()
+    ids[name] = [line.split("\t")[0] for line in lines]
+    judged = (made / "qrels.train.tsv").read_text().splitlines()
+    assert [line.split()[0] for line in judged] == ids[name]
+  assert len(ids["students"]) == 4
+  every = ids["students"] + ids["teachers"]
+  assert sorted(every) == [f"train{n}" for n in numbers]
+
+
 def test_its_small_variant_can_run(tmp_path):
   done = run(tmp_path, "--dry_run", config=CONFIG)
   assert "prod_no_lwf_1 " in done.stdout and "labels_2" not in done.stdout
@@ -91,3 +125,23 @@ def test_every_arm_is_trained_measured_and_collected(tmp_path):
   assert found["divided"].keys() == {"data_1", "prod_1", "prod_no_lwf_1"}
   assert set(found["compared"]) == set(study.AGAINST)
   assert {*found["compared"]["mined"]} > NEIGHBOURS
+
+
+@pytest.mark.long
+def test_teachers_of_one_run_teach_in_another(tmp_path):
+  elsewhere = tmp_path / "teachers"
+  run(elsewhere, config="configs/study.py:teachers+runlocal")
+  weights = []
+  for name in ("teacher", "ce_weak", "ce_strong"):
+    words = (
+      f"--workdir={elsewhere}",
+      f"--stage={name}",
+      f"--to={tmp_path / name}",
+    )
+    done = commands.run("prod_jax.cli.export", *words)
+    assert done.returncode == 0, done.stderr
+    weights.append(f"--config.models.{name}.weights={tmp_path / name}")
+  run(tmp_path / "given", *weights, config="configs/study.py:given+runlocal")
+  found = study.collect(str(tmp_path / "given"))
+  assert {"mined", "ce", "prod"} < found["arms"].keys()
+  assert {"teacher", "weak", "last"} < found["beside"].keys()

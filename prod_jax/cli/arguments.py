@@ -26,6 +26,8 @@ import pathlib
 import re
 import select
 import sys
+import threading
+import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -293,6 +295,7 @@ def start(name: str, line: Sequence[str] | None = None) -> None:
     name: of its module; of the one that Python was started with `__main__`.
     line: its arguments; this process's where none are given.
   """
+  _set_up_tracebacks()
   command = importlib.import_module(name)
   with ending():
     args = parser_of(command).parse(sys.argv[1:] if line is None else line)
@@ -349,10 +352,26 @@ def _unread(number: int) -> bool:
   return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def hide_passwords(record: stdlib_logging.LogRecord) -> bool:
-  """Takes passwords out of the addresses in a line, also a library's."""
-  record.msg, record.args = without_passwords(record.getMessage()), ()
-  return True
+class LogFormat(stdlib_logging.Formatter):
+  """A line with the time, and with no password; the same of its traceback."""
+
+  def __init__(self) -> None:
+    super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+
+  def format(self, record: stdlib_logging.LogRecord) -> str:
+    return without_passwords(super().format(record))
+
+
+def _set_up_tracebacks() -> None:
+  """Shows no password in the traceback of an error that nobody catches."""
+
+  def write(error: BaseException | None) -> None:
+    if error is not None:
+      lines = traceback.format_exception(error)
+      sys.stderr.write(without_passwords("".join(lines)))
+
+  sys.excepthook = lambda kind, error, where: write(error)
+  threading.excepthook = lambda of: write(of.exc_value)
 
 
 def _set_up_logging() -> None:
@@ -365,12 +384,9 @@ def _set_up_logging() -> None:
   logging.set_verbosity(logging.INFO)
   ours = str(pathlib.Path(__file__).parents[1])
   handler = progress.Lines()
-  handler.setFormatter(
-    stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-  )
+  handler.setFormatter(LogFormat())
   handler.addFilter(
     lambda r: r.levelno >= stdlib_logging.WARNING or r.pathname.startswith(ours)
   )
-  handler.addFilter(hide_passwords)
   # In the place of any that an import has left.
   stdlib_logging.basicConfig(handlers=[handler], force=True)

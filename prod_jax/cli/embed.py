@@ -41,8 +41,10 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax import storage
-  from prod_jax.export import finished, vectors
+  from prod_jax import memory, storage
+
+  with memory.imports():
+    from prod_jax.export import finished, vectors
 
   trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
   source, to = pathlib.Path(args.texts), pathlib.Path(args.to)

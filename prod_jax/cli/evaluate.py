@@ -104,7 +104,10 @@ def _add_files(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax.cli import measured
+  from prod_jax import memory
+
+  with memory.imports():
+    from prod_jax.cli import measured
 
   measured.run(args)
 

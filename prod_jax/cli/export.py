@@ -60,8 +60,10 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax import storage
-  from prod_jax.export import finished, hub, whole
+  from prod_jax import memory, storage
+
+  with memory.imports():
+    from prod_jax.export import finished, hub, whole
 
   trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
   to = pathlib.Path(args.to)

@@ -38,8 +38,10 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax import storage
-  from prod_jax.export import finished, lists
+  from prod_jax import memory, storage
+
+  with memory.imports():
+    from prod_jax.export import finished, lists
 
   opened = finished.open_run(storage.open_path(args.workdir))
   to = pathlib.Path(args.to)

@@ -113,12 +113,15 @@ def _measure(config: Config, args: argparse.Namespace, price: float) -> None:
   """A few steps of each program, on this machine."""
   import tempfile
 
-  import jax
+  from prod_jax import memory
 
-  from prod_jax import compilation, forecast, origin, storage
-  from prod_jax.plan import bill, here, shapes
-  from prod_jax.processes import Processes
-  from prod_jax.stages.run import Run
+  with memory.imports():
+    import jax
+
+    from prod_jax import compilation, forecast, origin, storage
+    from prod_jax.plan import bill, here, shapes
+    from prod_jax.processes import Processes
+    from prod_jax.stages.run import Run
 
   folder = storage.open_path(args.workdir)
   with tempfile.TemporaryDirectory() as compiled:

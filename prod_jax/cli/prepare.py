@@ -32,10 +32,12 @@ def build(parser: arguments.Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   config = arguments.config_of(args)
-  from prod_jax import storage
-  from prod_jax.processes import Processes
-  from prod_jax.stages import files
-  from prod_jax.stages.run import Run
+  from prod_jax import memory, storage
+
+  with memory.imports():
+    from prod_jax.processes import Processes
+    from prod_jax.stages import files
+    from prod_jax.stages.run import Run
 
   workdir = storage.open_path(args.workdir)
   run = Run(config, Processes(workdir), tuple(args.beam))

@@ -33,9 +33,11 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax import storage
-  from prod_jax.export import finished
-  from prod_jax.stages import replay
+  from prod_jax import memory, storage
+
+  with memory.imports():
+    from prod_jax.export import finished
+    from prod_jax.stages import replay
 
   of = finished.open_run(storage.open_path(args.workdir))
   arguments.say(*replay.lines(replay.replay(of, args.stage, redo=args.redo)))

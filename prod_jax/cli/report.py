@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # Of a working folder in a bucket, what no report reads.
-_LARGE = ("stale", "compiled", "tokens", "checkpoints", "blocks", "passages")
+_LARGE = ("stale", "tokens", "checkpoints", "blocks", "passages")
 
 
 def build(parser: arguments.Parser) -> None:

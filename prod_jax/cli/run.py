@@ -63,7 +63,10 @@ def run(args: argparse.Namespace) -> None:
   if args.json and not args.dry_run:
     raise strict.ConfigError("--json is of --dry_run; status has its own")
   config = arguments.config_of(args)
-  from prod_jax import main
+  from prod_jax import memory
+
+  with memory.imports():
+    from prod_jax import main
 
   main.main(config, args)
 

@@ -87,9 +87,12 @@ def build(parser: arguments.Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from prod_jax.serving import opened
-  from prod_jax.serving.library import MOST_HITS
-  from prod_jax.strict import ConfigError
+  from prod_jax import memory
+
+  with memory.imports():
+    from prod_jax.serving import opened
+    from prod_jax.serving.library import MOST_HITS
+    from prod_jax.strict import ConfigError
 
   if args.hits > MOST_HITS:
     raise ConfigError(f"--hits is {args.hits}; {MOST_HITS} are looked up")

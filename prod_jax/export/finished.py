@@ -152,7 +152,7 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
 
   Raises:
     ConfigError: the stage has not ended, or was skipped, or a file of it is
-      gone or cut.
+      gone, cut or changed.
   """
   folder = run.folder(name)
   run.processes.fetch(folder, but=("checkpoints", "blocks"))
@@ -169,12 +169,13 @@ def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
       f"--stage: {name!r} has not ended, there is no whole "
       f"{folder / [*missing, DONE][0]}; run it first"
     )
-  wrong = artefacts.damage(folder, done.get("files", {}), by_content=False)
-  for file, what in wrong.items():
+  left = done.get("files") or {}
+  for file, what in artefacts.damage(folder, left).items():
     raise strict.ConfigError(
       f"--stage: {name!r}: {folder / file} {what}; start the run again, which "
       "makes it anew"
     )
+  artefacts.restamp(folder, left)
   return folder
 
 

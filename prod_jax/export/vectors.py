@@ -92,17 +92,17 @@ def _open(to: pathlib.Path, rows: int) -> Iterator[_Write]:
   """A function that takes blocks; the file is there when all are."""
   to.parent.mkdir(parents=True, exist_ok=True)
   opened = _open_npy if to.suffix == ".npy" else _open_parquet
-  with storage.whole_file(to) as partial, opened(to, partial, rows) as write:
+  with opened(to, rows) as write:
     yield write
 
 
 @contextlib.contextmanager
-def _open_npy(
-  to: pathlib.Path, partial: pathlib.Path, rows: int
-) -> Iterator[_Write]:
+def _open_npy(to: pathlib.Path, rows: int) -> Iterator[_Write]:
   start, matrix = 0, None
+  beside = to.with_suffix(".ids.txt")
   with (
-    storage.whole_file(to.with_suffix(".ids.txt")) as names,
+    storage.whole_file(beside) as names,
+    storage.whole_file(to) as partial,
     names.open("w", encoding="utf-8") as file,
   ):
 
@@ -117,17 +117,18 @@ def _open_npy(
       file.writelines(f"{name}\n" for name in ids)
 
     yield write
+    # Vectors get their name before ids do, and no other vectors' ids stand
+    # there meanwhile.
+    beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _open_parquet(
-  to: pathlib.Path, partial: pathlib.Path, rows: int
-) -> Iterator[_Write]:
+def _open_parquet(to: pathlib.Path, rows: int) -> Iterator[_Write]:
   import pyarrow as pa  # takes a second
   import pyarrow.parquet
 
-  del to, rows
-  with contextlib.ExitStack() as stack:
+  del rows
+  with storage.whole_file(to) as partial, contextlib.ExitStack() as stack:
     writer = None
 
     def write(ids: Sequence[str], vectors: np.ndarray) -> None:

@@ -12,6 +12,8 @@ numbers: a head's dropout is drawn from the core's own generator, seeded by row
 and head, so that the backward pass draws the same, however rows and heads are
 cut over devices.
 
+Pallas is imported where a kernel is made: elsewhere than on a TPU none is.
+
 Beside the letters of transformer.py: W the width of the heads of a program.
 """
 
@@ -22,8 +24,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax import per_device
@@ -133,6 +133,9 @@ def _on_device(
   mask_RLM: Int[Array, "R L M"],
   wide: tuple[Float[Array, "R L D"], ...],
 ) -> tuple[Float[Array, "R L D"], ...]:
+  from jax.experimental import pallas as pl
+  from jax.experimental.pallas import tpu as pltpu
+
   R, L, D = wide[0].shape
   most = max(_TOKENS // L, 1)
   rows = max(n for n in range(1, most + 1) if R % n == 0)
@@ -213,6 +216,8 @@ def _heads(
   scalars_ref: Any, shape: tuple[int, int, int], width: int
 ) -> Iterator[tuple[int, slice, Array]]:
   """(row of the block, its lanes, a number of its own) of each head."""
+  from jax.experimental import pallas as pl
+
   # Numbers are those of the whole batch, so that no cut changes what is drawn.
   rows, _, W = shape
   first_row = scalars_ref[2] + pl.program_id(0) * rows
@@ -240,6 +245,8 @@ def _kept(
   scalars_ref: Any, number: Array, shape: tuple[int, ...], rate: float
 ) -> Bool[Array, "L M"]:
   """Which weights of a head dropout leaves, the same at every call."""
+  from jax.experimental.pallas import tpu as pltpu
+
   # Seeded anew for each head: what it draws depends on no head before it.
   pltpu.prng_seed(scalars_ref[0], scalars_ref[1] + number * _GOLDEN)
   # Signed and uniform over all of 32 bits.

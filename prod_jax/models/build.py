@@ -65,7 +65,8 @@ def encoder_of(
 @functools.cache
 def shapes_of(encoder: Encoder) -> PyTree:
   """An encoder's parameters as jax.ShapeDtypeStruct, nothing computed."""
-  return jax.eval_shape(encoder.init, jax.random.key(0))
+  # The key is no number either: making one compiles two programs.
+  return jax.eval_shape(lambda: encoder.init(jax.random.key(0)))
 
 
 def init_around(

@@ -5,6 +5,7 @@ advance. It teaches and reranks.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -159,14 +160,22 @@ class CrossEncoder:
       float32 logits, and those that the head makes of every layer in
       `out["layers"]`.
     """
-    head, shape = self.head, self.transformer
+    shape, head = self.transformer, params["head"]
 
     def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       tokens = tokens_of(pair)
       _, out = transformer.encode(shape, params["encoder"], tokens, key)
-      pooled = [pool(x, pair, self.pooling) for x in out["layers"]]
-      return tuple(head.score(shape, params["head"], x) for x in pooled)
+      return tuple(self._logit(head, x, pair) for x in out["layers"])
 
     with jax.named_scope("cross"):
-      layers = in_chunks(score, pair, dropout_key, self.transformer.chunks)
+      layers = in_chunks(score, pair, dropout_key, shape.chunks)
     return layers[-1], {"layers": layers}
+
+  # Layers are alike: one of them is traced for all.
+  @functools.partial(jax.jit, static_argnames="self")
+  def _logit(
+    self, head: PyTree, hidden: Float[Array, "... L D"], pair: Texts
+  ) -> Float[Array, "..."]:
+    """The logit that hidden states of a layer make."""
+    pooled = pool(hidden, pair, self.pooling)
+    return self.head.score(self.transformer, head, pooled)

@@ -6,6 +6,7 @@ business of losses/ (in a step) and retrieval/ (in an index).
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -144,20 +145,23 @@ class DualEncoder:
       `out["layers"]`.
     """
     weights = params["encoder" if self.tied else tower]
+    dense = params.get("dense", {})
 
     def embed(texts: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
       _, out = transformer.encode(
         self.transformer, weights, tokens_of(texts), key
       )
-      return tuple(self._vector(params, x, texts, tower) for x in out["layers"])
+      return tuple(self._vector(dense, x, texts, tower) for x in out["layers"])
 
     with jax.named_scope(tower):
       layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
     return layers[-1], {"layers": layers}
 
+  # Layers are alike: one of them is traced for all.
+  @functools.partial(jax.jit, static_argnames=("self", "tower"))
   def _vector(
     self,
-    params: PyTree,
+    dense: PyTree,
     hidden: Float[Array, "... L D"],
     texts: Texts,
     tower: str,
@@ -165,7 +169,7 @@ class DualEncoder:
     """The embedding that hidden states of a layer make."""
     vector = pool(hidden, texts, self.pooling)
     for i, layer in enumerate(self.dense):
-      vector = layer.apply(params["dense"][str(i)], vector)
+      vector = layer.apply(dense[str(i)], vector)
     if self.similarity == "dot":
       return vector
     # On one side only: a score is the product of both.

@@ -15,6 +15,8 @@ from prod_jax.models.weights import WeightsError
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
+LOG_IN = "set HF_TOKEN or run: hf auth login"
+
 
 class NotCached(Exception):
   """A model is not on this machine; the line says what to do."""
@@ -44,7 +46,8 @@ def fetch(name: str) -> pathlib.Path:
   """The same, fetched where it is not there.
 
   Raises:
-    NotCached: it cannot be, say without a network.
+    NotCached: the hub does not give it, or cannot be asked.
+    OSError: the disk does not take it.
   """
   try:
     folder = cached(name)
@@ -54,14 +57,105 @@ def fetch(name: str) -> pathlib.Path:
   except (NotCached, WeightsError):
     logging.info("%s: asks the hub for it", name)
   try:
-    return _snapshot(name, may_fetch=True)
+    folder = _snapshot(name, may_fetch=True)
+    damaged = _damaged(name, folder)
   except Exception as error:  # also those of its HTTP library
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if getattr(error, "errno", None):
+      raise
     raise NotCached(
-      f"{name!r} is no folder here, and the hub cannot be asked for it "
-      f"({type(error).__name__}: {reason}); give a folder, or fetch it where "
-      "there is a network with: hf download " + name.partition("@")[0]
+      f"{name!r} is no folder here, and {_refusal(name, error)}"
     ) from error
+  if damaged:
+    raise NotCached(
+      f"{name!r}: {' and '.join(damaged)} came with other bytes than the hub's "
+      "checksums say, and nothing of that is kept; run it again"
+    )
+  return folder
+
+
+def words_of(error: BaseException) -> str:
+  """What a hub or its client says of an error, in a line without the token."""
+  import huggingface_hub
+
+  # Behind the first line of its own the client says what it would do.
+  own = str(error).partition("\n")[0]
+  said = getattr(error, "server_message", None) or own
+  token = huggingface_hub.get_token() or "\n"
+  return " ".join(said.replace(token, "***").split())
+
+
+def answered(status: int, said: str, to: str) -> str:
+  """What a hub answered, and what to do.
+
+  Args:
+    status: of the answer.
+    said: its words.
+    to: what its user was about to do, "read" or "write".
+  """
+  remedy = (
+    f"log in with a token that may {to} it: {LOG_IN}"
+    if status in (401, 403)
+    else "try again later"
+  )
+  return f"the hub answered {status} ({said}); {remedy}"
+
+
+def _refusal(name: str, error: BaseException) -> str:
+  """Why there is nothing of a model from the hub, and what to do."""
+  from huggingface_hub import errors
+
+  repository, _, revision = name.partition("@")
+  reached = not isinstance(error, errors.LocalEntryNotFoundError)
+  # What the client has met before it looked on this machine.
+  error = error if reached else error.__cause__ or error
+  why = f"{type(error).__name__}: {words_of(error)}"
+  match error:
+    case errors.RevisionNotFoundError():
+      return (
+        f"the hub's {repository} has no revision {revision or 'main'!r}; name "
+        "a branch, a tag or a commit of it"
+      )
+    case errors.GatedRepoError():  # which is a RepositoryNotFoundError, too
+      return (
+        f"the hub's {repository} is gated; ask for access on its page there, "
+        f"and log in: {LOG_IN}"
+      )
+    case errors.RepositoryNotFoundError():
+      return (
+        f"the hub shows no {repository}; look at its name, and where it is "
+        f"private log in: {LOG_IN}"
+      )
+    case errors.HfHubHTTPError():
+      return answered(error.response.status_code, words_of(error), "read")
+    case errors.HFValidationError():
+      return f"no name on a hub ({why}); give a folder"
+    case _ if reached:
+      return (
+        f"it did not come from the hub ({why}); run it again, what has come "
+        "whole is kept, or give a folder"
+      )
+  at = f" --revision {revision}" if revision else ""
+  return (
+    f"the hub cannot be asked for it ({why}); give a folder, or fetch it where "
+    f"there is a network with: hf download {repository}{at}"
+  )
+
+
+def _damaged(name: str, folder: pathlib.Path) -> list[str]:
+  """Deletes what has other bytes than the hub says; returns the names.
+
+  The client looks at sizes alone.
+  """
+  import huggingface_hub
+
+  repository = name.partition("@")[0]
+  found = huggingface_hub.HfApi().verify_repo_checksums(
+    repository, revision=folder.name
+  )
+  damaged = [wrong["path"] for wrong in found.mismatches]
+  for path in damaged:
+    (folder / path).resolve().unlink(missing_ok=True)
+  return damaged
 
 
 def _snapshot(name: str, *, may_fetch: bool) -> pathlib.Path:

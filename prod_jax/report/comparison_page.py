@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+from prod_jax import storage
 from prod_jax.report import (
   changes,
   comparison,
@@ -47,7 +48,7 @@ def write(
     ],
   )
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(page, encoding="utf-8")
+  storage.write_text(path, page)
 
 
 def _lead(sides: Sequence[Side]) -> Iterator[Tag]:

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from prod_jax import storage
 from prod_jax.report import (
   elements,
   examples,
@@ -60,7 +61,7 @@ def write_page(
     ],
   )
   path = run.workdir / "report.html"
-  path.write_text(page, encoding="utf-8")
+  storage.write_text(path, page)
   return path
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prod_jax import forecast, json_files, run_files, storage, strict
-from prod_jax.train import writer
 
 STUDENT = "student"
 HEADLINE = "mrr@10"
@@ -212,7 +211,7 @@ def load(workdir: pathlib.Path) -> Run:
 
 def logged(stage: Stage) -> list[dict[str, Any]]:
   """What a train stage has logged, by step."""
-  return writer.read(stage.folder)
+  return run_files.metrics(stage.folder)
 
 
 def scorecard(stage: Stage) -> dict[str, Any] | None:

@@ -11,12 +11,12 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import requests
 from absl import logging
 
 from prod_jax import json_files, progress, storage
@@ -123,6 +123,8 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
 
 def _download(remote: Remote, partial: pathlib.Path) -> None:
   """Tries several times, each from where the last one ended."""
+  import requests  # 40 modules, which no data set that is there needs
+
   for attempt in range(1, _ATTEMPTS + 1):
     try:
       _transfer(remote, partial)
@@ -141,6 +143,8 @@ def _download(remote: Remote, partial: pathlib.Path) -> None:
 
 def _transfer(remote: Remote, partial: pathlib.Path) -> None:
   """One request for what is missing, appended to the part."""
+  import requests
+
   tag = partial.with_name(f"{partial.name}.etag")
   have = partial.stat().st_size if partial.exists() else 0
   headers = dict(_HEADERS)
@@ -160,7 +164,7 @@ def _transfer(remote: Remote, partial: pathlib.Path) -> None:
     if response.status_code != 206:
       have = 0
     if etag := response.headers.get("ETag"):
-      tag.write_text(etag)
+      storage.write_text(tag, etag)
     size = have + int(response.headers.get("Content-Length", 0))
     with (
       open(partial, "ab" if have else "wb") as file,
@@ -217,7 +221,7 @@ def _record(
     "changed": stat.st_mtime_ns,
     **digests,
   }
-  _record_path(path).write_text(json.dumps(record, indent=2))
+  storage.write_text(_record_path(path), json.dumps(record, indent=2))
 
 
 def _record_path(path: pathlib.Path) -> pathlib.Path:
@@ -236,7 +240,7 @@ def _digests(path: pathlib.Path) -> dict[str, str]:
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path, name: str) -> Iterator[None]:
   """Waits until no other process downloads this file."""
-  with open(folder / f".{name}.lock", "w") as file:
+  with os.fdopen(storage.open_own(folder / f".{name}.lock")) as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
 

@@ -33,10 +33,11 @@ held_out   rankings of held-out queries, compared
 evaluate   retrieval for held-out queries, measured
 """
 
+import functools
 import importlib
 from typing import Any, Protocol, runtime_checkable
 
-from prod_jax import strict
+from prod_jax import memory, strict
 from prod_jax.stages import accepted, sources
 from prod_jax.stages.run import Job, Run
 
@@ -80,8 +81,13 @@ KINDS = {
 
 def kind_of(job: Job[Any]) -> Kind:
   """What the kind of a job's stage does."""
-  module: Any = importlib.import_module(KINDS[job.stage.kind])
-  return module
+  return _imported(KINDS[job.stage.kind])
+
+
+@functools.cache
+def _imported(name: str) -> Any:
+  with memory.imports():
+    return importlib.import_module(name)
 
 
 def job_of(run: Run, name: str) -> Job[Any]:

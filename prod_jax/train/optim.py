@@ -33,9 +33,11 @@ def schedule(stage: kinds.Train) -> optax.Schedule:
 def learning_rates(stage: kinds.Train) -> np.ndarray:
   """The learning rate of each step, float32 [steps].
 
-  Of all at once: asked for step by step, it would wait behind the step.
+  Of all at once: asked for step by step, it would wait behind the step. In one
+  program: there would be nine, operation by operation.
   """
-  return np.asarray(jax.vmap(schedule(stage))(np.arange(stage.steps)))
+  rates = jax.jit(jax.vmap(schedule(stage)))
+  return np.asarray(rates(np.arange(stage.steps)))
 
 
 def make_optimizer(stage: kinds.Train) -> optax.GradientTransformation:

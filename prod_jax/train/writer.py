@@ -6,10 +6,9 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prod_jax import json_files
+from prod_jax import run_files
 from prod_jax.processes import Processes
 
-_FILE = "metrics.jsonl"
 # Takes a step and its metrics, None where a number is not finite.
 Tell = Callable[[int, Mapping[str, Any]], None]
 
@@ -32,7 +31,7 @@ class MetricsWriter:
     processes: Processes,
     tell: Tell = lambda step, metrics: None,
   ):
-    self._path, self._processes = folder / _FILE, processes
+    self._path, self._processes = folder / run_files.METRICS, processes
     self._tell = tell
     processes.fetch(self._path)
     torn = self._path.exists() and not _ends(self._path.read_bytes())
@@ -62,24 +61,8 @@ class MetricsWriter:
 
 def retell(folder: pathlib.Path, tell: Tell) -> None:
   """Tells all that is written, in the order of steps."""
-  for row in read(folder):
+  for row in run_files.metrics(folder):
     tell(row.pop("step"), row)
-
-
-def read(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """What is written by step; of two lines for a step the later counts.
-
-  A line that a kill left torn is passed over.
-  """
-  path, rows = folder / _FILE, {}
-  for line in path.open("rb") if path.exists() else ():
-    try:
-      row = json_files.parse(line)
-    except ValueError:
-      continue
-    if not json_files.mismatch(row, {"step": int}):
-      rows[row["step"]] = row
-  return [rows[step] for step in sorted(rows)]
 
 
 def _ends(lines: bytes) -> bool:

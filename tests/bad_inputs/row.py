@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
@@ -98,6 +99,7 @@ def _as_it_was() -> Iterator[None]:
   ours = logging.get_absl_logger()
   verbosity, own_level = logging.get_verbosity(), ours.level
   stop = signal.getsignal(signal.SIGTERM)
+  hooks = sys.excepthook, threading.excepthook
   keys = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -109,6 +111,7 @@ def _as_it_was() -> Iterator[None]:
     for key, value in settings.items():
       jax.config.update(key, value)
     signal.signal(signal.SIGTERM, stop)
+    sys.excepthook, threading.excepthook = hooks
     logging.set_verbosity(verbosity)
     ours.setLevel(own_level)  # what no verbosity had set before
     root.handlers[:] = handlers
@@ -149,5 +152,5 @@ def _left(output: pathlib.Path) -> list[str]:
     if path.is_file() and path.name not in names
     if "checkpoints" not in path.parts
     if "incomplete" in (name := str(path.relative_to(output)))
-    or not name.startswith(("data/", "tokens/", "compiled/"))
+    or not name.startswith(("data/", "tokens/"))
   ]

@@ -60,6 +60,13 @@ def measured(by_query: str) -> made.Files:
   }
 
 
+def flipped() -> bytes:
+  """The student's weights, of which a bit is another one."""
+  content = bytearray(made.left())
+  content[-3] ^= 0x40
+  return bytes(content)
+
+
 EXPORT = ("export", "--workdir={work}", "--stage=student", "--to={out}")
 EMBED = ("embed", f"{{}}/{TEXTS}", "--workdir={work}", "--stage=student")
 LISTS = ("lists", "--workdir={work}", "--stage=mine")
@@ -170,6 +177,14 @@ _STAGES = [
     "weights that are cut",
     _export(lambda: {_WEIGHTS: made.left()[:-9]}),
     (_WEIGHTS, "bytes, not"),
+  ),
+  *(
+    Row(
+      f"{words[0]}: weights of which a bit has flipped",
+      work(*words, files=lambda: {_WEIGHTS: flipped()}),
+      (_WEIGHTS, "has changed", "start the run again"),
+    )
+    for words in (EXPORT, (*EMBED, NPY))
   ),
   Row(
     "weights of a run that wrote no sizes down, cut",

@@ -9,9 +9,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from prod_jax import artefacts, curriculum, storage
+from prod_jax import artefacts, curriculum, run_files, storage
 from prod_jax.retrieval import blocks
-from prod_jax.train import writer
 
 # Of a stage: they lead to the result, or say when it was made.
 _ASIDE = ("checkpoints", "checkpoints-damaged", blocks.FOLDER)
@@ -56,7 +55,7 @@ def _content(workdir: pathlib.Path) -> dict[str, Any]:
     }
     found[f"{folder.name}/metrics"] = [
       {k: v for k, v in row.items() if k != "queries_per_second"}
-      for row in writer.read(folder)
+      for row in run_files.metrics(folder)
     ]
   found["results.json"] = _timeless(_read(workdir / storage.RESULTS))
   record = _read(workdir / storage.CURRICULUM) or {}

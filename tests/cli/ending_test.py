@@ -81,12 +81,10 @@ def test_what_is_no_fault_of_ours_is_a_line(error, code, line, caplog):
 def test_ctrl_c_is_a_line(tmp_path):
   """Of a command that waits, here for somebody to write into a pipe."""
   os.mkfifo(tmp_path / storage.CURRICULUM)
-  process = start(
-    tmp_path,
-    stdout=subprocess.PIPE,
-    # A shell lets its background jobs ignore it, and theirs.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-  )
+  # A shell lets its background jobs ignore it, and what they start.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  process = start(tmp_path, stdout=subprocess.PIPE)
+  signal.signal(signal.SIGINT, before)
   with (tmp_path / storage.CURRICULUM).open("w"):
     process.send_signal(signal.SIGINT)  # it has opened the pipe by now
   _, said = process.communicate()  # and finds its end, if not the signal

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import huggingface_hub
 import pytest
 
 from prod_jax import packaged, strict
@@ -146,29 +145,6 @@ def test_a_tokenizer_that_has_changed_is_refused(run, tmp_path):
     strict.ConfigError, match="the tokenizer of model other, which has changed"
   ):
     finished.open_stage(run.workdir, "other_learns")
-
-
-def test_the_commit_of_a_hubs_model_is_written_down(tmp_path, monkeypatch, run):
-  snapshot = tmp_path / "snapshots" / "c0ffee"
-  snapshot.parent.mkdir()
-  shutil.copytree(tmp_path / "classifier", snapshot)
-  monkeypatch.setattr(
-    huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot)
-  )
-  models = {
-    "student": dict(kind="dual", width=8, depth=1, heads=2, mlp_width=8),
-    "teacher": dict(kind="cross", weights="org/model"),
-  }
-  again = made.run_of(
-    tmp_path / "again",
-    models,
-    student_learns=PROD | dict(candidates="", teacher="teacher"),
-  )
-  made.finish(again)
-  card, said, _ = exported(again, "student")
-  found = said["first_weights"]["teacher"]
-  assert (found["name"], found["commit"]) == ("org/model", "c0ffee")
-  assert "| first weights of teacher | org/model |" in card
 
 
 @pytest.fixture

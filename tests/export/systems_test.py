@@ -9,7 +9,7 @@ import pytest
 
 from prod_jax import metrics, strict
 from prod_jax.export import as_it_is, finished, systems, task, whole
-from prod_jax.models import hf, hub
+from prod_jax.models import hf
 from prod_jax.retrieval import runs
 from prod_jax.sets.records import DataError
 from prod_jax.stages.run import PARAMS
@@ -207,17 +207,6 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
     strict.ConfigError, match="duo reads a query with two pas"
   ):
     systems._by_model(systems.System("duo", "duo"), reader, opened, None)
-
-
-def test_a_hub_that_cannot_be_asked_is_a_line(monkeypatch, opened):
-  def snapshot(*arguments, **more):
-    raise OSError("offline")
-
-  monkeypatch.setattr(hub, "_snapshot", snapshot)
-  with pytest.raises(
-    strict.ConfigError, match=r"org/name: .*offline.* give a f"
-  ):
-    rank("org/name", opened)
 
 
 def test_broken_weights_are_named(workdir, opened):

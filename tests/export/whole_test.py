@@ -1,13 +1,12 @@
 """The commands: what they write, what they refuse, and where things go."""
 
 import json
-import types
 
 import numpy as np
 import pytest
 
 from prod_jax import packaged, strict
-from prod_jax.export import card, finished, folder, hub, lineage, vectors, whole
+from prod_jax.export import card, finished, folder, lineage, vectors, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import encode
 from prod_jax.sets.records import Passage
@@ -286,66 +285,9 @@ def test_blocks_of_passages_come_in_order(finished_run, tmp_path, monkeypatch):
   )
 
 
-def test_a_hub_gets_the_folder_and_no_word_of_the_token(
-  tmp_path, monkeypatch, caplog
-):
-  import huggingface_hub
-
-  calls = []
-  monkeypatch.setenv("HF_TOKEN", "hf_secret")
-  monkeypatch.setattr(
-    huggingface_hub,
-    "create_repo",
-    lambda name, **how: calls.append((name, how)),
-  )
-  monkeypatch.setattr(
-    huggingface_hub, "upload_folder", lambda **how: calls.append(how)
-  )
-  hub.check("me/student")
-  hub.push(tmp_path, "me/student", private=True)
-  assert calls[0] == ("me/student", {"private": True, "exist_ok": True})
-  assert calls[1]["folder_path"] == tmp_path
-  assert "hf_secret" not in caplog.text + str(calls)
-  with pytest.raises(strict.ConfigError, match="ORG/NAME"):
-    hub.check("student")
-
-
-def test_a_hub_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
-  import huggingface_hub
-  from huggingface_hub.errors import HfHubHTTPError
-
-  def refuse(*args, **how):
-    del args, how
-    answer = types.SimpleNamespace(status_code=403, headers={}, request=None)
-    raise HfHubHTTPError("no: hf_secret", response=answer)
-
-  monkeypatch.setattr(huggingface_hub, "create_repo", refuse)
-  with pytest.raises(strict.ConfigError, match="answered 403") as told:
-    hub.push(tmp_path, "me/student", private=False)
-  assert "hf_secret" not in str(told.value)
-
-
 def test_teachers_are_the_other_models(finished_run):
   trained = finished.open_stage(finished_run, "student")
   assert [stage.name for stage in lineage.teachers(trained)] == ["ce"]
-
-
-def test_a_hub_that_is_out_of_reach_is_told_in_a_line(tmp_path, monkeypatch):
-  import huggingface_hub
-
-  class ConnectError(Exception):
-    """As its HTTP library has it: neither an OSError nor one of its own."""
-
-  def fail(*args, **how):
-    del args, how
-    raise ConnectError("[Errno -3] hf_secret")
-
-  monkeypatch.setattr(huggingface_hub, "create_repo", fail)
-  with pytest.raises(
-    strict.ConfigError, match=r"me/student cannot be sent \(ConnectError\)"
-  ) as told:
-    hub.push(tmp_path, "me/student", private=False)
-  assert "hf_secret" not in str(told.value)
 
 
 def test_weights_that_16_bits_do_not_hold(workdir, tmp_path):

@@ -26,7 +26,6 @@ from prod_jax.report import record
 from prod_jax.retrieval import encode
 from prod_jax.sets import ids
 from prod_jax.status import look, said
-from prod_jax.train import writer
 from tests.fuzz.reader import Reader
 
 ROW = {
@@ -289,6 +288,13 @@ READERS = (
     (coded(DONE),),
     {"metrics.jsonl": b'{"step": 1}\n'},
   ),
+  Reader(
+    artefacts.SEAL,
+    artefacts.SEAL,
+    lambda path: artefacts.broken(path.parent),
+    (coded(DONE["files"]), coded({"part/a": {"bytes": 2, "sha256": "ab"}})),
+    {"metrics.jsonl": b'{"step": 1}\n', "part/a": b"ab"},
+  ),
   Reader("RUNNING.json", presence.RUNNING, _presence, (coded(WHO),), _RUN),
   Reader(
     "PROGRESS.json", presence.PROGRESS, _presence, (coded(PROGRESS),), _RUN
@@ -303,7 +309,7 @@ READERS = (
   Reader(
     "metrics.jsonl",
     "metrics.jsonl",
-    lambda path: writer.read(path.parent),
+    lambda path: run_files.metrics(path.parent),
     (b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n',),
   ),
   Reader(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from prod_jax import arrays, artefacts, config, strict
+from prod_jax import arrays, artefacts, config, run_files, strict
 from prod_jax.batches import store
 from prod_jax.models import hf, weights
 from prod_jax.processes import Processes
@@ -17,7 +17,7 @@ from prod_jax.retrieval import runs
 from prod_jax.sets import formats, ids, json_list, lines
 from prod_jax.sets.foreign import records, write
 from prod_jax.sets.records import DataError, Passage, Query
-from prod_jax.train.writer import MetricsWriter, read
+from prod_jax.train.writer import MetricsWriter
 from tests.fuzz import of_runs
 from tests.fuzz.readers_test import SETTINGS
 
@@ -276,14 +276,16 @@ def test_metrics_are_read_as_they_were_written(tmp_path_factory):
   def same(rows, torn):
     place = tmp_path_factory.mktemp("metrics")
     (place / "metrics.jsonl").write_bytes(torn)
-    before = len(read(place))
+    before = len(run_files.metrics(place))
     hypothesis.assume(not before)
     writer = MetricsWriter(place, Processes(place))
     for step, loss in rows:
       writer.write(step, {"loss": loss})
     writer.close()
     wanted = {step: float(f"{loss:.8g}") for step, loss in rows}
-    assert {row["step"]: row["loss"] for row in read(place)} == wanted
+    assert {
+      row["step"]: row["loss"] for row in run_files.metrics(place)
+    } == wanted
 
   same()
 

@@ -150,5 +150,13 @@ def test_a_run_of_no_stages_makes_a_page(workdir):
   assert "This run has no score stage." in write(workdir)
 
 
+def test_the_page_takes_the_place_of_a_link(workdir, tmp_path):
+  own = tmp_path / "own"
+  own.write_text("precious")
+  (workdir / "report.html").symlink_to(own)
+  write(workdir)
+  assert own.read_text() == "precious"
+
+
 def test_the_style_sheet_survives_escaping():
   assert not set("<>&") & set(style.SHEET)

@@ -10,6 +10,7 @@ import pytest
 
 from prod_jax import artefacts, config
 from prod_jax.sets import collection, dataset, negatives, parallel
+from prod_jax.sets.datasets import layout
 from prod_jax.sets.records import DataError, Passage, Query
 from tests.sets import published
 
@@ -401,6 +402,39 @@ def test_missing_files_are_named(tmp_path, name):
     located(name, tmp_path / "nowhere", tmp_path)
   with pytest.raises(DataError, match=r"expected a file \S+ or \S+"):
     located(name, tmp_path, tmp_path)
+
+
+def test_notes_that_have_changed_are_no_notes(opened, tmp_path, caplog):
+  """A number of theirs says how many records a shard has."""
+  whole = opened("msmarco_passage").queries
+  (notes,) = tmp_path.glob("data/*/queries-*/*/dataset_info.json")
+  said = notes.read_text()
+  fewer = re.sub(r'"shardLengths": \[\s*"\d+"', '"shardLengths": ["1"', said)
+  for text in (fewer, said[: len(said) // 2], ""):
+    assert text != said
+    notes.write_text(text)
+    found = located(
+      "msmarco_passage", tmp_path / "msmarco_passage-files", tmp_path / "data"
+    )
+    assert not found.prepared
+    assert notes.read_text() == text, "a dry run makes nothing"
+    caplog.clear()
+    assert found.open().queries == whole
+    assert f"{notes} " in caplog.text and "it is made again" in caplog.text
+    assert found.prepared
+  notes.with_name(artefacts.SEAL).unlink()
+  notes.write_text("{")
+  with pytest.raises(DataError, match=r"cannot be read .*delete it"):
+    found.open()
+
+
+def test_names_are_those_of_tfds(tmp_path):
+  published.msmarco_passage(tmp_path)
+  source = located("msmarco_passage", tmp_path, tmp_path).source
+  for kind, name in layout.names(source).items():
+    builder = layout._builder(source, kind, str(tmp_path / "data"))
+    assert builder.info.full_name == name
+    assert pathlib.Path(builder.data_dir) == tmp_path / "data" / name
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -305,49 +304,6 @@ def test_a_stage_is_made_anew_where_the_model_has_changed(folder):
   changed = [a != b for a, b in zip(hashes, again, strict=True)]
   # Whatever reads vectors or lists of it: all.
   assert changed == [True] * 6
-
-
-def test_a_model_of_a_hub_is_fetched_once_and_offline_is_one_line(
-  monkeypatch, tmp_path
-):
-  asked = []
-
-  def snapshot(name, *, local_files_only, **rest):
-    asked.append((name, rest["revision"], local_files_only))
-    if local_files_only and len(asked) == 1:
-      raise OSError("not cached")
-    if not local_files_only:
-      (tmp_path / "model.safetensors").touch()
-    return str(tmp_path)
-
-  monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-  assert hub.fetch("org/model@v1") == tmp_path
-  assert hub.fetch("org/model@v1") == tmp_path
-  once = ("org/model", "v1")
-  assert asked == [(*once, True), (*once, False), (*once, True)]
-  # Another program may have left its config or its tokenizer alone.
-  (tmp_path / "model.safetensors").unlink()
-  assert hub.fetch("org/model@v1") == tmp_path
-  assert asked[3:] == [(*once, True), (*once, False)]
-
-  def offline(name, **_):
-    raise OSError("no route to host\nand more")
-
-  monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-  with pytest.raises(hub.NotCached, match=r"^[^\n]*no route to host[^\n]*$"):
-    hub.fetch("org/model")
-
-  class ConnectError(Exception):
-    """Of the hub's HTTP library: no OSError."""
-
-  def cut(name, *, local_files_only, **_):
-    raise OSError("not cached") if local_files_only else ConnectError("no DNS")
-
-  monkeypatch.setattr(huggingface_hub, "snapshot_download", cut)
-  with pytest.raises(
-    hub.NotCached, match=r"^[^\n]*ConnectError: no DNS[^\n]*$"
-  ):
-    hub.fetch("org/model")
 
 
 @pytest.mark.parametrize("name", ["a/b", "a/b@main", "a.b/c-d@refs/pr/1"])

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from prod_jax import run_files
 from prod_jax.processes import Processes
 from prod_jax.train import writer
 
@@ -25,7 +26,7 @@ def test_a_row_behind_half_a_line_is_its_own(tmp_path):
     '{"step": 3, "lo',
     '{"step": 3, "loss": 0.25}',
   ]
-  assert [row["step"] for row in writer.read(tmp_path)] == [1, 2, 3]
+  assert [row["step"] for row in run_files.metrics(tmp_path)] == [1, 2, 3]
 
 
 def test_what_a_bucket_has_of_earlier_starts_is_told_first(tmp_path):

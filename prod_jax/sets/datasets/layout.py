@@ -25,7 +25,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import example_serializer, splits, writer
 
-from prod_jax import artefacts
+from prod_jax import artefacts, storage
 from prod_jax.sets import collection, ids, lines, parallel
 from prod_jax.sets.datasets.published import Kind, Source
 from prod_jax.sets.records import DataError, Passage, Query
@@ -179,6 +179,8 @@ def _prepared(
   builder = _builder(source, kind, data_dir, reader)
   logging.info("%s: preparing it under %s", name, folder)
   start = time.monotonic()
+  if (of_set := folder.parents[1]).exists():
+    storage.check_links(of_set)
   try:
     # TFDS prints to standard output, which belongs to the results of a command.
     with contextlib.redirect_stdout(io.StringIO()):

@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import traceback
 import uuid

@@ -289,8 +289,10 @@ def _prepare(item: Plan, processes: Processes) -> None:
   started = storage.read_object(folder / storage.STARTED).get("hash")
   if folder.exists() and started != item.hash:
     known = isinstance(started, str) and started.isalnum()
-    name = f"{folder.name}-{started[:8] if known else 'unknown'}"
-    stale = storage.free(processes.shared_folder / "stale", name)
+    old = str(started)[:8] if known else "unknown"
+    stale = storage.free(
+      processes.shared_folder / "stale", f"{folder.name}-{old}"
+    )
     folder.rename(stale)
     logging.info(
       "%s: the config or an input has changed; what was there is now in %s",

@@ -271,8 +271,9 @@ def trouble(error: BaseException) -> str:
   if _is_of_a_bucket(error):
     return f"{type(error).__name__}: {text:.400}: {_UNREACHED}"
   # A disk that is behind a network.
-  silent = isinstance(error, ConnectionError | TimeoutError)
-  return f"{text:.400}: {_HARDWARE}" if silent and error.filename else ""
+  if isinstance(error, ConnectionError | TimeoutError) and error.filename:
+    return f"{text:.400}: {_HARDWARE}"
+  return ""
 
 
 def _is_of_a_bucket(error: BaseException) -> bool:

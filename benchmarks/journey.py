@@ -37,6 +37,11 @@ _LINES = 12  # of what a command says are kept, at most
 _TABLE = 30  # of one that ends with a table
 _BLOCK = re.compile(r"```python\n(import ast\n.*?)```", re.DOTALL)
 _QUERY = "read a configuration file"
+# Both sides have answered, and none is still pale.
+_SHOWN = """document.querySelectorAll('#left .hit').length > 0
+  && document.querySelectorAll('#right .hit').length > 0
+  && [...document.querySelectorAll('.hits')].every(
+    (hits) => getComputedStyle(hits).opacity === '1')"""
 
 
 class Step(NamedTuple):
@@ -54,7 +59,7 @@ STEPS = (
     "Ask it something",
     f'prod_jax search runs/quickstart --hits=3 --query="{_QUERY}"',
   ),
-  Step("Is it real?", "prod_jax evaluate runs/quickstart", _TABLE),
+  Step("Is it real?", "prod_jax evaluate runs/quickstart --changed=2", _TABLE),
   Step(
     "Take it out",
     "prod_jax export --workdir=runs/quickstart --stage=accept_student_final "
@@ -178,7 +183,7 @@ def _pictures() -> dict[str, str]:
       page.prefer(scheme)
       page.open(place)
       if place == asked:
-        page.wait("document.querySelectorAll('#left .hit').length > 0")
+        page.wait(_SHOWN)
       page.shoot(PICTURES / f"{name}.png")
   return {name: f"{name}.png" for name in shots}
 

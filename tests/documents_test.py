@@ -51,6 +51,7 @@ MADE = {
   "compared/",
   "dark/",
   "data/",
+  "my_passages.py",
   "passages/",
   "stale/",
   "venv/",
@@ -126,8 +127,9 @@ def files() -> list[pathlib.Path]:
     for path in paths
     if path.is_file()
     and (path.suffix in KINDS or path.name == "Makefile")
-    # They tell of what is gone, and of what is wrong on purpose.
-    and path.name not in ("CHANGELOG.md", "RELIABILITY.md")
+    # They tell of what is gone, of what is wrong on purpose, and of what a
+    # command has found.
+    and path.name not in ("CHANGELOG.md", "RELIABILITY.md", "JOURNEY.md")
   ]
 
 

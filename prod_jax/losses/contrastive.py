@@ -90,8 +90,8 @@ def own_list_scores(
 
 def in_batch_where(
   positive_id_BM: Int[Array, "B M"],
-  passage_id_P: Int[Array, "P"],
-  target_B: Int[Array, "B"],
+  passage_id_P: Int[Array, " P"],
+  target_B: Int[Array, " B"],
 ) -> Bool[Array, "B P"]:
   """Which passages of the batch may stand as candidates of which query.
 

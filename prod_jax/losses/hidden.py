@@ -14,11 +14,11 @@ from prod_jax.losses import contrastive, listwise
 @jax.named_scope("layer_weights")
 def layer_weights(
   teacher_KBN: Float[Array, "K B N"],
-  target_B: Int[Array, "B"],
+  target_B: Int[Array, " B"],
   *,
   temperature: float,
   where: Bool[Array, "B N"] | None = None,
-) -> Float32[Array, "K"]:
+) -> Float32[Array, " K"]:
   """How much each of K teacher layers is to count.
 
       w = softmax_k(-mean_b CE(z_k)[b] / tau)
@@ -58,11 +58,11 @@ def layer_weights(
 def layer_kl(
   student_KBN: Float[Array, "K B N"],
   teacher_KBN: Float[Array, "K B N"],
-  weight_K: Float[Array, "K"],
+  weight_K: Float[Array, " K"],
   *,
   where: Bool[Array, "B N"] | None = None,
   temperature: float = 1.0,
-) -> Float32[Array, "B"]:
+) -> Float32[Array, " B"]:
   """Weighted divergence of student layers from teacher layers.
 
       sum_k w_k KL(softmax(z_k / T) || softmax(s_k))
@@ -103,7 +103,7 @@ def embedding_mse(
   teacher_passage_BND: Float[Array, "B N D"],
   *,
   where: Bool[Array, "B N"],
-) -> Float32[Array, "B"]:
+) -> Float32[Array, " B"]:
   """Half the mean squared difference of embeddings, queries plus passages.
 
       1/2 mean_d (q_s - q_t)^2 + 1/2 mean_nd (p_s - p_t)^2

@@ -236,7 +236,7 @@ class ExactIndex:
     rounded = tiles.rounded(rows, self._centre_D, dtype=self._dtype)
     return tiles.RowBlock(rounded, count, first)
 
-  def _centre(self) -> Float32[np.ndarray, "D"]:
+  def _centre(self) -> Float32[np.ndarray, " D"]:
     """About the mean of all rows; nothing where they are not rounded."""
     centre_D = np.zeros(self._vectors.shape[1], np.float32)
     if self._dtype == "float32":

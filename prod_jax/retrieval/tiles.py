@@ -106,7 +106,7 @@ def power_of_two(least: int) -> int:
 
 @functools.partial(jax.jit, static_argnames="dtype")
 def rounded(
-  rows_RD: Float[Array, "R D"], centre_D: Float32[Array, "D"], *, dtype: str
+  rows_RD: Float[Array, "R D"], centre_D: Float32[Array, " D"], *, dtype: str
 ) -> Rounded:
   """Vectors as they are multiplied: in float32, or nearest in bfloat16.
 
@@ -125,7 +125,7 @@ def rounded(
   )
 
 
-def _norm(rows_RD: Float32[Array, "R D"]) -> Float32[Array, "R"]:
+def _norm(rows_RD: Float32[Array, "R D"]) -> Float32[Array, " R"]:
   """Norms, also of vectors whose squares are no numbers of float32."""
   largest_R = jnp.abs(rows_RD).max(axis=1)
   scale_R = jnp.where(largest_R > 0, largest_R, 1)
@@ -137,7 +137,7 @@ def groups_above(
   query: Rounded,
   rows: Rounded,
   real: Int32[Array, ""],
-  bound_Q: Float32[Array, "Q"],
+  bound_Q: Float32[Array, " Q"],
   *,
   capacity: int,
 ) -> Groups:
@@ -207,7 +207,7 @@ def _scores(query: Rounded, rows: Rounded) -> Float32[Array, "Q R"]:
   )
 
 
-def _margin(query: Rounded, rows: Rounded) -> Float32[Array, "Q"]:
+def _margin(query: Rounded, rows: Rounded) -> Float32[Array, " Q"]:
   """What scores may differ by from those in float32, for any of the rows.
 
   By Cauchy and Schwarz |q.r - q'.r'| <= |q||r - r'| + |q - q'||r'|. Adding up D

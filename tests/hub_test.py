@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -54,7 +55,12 @@ def client(home, endpoint, **variables):
 
 
 def _take_out():
-  """The client's modules, which are imported no more."""
+  """The client's modules, which are imported no more.
+
+  Nor do their handlers log, of which each import adds one that writes into what
+  was standard error then.
+  """
+  logging.getLogger("huggingface_hub").handlers.clear()
   names = [n for n in sys.modules if n.partition(".")[0] == "huggingface_hub"]
   return {name: sys.modules.pop(name) for name in names}
 

@@ -1,6 +1,7 @@
 """The commands: what they write, what they refuse, and where things go."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -292,9 +293,11 @@ def test_teachers_are_the_other_models(finished_run):
 
 def test_weights_that_16_bits_do_not_hold(workdir, tmp_path):
   path = workdir / "04-student" / "params.safetensors"
+  made = path.stat().st_mtime_ns
   params = hf.load_params(path)
   params["encoder"]["word"]["embedding"][0, 0] = 1e6
   hf.save_params(path, params)
+  os.utime(path, ns=(made, made))  # as if the stage had made them so
   done = export(workdir, tmp_path / "out", "--dtype=float16")
   assert done.returncode == 2
   assert "--dtype=float16: embeddings.word" in done.stderr

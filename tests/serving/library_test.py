@@ -1,6 +1,7 @@
 """What a run and a command line answer, held against their own figures."""
 
 import json
+import os
 import pathlib
 import types
 
@@ -299,9 +300,11 @@ def test_a_run_in_a_bucket_is_searched_as_one_on_a_disk(
 
 def test_broken_vectors_are_named(workdir, tmp_path):
   (path,) = folder_of(workdir, "encode").glob("passages/0*/vectors.npy")
+  made = path.stat().st_mtime_ns
   broken = np.load(path)
   broken[5] = np.nan
   np.save(path, broken)
+  os.utime(path, ns=(made, made))  # as if the stage had made them so
   library = opened.open_library([str(workdir)], [], tmp_path)
   with pytest.raises(DataError, match=r"student: row 5 holds NaN.* encode it"):
     library.answer(Asked("garel", "student"))

@@ -29,8 +29,8 @@ def job(folder, positives=POSITIVES, negatives=NEGATIVES, copies=()):
   """Of a run whose data set holds these rows, and what it was asked for."""
   asked = []
 
-  def negative_rows(split, *, most, seed, judged, none):
-    asked.append((split, most, seed, judged))
+  def negative_rows(split, *, limit, seed, judged, none):
+    asked.append((split, limit, seed, judged))
     made = np.array(negatives, np.int32)
     for line, rows in zip(made, none, strict=True):
       line[np.isin(line, rows)] = -1

@@ -36,23 +36,28 @@ def split(folder: pathlib.Path, to: pathlib.Path, students: int) -> None:
     to: where the two are made; there before, they are an error.
     students: training queries of the students' folder.
   """
-  lines = (folder / _QUERIES).read_text().splitlines(keepends=True)
+  lines = _lines(folder / _QUERIES)
   if not 0 < students < len(lines):
     raise ValueError(f"--students={students}: of {len(lines)} queries in all")
   drawn = set(random.Random(_SEED).sample(range(len(lines)), students))
-  judged = (folder / _QRELS).read_text().splitlines(keepends=True)
+  judged = _lines(folder / _QRELS)
   for name, taken in ("students", True), ("teachers", False):
     made = to / name
     made.mkdir(parents=True)
     queries = [x for i, x in enumerate(lines) if (i in drawn) == taken]
     ids = {line.split("\t", 1)[0] for line in queries}
-    (made / _QUERIES).write_text("".join(queries))
-    (made / _QRELS).write_text(
-      "".join(line for line in judged if line.split()[0] in ids)
-    )
+    (made / _QUERIES).write_text("".join(queries), encoding="utf-8")
+    kept = (line for line in judged if line.split()[0] in ids)
+    (made / _QRELS).write_text("".join(kept), encoding="utf-8")
     for shared in _SHARED:
       source = files.require(folder, shared)
       shutil.copyfile(source, made / source.name)
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+  """The lines of a file with their ends; other separators are in a text."""
+  with path.open(encoding="utf-8", newline="\n") as file:
+    return [*file]
 
 
 def main() -> None:

@@ -150,16 +150,20 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _before(chosen: set[str]) -> dict:
   """What stands in front of all arms."""
-  trained, measured = teachers(), quickstart.measured("teacher")
   if "teachers" in chosen:
-    return quickstart.measured("teacher_de") | trained
+    # The lists that they learn from, and how well they do.
+    trained = quickstart.measured("teacher_de") | teachers()
+    del trained[LISTS]
+    return trained
   if "given" in chosen:
-    return start() | measured | lists() | judged() | scores()
+    made = quickstart.measured("teacher") | lists()
+    return start() | made | judged() | scores()
+  # Models as they are come first.
   return (
-    start()
+    quickstart.measured("student")
     | quickstart.measured("teacher_de")
-    | trained
-    | lists()
+    | start()
+    | teachers()
     | judged()
     | scores()
   )
@@ -202,6 +206,7 @@ def teachers() -> dict:
       clip=2.0,
     ),
     **quickstart.measured("teacher"),
+    **lists(),
     "lists_wide": quickstart.mine("encode_teacher", depth=30, queries="all"),
     "ce_weak": dict(
       cross, **_from_both(), steps=100, warmup_steps=10, learning_rate=1e-4

@@ -26,12 +26,14 @@ def imports() -> Iterator[None]:
   go through them several times before they are all there, and again with each
   full collection.
   """
+  was_on = gc.isenabled()
   gc.disable()
   try:
     yield
   finally:
     gc.freeze()
-    gc.enable()
+    if was_on:
+      gc.enable()
 
 
 @functools.cache

@@ -31,6 +31,9 @@ _DISK_SECONDS = 5.0  # between two beats
 _BUCKET_SECONDS = 20.0
 _MISSED = 3  # beats, until a run in a bucket is taken for lost
 _MOMENT = 0.05  # for which one who looks may hold the lock
+# Of a tracker: each start leaves links there to the logs of its own service,
+# all under names of the library's.
+_WANDB = "trackers/wandb/wandb"
 
 Said = Mapping[str, Any]
 
@@ -153,7 +156,7 @@ def _on_disk(folder: pathlib.Path) -> Iterator[Callable[[Said], None]]:
   number = storage.open_own(folder / RUNNING)
   with os.fdopen(number, "r+b") as file:
     _lock(file, folder)
-    storage.check_links(folder)
+    storage.check_links(folder, but=_WANDB)
 
     def write(said: Said) -> None:
       """At once, over what is there: whoever looks finds one or the other."""

@@ -102,9 +102,19 @@ def open_path(text: str) -> Path:
 
 
 def cache() -> pathlib.Path:
-  """The user's own folder on this machine, for what can be made again."""
+  """The user's own folder on this machine, for what can be made again.
+
+  Raises:
+    ConfigError: the user has no home, and names no other place.
+  """
   named = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
-  return pathlib.Path(named).expanduser()
+  try:
+    return pathlib.Path(named).expanduser()
+  except RuntimeError as error:
+    raise ConfigError(
+      f"{named}: there is no home here; name a folder for compiled programs "
+      "and copies in PROD_JAX_CACHE"
+    ) from error
 
 
 def twin(path: Path) -> pathlib.Path:
@@ -161,23 +171,28 @@ def is_inside(name: str) -> bool:
   return plain and bool(path.parts) and not path.is_absolute() and not long
 
 
-def check_links(folder: pathlib.Path) -> None:
+def check_links(folder: pathlib.Path, but: str = "") -> None:
   """Finds links that lead out of a folder in which much will be written.
+
+  Args:
+    folder: to look through. What cannot be listed, such as the `lost+found` of
+      a disk of its own, cannot be written by name.
+    but: a path within it that is left out.
 
   Raises:
     ConfigError: there is one. What it leads to would be written over.
   """
-  root, left = os.path.realpath(folder), [str(folder)]
+  root, left, out = os.path.realpath(folder), [str(folder)], str(folder / but)
   while left:
     try:
       with os.scandir(left.pop()) as found:
-        entries = [*found]
-    except FileNotFoundError:  # another process has moved it since
+        entries = [entry for entry in found if entry.path != out]
+    except (FileNotFoundError, PermissionError):  # the one is moved since
       continue
     left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
     for entry in filter(os.DirEntry.is_symlink, entries):
       to = os.path.realpath(entry.path)
-      if not to.startswith(f"{root}/"):
+      if to != root and not to.startswith(f"{root}/"):
         raise ConfigError(
           f"{entry.path} is a link to {to}, out of {folder}, and what is there "
           "would be written over; delete the link, or put in its place what it "
@@ -207,7 +222,9 @@ def is_part(path: Path) -> bool:
 def free(folder: Path, name: str) -> Path:
   """Where in a folder, made now, nothing is yet: NAME, or NAME-1, NAME-2, …"""
   folder.mkdir(parents=True, exist_ok=True)
-  taken = {path.name for path in folder.iterdir()}
+  # In a bucket an empty folder may be none.
+  there = folder.iterdir() if folder.exists() else ()
+  taken = {path.name for path in there}
   names = (f"{name}-{n}" if n else name for n in itertools.count())
   return folder / next(found for found in names if found not in taken)
 

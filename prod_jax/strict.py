@@ -21,6 +21,7 @@ _LONGEST = 4000  # characters of an error
 # An address behind its scheme, also as pathlib writes it.
 _ADDRESS = re.compile(r"(?<=:/)(/?)(\S+)")
 _WEB = ("http:/", "https:/")
+_PORT = re.compile(r"[^:]*:\d+\W*")
 # Control characters, half pairs, and what turns the direction of text.
 OBEYED = re.compile(
   r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
@@ -59,18 +60,21 @@ def printable(text: str, keep: str = "") -> str:
 def without_passwords(text: str) -> str:
   """A text in whose addresses no password stands in front of an @.
 
-  A password may have a slash or an @ in it: all up to the last @ goes.
+  A password may have a slash or an @ in it: from a name and a colon in front of
+  the first slash on, all up to the last @ goes. A port is no password.
   """
   return _ADDRESS.sub(_without_password, text)
 
 
 def _without_password(found: re.Match[str]) -> str:
   slash, address = found.groups()
-  before, _, behind = address.rpartition("@")
+  host = address.partition("/")[0]
   # A name alone is part of a path in a bucket, not of a web address.
   in_web = found.string.endswith(_WEB, 0, found.start())
-  if ":" in before or (in_web and "@" in address.partition("/")[0]):
-    return f"{slash}***@{behind}"
+  if in_web and "@" in host:
+    return f"{slash}***@{address[host.rindex('@') + 1 :]}"
+  if ":" in host and "@" in address and not (in_web and _PORT.fullmatch(host)):
+    return f"{slash}***@{address.rpartition('@')[2]}"
   return found[0]
 
 

@@ -420,9 +420,37 @@ def test_no_run_writes_through_a_link_in_its_folder(tmp_path, own):
       ):
         raise AssertionError
       link.unlink()
-  (folder / "latest").symlink_to("00-a")  # W&B has such ones
+  (folder / "latest").symlink_to("00-a")
+  (folder / "all").symlink_to(".")
+  library = folder / "trackers" / "wandb" / "wandb"
+  library.mkdir(parents=True)
+  (library / "core.log").symlink_to(own)  # of its service; it writes no more
   with presence.held(folder, dict):
     pass
+
+
+def test_what_cannot_be_listed_is_passed_over(tmp_path, monkeypatch):
+  """As `lost+found` on a disk of its own."""
+  scandir = os.scandir
+
+  def refuse(path):
+    if str(path).endswith("lost+found"):
+      raise PermissionError(13, "Permission denied", path)
+    return scandir(path)
+
+  (tmp_path / "lost+found").mkdir()
+  monkeypatch.setattr(os, "scandir", refuse)
+  storage.check_links(tmp_path)
+
+
+def test_without_a_home_the_cache_has_to_be_named(monkeypatch):
+  def none(path):
+    raise RuntimeError("Could not determine home directory.")
+
+  monkeypatch.delenv("PROD_JAX_CACHE", raising=False)
+  monkeypatch.setattr(pathlib.Path, "expanduser", none)
+  with pytest.raises(strict.ConfigError, match="in PROD_JAX_CACHE"):
+    storage.cache()
 
 
 def test_nor_does_what_is_written_whole(tmp_path, own):
@@ -495,6 +523,12 @@ def test_passwords_in_addresses_are_told_nowhere(
     token = f"{web}://{PASSWORD}@example.org/x, {web}://a.org/b@c"
     shown = f"{web}://***@example.org/x, {web}://a.org/b@c"
     assert strict.without_passwords(token) == shown
+    port = f'{web}://a.org:80/@b {{"u":"{web}://a.org:80/y","mail":"me@b.org"}}'
+    assert strict.without_passwords(port) == port
+    slash = f"{web}://user:a/{PASSWORD}@example.org/x"
+    assert strict.without_passwords(slash) == f"{web}://***@example.org/x"
+  dated = "gs://b/2026-01-01T10:00/model@v2"
+  assert str(storage.open_path(dated)) == dated
   by_pathlib = str(pathlib.Path(address))
   assert strict.without_passwords(by_pathlib) == "s3:/***@bucket/run"
   two = f'["{address}", "{address}"]'
@@ -533,6 +567,15 @@ def test_a_thread_that_fails_tells_no_password(capfd):
     thread.join()
   said = capfd.readouterr().err
   assert "RuntimeError: s3://***@bucket" in said and PASSWORD not in said
+
+
+def test_a_thread_that_ends_by_itself_says_nothing(capfd):
+  with mock.patch.multiple(threading, excepthook=None):
+    arguments._set_up_tracebacks()
+    thread = threading.Thread(target=sys.exit, args=(0,))
+    thread.start()
+    thread.join()
+  assert not capfd.readouterr().err
 
 
 def test_long_texts_are_looked_through_once():

@@ -296,6 +296,23 @@ def test_a_bit_that_flips_on_the_way_is_found(hub, tmp_path, path):
   assert files_of(fetching.fetch(name)) == files_of(folder)
 
 
+def test_what_nobody_could_check_is_not_kept(hub, tmp_path, monkeypatch):
+  import huggingface_hub
+
+  folder = made.encoder(tmp_path / "folder", {hf.WEIGHTS: weights_of_its_own()})
+  hub.add("i/unchecked", folder)
+  hub.faults.append(Fault("GET", "/stored/", flips=True))
+  with monkeypatch.context() as patch:
+    patch.setattr(
+      huggingface_hub.HfApi,
+      "verify_repo_checksums",
+      lambda *of, **how: (_ for _ in ()).throw(ConnectionError("gone")),
+    )
+    with pytest.raises(fetching.NotCached, match="gone"):
+      fetching.fetch("i/unchecked")
+  assert files_of(fetching.fetch("i/unchecked")) == files_of(folder)
+
+
 @pytest.mark.long
 def test_what_breaks_off_for_good_is_a_line(hub, tmp_path):
   """The client tries six times, a second between them."""
@@ -510,6 +527,7 @@ def test_a_public_repository_takes_nothing_private(hub, work, tmp_path):
   there = hub.add("me/public", model(tmp_path / "folder"))
   said = refused(export(work, tmp_path / "to", "--push=me/public", "--private"))
   assert "me/public is there already, and everybody sees it; make it" in said
+  assert "hf upload" not in said  # which would send it all the same
   assert len(there.commits) == 1
 
 

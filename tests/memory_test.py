@@ -38,6 +38,15 @@ def test_what_was_imported_is_not_looked_through_for_garbage(monkeypatch):
   assert calls == ["disable", "import", "freeze", "enable"]
 
 
+def test_a_collector_that_was_off_stays_off(monkeypatch):
+  monkeypatch.setattr(gc, "isenabled", lambda: False)
+  monkeypatch.setattr(gc, "enable", lambda: pytest.fail("it was off"))
+  monkeypatch.setattr(gc, "disable", lambda: None)
+  monkeypatch.setattr(gc, "freeze", lambda: None)
+  with memory.imports():
+    pass
+
+
 def test_compiler_and_stage_give_back_what_they_took(monkeypatch):
   given = []
   monkeypatch.setattr(memory, "give_back", lambda: given.append(1))

@@ -365,13 +365,17 @@ class LogFormat(stdlib_logging.Formatter):
 def _set_up_tracebacks() -> None:
   """Shows no password in the traceback of an error that nobody catches."""
 
-  def write(error: BaseException | None) -> None:
-    if error is not None:
-      lines = traceback.format_exception(error)
-      sys.stderr.write(without_passwords("".join(lines)))
+  def write(error: BaseException, head: str = "") -> None:
+    lines = [head, *traceback.format_exception(error)]
+    sys.stderr.write(without_passwords("".join(lines)))
+
+  def write_of_thread(of: threading.ExceptHookArgs) -> None:
+    if of.exc_value is not None and of.exc_type is not SystemExit:
+      name = of.thread.name if of.thread else "a thread"
+      write(of.exc_value, f"Exception in thread {name}:\n")
 
   sys.excepthook = lambda kind, error, where: write(error)
-  threading.excepthook = lambda of: write(of.exc_value)
+  threading.excepthook = write_of_thread
 
 
 def _set_up_logging() -> None:

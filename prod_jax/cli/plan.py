@@ -125,7 +125,7 @@ def _measure(config: Config, args: argparse.Namespace, price: float) -> None:
 
   folder = storage.open_path(args.workdir)
   with tempfile.TemporaryDirectory() as compiled:
-    # Not the run's: what it has compiled costs nothing there.
+    # Not the user's: what has been compiled before would cost nothing.
     compilation.keep(pathlib.Path(compiled))
     run = Run(shapes.known(config), Processes(folder))
     rows = here.plan(run, args.stage)

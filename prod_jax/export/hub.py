@@ -36,6 +36,10 @@ def push(folder: pathlib.Path, name: str, *, private: bool) -> None:
   """
   try:
     _send(folder, name, private=private)
+  except strict.ConfigError as error:  # to send it by hand would be the same
+    raise strict.ConfigError(
+      f"--push: {error}; the export is in {folder}"
+    ) from None
   except Exception as error:  # also those of its HTTP library
     words = ["hf", "upload", name, str(folder)]
     again = shlex.join([*words, "--private"] if private else words)
@@ -86,8 +90,6 @@ def _refusal(name: str, error: Exception) -> str:
     case HfHubHTTPError():
       status = error.response.status_code
       return f"{name}: {hub.answered(status, hub.words_of(error), 'write')}"
-    case strict.ConfigError():
-      return str(error)
     case ValueError():  # a name, or a card, that is none
       why = f"{type(error).__name__}: {' '.join(str(error).split())}"
     case _:  # its text may hold all that was sent

@@ -149,9 +149,15 @@ def _damaged(name: str, folder: pathlib.Path) -> list[str]:
   import huggingface_hub
 
   repository = name.partition("@")[0]
-  found = huggingface_hub.HfApi().verify_repo_checksums(
-    repository, revision=folder.name
-  )
+  try:
+    found = huggingface_hub.HfApi().verify_repo_checksums(
+      repository, revision=folder.name
+    )
+  except BaseException:
+    # What nobody has looked at would be taken for whole the next time.
+    for path in folder.rglob("*.safetensors"):
+      path.resolve().unlink(missing_ok=True)
+    raise
   damaged = [wrong["path"] for wrong in found.mismatches]
   for path in damaged:
     (folder / path).resolve().unlink(missing_ok=True)

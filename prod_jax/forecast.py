@@ -83,7 +83,7 @@ def read(
     return {}
   settings = config.get("stages", {})
   return {
-    name: Expected(stage["seconds"], stage["at_most"])
+    name: Expected(float(stage["seconds"]), stage["at_most"])
     for name, stage in found["stages"].items()
     if stage["settings"] == settings.get(name)
   }

@@ -2,8 +2,8 @@
 
 Runs the stages of a config, or shows what it would run. Exit codes: 0 all is
 done; 2 the config or the data is wrong, or a disk refuses; 75 stopped by
-SIGTERM with everything saved, 130 by Ctrl-C, and 76 another process of the run
-was lost: start again after any of them.
+SIGTERM and 130 by Ctrl-C, with everything saved, and 76 another process of the
+run was lost: start again after any of them.
 Where the lost process is the first one, JAX itself ends the others, with 134.
 1 is any other failure; the other processes end with the code of the first one
 that failed.
@@ -176,7 +176,7 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
     end(2, error)
   except Preempted as stopped:
     logging.warning("%s; the same command goes on from there", stopped)
-    sys.exit(PREEMPTED)
+    sys.exit(arguments.INTERRUPTED if stopped.by_hand else PREEMPTED)
   except kept.NotFinite as error:
     logging.error("%s", error)  # where it is from, a replay says
     end(1, error)

@@ -30,7 +30,13 @@ T = TypeVar("T")
 
 
 class Preempted(Exception):
-  """The run was asked to stop; the message says what is saved."""
+  """The run was asked to stop; the message says what is saved.
+
+  Attributes:
+    by_hand: whether it was Ctrl-C that asked.
+  """
+
+  by_hand = False
 
 
 class Apart(RuntimeError):
@@ -51,6 +57,7 @@ class Processes:
     self.index, self.count = jax.process_index(), jax.process_count()
     self.shared_folder, self.local_folder = workdir, storage.twin(workdir)
     self._stop = threading.Event()
+    self._by_hand = False
     self._watch: coordination.Watch | None = None
     self._meetings = 0
 
@@ -155,17 +162,31 @@ class Processes:
   # Stopping.
 
   def listen(self) -> None:
-    """Takes SIGTERM, a preemption notice, as a wish to stop soon.
+    """Takes SIGTERM, a preemption notice, and Ctrl-C as a wish to stop soon.
 
-    A second one ends the process as ever.
+    A second one ends the process as ever. Where Ctrl-C is ignored, as by what a
+    shell runs in the background, it stays so.
     """
 
     def stop(number: int, frame: Any) -> None:
       del frame
       self._stop.set()
-      signal.signal(number, signal.SIG_DFL)
+      signal.signal(number, before[number])
+      if number == signal.SIGINT:
+        self._by_hand = True
+        # Not by a logger, which may be at work as the signal comes.
+        os.write(2, b"\nstops and saves; Ctrl-C again ends it at once\n")
 
-    signal.signal(signal.SIGTERM, stop)
+    before: dict[int, Any] = {signal.SIGTERM: signal.SIG_DFL}
+    if (ctrl_c := signal.getsignal(signal.SIGINT)) != signal.SIG_IGN:
+      before[signal.SIGINT] = ctrl_c
+    for number in before:
+      signal.signal(number, stop)
+
+  @property
+  def by_hand(self) -> bool:
+    """Whether Ctrl-C has asked this process to stop."""
+    return self._by_hand
 
   def stopping(self) -> bool:
     """Whether any process has been asked to stop."""
@@ -231,8 +252,9 @@ def run_of(
     logging.set_verbosity(logging.WARNING)
   try:
     yield processes
-  except Preempted:
+  except Preempted as stopped:
     processes.leave()  # all of them stop, so that this is an end like any other
+    stopped.by_hand = processes.by_hand
     raise
   processes.leave()
 

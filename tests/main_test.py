@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from prod_jax import config_file, main, packaged, presence, strict
+from prod_jax.cli.arguments import INTERRUPTED
 from prod_jax.processes import PREEMPTED, Processes
 from prod_jax.stages import files
 from prod_jax.stages.run import Run
@@ -288,9 +289,9 @@ def test_a_killed_and_a_preempted_run_end_bit_identical(tmp_path):
   _, code = stop_at(killed, "student_de: checkpoint at step 5", *arguments)
   assert code == -signal.SIGKILL
   rest, code = stop_at(
-    killed, "student_de: checkpoint at step 10", *arguments, by=signal.SIGTERM
+    killed, "student_de: checkpoint at step 10", *arguments, by=signal.SIGINT
   )
-  assert code == PREEMPTED
+  assert code == INTERRUPTED
   step = re.search(r"stopped student_de at step (\d+) of 20, saved", rest)[1]
   assert look.look(killed).stages[12].checkpoint == int(step)
   said, code = stop_at(killed, "", *arguments)

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import runpy
+import signal
 import sys
 
 from prod_jax import progress, trackers
@@ -47,6 +48,8 @@ if __name__ == "__main__":
   line, number = sys.argv[1:3]
   del sys.argv[1:3]
   logging.getLogger("absl").addHandler(Stop(line, int(number)))
+  # Of a shell's background job it would be ignored.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   trackers._TensorBoard, trackers.check = TensorBoard, lambda names: None
   progress.SECONDS = progress._FIRST = pieces.SECONDS = pieces._LOOK = 0
   runpy.run_module("prod_jax.main", run_name="__main__", alter_sys=True)

@@ -148,4 +148,4 @@ def test_teachers_of_one_run_teach_in_another(tmp_path):
   run(tmp_path / "given", *weights, config="configs/study.py:given+runlocal")
   found = study.collect(str(tmp_path / "given"))
   assert {"mined", "ce", "prod"} < found["arms"].keys()
-  assert {"teacher", "weak", "last"} < found["beside"].keys()
+  assert {"start", "teacher"} < found["beside"].keys()

@@ -155,8 +155,8 @@ def _damaged(name: str, folder: pathlib.Path) -> list[str]:
     )
   except BaseException:
     # What nobody has looked at would be taken for whole the next time.
-    for path in folder.rglob("*.safetensors"):
-      path.resolve().unlink(missing_ok=True)
+    for unchecked in folder.rglob("*.safetensors"):
+      unchecked.resolve().unlink(missing_ok=True)
     raise
   damaged = [wrong["path"] for wrong in found.mismatches]
   for path in damaged:

@@ -25,6 +25,7 @@ from prod_jax.stages.run import Run
 STUDENT, TEACHER, OTHER = "student", "teacher", "other"
 VECTORS = "vectors"  # of a cache
 _READS_PAIRS = ("cross", "late")
+_WITH_MODELS = ("train", "encode", "accept")  # kinds of stages
 
 # Opens a system, given what opens others by their name.
 Open = Callable[[Callable[[str], Searcher]], Searcher]
@@ -125,8 +126,14 @@ class Stages:
         teachers its own is the first.
 
     Raises:
-      ConfigError: it is not of kind dual.
+      ConfigError: it has no model, or one that is not of kind dual.
     """
+    stage = self.run.config.stages.get(chosen)
+    if stage and stage.kind not in _WITH_MODELS:
+      raise strict.ConfigError(
+        f"--stage: {chosen!r} is of kind {stage.kind}; name one of kind "
+        f"{', '.join(_WITH_MODELS)}"
+      )
     model = self.run.model_name(chosen)
     if (kind := self.run.model_config(model).kind) != "dual":
       raise strict.ConfigError(

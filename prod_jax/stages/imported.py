@@ -308,8 +308,8 @@ def _scale(job: ImportedJob, scores: np.ndarray) -> dict[str, Any]:
     if found.lowest < 0 or found.highest > 1:
       raise DataError(
         f"{stage.path}: scores go from {found.lowest:.4g} to "
-        f"{found.highest:.4g}, so that they are no probabilities; leave "
-        f"{job.where}.transform out"
+        f"{found.highest:.4g}, so that they are no probabilities; set "
+        f"--{job.where}.transform= (to nothing)"
       )
   elif found.kind == "probability":
     logging.warning(

@@ -98,7 +98,7 @@ def _as_it_was() -> Iterator[None]:
   handlers, level = [*root.handlers], root.level
   ours = logging.get_absl_logger()
   verbosity, own_level = logging.get_verbosity(), ours.level
-  stop = signal.getsignal(signal.SIGTERM)
+  stops = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
   hooks = sys.excepthook, threading.excepthook
   keys = (
     "jax_compilation_cache_dir",
@@ -110,7 +110,8 @@ def _as_it_was() -> Iterator[None]:
   finally:
     for key, value in settings.items():
       jax.config.update(key, value)
-    signal.signal(signal.SIGTERM, stop)
+    for number, stop in stops.items():
+      signal.signal(number, stop)
     sys.excepthook, threading.excepthook = hooks
     logging.set_verbosity(verbosity)
     ours.setLevel(own_level)  # what no verbosity had set before

@@ -371,6 +371,7 @@ def test_what_cannot_search_is_refused(searched_run, exported, tmp_path):
   for words, stage, message in [
     ([workdir], "nobody", "--stage: 'nobody' is no stage; there are warm, enc"),
     ([workdir], "ce", "--stage: ce is a model of kind cross, which orders wh"),
+    ([workdir], "evaluate", "--stage: 'evaluate' is of kind evaluate; name"),
     (
       [str(exported / "student")],
       "warm",

@@ -25,7 +25,19 @@ from prod_jax.sets.records import SEP, DataError, Passage, joined
 
 FILES = ("tokenizer.json", "vocab.txt")  # what a tokenizer is read from
 _OTHERS = ("*.model", "vocab.json", "merges.txt")
+_UNKNOWN = "\u2d63\ua66e"  # letters that few vocabularies have
 _MARKER = re.compile(r"\[\w+\]")
+
+
+def _check_unknown(path: pathlib.Path, inner: tokenizers.Tokenizer) -> None:
+  """Raises DataError where a text that no vocabulary has cannot be read."""
+  try:
+    inner.encode(_UNKNOWN, add_special_tokens=False)
+  except Exception as error:  # the library has no class of its own
+    raise DataError(
+      f"{path}: it cannot read a word that it does not know ({error}); add its "
+      "unknown token to its vocabulary"
+    ) from error
 
 
 class Tokenizer:
@@ -49,6 +61,7 @@ class Tokenizer:
     inner.no_padding()
     # "[SEP]" in somebody's text is text.
     inner.encode_special_tokens = True
+    _check_unknown(path, inner)
     self._inner = inner
     self.special = special_of(path, inner, settings)
     self.vocab_size = max(inner.get_vocab().values()) + 1

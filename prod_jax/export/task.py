@@ -156,7 +156,8 @@ def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:
   if not {"name", "path"} & given.keys():
     raise strict.ConfigError(
       "no set is named; set --config.data.path=FOLDER, or --config.data.name "
-      "of a published one"
+      "of a published one, or name the folder of a run, which has its own: is "
+      "it there, with a curriculum.json in it?"
     )
   if "name" not in given:
     path = pathlib.Path(given["path"])

@@ -1,5 +1,6 @@
 """Tokenizers and tokenised datasets."""
 
+import json
 import pathlib
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_what_is_no_tokenizer(folder, tmp_path):
   (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\na\n")
   with pytest.raises(DataError, match=r"no \[SEP\] \(sep_token\) in it"):
     tokens.load_tokenizer(folder)
+
+
+def test_an_unknown_word_has_to_have_a_token(json_folder):
+  path = json_folder / "tokenizer.json"
+  made = json.loads(path.read_text())
+  made["model"]["unk_token"] = "[NONE]"
+  path.write_text(json.dumps(made))
+  with pytest.raises(DataError, match=r"tokenizer\.json.*add its unknown tok"):
+    tokens.load_tokenizer(json_folder)
 
 
 def test_packaged_tokenizer_knows_bert():

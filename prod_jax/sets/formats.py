@@ -21,7 +21,8 @@ import collections
 import itertools
 import pathlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from absl import logging
 
@@ -35,6 +36,8 @@ TRIPLES = "qidpidtriples.train.full.2.tsv"
 UNLABELLED = ("queries.unlabelled.tsv", "queries.unlabelled.jsonl")
 GENERATED = "queries.generated.jsonl"
 BARE_QUERIES = (*UNLABELLED, GENERATED)
+
+T = TypeVar("T", int, str)
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
@@ -84,17 +87,25 @@ def has_bare_queries(folder: pathlib.Path) -> bool:
   return any(files.locate(folder, name) for name in BARE_QUERIES)
 
 
-def passage_width(source: Source) -> int:
-  """Columns of most of a collection's first lines that have 2 or 3, or 0.
+def usual(forms: Iterable[T], known: Collection[T]) -> T | None:
+  """What most of a file's first lines are, of what is known; None: none is.
 
   One file, one layout: a mix would hide lost columns, and the first line of all
   may be the odd one.
+
+  Args:
+    forms: of each line, such as its number of columns.
+    known: those that there are.
   """
+  first = itertools.islice((form for form in forms if form in known), _FIRST)
+  counts = collections.Counter(first)
+  return counts.most_common(1)[0][0] if counts else None
+
+
+def passage_width(source: Source) -> int:
+  """Columns of most of a collection's first lines that have 2 or 3, or 0."""
   lines = read_lines(source, Faults(source, "skip"))
-  widths = (line.count("\t") + 1 for _, line in lines)
-  known = (width for width in widths if width in (2, 3))
-  counts = collections.Counter(itertools.islice(known, _FIRST))
-  return counts.most_common(1)[0][0] if counts else 0
+  return usual((line.count("\t") + 1 for _, line in lines), (2, 3)) or 0
 
 
 def parse_passage(
@@ -104,7 +115,7 @@ def parse_passage(
   columns = line.split("\t")
   if len(columns) != width:
     wanted = "passage id TAB title TAB text (or passage id TAB text) throughout"
-    faults.columns(number, len(columns), wanted)
+    faults.columns(number, len(columns), wanted, usual=width)
     return None
   name, text = columns[0], columns[-1].strip()
   if number == 1 and faults.header(name, text):
@@ -176,13 +187,14 @@ def read_qrels(
     check_header(source, next(numbered, (1, ""))[1], header)
   layouts = _HEADED if header else _PLAIN
   qrels: dict[str, dict[str, int]] = {}
-  width, keeps = None, missed and on_error == "skip"
-  for number, line in numbered:
+  keeps = missed and on_error == "skip"
+  first = [*itertools.islice(numbered, _FIRST)]
+  width = usual((len(line.split()) for _, line in first), layouts)
+  for number, line in itertools.chain(first, numbered):
     columns = line.split()
-    if width is None and len(columns) in layouts:
-      width = len(columns)
     if len(columns) != width:
-      faults.columns(number, len(columns), header or _JUDGEMENT)
+      wanted, most = header or _JUDGEMENT, width or 0
+      faults.columns(number, len(columns), wanted, usual=most)
       continue
     query, passage, grade = (
       "1" if at is None else columns[at] for at in layouts[width]

@@ -109,11 +109,14 @@ class Faults:
       )
     self.skipped[reason] += 1
 
-  def columns(self, number: int, count: int, wanted: str) -> None:
+  def columns(
+    self, number: int, count: int, wanted: str, usual: int = 0
+  ) -> None:
+    most = f"; most of the first lines have {usual}" if usual else ""
     self.add(
       number,
       "wrong number of columns",
-      f"{count} columns, expected {wanted}",
+      f"{count} columns, expected {wanted}{most}",
       "take out tabs and line breaks inside a text and any header line",
     )
 

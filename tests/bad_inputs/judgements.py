@@ -22,6 +22,11 @@ ROWS = [
     (f"{QRELS}:2", "4 columns"),
   ),
   Row(
+    "qrels of which only the first line has two columns",
+    qrels("q1\td1\nq1\t0\td2\t1\nq2\t0\td2\t1\n"),
+    (f"{QRELS}:1", "2 columns", "most of the first lines have 4"),
+  ),
+  Row(
     "a grade that is a float",
     qrels("q1\t0\td1\t1.0\n"),
     (f"{QRELS}:1", "grade '1.0'"),

@@ -139,6 +139,11 @@ _COLLECTIONS = [
     (f"{COLLECTION}:1", "4 columns"),
   ),
   Row(
+    "a first line with a title, where most have none",
+    _collection("d9\tt\tjam\nd1\ttea\nd2\tsea\n"),
+    (f"{COLLECTION}:1", "3 columns", "most of the first lines have 2"),
+  ),
+  Row(
     "a passage twice",
     _collection(_LINES + "d1\tt\ttea\n"),
     (f"{COLLECTION}:7", "d1 occurs again"),

@@ -89,6 +89,16 @@ _LINES = [
     ("mine.x:5", "2 columns"),
   ),
   Row(
+    "lines: the first one has a column too few",
+    _file("q1\td5\n" + _TSV),
+    ("mine.x:1", "2 columns", "most of the first lines have 3"),
+  ),
+  Row(
+    "lines: a title stands above them",
+    _file("scores of my teacher\n" + _TSV),
+    ("mine.x:1", "4 columns", "most of the first lines have 3"),
+  ),
+  Row(
     "lines: a line with a column too few, skipped",
     _file(_TSV + "q1\td5\n", _SKIP),
     ("skipped 1 lines: 1 wrong number of columns",),

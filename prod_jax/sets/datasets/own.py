@@ -75,8 +75,7 @@ def _negatives(file: Source, on_error: OnError) -> Found:
 
 def _judged(file: Source, on_error: OnError) -> Found:
   numbered = lines.read_lines(file, lines.Faults(file, "skip"))
-  _, first = next(numbered, (1, ""))
-  if len(first.split()) == 2:
+  if formats.usual((len(of.split()) for _, of in numbered), (2, 3, 4)) == 2:
     raise DataError(
       f"{file}: has no grades, and grade_0=True takes what is graded 0; leave "
       "grade_0 out, or write lines of query id, 0, passage id, grade"

@@ -1,14 +1,16 @@
 """Which format a file of scores or lists has, and where its columns are.
 
-The first line says it, whatever the file is called; a parquet file is known by
-its first bytes.
+Most of the first lines say it, whatever the file is called; a parquet file is
+known by its first bytes.
 """
 
+import itertools
 import pathlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from prod_jax import json_files
-from prod_jax.sets import lines
+from prod_jax.sets import formats, lines
 from prod_jax.sets.foreign import records
 from prod_jax.sets.records import DataError
 
@@ -17,11 +19,17 @@ Format = Literal["run", "tsv", "json", "parquet"]
 _PARQUET = b"PAR1"
 # Columns of query id, passage id and score, by how many there are.
 _TSV = {2: (0, 1, None), 3: (0, 1, 2)}
+_RUN_WIDTH = 6
 _RUN = (0, 2, 4)  # of query id, Q0, passage id, rank, score, tag
 _TAKEN = (
   "a TREC run (6 columns), lines of query id, passage id and score (2 or 3 "
   "columns), JSON lines, or parquet"
 )
+
+
+_FIRST = 100  # lines that are looked at
+_JSON = _OBJECT, _LIST = "{", "["
+_KNOWN = (*_JSON, *map(str, (*_TSV, _RUN_WIDTH)))
 
 
 class Layout(NamedTuple):
@@ -69,32 +77,48 @@ def _find(path: pathlib.Path) -> Layout:
   with open(path, "rb") as file:
     if file.read(len(_PARQUET)) == _PARQUET:
       return Layout(path, "parquet", texts=True)
-  faults = lines.Faults(path, "raise")
-  first = next(lines.read_lines(path, faults), (1, ""))[1]
+  first = _first_lines(path, "skip") or _first_lines(path, "raise")
   if not first:
     raise DataError(f"{path}: is empty; expected {_TAKEN}")
-  if first.lstrip().startswith("{"):
+  form = _form(first[0])
+  if form not in _JSON:  # an object may go over lines of few words
+    form = formats.usual(map(_form, first), _KNOWN) or form
+  if form == _OBJECT:
     return Layout(path, "json", texts=_has_texts(first))
-  if first.lstrip().startswith("["):
+  if form == _LIST:
     raise DataError(
       f"{path}:1: a JSON list; expected {_TAKEN}. Write an object a line, as "
       "jq -c '.[]' does"
     )
-  columns = first.split()
-  if len(columns) == 6:
-    return Layout(path, "run", 6, _RUN)
-  if len(columns) not in _TSV:
-    raise DataError(f"{path}:1: {len(columns)} columns; expected {_TAKEN}")
-  named = records.header(columns)
+  width = int(form)
+  if width == _RUN_WIDTH:
+    return Layout(path, "run", width, _RUN)
+  if width not in _TSV:
+    raise DataError(f"{path}:1: {width} columns; expected {_TAKEN}")
+  columns = first[0].split()
+  named = records.header(columns) if len(columns) == width else None
   if named is not None:
-    return Layout(path, "tsv", len(columns), named, header=True)
-  return Layout(path, "tsv", len(columns), _TSV[len(columns)])
+    return Layout(path, "tsv", width, named, header=True)
+  return Layout(path, "tsv", width, _TSV[width])
 
 
-def _has_texts(line: str) -> bool:
-  """Whether a first object speaks of texts; a broken one is found later."""
-  try:
-    said = records.said(json_files.parse(line))
-  except (ValueError, records.Odd):
-    return True
-  return any(i.query.text or i.passage.text for i in said)
+def _first_lines(path: pathlib.Path, on_error: lines.OnError) -> list[str]:
+  numbered = lines.read_lines(path, lines.Faults(path, on_error))
+  return [line for _, line in itertools.islice(numbered, _FIRST)]
+
+
+def _form(line: str) -> str:
+  """What a line looks like: JSON, or a number of columns."""
+  begin = line.lstrip()[:1]
+  return begin if begin in _JSON else str(len(line.split()))
+
+
+def _has_texts(first: Sequence[str]) -> bool:
+  """Whether a first object speaks of texts; broken ones are found later."""
+  for line in first:
+    try:
+      said = records.said(json_files.parse(line))
+    except (ValueError, records.Odd):
+      continue
+    return any(i.query.text or i.passage.text for i in said)
+  return True

@@ -163,7 +163,8 @@ def _of_columns(
       continue
     columns = line.split()
     if len(columns) != layout.width:
-      faults.columns(number, len(columns), f"{layout.width}")
+      width = layout.width
+      faults.columns(number, len(columns), f"{width}", usual=width)
       continue
     value = math.nan
     if score is not None:

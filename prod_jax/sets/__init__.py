@@ -20,6 +20,7 @@ collection  a file of passages in shards, each read on its own
 ids         names of passages to rows and back, as tables on disk
 titles      titles that lie in a file of their own
 files       where in a folder a set's files are
+mistaken    what a folder was perhaps meant as
 download    files from their publishers, resumed and checked
 parallel    work on many pieces, in several processes
 """

@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from absl import logging
 
-from prod_jax.sets import files
+from prod_jax.sets import files, mistaken
 from prod_jax.sets.lines import Faults, OnError, Source, read_lines
 from prod_jax.sets.records import DataError, Passage, Query
 
@@ -56,7 +56,10 @@ def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
   names = [f"{stem}.tsv", f"{stem}.tsv.gz"]
   found = [folder / name for name in names if (folder / name).is_file()]
   if not found:
-    raise DataError(f"{folder}: expected a file {names[0]} or {names[1]} in it")
+    meant = mistaken.other_name(folder, stem.partition(".")[2])
+    raise DataError(
+      f"{folder}: expected a file {names[0]} or {names[1]} in it{meant}"
+    )
   if len(found) > 1:
     raise DataError(f"{folder}: has both {names[0]} and {names[1]}; remove one")
   return found[0]
@@ -78,6 +81,7 @@ def find_splits(folder: pathlib.Path) -> list[str]:
     raise DataError(
       f"{folder}: expected queries.SPLIT.tsv and qrels.SPLIT.tsv in it, with "
       f"SPLIT among {', '.join(SPLITS)}; or {' or '.join(BARE_QUERIES)}"
+      f"{mistaken.other_name(folder, *SPLITS)}"
     )
   return found
 

@@ -1,7 +1,7 @@
 """The set that a config names, with the files that a user put beside it."""
 
 from prod_jax import config
-from prod_jax.sets import download, generated, unlabelled
+from prod_jax.sets import download, generated, mistaken, unlabelled
 from prod_jax.sets.datasets import (
   beir,
   folder,
@@ -31,7 +31,13 @@ def source(
     NotDownloaded: they are not there and may not be fetched.
     DataError: they are not there, or the set has no use for an option.
   """
-  found = _published(data, downloads)
+  try:
+    found = _published(data, downloads)
+  except download.NotDownloaded:
+    raise
+  except DataError as error:
+    meant = mistaken.other_form(data.path, data.name)
+    raise DataError(f"{error}{meant}") from error
   found = own.with_negatives(found, data, SPLITS)
   return generated.with_file(unlabelled.with_file(found, data), data)
 

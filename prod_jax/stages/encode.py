@@ -7,6 +7,7 @@ Leaves `passages/` with memory-mapped shards and a manifest, and
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from prod_jax import kinds
 from prod_jax.retrieval import blocks, encode
@@ -38,6 +39,12 @@ def run(job: Job[kinds.Encode]) -> dict[str, Any]:
     name=job.name,
   )
   splits = [s for s in job.stage.splits if s in tokens.queries]
+  if lacking := [s for s in job.stage.splits if s not in splits]:
+    logging.info(
+      "%s: no stage reads split %s, and the set has none; it is left out",
+      job.name,
+      ", ".join(lacking),
+    )
   for split in splits:
     store = tokens.queries[split]
     embed = encode.embedder(frozen, "query", store)

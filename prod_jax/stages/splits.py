@@ -9,9 +9,11 @@ from collections.abc import Collection, Sequence
 
 from prod_jax import kinds, strict
 from prod_jax.config import Config
-from prod_jax.sets import formats
+from prod_jax.sets import formats, mistaken
 from prod_jax.sets.dataset import Dataset, Located, no_negatives
 from prod_jax.sets.records import DataError
+
+_NAMED = 2  # stages that an error names
 
 
 def check(config: Config, dataset: Dataset) -> None:
@@ -24,18 +26,12 @@ def check(config: Config, dataset: Dataset) -> None:
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_splits(
-        f"config.stages.{name}.splits",
-        stage.splits,
-        dataset.name,
-        dataset.queries,
-      )
+      _check_encoded(config, name, dataset.name, dataset.queries)
     elif isinstance(stage, kinds.Imported):
       where = f"config.stages.{name}.split"
-      _check_splits(where, [stage.split], dataset.name, dataset.queries)
+      _check_split(config, where, stage.split, dataset)
     elif isinstance(stage, kinds.Train) and stage.steps:
-      where = f"config.stages.{name}"
-      _check_splits(where, ["train"], dataset.name, dataset.queries)
+      _check_split(config, f"config.stages.{name}", "train", dataset)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
     if isinstance(stage, kinds.Mine | kinds.Imported):
@@ -78,7 +74,7 @@ def _check_some(
 
 
 def check_files(config: Config, located: Located) -> None:
-  """Raises ConfigError for a split that is encoded and has no files.
+  """Raises ConfigError for a split that has no files, and has to be encoded.
 
   Its builder knows the splits of a set without files of labels.
   """
@@ -89,8 +85,7 @@ def check_files(config: Config, located: Located) -> None:
   known = dict.fromkeys([*(["train"] if bare else []), *source.labels])
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      where = f"config.stages.{name}.splits"
-      _check_splits(where, stage.splits, source.name, known)
+      _check_encoded(config, name, source.name, known)
 
 
 def check_negatives(config: Config, located: Located) -> None:
@@ -121,12 +116,66 @@ def _check_labels(
     )
 
 
-def _check_splits(
-  where: str, splits: Sequence[str], of: str, known: Collection[str]
+def _check_split(
+  config: Config, where: str, split: str, dataset: Dataset
 ) -> None:
+  """Raises ConfigError where the set has not the split that a stage reads."""
+  if split not in dataset.queries:
+    has = f"{dataset.name} has {', '.join(dataset.queries)}"
+    raise _missing(config, where, split, has, "add its files")
+
+
+def _check_encoded(
+  config: Config, name: str, of: str, known: Collection[str]
+) -> None:
+  """Raises ConfigError for a split that an encode stage names and needs.
+
+  It leaves out what is not there, which is no fault where no stage reads it.
+  """
+  where, splits = f"config.stages.{name}.splits", config.stages[name].splits
   for split in splits:
-    if split not in known:
-      raise strict.ConfigError(
-        f"{where} asks for {split!r}, and {of} has "
-        f"{', '.join(known)}; add its files, or leave the split out"
-      )
+    if split in known:
+      continue
+    left = str(tuple(each for each in splits if each != split))
+    if readers := _readers(config, split):
+      remedy = f"add its files, for {_some(readers)}"
+    elif split in formats.SPLITS:
+      continue
+    else:
+      remedy = f'leave it out: "--{where}={left.replace(" ", "")}"'
+    has = f"{of} has {', '.join(known)}"
+    raise _missing(config, where, split, has, remedy)
+
+
+def _missing(
+  config: Config, where: str, split: str, has: str, remedy: str
+) -> strict.ConfigError:
+  """Says what asks for a split, what there is, and what can be done."""
+  meant = ""
+  if config.data.path:
+    meant = mistaken.other_name(pathlib.Path(config.data.path), split)
+  return strict.ConfigError(
+    f"{where} asks for {split!r}, and {has}; {remedy}{meant}"
+  )
+
+
+def _readers(config: Config, split: str) -> list[str]:
+  """The stages that read queries of a split, or learn from them."""
+  return [
+    name
+    for name, stage in config.stages.items()
+    if getattr(stage, "split", "") == split
+    or (split == "train" and _learns(stage))
+  ]
+
+
+def _learns(stage: kinds.Stage) -> bool:
+  steps = isinstance(stage, kinds.Train) and stage.steps > 0
+  return steps or isinstance(stage, kinds.Cluster)
+
+
+def _some(names: Sequence[str]) -> str:
+  """The first of some names, and how many more there are."""
+  more = len(names) - _NAMED
+  shown = ", ".join(names[:_NAMED])
+  return f"{shown} and {more} more" if more > 0 else shown

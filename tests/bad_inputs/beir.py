@@ -44,6 +44,22 @@ ROWS = [
     ("qrels", "train.tsv"),
   ),
   Row(
+    "a set in MS MARCO's layout",
+    _set({name: None for name in made.BEIR} | dict(made.LAYOUT)),
+    ("it has collection.tsv, which --config.data.name=folder reads",),
+  ),
+  Row(
+    "qrels of splits by other names",
+    _set(
+      {
+        "qrels/train.tsv": None,
+        "qrels/test.tsv": None,
+        "qrels/validation.tsv": "",
+      }
+    ),
+    ("qrels/validation.tsv is not read, name it qrels/dev.tsv",),
+  ),
+  Row(
     "a file as folder of qrels",
     _set({QRELS: None, "qrels/test.tsv": None, "qrels": "x"}),
     ("qrels",),

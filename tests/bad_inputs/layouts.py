@@ -60,6 +60,16 @@ _FOLDERS = [
   Row("a link to itself as set", _path(made.loop), ("other",)),
   Row("an empty folder as set", _path(made.folder), ("collection.tsv",)),
   Row(
+    "a set in BEIR's form",
+    _path(lambda path: made.write(path, made.BEIR)),
+    ("it has corpus.jsonl, which --config.data.name=beir reads",),
+  ),
+  Row(
+    "the folder above the set's",
+    _path(lambda path: made.write(path / "set", made.LAYOUT)),
+    ("there is one in", "other/set, for --config.data.path"),
+  ),
+  Row(
     "no path",
     lambda folder: made.line(folder, "--config.data.path="),
     ("config.data.path is not set",),
@@ -300,11 +310,30 @@ _TEXTS = [
     ("data.labelled is 9",),
   ),
 ]
+_DEV = (
+  "--config.stages.encode.splits=('train','dev','test')",
+  "--config.stages.evaluate.split=dev",
+)
 _SPLITS = [
   Row(
     "a split that a stage encodes and the set has not",
-    _set("--config.stages.encode.splits=('train','dev','test')", word="run"),
-    ("config.stages.encode.splits", "'dev'"),
+    _set(*_DEV, word="run"),
+    ("config.stages.encode.splits", "'dev'", "for evaluate"),
+  ),
+  Row(
+    "a split under another name",
+    _set(
+      *_DEV,
+      word="run",
+      queries_validation_tsv="q3\tsea\n",
+      qrels_validation_tsv="q3\td3\n",
+    ),
+    ("queries.validation.tsv is not read, name it queries.dev.tsv",),
+  ),
+  Row(
+    "qrels under another name than the queries",
+    _set(queries_dev_tsv="q3\tsea\n", qrels_valid_tsv="q3\td3\n"),
+    ("qrels.valid.tsv is not read, name it qrels.dev.tsv",),
   ),
   Row(
     "a set without train, for an experiment that trains",

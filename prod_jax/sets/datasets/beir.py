@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from prod_jax import json_files
-from prod_jax.sets import files, formats
+from prod_jax.sets import files, formats, mistaken
 from prod_jax.sets.collection import Collection
 from prod_jax.sets.datasets import layout, published
 from prod_jax.sets.lines import (
@@ -64,7 +64,10 @@ def source(path: str, on_error: OnError) -> published.Source:
     if (found := files.locate(folder / "qrels", f"{split}.tsv")) is not None
   }
   if not (labels or formats.has_bare_queries(folder)):
-    raise DataError(f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv")
+    raise DataError(
+      f"{folder}/qrels: expected train.tsv, dev.tsv or test.tsv"
+      f"{mistaken.other_name(folder, *formats.SPLITS)}"
+    )
   queries = files.require(folder, "queries.jsonl") if labels else None
   if not labels and (unread := files.locate(folder, "queries.jsonl")):
     logging.warning(

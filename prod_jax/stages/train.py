@@ -91,7 +91,10 @@ def check(job: Job[kinds.Train]) -> None:
   try:
     make_optimizer(stage)
   except strict.ConfigError as error:
-    raise strict.ConfigError(f"{job.where}.{error}") from error
+    raise strict.ConfigError(
+      f"{job.where}.{error}; set both, such as --{job.where}.steps="
+      f"{stage.steps} --{job.where}.warmup_steps={stage.steps // 10}"
+    ) from error
   # As the run builds it: a method says here what it does not find.
   _loss_fn(job)
   examples.check_labels(job, _learns_unlabelled(job))

@@ -225,6 +225,9 @@ def _stage(
   size = float(steps * batch_size)
   summary = row.get("summary") or {}
   before = (summary.get("resumed_from") or 0) / max(steps, 1)
+  checkpoint = _checkpoint(own) if under_way else None
+  from_step = (checkpoint or 0) if now == UNFINISHED else None
+  at = _at(own, settings, name, progress, from_step) if under_way else None
   return Stage(
     name=name,
     kind=row["kind"],
@@ -237,8 +240,8 @@ def _stage(
     seconds=float(row.get("seconds") or 0) if now == DONE else 0.0,
     worked=size * (1 - before),
     expected=expected.seconds if expected else None,
-    at=_at(own, settings, name, progress) if under_way else None,
-    checkpoint=_checkpoint(own) if under_way else None,
+    at=at,
+    checkpoint=checkpoint,
     kept=sum(_kept(own / name) for name in _BLOCKS) if under_way else 0,
   )
 
@@ -263,8 +266,18 @@ def _at(
   settings: Mapping[str, Any],
   name: str,
   progress: Mapping[str, Any],
+  from_step: int | None,
 ) -> At | None:
-  """How far a stage is: as its process says, or as its metrics do."""
+  """How far a stage is: as its process says, or as its metrics do.
+
+  Args:
+    own: its folder.
+    settings: what the config says of it.
+    name: of the stage.
+    progress: what its process has said.
+    from_step: where the next start goes on, None while somebody is at it.
+      Steps behind it are made again.
+  """
   if _is_of(progress.get("work") or "", name):
     return at_of(progress)
   line = _last_line(own / "metrics.jsonl")
@@ -273,7 +286,8 @@ def _at(
     part = at_of(progress) if "work" in progress else None
     return part and part._replace(seconds_left=None)
   rate = (line.get("queries_per_second") or 0) / settings["batch_size"]
-  left = (settings["steps"] - line["step"]) / rate if rate > 0 else None
+  begins = line["step"] if from_step is None else from_step
+  left = (settings["steps"] - begins) / rate if rate > 0 else None
   return At(name, line["step"], settings["steps"], "steps", rate or None, left)
 
 

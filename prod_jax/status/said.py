@@ -148,7 +148,9 @@ def _note(stage: look.Stage) -> str:
   said = [stage.why] * bool(stage.why)
   if stage.at:
     said.append(_at(stage.at))
-  if stage.checkpoint is not None:
+  if stage.state == look.UNFINISHED and (stage.at or stage.checkpoint):
+    said.append(f"the next start goes on from {stage.checkpoint or 0}")
+  elif stage.checkpoint is not None:
     said.append(f"checkpoint at step {stage.checkpoint}")
   if stage.kept:
     said.append(f"{stage.kept} rows are kept")

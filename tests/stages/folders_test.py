@@ -138,7 +138,8 @@ def test_what_the_folder_says_is_the_model(folder):
     ("stages.mine.encoded=de", "no stage before it; those are: encode$"),
     (
       "stages.distil.warmup_steps=2",
-      "stages.distil.warmup_steps is 2, more than",
+      "warmup_steps is 2, more than steps=1; set both, such as --config.stages."
+      "distil.steps=1 --config.stages.distil.warmup_steps=0$",
     ),
     ("models.ce.weights=dense", "an encoder without the head of a model"),
     ("models.de.weights=nowhere", "no such folder; it takes one"),

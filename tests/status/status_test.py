@@ -182,12 +182,30 @@ def test_a_killed_stage_says_what_is_kept(folder):
   folder.put(folder.path / presence.RUNNING, who)
   run = folder.look()
   assert run.stages[3].kept == 12
-  assert run.stages[4].at == ("taught", 20, 100, "steps", 2.0, 40.0)
+  # Without a checkpoint nothing of it is kept.
+  assert run.stages[4].at == ("taught", 20, 100, "steps", 2.0, 50.0)
   text = "\n".join(said.lines(run))
+  assert "20 of 100 steps, 2/s, the next start goes on from 0" in text
   assert "12 rows are kept" in text
   assert (
     "nobody is at work: process 7 on h, since noon, was killed or its machine "
     "is gone. The same command goes on: prod_jax run"
+  ) in text
+
+
+def test_steps_behind_the_last_checkpoint_run_again(folder):
+  folder.done("mine", 1.0)
+  folder.done("score", 1.0)
+  folder.began("taught")
+  own = folder.own("taught")
+  own.joinpath("checkpoints", "10").mkdir(parents=True)
+  line = {"step": 20, "queries_per_second": 8.0}
+  (own / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+  run = folder.look()
+  assert run.stages[4].at == ("taught", 20, 100, "steps", 2.0, 45.0)
+  text = "\n".join(said.lines(run))
+  assert (
+    "45 s left  taught: 20 of 100 steps, 2/s, the next start goes on from 10"
   ) in text
 
 

@@ -4,12 +4,14 @@ A working folder can be somebody else's, and its files damaged: they are held
 against their shape, and no name in them leads out of the folder.
 """
 
+import pathlib
 import re
 from typing import Any
 
 from absl import logging
 
 from prod_jax import artefacts, json_files, storage
+from prod_jax.strict import ConfigError
 
 METRICS = "metrics.jsonl"  # of a train stage, in its folder
 
@@ -60,6 +62,20 @@ _DONE = {
   "fingerprint?": Any,
   "files?": artefacts.is_record,
 }
+
+
+def check_folder(path: storage.Path) -> None:
+  """Raises ConfigError where a working folder is wanted, and a file is named.
+
+  A bucket is not asked: its folders are what names of files begin with.
+  """
+  if not (isinstance(path, pathlib.Path) and path.is_file()):
+    return
+  runs = [of for of in path.parents if (of / storage.CURRICULUM).is_file()]
+  inside = f"; it lies in that of a run, {runs[0]}" if runs else ""
+  raise ConfigError(
+    f"{path} is a file, where the working folder of a run is wanted{inside}"
+  )
 
 
 def curriculum(folder: storage.Path) -> dict[str, Any]:

@@ -77,6 +77,7 @@ NEIGHBOURS = {
   ("run_files", "artefacts"),
   ("run_files", "json_files"),
   ("run_files", "storage"),
+  ("run_files", "strict"),
   ("presence", "json_files"),
   ("presence", "storage"),
   ("storage", "strict"),

@@ -2,6 +2,7 @@
 
   prod_jax evaluate runs/quickstart --per_query=queries.tsv
   prod_jax evaluate bm25 runs/quickstart:student_de --compare
+  prod_jax evaluate runs/quickstart runs/mine --compare
 
 A SYSTEM is one of these, or LABEL= and one of these:
 
@@ -12,8 +13,9 @@ A SYSTEM is one of these, or LABEL= and one of these:
                          or its name on a hub
 
 The set is that of --config.data.… in a folder as MS MARCO or BEIR has them, or
-a published one, and else that of the first WORKDIR. WORKDIR alone compares the
-stages of a run's student by the runs that they left.
+a published one, and else that of the first WORKDIR. Beside others WORKDIR is
+its student that was accepted or trained last; alone on the line it compares
+the stages of a run's student by the runs that they left.
 """
 
 import argparse

@@ -11,8 +11,9 @@ import jax
 
 from prod_jax import compilation, metrics, origin, storage, strict
 from prod_jax.cli import arguments
-from prod_jax.export import finished, systems, task
+from prod_jax.export import finished, named, systems, task
 from prod_jax.report import changes, tables
+from prod_jax.serving import opened
 from prod_jax.stages import held_out
 
 # By query.
@@ -22,16 +23,21 @@ _Values = Mapping[str, Mapping[str, Mapping[str, float]]]
 def run(args: argparse.Namespace) -> None:
   """Measures the systems of a line, or the stages of a run alone."""
   _check_flags(args)
-  parsed = systems.parse(args.systems)
-  alone = parsed[0].spec if len(parsed) == 1 else ""
-  if alone and (storage.open_path(alone) / finished.CURRICULUM).exists():
+  if args.systems[1:]:
+    cache = pathlib.Path(args.cache_dir).expanduser()
+    words = opened.with_stages(args.systems, cache)
+    _of_systems(args, named.parse(words))
+    return
+  parsed = named.parse(args.systems)
+  alone = parsed[0].spec
+  if (storage.open_path(alone) / finished.CURRICULUM).exists():
     _of_curriculum(args, alone)
   else:
     _of_systems(args, parsed)
 
 
 def _of_systems(
-  args: argparse.Namespace, parsed: Sequence[systems.System]
+  args: argparse.Namespace, parsed: Sequence[named.System]
 ) -> None:
   if args.compare and len(parsed) < 2:
     raise strict.ConfigError(
@@ -91,7 +97,7 @@ def _of_systems(
 
 def _write_runs(
   to: pathlib.Path,
-  parsed: Sequence[systems.System],
+  parsed: Sequence[named.System],
   rankings: Mapping[str, systems.Ranking],
   asked: task.Task,
 ) -> None:
@@ -160,7 +166,7 @@ def _check_flags(args: argparse.Namespace) -> None:
     raise strict.ConfigError("--metrics names none; leave it out, or name one")
   for name, path, endings in (
     ("per_query", args.per_query, (".tsv", ".json")),
-    ("run", args.run, systems.RUNS),
+    ("run", args.run, named.RUNS),
   ):
     if path and pathlib.Path(path).suffix not in endings:
       raise strict.ConfigError(

@@ -82,9 +82,10 @@ def _check(args: argparse.Namespace, runs: int) -> None:
 
 def _at_hand(workdir: str) -> pathlib.Path:
   """A working folder on this machine, with what a report reads."""
-  from prod_jax import storage
+  from prod_jax import run_files, storage
 
   path = storage.open_path(workdir)
+  run_files.check_folder(path)
   local = storage.twin(path)
   if path != local:
     storage.copy(path, local, but=_LARGE)

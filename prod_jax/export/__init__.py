@@ -15,6 +15,7 @@ snippets    the code in it
 lineage     stages, teachers and data behind a model, and their hashes
 hub         an export sent to a hub
 task        a set that systems are to rank
+named       rankers as a command line names them
 systems     any ranker, ranking a set
 as_it_is    a model as it is, in a folder or on a hub
 texts       texts to embed, from a file

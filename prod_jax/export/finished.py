@@ -130,6 +130,7 @@ def open_run(workdir: storage.Path) -> Run:
   Raises:
     ConfigError: there is none.
   """
+  run_files.check_folder(workdir)
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)

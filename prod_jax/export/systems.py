@@ -1,10 +1,4 @@
-"""Any ranker, ranking a set: what a command line names, and what it finds.
-
-  bm25, bm25:LANGUAGE     words; of a language's stems where one is named
-  FILE.trec, FILE.run     a TREC run of any tool
-  WORKDIR:STAGE           what a train stage has made
-  FOLDER, NAME/MODEL      a model as it is, in a folder or on a hub, see
-                          as_it_is.py
+"""Any ranker, ranking a set: what each system that is named finds.
 
 A model that reads a query with its passage finds nothing by itself: it orders
 the first passages of another system.
@@ -22,8 +16,9 @@ from absl import logging
 
 from prod_jax import metrics, progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
-from prod_jax.export import as_it_is, finished
+from prod_jax.export import as_it_is, finished, named
 from prod_jax.export.as_it_is import Reader
+from prod_jax.export.named import BM25, RUNS, System
 from prod_jax.export.task import Task
 from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
@@ -32,29 +27,7 @@ from prod_jax.retrieval import bm25, encode, rerank, runs, search
 from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
 
-RUNS = (".trec", ".run")
-_BM25 = "bm25"
-_LABELLED = re.compile(r"([\w.-]+)=(.+)")
 _SHARD = 100_000  # passages; as of an encode stage
-
-
-class System(NamedTuple):
-  """A ranker as the command line names it.
-
-  Attributes:
-    label: by which it is known.
-    spec: what it is, as above.
-  """
-
-  label: str
-  spec: str
-
-  @property
-  def stage(self) -> tuple[str, str]:
-    """Working folder and train stage; both "" where it is none."""
-    workdir, _, stage = self.spec.rpartition(":")
-    is_stage = workdir not in ("", _BM25) and "/" not in stage
-    return (workdir, stage) if is_stage else ("", "")
 
 
 class Ranking(NamedTuple):
@@ -69,27 +42,6 @@ class Ranking(NamedTuple):
   ids_QK: np.ndarray
   scores_QK: np.ndarray
   reorders: bool = False
-
-
-def parse(words: Sequence[str]) -> list[System]:
-  """The systems of a command line, each SPEC or LABEL=SPEC.
-
-  Raises:
-    ConfigError: two have one label.
-  """
-  found: list[System] = []
-  for word in words:
-    match = _LABELLED.fullmatch(word)
-    system = System(*match.groups()) if match else System("", word)
-    if not match:
-      system = System(_name_of(system), word)
-    if any(system.label == other.label for other in found):
-      raise strict.ConfigError(
-        f"two systems are called {system.label!r}; name them apart, as "
-        f"first={word}"
-      )
-    found.append(system)
-  return found
 
 
 def rank_all(
@@ -121,7 +73,7 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     DataError: it leaves no ranking of this set.
   """
   texts = [query.text for query in task.dataset.queries[task.split]]
-  if system.spec == _BM25 or system.spec.startswith(f"{_BM25}:"):
+  if system.spec == BM25 or system.spec.startswith(f"{BM25}:"):
     language = system.spec.partition(":")[2]
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
     found = _others(
@@ -152,11 +104,7 @@ def open_model(system: System, task: Task) -> Reader:
     return _trained(system, task)
   if pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
     return as_it_is.open_model(system.spec, task.data, task.given)
-  raise strict.ConfigError(
-    f"{system.spec!r} is no system: there is no such folder; it takes "
-    "bm25, a TREC run (FILE.trec), WORKDIR:STAGE, a model's folder or a "
-    "hub's NAME/MODEL"
-  )
+  raise named.no_model(system, f"bm25, a TREC run (FILE.trec), {named.TAKEN}")
 
 
 def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
@@ -278,16 +226,6 @@ def write(
     tag=system.label,
     name_of=task.dataset.passages.id,
   )
-
-
-def _name_of(system: System) -> str:
-  """A label of a system that has been given none."""
-  _, stage = system.stage
-  if stage:
-    return stage
-  if system.spec.endswith(RUNS):
-    return pathlib.Path(system.spec).stem
-  return system.spec.rstrip("/").rpartition("/")[2].partition("@")[0]
 
 
 def _trained(system: System, task: Task) -> Reader:

@@ -9,14 +9,14 @@ import functools
 import pathlib
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,6 +36,7 @@ HERE = ("localhost", "127.0.0.1", "[::1]", "::1")  # names of this machine
 AT_ONCE = 2  # searches; each of them takes all cores
 WAITING = 16  # searches that may wait for these
 A_SECOND, AT_FIRST = 50, 200  # searches, for hours and for a moment
+_SHOWN = 60  # characters of a name that is not known
 _PAGE = pathlib.Path(__file__).parent / "page"
 _FILES = {
   "/": ("index.html", "text/html"),
@@ -88,10 +89,9 @@ def make(
   ]
   app = Starlette(
     routes=routes,
-    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed)],
     exception_handlers={HTTPException: _refuse, Exception: _fail},
   )
-  return _with_headers(app)
+  return _with_headers(_of_hosts(app, allowed))
 
 
 def _read(name: str, kind: str) -> tuple[str, str]:
@@ -136,7 +136,9 @@ class _Search:
           return Response(status_code=204)  # somebody has typed on
         answer = await anyio.to_thread.run_sync(self._library.answer, asked)
     except Unknown as error:
-      raise HTTPException(404, "there is no such system") from error
+      raise HTTPException(
+        404, f"there is no such system: {error.args[0][:_SHOWN]!r}"
+      ) from error
     except BadQuery as error:
       raise HTTPException(400, str(error)) from error
     finally:
@@ -203,6 +205,30 @@ def _error(
   code: int, said: str, headers: Mapping[str, str] | None = None
 ) -> Response:
   return JSONResponse({"error": said}, code, headers)
+
+
+def _of_hosts(app: ASGIApp, allowed: Sequence[str]) -> ASGIApp:
+  """The same for requests that name one of these hosts; others are errors."""
+
+  async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    taken = False
+
+    async def take(*request: Any) -> None:
+      nonlocal taken
+      taken = True
+      await app(*request)
+
+    async def send_own(message: Message) -> None:
+      if taken:  # the refusal in its place is a line of text
+        await send(message)
+
+    known = TrustedHostMiddleware(take, allowed, www_redirect=False)
+    await known(scope, receive, send_own)
+    if not taken:
+      refused = _error(400, "the Host header names another host than this one")
+      await refused(scope, receive, send)
+
+  return answer
 
 
 def _with_headers(app: ASGIApp) -> ASGIApp:

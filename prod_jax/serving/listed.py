@@ -2,7 +2,7 @@
 
 Of a run these are the models whose vectors are there: the student as it stood
 behind each stage, and its teachers, with the cross-encoders among them. What a
-command line names is as of export/systems.py; it embeds a set now.
+command line names is as of export/named.py; it embeds a set now.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any
 from prod_jax import kinds, strict
 from prod_jax.export import as_it_is, finished, systems
 from prod_jax.export.as_it_is import Reader
+from prod_jax.export.named import System
 from prod_jax.export.task import Task
 from prod_jax.report import record
 from prod_jax.retrieval import encode
@@ -260,21 +261,21 @@ class Stages:
 # Of a command line.
 
 
-def of_task(named: Sequence[systems.System], task: Task) -> list[Listed]:
+def of_task(found: Sequence[System], task: Task) -> list[Listed]:
   """The systems of a command line, of which the first one finds passages."""
-  first = named[0].label
+  first = found[0].label
   return [
     Listed(
       system.label,
       STUDENT if system.label == first else OTHER,
       functools.partial(_open, system, first, task),
     )
-    for system in named
+    for system in found
   ]
 
 
 def _open(
-  system: systems.System,
+  system: System,
   first: str,
   task: Task,
   opened: Callable[[str], Searcher],

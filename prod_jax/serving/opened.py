@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from prod_jax import compilation, kinds, storage, strict
-from prod_jax.export import finished, systems, task
+from prod_jax.export import finished, named, task
 from prod_jax.report import record
 from prod_jax.serving import listed
 from prod_jax.serving.library import Library
@@ -20,7 +20,7 @@ def open_library(
   """Opens a run, or models and a set.
 
   Args:
-    words: the working folder of a run; or systems as of export/systems.py, in
+    words: the working folder of a run; or systems as of export/named.py, in
       which that folder alone stands for its student.
     overrides: behind `--config.`, such as data.path=FOLDER: the set, which of
       a run is its own unless one is named.
@@ -32,23 +32,37 @@ def open_library(
     DataError: the set cannot be read.
   """
   compilation.keep(cache / "compiled")
-  runs = {word: _stages(word, cache) for word in words if _is_run(word)}
-  if stage and not runs:
+  are_runs = [_is_run(named.split(word).spec) for word in words]
+  if stage and not any(are_runs):
     raise strict.ConfigError("--stage is of a run; name its WORKDIR")
-  if len(words) == 1 and runs and not overrides:
-    (stages,) = runs.values()
+  if len(words) == 1 and _is_run(words[0]) and not overrides:
+    stages = _stages(words[0], cache)
     chosen = stages.chosen(stage)
     return Library(stages.run.dataset, stages.listed(chosen), chosen)
-  named = [
-    f"{word}:{runs[word].chosen(stage)}" if word in runs else word
-    for word in words
-  ]
-  parsed = systems.parse(named)
+  parsed = named.parse(with_stages(words, cache, stage))
+  for system in parsed:
+    named.check_searches(system)
   first_run = next((s.stage[0] for s in parsed if s.stage[0]), "")
   opened = task.open_task(overrides, first_run, cache)
   return Library(
     opened.dataset, listed.of_task(parsed, opened), parsed[0].label
   )
+
+
+def with_stages(
+  words: Sequence[str], cache: pathlib.Path, stage: str = ""
+) -> list[str]:
+  """Systems of a command line, where a run's folder stands for its student.
+
+  Args:
+    words: as of export/named.py, or the working folder of a run.
+    cache: as of `open_library`.
+    stage: of each run, instead of its last student.
+  """
+  return [
+    f"{word}:{_stages(spec, cache).chosen(stage)}" if _is_run(spec) else word
+    for word, spec in ((word, named.split(word).spec) for word in words)
+  ]
 
 
 def _is_run(word: str) -> bool:

@@ -171,6 +171,6 @@ def _fetch(key: str, name: str) -> None:
 def _check_folder(key: str, folder: str) -> None:
   if folder != folders.PACKAGED and not pathlib.Path(folder).is_dir():
     raise strict.ConfigError(
-      f"{key} is {folder!r}, and there is no such folder; it takes one with "
-      "tokenizer.json or vocab.txt"
+      f"{key} is {folder!r}, and {folders.absent(folder)}; it takes a folder "
+      "with tokenizer.json or vocab.txt"
     )

@@ -74,8 +74,8 @@ def weights_folder(
       raise strict.ConfigError(f"{where}: {error}") from error
   if not folder.is_dir():
     raise strict.ConfigError(
-      f"{where} is {model.weights!r}, and there is no such folder; it takes "
-      f"one with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL, and "
+      f"{where} is {model.weights!r}, and {absent(model.weights)}; it takes a "
+      f"folder with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL, and "
       "the docstring of a config that names one says how to make it"
     )
   try:
@@ -89,6 +89,12 @@ def weights_folder(
   except WeightsError as error:
     raise strict.ConfigError(f"{where}: {error}") from error
   return folder
+
+
+def absent(folder: str) -> str:
+  """What is in the place of a folder that is not there."""
+  is_file = pathlib.Path(folder).is_file()
+  return "that is a file" if is_file else "there is no such folder"
 
 
 def packaged_folder(where: str) -> pathlib.Path:

@@ -111,6 +111,7 @@ def look(folder: storage.Path) -> Run:
   Raises:
     ConfigError: nothing has run there, or its record is damaged.
   """
+  run_files.check_folder(folder)
   there = presence.look(folder)
   record = run_files.curriculum(folder)
   if not record and not there.who:

@@ -105,6 +105,18 @@ _FOLDERS = [
       (("export", "--workdir={}", "--stage=a", "--to={out}"), (CURRICULUM,)),
     )
   ),
+  *(
+    Row(
+      f"{words[0]}: a file of a run",
+      work(*words),
+      ("is a file", "it lies in that of a run", "/work"),
+    )
+    for words in (
+      ("status", "{work}/" + _WEIGHTS),
+      ("report", "{work}/" + CURRICULUM),
+      ("export", "--workdir={work}/" + CURRICULUM, "--stage=a", "--to={out}"),
+    )
+  ),
   *_of_all("", what="an empty curriculum.json"),
   *_of_all('{"stages": [', what="a curriculum.json that is cut"),
   *_of_all("[]", what="a curriculum.json of a list"),

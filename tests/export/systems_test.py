@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prod_jax import metrics, strict
-from prod_jax.export import as_it_is, finished, systems, task, whole
+from prod_jax.export import as_it_is, finished, named, systems, task, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import runs
 from prod_jax.sets.records import DataError
@@ -34,7 +34,7 @@ def open_task(workdir, folder, *overrides, split="dev", depth=20):
 
 
 def rank(word, opened, first=None):
-  (system,) = systems.parse([str(word)])
+  (system,) = named.parse([str(word)])
   return systems.rank(system, opened, first)
 
 
@@ -129,7 +129,7 @@ def test_a_run_is_measured_as_it_is(tmp_path, opened):
   assert systems.evaluate(found, opened, METRICS) == expected
   # p96 and p3 have one score, and ids count from z to a; others found nothing.
   assert list(expected["mrr@10"].values()) == [1.0, *[0.0] * 7]
-  system = systems.System("again", "")
+  system = named.System("again", "")
   systems.write(found, system, opened, tmp_path / "to" / "again.run")
   again = runs.read_run(tmp_path / "to" / "again.run")
   assert again == runs.read_run(path)
@@ -172,7 +172,7 @@ def test_labels_are_given_or_taken_from_the_name():
     "i/e5@v1",
     "x/y/",
   ]
-  assert [system.label for system in systems.parse(words)] == [
+  assert [system.label for system in named.parse(words)] == [
     "bm25",
     "student",
     "old",
@@ -180,12 +180,14 @@ def test_labels_are_given_or_taken_from_the_name():
     "e5",
     "y",
   ]
-  assert systems.parse(["gs://b/run"])[0].stage == ("", "")
-  assert systems.parse(["gs://b/run:s"])[0].stage == ("gs://b/run", "s")
+  assert named.parse(["gs://b/run"])[0].stage == ("", "")
+  assert named.parse(["gs://b/run:s"])[0].stage == ("gs://b/run", "s")
+  two = named.parse(["runs/a:s", "runs/b/:s", "s=runs/b:s", "runs/b:t"])
+  assert [system.label for system in two] == ["a.s", "b.s", "s", "t"]
   with pytest.raises(
     strict.ConfigError, match="two systems are called 'b'; na"
   ):
-    systems.parse(["a/b", "b=bm25"])
+    named.parse(["a/b", "b=bm25"])
 
 
 def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
@@ -193,6 +195,7 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
   (tmp_path / "alone" / "modules.json").unlink()
   for word, message in {
     "nowhere/to/go": "is no system: there is no such folder; it takes bm25",
+    tmp_path / "alone" / "config.json": "is no system: that is a file; it ta",
     "missing.trec": "missing.trec is not there",
     f"{finished_run}:stduent": ":stduent: 'stduent' is no stage; train stages",
     f"{finished_run}:encode": "is of kind encode",
@@ -206,7 +209,7 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
   with pytest.raises(
     strict.ConfigError, match="duo reads a query with two pas"
   ):
-    systems._by_model(systems.System("duo", "duo"), reader, opened, None)
+    systems._by_model(named.System("duo", "duo"), reader, opened, None)
 
 
 def test_broken_weights_are_named(workdir, opened):
@@ -284,7 +287,7 @@ def test_what_others_put_in_order_is_ranked_before_them(
   finished_run, opened, tmp_path
 ):
   words = [f"{finished_run}:ce", f"warm={file(tmp_path, WARM)}"]
-  found = systems.rank_all(systems.parse(words), opened, "warm")
+  found = systems.rank_all(named.parse(words), opened, "warm")
   assert list(found) == ["ce", "warm"]
   assert (found["ce"].reorders, found["warm"].reorders) == (True, False)
   assert found["ce"].ids_QK.shape == found["warm"].ids_QK.shape

@@ -84,8 +84,13 @@ def test_systems_and_answers_are_those_of_the_library(http, library):
     ("/api/search?q=a&k=٣", 400, "k is a number from 1 to 100"),
     (f"/api/search?q=a&k={'9' * 9999}", 400, "k is a number from 1 to 100"),
     ("/api/search?q=a&size=3", 400, "it takes q, system, before and k"),
-    ("/api/search?q=a&system=<b>", 404, "there is no such system"),
-    ("/api/search?q=a&before=nobody", 404, "there is no such system"),
+    ("/api/search?q=a&system=<b>", 404, "there is no such system: '<b>'"),
+    ("/api/search?q=a&before=nobody", 404, "there is no such system: 'nobody'"),
+    (
+      f"/api/search?q=a&system={'x' * 9999}",
+      404,
+      f"there is no such system: '{'x' * 60}'",
+    ),
     ("/nothing", 404, "Not Found"),
     ("/page/page.js", 404, "Not Found"),
     ("/..%2f..%2fsetup.py", 404, "Not Found"),
@@ -128,6 +133,9 @@ def test_each_answer_tells_a_browser_what_it_may_do(library, monkeypatch):
   assert [answer.status_code for answer in answers] == [
     *(200, 200, 200, 400, 404, 500, 400)
   ]
+  assert answers[-1].json() == {
+    "error": "the Host header names another host than this one"
+  }
   for answer in answers:
     policy = answer.headers["content-security-policy"].split("; ")
     assert "default-src 'none'" in policy

@@ -366,6 +366,13 @@ def test_a_run_and_another_set(searched_run, tmp_path):
   assert len(library.answer(Asked("garel", "t"))["hits"]) == 10
 
 
+def test_the_folder_of_a_run_stands_for_its_student(searched_run, tmp_path):
+  words = [f"{searched_run}", f"old={searched_run}", "bm25"]
+  student = f"{searched_run}:student"
+  found = [student, f"old={student}", "bm25"]
+  assert opened.with_stages(words, tmp_path) == found
+
+
 def test_what_cannot_search_is_refused(searched_run, exported, tmp_path):
   workdir = str(searched_run)
   for words, stage, message in [
@@ -383,7 +390,9 @@ def test_what_cannot_search_is_refused(searched_run, exported, tmp_path):
       "no set is named; set --config.data.path",
     ),
     ([f"{workdir}:ce"], "", "ce is a model of kind cross, which finds nothing"),
-    ([f"{workdir}:warm", "bm25"], "", "'bm25' is no system"),
+    ([f"{workdir}:warm", "bm25"], "", "'bm25' is no model: `prod_jax eval"),
+    (["my.trec"], "", "'my.trec' is a TREC run: `prod_jax evaluate` takes it"),
+    ([__file__], "", "is no system: that is a file; it takes WORKDIR, WORKDI"),
   ]:
     with pytest.raises(strict.ConfigError, match=message):
       library = opened.open_library(words, [], tmp_path, stage)

@@ -142,7 +142,7 @@ def test_what_the_folder_says_is_the_model(folder):
       "distil.steps=1 --config.stages.distil.warmup_steps=0$",
     ),
     ("models.ce.weights=dense", "an encoder without the head of a model"),
-    ("models.de.weights=nowhere", "no such folder; it takes one"),
+    ("models.de.weights=nowhere", "no such folder; it takes a folder"),
     ("models.de.weights=no-such/model", "no model that was fetched from a hub"),
   ],
 )

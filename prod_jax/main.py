@@ -19,6 +19,7 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import functools
+import pathlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ from prod_jax import (
   profiling,
   progress,
   report,
+  run_files,
   stages,
   storage,
   strict,
@@ -308,6 +310,7 @@ def _run(run: Run, only: Sequence[str]) -> None:
   record = {
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
+    run_files.RUN_FROM: str(pathlib.Path.cwd()),
   }
   with contextlib.closing(run.trackers), _profiled(run):
     curriculum.run(

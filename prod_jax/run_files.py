@@ -13,6 +13,8 @@ from absl import logging
 from prod_jax import artefacts, json_files, storage
 from prod_jax.strict import ConfigError
 
+# Of a run's record: the folder that relative paths of its config are of.
+RUN_FROM = "run_from"
 METRICS = "metrics.jsonl"  # of a train stage, in its folder
 
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
@@ -40,6 +42,7 @@ _STAGE = {
 _CURRICULUM = {
   "stages": [_STAGE],
   "dataset?": str,
+  f"{RUN_FROM}?": str,
   "config?": {
     "models?": {str: dict},
     "stages?": {str: {"steps?": int, "batch_size?": int, "method?": str}},

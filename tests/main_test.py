@@ -104,6 +104,7 @@ def test_every_stage_leaves_its_artefacts_and_figures(finished):
   workdir, done = finished
   record = json.loads((workdir / "curriculum.json").read_text())
   assert {s["status"] for s in record["stages"]} == {"done"}
+  assert record["run_from"] == str(pathlib.Path.cwd())
   assert len(record["stages"]) == 44
   rows = json.loads((workdir / "results.json").read_text())
   assert {r["index"] for r in rows} >= {"exact", "rerank"}

@@ -134,13 +134,34 @@ def open_run(workdir: storage.Path) -> Run:
   processes = Processes(workdir)
   path = processes.local_folder / CURRICULUM
   processes.fetch(path)
-  said = run_files.curriculum(processes.local_folder).get("config")
+  left = run_files.curriculum(processes.local_folder)
+  said = left.get("config")
   if said is None:
     raise strict.ConfigError(
       f"--workdir: there is no {path}; it takes the working folder of a run"
     )
   config = strict.section(Config, said, f"{path}: config")
+  if base := left.get(run_files.RUN_FROM):
+    config = _from(pathlib.Path(base), config)
   return Run(config, processes, may_fetch=False)
+
+
+def _from(base: pathlib.Path, config: Config) -> Config:
+  """A config whose relative paths lead to what lies where it was run from."""
+
+  def paths(of: Any, *keys: str) -> Any:
+    return dataclasses.replace(of, **{k: there(getattr(of, k)) for k in keys})
+
+  def there(path: str) -> str:
+    relative = path and not pathlib.Path(path).is_absolute()
+    return str(base / path) if relative and (base / path).exists() else path
+
+  models = {
+    name: paths(model, "weights", "tokenizer")
+    for name, model in config.models.items()
+  }
+  data = paths(config.data, "path", "data_dir", "tokenizer")
+  return dataclasses.replace(config, data=data, models=models)
 
 
 def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:

@@ -26,13 +26,15 @@ _STEMS = ("queries.{}.tsv", "qrels.{}.tsv", "qrels/{}.tsv")
 
 
 def other_form(path: str, name: str) -> str:
-  """That a folder is a set of another form, or that one lies inside of it.
+  """That a folder is a set of another form, has one inside, or is elsewhere.
 
   Args:
     path: of the folder; there may be none.
     name: as which it is read.
   """
   folder, own = pathlib.Path(path), _FORMS.get(name)
+  if path and not (folder.exists() or folder.is_absolute()):
+    return f"; it was looked for in {pathlib.Path.cwd()}"
   if not (path and folder.is_dir()) or (own and files.locate(folder, own)):
     return ""
   for form, file in _FORMS.items():

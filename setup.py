@@ -40,7 +40,7 @@ setuptools.setup(
     "requests",
     "safetensors",
     "scipy>=1.15",  # kmeans2 with a generator
-    "shtab",  # shell completion
+    "shtab>=1.13",  # shell completion, fish's too
     # No wheels elsewhere; exact search stands in and says so.
     'scann>=1.4.2; sys_platform == "linux" and python_version < "3.14"',
     "tensorflow-datasets>=4.9.10",

@@ -292,8 +292,11 @@ def look(run: Run) -> list[curriculum.Plan]:
   if located.prepared:
     splits.check(run.config, located.open())
   else:
+    splits.check_first_lines(located)
     logging.warning(
-      "%s is not prepared yet: what is in its splits is not checked",
+      "%s is not prepared yet: what is in its splits is not checked, nor are "
+      "its lines beyond the first passages; `prod_jax prepare` reads all of "
+      "them, as a run does before its first stage",
       located.source.name,
     )
   return curriculum.plan(built, run.processes)

@@ -276,11 +276,12 @@ def trouble(error: BaseException) -> str:
 
   "" for other errors.
   """
-  if isinstance(error, OSError) and error.filename and error.errno:
-    named = error.filename
-    if wrong := _WRONG_PATHS.get(error.errno):
-      return f"{named} {wrong}; put it right, or name another place"
+  wrong = isinstance(error, OSError) and _WRONG_PATHS.get(error.errno or 0)
+  if wrong and error.filename:
+    return f"{error.filename} {wrong}; put it right, or name another place"
   text = " ".join(str(error).split())
+  if isinstance(error, ImportError) and " to access " in text:  # as of etils
+    return text.replace("gcsfs", "gcsfs (pip install 'prod_jax[gcs]')")
   for code, remedy in _REMEDIES.items():
     # Libraries in other languages have errors of their own, with this text.
     if getattr(error, "errno", None) == code or os.strerror(code) in text:

@@ -145,6 +145,16 @@ def test_so_is_a_bucket_that_does_not_answer(kind):
   assert "the bucket does not answer; the same" in storage.trouble(error)
 
 
+def test_a_bucket_whose_library_is_not_there_names_its_extra():
+  said = storage.trouble(
+    ImportError("Please install gcsfs to access Google Storage")
+  )
+  assert "gcsfs (pip install 'prod_jax[gcs]') to access Google" in said
+  other = "Install s3fs to access S3"
+  assert storage.trouble(ImportError(other)) == other
+  assert not storage.trouble(ImportError("No module named 'nix'"))
+
+
 def of(module):
   return type("SomeError", (Exception,), {"__module__": module})("503, no")
 

@@ -9,6 +9,7 @@ from prod_jax import config_file, curriculum, main, packaged, strict
 from prod_jax.processes import Processes
 from prod_jax.sets import download
 from prod_jax.sets.datasets import msmarco_passage, pydocs
+from prod_jax.sets.records import DataError
 from prod_jax.stages.run import Run
 from tests.main_test import QUICKSTART, REPO, run, write_folder
 from tests.sets import published
@@ -154,6 +155,24 @@ def test_splits_without_files_are_found_before_anything_is_prepared(
     strict.ConfigError, match="'dev', and set has train, test"
   ):
     look(lacking)
+  assert not (tmp_path / "work").exists()
+
+
+def test_a_broken_line_is_found_before_anything_is_prepared(
+  tmp_path, look, caplog
+):
+  folder = write_folder(tmp_path / "set")
+  config = f"{REPO}/configs/medquad.py:runlocal"
+  made = config_file.load(config, [f"data.path={folder}"])
+  run = Run(made, Processes(tmp_path / "work"), may_fetch=False)
+  look(run)
+  assert "`prod_jax prepare` reads all of them" in caplog.text
+  path = folder / "collection.tsv"
+  lines = path.read_text().splitlines()
+  lines[16] = "p16 without a tab"
+  path.write_text("\n".join(lines))
+  with pytest.raises(DataError, match=r"collection\.tsv:17: 1 columns"):
+    look(Run(made, Processes(tmp_path / "work"), may_fetch=False))
   assert not (tmp_path / "work").exists()
 
 

@@ -130,6 +130,13 @@ def test_a_message_that_is_explained_is_one_of_ours(message, source):
   assert any(pattern.search(text) for text in source)
 
 
+@pytest.mark.parametrize(
+  "extra", ["beam", "bm25", "gcs", "onnx", "png", "serve", "torch", "tpu"]
+)
+def test_what_an_extra_brings_is_asked_for_by_its_command(extra, source):
+  assert any(f"'prod_jax[{extra}]'" in text for text in source)
+
+
 def test_messages_are_many_and_each_stands_alone():
   assert len(messages()) > 40
   assert TROUBLE.read_text().count("**`") == len(messages())

@@ -4,7 +4,7 @@
 this room, and `prod_jax --config=…` is `prod_jax run --config=…`.
 """
 
-import importlib
+import importlib.metadata
 import sys
 
 from prod_jax.cli import arguments
@@ -36,7 +36,8 @@ Distils a large ranker into a small dense retriever, step by step.
 commands; without one it is run:
 {commands}
 
-`prod_jax COMMAND --help` has the flags and an example.
+`prod_jax COMMAND --help` has the flags and an example; `prod_jax --version` is
+what is installed.
 
 exit codes:
   0    done
@@ -59,6 +60,10 @@ def entry() -> None:
   elif word in ("-h", "--help"):
     with arguments.ending():
       _say_help()
+  elif word == "--version":
+    with arguments.ending():
+      version = importlib.metadata.version("prod_jax")
+      sys.stdout.write(f"prod_jax {version}\n")
   elif word.startswith("-"):
     arguments.start(module_of("run"), sys.argv[1:])
   else:

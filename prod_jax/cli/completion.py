@@ -2,7 +2,8 @@
 
   prod_jax completion bash > ~/.local/share/bash-completion/completions/prod_jax
 
-For zsh, into a file `_prod_jax` in a folder of its $fpath.
+For zsh, into a file `_prod_jax` in a folder of its $fpath; for fish, into
+~/.config/fish/completions/prod_jax.fish.
 """
 
 import argparse
@@ -32,7 +33,10 @@ complete -o bashdefault -F _prod_jax prod_jax
 
 def build(parser: arguments.Parser) -> None:
   parser.add_argument(
-    "shell", metavar="bash|zsh", choices=["bash", "zsh"], help="Your shell."
+    "shell",
+    metavar="bash|zsh|fish",
+    choices=["bash", "zsh", "fish"],
+    help="Your shell.",
   )
 
 

@@ -137,8 +137,8 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     import torch
   except ModuleNotFoundError as error:
     raise WeightsError(
-      "pickled weights are read with torch, which is not installed; "
-      "pip install prod_jax[torch], in an environment of its own if you like"
+      "pickled weights are read with torch, which is not installed: pip "
+      "install 'prod_jax[torch]', in an environment of its own if you like"
     ) from error
   if not path.is_file():
     raise WeightsError(f"{path} is not there; fetch it")

@@ -78,7 +78,7 @@ def without_a_tpu() -> None:
   if importlib.util.find_spec("libtpu") is None:
     raise strict.ConfigError(
       "a plan asks the TPU compiler, which is not installed (no TPU is "
-      'needed): pip install "prod_jax[tpu]"'
+      "needed): pip install 'prod_jax[tpu]'"
     )
   # Two plans at once disturb nobody where there is no TPU.
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from prod_jax import kinds, strict
 from prod_jax.config import Config
-from prod_jax.sets import formats, mistaken
+from prod_jax.sets import collection, formats, mistaken
 from prod_jax.sets.dataset import Dataset, Located, no_negatives
 from prod_jax.sets.records import DataError
 
@@ -86,6 +86,18 @@ def check_files(config: Config, located: Located) -> None:
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
       _check_encoded(config, name, source.name, known)
+
+
+def check_first_lines(located: Located) -> None:
+  """Reads the first passages of a set that is a user's files, in place.
+
+  Raises:
+    DataError: a line is at fault.
+  """
+  if located.data.name not in ("folder", "beir"):
+    return  # the lines of others are known
+  if isinstance(found := located.source.passages(), collection.Collection):
+    collection.check_first_lines(found)
 
 
 def check_negatives(config: Config, located: Located) -> None:

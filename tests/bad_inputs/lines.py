@@ -72,7 +72,7 @@ _FLAGS = [
     _words("status", "x", "--config.seed=1"),
     ("no config to override",),
   ),
-  Row("an unknown shell", _words("completion", "fish"), ("'fish'",)),
+  Row("an unknown shell", _words("completion", "tcsh"), ("'tcsh'",)),
 ]
 _PLACES = [
   Row(

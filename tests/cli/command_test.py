@@ -41,6 +41,13 @@ def test_an_unknown_command_is_a_line(monkeypatch, capsys, line, message):
   assert said.startswith(message)
 
 
+def test_the_version_is_that_of_setup(monkeypatch, capsys):
+  monkeypatch.setattr(command.importlib.metadata, "version", "{} 1.2".format)
+  monkeypatch.setattr(command.sys, "argv", ["prod_jax", "--version"])
+  command.entry()
+  assert capsys.readouterr().out == "prod_jax prod_jax 1.2\n"
+
+
 @pytest.fixture
 def script(capsys):
   """What a shell is to source."""
@@ -87,6 +94,12 @@ def test_bash_completes(script, tmp_path, line, found):
     text=True,
   )
   assert done.stdout.split() == found.split(), done.stderr
+
+
+def test_fish_has_a_script_too(script):
+  text = script("fish")
+  for name in command.COMMANDS:
+    assert f" -a {name} -d " in text
 
 
 def test_zsh_has_a_script_too(script):

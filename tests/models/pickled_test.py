@@ -175,5 +175,5 @@ def test_without_torch_one_line_says_what_to_install(tmp_path):
     line, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."}
   )
   assert done.returncode == 2, done.stderr
-  assert "pip install prod_jax[torch]" in done.stderr
+  assert "pip install 'prod_jax[torch]'" in done.stderr
   assert len(done.stderr.strip().splitlines()) == 1

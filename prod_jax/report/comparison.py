@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from prod_jax import strict
 from prod_jax.report import changes, following, gains, record, tables
 
+_SO = ", so that no query is compared"
+
 
 class Side(NamedTuple):
   """A run, under the name that it has beside others."""
@@ -74,17 +76,36 @@ def load(workdirs: Sequence[str | pathlib.Path]) -> list[Side]:
 
 
 def unlike(sides: Sequence[Side]) -> str:
-  """Why figures by query are not to be compared, "" where they are."""
-  first, *others = (_measured_on(side.run) for side in sides)
-  for side, other in zip(sides[1:], others, strict=True):
-    for what, one, two in zip(
-      ("set", "split", "data"), first, other, strict=True
-    ):
-      if one and two and one != two:
-        return (
-          f"{sides[0].label} and {side.label} have measured another {what}, "
-          f"{one} and {two}, so that no query is compared"
-        )
+  """Why figures by query are not compared, of each run that they are not of."""
+  first, *others = sides
+  return "; ".join(why for side in others if (why := _unlike(first, side)))
+
+
+def _unlike(first: Side, other: Side) -> str:
+  """The same of one run, "" where they are compared."""
+  if what := _differ(first, other):
+    return what
+  both = (first, other)
+  values = [gains.values(side.run, _final(side.run)) for side in both]
+  for side, of in zip(both, values, strict=True):
+    if not side.run.measured:
+      return f"{side.label} has measured nothing yet{_SO}"
+    if not of:
+      return f"{side.label} has no figures by query of its last student"
+  if not values[0].keys() & values[1].keys():
+    return f"{first.label} and {other.label} have measured other queries{_SO}"
+  return ""
+
+
+def _differ(first: Side, other: Side) -> str:
+  """Whether, and in what, two runs have measured something else."""
+  on = (_measured_on(side.run) for side in (first, other))
+  for what, one, two in zip(("set", "split", "data"), *on, strict=True):
+    if one and two and one != two:
+      return (
+        f"{first.label} and {other.label} have measured another {what}, {one} "
+        f"and {two}{_SO}, where `prod_jax evaluate` ranks one set with both"
+      )
   return ""
 
 
@@ -112,20 +133,19 @@ def rows(sides: Sequence[Side]) -> list[Row]:
 
 def finals(sides: Sequence[Side]) -> list[Final]:
   """The last student of each other run against that of the first."""
-  if unlike(sides):
-    return []
   first, *others = sides
   before = _final(first.run)
   found = []
   for side in others:
+    if _unlike(first, side):
+      continue
     after = _final(side.run)
     values = {
       first.label: gains.values(first.run, before),
       side.label: gains.values(side.run, after),
     }
-    if len([of for of in values.values() if of]) == 2:
-      (change,) = changes.against_first(values)
-      found.append(Final(side, (before, after), change, values))
+    (change,) = changes.against_first(values)
+    found.append(Final(side, (before, after), change, values))
   return found
 
 
@@ -240,11 +260,12 @@ def _compared(
   sides: Sequence[Side], names: Sequence[str]
 ) -> list[dict[str, changes.Change]]:
   """Of each other run, what has changed against the first, by stage."""
-  if unlike(sides):
-    return [{} for _ in sides[1:]]
   first = {name: gains.values(sides[0].run, name) for name in names}
-  found = []
+  found: list[dict[str, changes.Change]] = []
   for side in sides[1:]:
+    if _differ(sides[0], side):
+      found.append({})
+      continue
     other = {name: gains.values(side.run, name) for name in names}
     both = [n for n in names if first[n].keys() & other[n].keys()]
     values = {f"{n} before": first[n] for n in both} | {

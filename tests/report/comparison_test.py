@@ -125,6 +125,30 @@ def test_runs_of_other_data_have_no_query_in_common(workdir, other):
   assert comparison.unlike(comparison.load([workdir, other])) == ""
 
 
+def test_a_run_that_is_not_compared_keeps_no_other_from_it(
+  workdir, other, tmp_path
+):
+  empty = shutil.copytree(other, tmp_path / "empty")
+  (empty / "results.json").unlink()
+  strange = shutil.copytree(other, tmp_path / "strange")
+  (stage,) = strange.glob("*-evaluate_de")
+  runs.write_values(stage, {"mrr@10": {f"x{q}": v for q, v in BETTER.items()}})
+  bare = shutil.copytree(other, tmp_path / "bare")
+  (stage,) = bare.glob("*-evaluate_de")
+  (stage / runs.BY_QUERY).unlink()
+  sides = comparison.load([workdir, empty, strange, bare, other])
+  (final,) = comparison.finals(sides)
+  assert final.side.label == "other" and final.change.paired.wins == 2
+  assert comparison.unlike(sides) == (
+    "empty has measured nothing yet, so that no query is compared; run and "
+    "strange have measured other queries, so that no query is compared; bare "
+    "has no figures by query of its last student"
+  )
+  rows = {row.stage: row for row in comparison.rows(sides)}
+  *others, change = rows["student_de"].changes
+  assert change.paired.wins == 2 and others == [None] * 3
+
+
 def test_runs_of_one_name_are_known_by_their_paths(workdir, tmp_path):
   again = shutil.copytree(workdir, tmp_path / "deeper" / "run")
   labels = [side.label for side in comparison.load([workdir, again])]
@@ -177,7 +201,7 @@ def test_a_page_of_runs_that_have_nothing_says_so(workdir, other, tmp_path):
   for words in (
     "No stage of a student has been measured.",
     "No stage of one name has logged its losses in two runs.",
-    "No figures by query were left.",
+    "Run has measured nothing yet, so that no query is compared.",
   ):
     assert words in text
 

@@ -193,12 +193,12 @@ def read_qrels(
   qrels: dict[str, dict[str, int]] = {}
   keeps = missed and on_error == "skip"
   first = [*itertools.islice(numbered, _FIRST)]
-  width = usual((len(line.split()) for _, line in first), layouts)
+  width = usual((len(line.split()) for _, line in first), layouts) or 0
   for number, line in itertools.chain(first, numbered):
     columns = line.split()
     if len(columns) != width:
-      wanted, most = header or _JUDGEMENT, width or 0
-      faults.columns(number, len(columns), wanted, usual=most)
+      wanted = header or _JUDGEMENT
+      faults.columns(number, len(columns), wanted, usual=width)
       continue
     query, passage, grade = (
       "1" if at is None else columns[at] for at in layouts[width]

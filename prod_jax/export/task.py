@@ -15,6 +15,7 @@ from prod_jax import config, storage, strict
 from prod_jax.export import finished
 from prod_jax.processes import Processes
 from prod_jax.report import record
+from prod_jax.sets import mistaken
 from prod_jax.sets.dataset import Dataset
 from prod_jax.stages.run import Run
 
@@ -83,9 +84,12 @@ def open_task(
   made = config.Config(0, data, config.Mesh(), {}, {})
   dataset = Run(made, Processes(folder)).dataset
   if split and split not in dataset.queries:
+    meant = ""
+    if data.path:
+      meant = mistaken.other_name(pathlib.Path(data.path), split)
     raise strict.ConfigError(
       f"--split: {dataset.name} has no split {split!r}; it has "
-      f"{', '.join(dataset.queries)}"
+      f"{', '.join(dataset.queries)}{meant}"
     )
   if split:
     dataset = dataclasses.replace(

@@ -173,7 +173,22 @@ _PLAN = [
     ("--scale_batch",),
   ),
 ]
+
+
+def _misnamed(folder: pathlib.Path) -> list[str]:
+  """A measurement on a split that the set has under another name."""
+  more = {"queries.val.tsv": "q3\tsea\n", "qrels.val.tsv": "q3\td3\n"}
+  path = made.write(folder / "set", made.LAYOUT | more)
+  data = [f"--config.data.path={path}", f"--cache_dir={folder / 'cache'}"]
+  return ["evaluate", "bm25", "--split=dev", *data]
+
+
 _EVALUATE = [
+  Row(
+    "a split under another name",
+    _misnamed,
+    ("--split", "it has train, test; queries.val.tsv is not read, name it"),
+  ),
   Row("no system", _words("evaluate"), ("SYSTEM",)),
   Row("no set", _words("evaluate", "bm25"), ("no set is named",)),
   Row(

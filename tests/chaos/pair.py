@@ -24,8 +24,9 @@ _LOST, _JOIN, _ALONE = 10.0, 30, 120.0
 # What the other says: ours of a process behind the first, which it waits for,
 # and JAX's own where the one is lost that keeps their service.
 _SAID = ("Start all of them again", "another task died")
-# Done, another one is lost, and JAX's abort.
-_ENDS = (0, coordination.LOST, -signal.SIGABRT)
+# Done, another one is lost, and JAX's abort, in which Python shows what all
+# threads do, and may fail at one that is at work.
+_ENDS = (0, coordination.LOST, -signal.SIGABRT, -signal.SIGSEGV)
 
 
 # What is hit, as the report has it: a stage, and which of them is killed. The

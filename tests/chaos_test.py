@@ -1,11 +1,15 @@
 """Faults put into runs: the short form, the page, and what the judge sees."""
 
 import json
+import os
+import signal
 
+import numpy as np
 import pytest
 
 from tests import commands
-from tests.chaos import files, judge, page, trials
+from tests.chaos import commands as forks
+from tests.chaos import files, judge, page, pair, trials
 from tests.chaos.commands import Ended
 
 
@@ -129,3 +133,61 @@ def test_an_export_with_more_or_less_in_it_is_another(tmp_path):
     for file in files_there:
       (tmp_path / name / file).write_text("x")
   assert judge.exported(tmp_path / "one", tmp_path / "two") == ["a", "c"]
+
+
+class Pair(pair.Room):
+  """Two processes that end as they are told to."""
+
+  def __init__(self, folder, *ended):
+    super().__init__(folder)
+    self.ended, self.shots = ended, []
+    for path in (self.reference / "00-train", self.trial):
+      path.mkdir(parents=True)
+
+  def work_of(self, what):
+    return [8.0, 8.0]
+
+  def both(self, shot, prepare=None):
+    self.shots.append(shot)
+    (self.trial / "00-train").mkdir(exist_ok=True)
+    return self.ended if shot else [Ended(0, "", 1.0)] * 2
+
+
+KILLED = Ended(-9, "", 1.0, sent=True)
+
+
+@pytest.mark.parametrize(
+  ("code", "said", "found"),
+  [
+    (76, "process 0 is gone. Start all of them again: it", trials.IDENTICAL),
+    (-6, "F1 this indicates that another task died; see", trials.IDENTICAL),
+    (0, "", trials.IDENTICAL),
+    (76, "oh", trials.UNCLEAR),
+    (1, "Start all of them again", trials.UNCLEAR),
+    (None, "Start all of them again", trials.HUNG),
+  ],
+)
+def test_the_other_of_two_ends_and_says_why(tmp_path, code, said, found):
+  other = Ended(code, said, 1.0)
+  for victim, ended in ((1, (other, KILLED)), (0, (KILLED, other))):
+    room = Pair(tmp_path / str(victim), *ended)
+    what = f"train, process {victim} of 2"
+    outcome = pair.killed(room, what, np.random.default_rng(0))
+    assert outcome.found == found
+    assert room.shots[0].victim == victim
+
+
+def test_one_fork_is_shot_and_another_has_some_seconds(tmp_path):
+  logs = [tmp_path / str(i) for i in range(2)]
+  children = []
+  for log in logs:
+    log.touch()
+    if not (child := os.fork()):
+      os.setsid()
+      while True:
+        pass
+    children.append(child)
+  shot = forks.Shot(1, 0.0, signal.SIGTERM)
+  other, victim = forks.ends(children, logs, shot, seconds_alone=0.0)
+  assert (victim.code, victim.sent) == (-signal.SIGTERM, True)
+  assert (other.code, other.sent) == (None, False)

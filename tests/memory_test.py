@@ -11,21 +11,44 @@ from prod_jax import compilation, memory
 
 class Glibc:
   def __init__(self):
-    self.kept = []
+    self.kept, self.options = [], []
 
   def malloc_trim(self, kept):
     self.kept.append(kept)
 
+  def mallopt(self, *option):
+    self.options.append(option)
 
-def test_what_was_freed_is_given_back(monkeypatch):
+
+@pytest.fixture
+def libraries(monkeypatch):
+  """Puts one C library after the other in the place of this one."""
+
+  def each(*others):
+    for other in others:
+      memory._of_c.cache_clear()
+      monkeypatch.setattr(ctypes, "CDLL", lambda name, other=other: other)
+      yield other
+
+  yield each
+  memory._of_c.cache_clear()
+
+
+def test_what_was_freed_is_given_back(libraries):
   memory.give_back()  # of this library, whichever it is
   library = Glibc()
-  for other in (library, object()):  # the second is one without it
-    memory._trim.cache_clear()
-    monkeypatch.setattr(ctypes, "CDLL", lambda name, other=other: other)
+  for _ in libraries(library, object()):  # the second is one without it
     memory.give_back()
-  memory._trim.cache_clear()
   assert library.kept == [0]
+
+
+@pytest.mark.parametrize(("cores", "arenas"), [(1, 2), (8, 8), (None, 2)])
+def test_malloc_has_an_arena_a_core(libraries, monkeypatch, cores, arenas):
+  monkeypatch.setattr("os.cpu_count", lambda: cores)
+  library = Glibc()
+  for _ in libraries(library, object()):
+    memory.limit_arenas()
+  assert library.options == [(-8, arenas)]
 
 
 def test_what_was_imported_is_not_looked_through_for_garbage(monkeypatch):

@@ -62,9 +62,10 @@ def build(parser: arguments.Parser) -> None:
 def run(args: argparse.Namespace) -> None:
   if args.json and not args.dry_run:
     raise strict.ConfigError("--json is of --dry_run; status has its own")
-  config = arguments.config_of(args)
   from prod_jax import memory
 
+  memory.limit_arenas()  # before anything starts threads
+  config = arguments.config_of(args)
   with memory.imports():
     from prod_jax import main
 

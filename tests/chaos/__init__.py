@@ -11,6 +11,7 @@ material     the set, vocabulary and scores that it reads
 commands     commands in forks of a process that has imported everything
 files        a fault at the k-th operation on files
 stored       a fault at the k-th call of a bucket
+pair         a run of two processes, one of which is killed
 damage       what becomes of files of a finished or an unfinished run
 judge        whether a working folder holds what the undisturbed one does
 trials       which faults there are, and what a trial does

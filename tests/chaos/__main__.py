@@ -25,6 +25,7 @@ from tests.chaos import (
   commands,
   curriculum,
   damage,
+  pair,
   report,
   stored,
   trials,
@@ -33,7 +34,6 @@ from tests.chaos.trials import BOOKS, COMPILED, DATA, EXPORT, TOKENS
 
 Rooms = list[trials.Room]
 Trial = Callable[[trials.Room, str, np.random.Generator], trials.Outcome]
-_MADE = (TOKENS, DATA, COMPILED, BOOKS, EXPORT)
 # They are like others of their kind, and take long.
 _TWICE = ("mine_all", "ranker", "pairwise", "encode_student")
 _UNFINISHED = ("train", "encode", "mine", "score", "compare", "darken")
@@ -48,6 +48,7 @@ _SHORT = (
   ("byte flipped", DATA),
   ("byte flipped, unfinished", "encode"),
 )
+PAIR = "SIGKILL of one of two processes"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -73,6 +74,7 @@ def kinds(stages: list[str]) -> list[tuple[str, list[str], Trial]]:
   found += [
     ("storage call fails", [*stored.STAGES], stored.failing),
     ("storage calls are slow", [*stored.STAGES], stored.slow),
+    (PAIR, [*pair.HITS], pair.killed),
   ]
   for name, how in damage.KINDS.items():
     hit = [*stages, TOKENS, DATA, COMPILED, BOOKS]
@@ -96,7 +98,7 @@ def trial(
   # Round by round another one, and not the same of all kinds in a round.
   turn = number // len(known)
   what = hits[(turn * 5 + number % len(known)) % len(hits)]
-  room = next(room for room in rooms if what in (*room.stages(), *_MADE))
+  room = next(room for room in rooms if room.has(what))
   found = work(room, what, np.random.default_rng((seed, number)))
   return {
     "trial": number,
@@ -131,7 +133,10 @@ def main() -> None:
   # Half of all needs only the half of the curriculum.
   rooms = [trials.Room(folder / "lists", curriculum.LISTS)]
   if not args.short:
-    rooms.append(trials.Room(folder / "whole"))
+    rooms += [
+      pair.Room(folder / "pair", curriculum.LISTS),
+      trials.Room(folder / "whole"),
+    ]
   commands.warm_up()
   for room in rooms:
     if not room.reference.exists():

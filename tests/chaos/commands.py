@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
+
 import prod_jax
 from prod_jax.cli import arguments
 
@@ -59,6 +61,20 @@ def warm_up() -> None:
   gc.freeze()
 
 
+class Shot(NamedTuple):
+  """A signal that is sent to one of some forks.
+
+  Attributes:
+    victim: which of them.
+    after: seconds of its work until then, however slow the machine is.
+    number: of the signal.
+  """
+
+  victim: int
+  after: float
+  number: int
+
+
 def run(
   command: str,
   words: Sequence[str],
@@ -75,28 +91,60 @@ def run(
     words: its arguments.
     log: file that takes what it says.
     prepare: is called in the fork before the command.
-    after: seconds of its work until the fork is sent a signal, however slow
-      the machine is; None sends none.
+    after: as of `Shot`; None sends no signal.
     number: of that signal.
   """
   child = start(command, words, log, prepare)
-  began, sent = time.monotonic(), False
-  while True:
-    found, status, used = os.wait4(child, os.WNOHANG)
-    if found:
-      _end_workers(child)
-      code = os.waitstatus_to_exitcode(status)
-      work = used.ru_utime + used.ru_stime
-      return Ended(code, log.read_text(), work, sent)
-    if after is not None and not sent and _work_of(child) > after:
-      os.kill(child, number)
-      sent = True
-    if time.monotonic() - began > SECONDS:
-      os.kill(child, signal.SIGKILL)
-      os.waitpid(child, 0)
-      _end_workers(child)
-      return Ended(None, log.read_text(), 0.0, sent)
+  shot = None if after is None else Shot(0, after, number)
+  (ended,) = ends([child], [log], shot)
+  return ended
+
+
+def ends(
+  children: Sequence[int],
+  logs: Sequence[pathlib.Path],
+  shot: Shot | None,
+  seconds_alone: float = SECONDS,
+) -> list[Ended]:
+  """How some forks end, one of which may be sent a signal.
+
+  Args:
+    children: their process ids.
+    logs: what they say.
+    shot: that signal.
+    seconds_alone: that the others have when the first one has ended.
+  """
+  found: dict[int, Ended] = {}
+  deadline, sent = time.monotonic() + SECONDS, False
+  while len(found) < len(children):
+    for i, (child, log) in enumerate(zip(children, logs, strict=True)):
+      if i not in found and (ended := _ended(child, log)):
+        found[i] = ended
+        deadline = min(deadline, time.monotonic() + seconds_alone)
+    if shot and not sent and shot.victim not in found:
+      victim = children[shot.victim]
+      if sent := _work_of(victim) > shot.after:
+        os.kill(victim, shot.number)
+    if time.monotonic() > deadline:
+      for i in {*range(len(children))} - {*found}:
+        os.kill(children[i], signal.SIGKILL)
+        os.waitpid(children[i], 0)
+        _end_workers(children[i])
+        found[i] = Ended(None, logs[i].read_text(), 0.0)
     time.sleep(0.01)
+  if shot and sent:
+    found[shot.victim] = found[shot.victim]._replace(sent=True)
+  return [found[i] for i in range(len(children))]
+
+
+def _ended(child: int, log: pathlib.Path) -> Ended | None:
+  """How a fork has ended, None while it is at work."""
+  found, status, used = os.wait4(child, os.WNOHANG)
+  if not found:
+    return None
+  _end_workers(child)
+  code = os.waitstatus_to_exitcode(status)
+  return Ended(code, log.read_text(), used.ru_utime + used.ru_stime)
 
 
 def _end_workers(child: int) -> None:
@@ -145,7 +193,11 @@ def _become(
     # Nobody pulls the plug on a fork, and a flush of the disk takes 15 ms.
     os.fsync = lambda number: None
     prepare()
-    arguments.start(f"prod_jax.cli.{command}", list(words))
+    try:
+      arguments.start(f"prod_jax.cli.{command}", list(words))
+    finally:
+      if jax.distributed.is_initialized():  # as at Python's usual end
+        jax.distributed.shutdown()
     code = 0
   except SystemExit as ended:
     code = ended.code if isinstance(ended.code, int) else 1

@@ -33,6 +33,7 @@ _NOBODY = 65534  # root may write into any folder
 # Besides the stages: what is made before them, and what is said of all.
 TOKENS, DATA, COMPILED, BOOKS = "token stores", "set", "programs", "books"
 EXPORT = "export"
+_MADE = (TOKENS, DATA, COMPILED, BOOKS, EXPORT)
 _BESIDE = {TOKENS: "tokens", DATA: "data", COMPILED: "compiled"}
 _READERS = ("encode", "provided", "mine", "score", "evaluate")
 
@@ -67,7 +68,7 @@ class Room:
       os.environ.get("JAX_COMPILATION_CACHE_DIR", folder.parent / "programs")
     )
     own = pathlib.Path(__file__).with_name("curriculum.py")
-    self._words = [f"--config={own}:{self._material}{part}"]
+    self._config = f"--config={own}:{self._material}{part}"
 
   def run(
     self,
@@ -76,7 +77,7 @@ class Room:
     **more: Any,
   ) -> Ended:
     """The command in the copy, or elsewhere, with the programs it has."""
-    words = [*self._words, f"--workdir={workdir or self.trial}"]
+    words = self.words(workdir)
     own = self.trial / _BESIDE[COMPILED]
     kept = own if own.exists() else self.programs
 
@@ -85,6 +86,10 @@ class Room:
       prepare()
 
     return commands.run("run", words, self.log, prepared, **more)
+
+  def words(self, workdir: str = "") -> list[str]:
+    """Arguments of the run in the copy, or elsewhere."""
+    return [self._config, f"--workdir={workdir or self.trial}"]
 
   def export_of(self, prepare: Callable[[], None] = lambda: None) -> Ended:
     """An export of the student beside the copy."""
@@ -133,6 +138,10 @@ class Room:
     """The stages of the reference, in order."""
     folders = sorted(self.reference.glob("[0-9][0-9]-*"))
     return [folder.name[3:] for folder in folders]
+
+  def has(self, what: str) -> bool:
+    """Whether there is in it what a fault is to hit."""
+    return what in (*self.stages(), *_MADE)
 
   def places(self, what: str) -> list[pathlib.Path]:
     """Where the work on something leaves its files."""

@@ -1,10 +1,12 @@
 """Fuzzes each reader for some seconds, and writes what came of it.
 
-  python -m tests.fuzz --seconds=60
+  python -m tests.fuzz --seconds=15 --rounds=4
 
 The extra fuzz brings atheris. What breaks a reader is kept in tests/fuzz/cases,
 where `readers_test` tries it from then on. Seconds are those of the processor,
-so that a busy machine tries as much.
+so that a busy machine tries as much. All readers have their turn in a round,
+and the next round goes on from the inputs that have reached more; what is
+written after each turn counts all of them.
 """
 
 import argparse
@@ -17,7 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from prod_jax import origin
 from tests.commands import REPO
@@ -30,25 +33,55 @@ COLUMNS = ("reader", "executions", "seconds", "edges reached", "crashes")
 _COVERAGE = re.compile(r"\bcov: (\d+)")
 
 
+class Tried(NamedTuple):
+  """What came of a reader.
+
+  Attributes:
+    count: executions.
+    seconds: of the processor.
+    reached: edges.
+    crashes: what broke it, and the case that did.
+  """
+
+  count: int
+  seconds: float
+  reached: int
+  crashes: dict[str, str]
+
+  def and_then(self, other: "Tried") -> "Tried":
+    """This and a later turn."""
+    return Tried(
+      self.count + other.count,
+      self.seconds + other.seconds,
+      max(self.reached, other.reached),
+      other.crashes | self.crashes,
+    )
+
+
 def main() -> None:
   """Runs the command."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--seconds", type=float, default=60.0)
+  parser.add_argument("--seconds", type=float, default=15.0)
+  parser.add_argument("--rounds", type=int, default=4)
   parser.add_argument("--only", default="", help="part of a reader's name")
   args = parser.parse_args()
   names = [name for name in READERS if args.only in name]
-  rows, notes, where = [], [], machine()
-  for name in names:
-    row, found = fuzz(name, args.seconds)
-    rows.append(row)
-    notes += found
-    print(*row, *found, sep=" | ", flush=True)
-    if not args.only:
-      write(rows, notes, args.seconds, where)
+  tried = {name: Tried(0, 0.0, 0, {}) for name in names}
+  command = f"python -m tests.fuzz --seconds={args.seconds:g}"
+  command += f" --rounds={args.rounds}"
+  where = machine()
+  with tempfile.TemporaryDirectory() as corpora:
+    for name in names * args.rounds:
+      corpus = pathlib.Path(corpora) / slug(name)
+      turn = fuzz(name, args.seconds, corpus)
+      print(name, *turn, sep=" | ", flush=True)
+      tried[name] = tried[name].and_then(turn)
+      if not args.only:
+        write(tried, command, where)
 
 
-def fuzz(name: str, seconds: float) -> tuple[list[Any], list[str]]:
-  """A row of one reader, and what broke it."""
+def fuzz(name: str, seconds: float, corpus: pathlib.Path) -> Tried:
+  """A turn of one reader, from the inputs in a folder, which gets more."""
   with tempfile.TemporaryDirectory() as folder:
     place = pathlib.Path(folder)
     # What was imported, and is watched, need not be so again.
@@ -57,7 +90,7 @@ def fuzz(name: str, seconds: float) -> tuple[list[Any], list[str]]:
       log = os.open(place / "log", os.O_CREAT | os.O_WRONLY)
       os.dup2(log, 1)
       os.dup2(log, 2)
-      target.run(name, seconds, place)
+      target.run(name, seconds, place, corpus)
     os.waitpid(pid, 0)
     log = (place / "log").read_text(errors="replace")
     for path in [*place.glob("crashes/*"), *place.glob("*-*")]:
@@ -67,12 +100,10 @@ def fuzz(name: str, seconds: float) -> tuple[list[Any], list[str]]:
     result = place / "result.json"
     if not result.exists():
       tail = " ".join(log.split()[-40:])
-      return [name, 0, 0.0, 0, 1], [f"{name}: ended early: {tail}"]
+      return Tried(0, 0.0, 0, {f"ended early: {tail}": ""})
     found = json.loads(result.read_text())
   reached = max(map(int, _COVERAGE.findall(log)), default=0)
-  took, crashes = round(found["seconds"], 1), found["crashes"]
-  row = [name, found["count"], took, reached, len(crashes)]
-  return row, [f"{name}: {key} ({case})" for key, case in crashes.items()]
+  return Tried(found["count"], found["seconds"], reached, found["crashes"])
 
 
 def machine() -> str:
@@ -85,24 +116,29 @@ def machine() -> str:
   ).stdout.strip()
 
 
-def write(
-  rows: list[list[Any]], notes: list[str], seconds: float, where: str
-) -> None:
+def write(tried: Mapping[str, Tried], command: str, where: str) -> None:
   """Writes the table, for the page of what was tried."""
-  tried = sum(row[1] for row in rows)
-  took = sum(row[2] for row in rows)
+  count = sum(of.count for of in tried.values())
+  took = sum(of.seconds for of in tried.values())
   page = {
     "title": "Any bytes before each reader",
-    "command": f"python -m tests.fuzz --seconds={seconds:g}",
+    "command": command,
     "commit": origin.commit() or "",
     "machine": where,
     "python": platform.python_version(),
     "columns": list(COLUMNS),
-    "rows": rows,
+    "rows": [
+      [name, of.count, round(of.seconds, 1), of.reached, len(of.crashes)]
+      for name, of in tried.items()
+    ],
     "notes": [
-      f"{tried:,} executions in {took / 60:.0f} minutes of one core; seconds "
+      f"{count:,} executions in {took / 60:.0f} minutes of one core; seconds "
       "are those of the processor, edges those that libFuzzer has seen.",
-      *notes,
+      *(
+        f"{name}: {key} ({case})"
+        for name, of in tried.items()
+        for key, case in of.crashes.items()
+      ),
     ],
   }
   OUT.parent.mkdir(parents=True, exist_ok=True)

@@ -61,12 +61,13 @@ class Target:
     path.write_bytes(content)
 
 
-def run(name: str, seconds: float, place: pathlib.Path) -> NoReturn:
-  """Fuzzes one reader in this process."""
+def run(
+  name: str, seconds: float, place: pathlib.Path, corpus: pathlib.Path
+) -> NoReturn:
+  """Fuzzes one reader in this process, from the inputs of a corpus on."""
   logging.disable(logging.CRITICAL)
   reader = READERS[name]
-  corpus = place / "corpus"
-  corpus.mkdir()
+  corpus.mkdir(exist_ok=True)
   for number, seed in enumerate(reader.seeds):
     (corpus / f"seed-{number}").write_bytes(seed)
   flags = [

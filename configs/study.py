@@ -24,8 +24,10 @@ that, progression is not tested. The arms:
   ce           the last one directly
   margin       the same by score margins of all pairs (as in CL-DRD's code)
   cl_drd       the same by the order of its ranking in groups
-  teachers     teacher progression: the three, one after the other
-  data         the last one, then the divided queries
+  teachers     teacher progression: the three, one after the other, the last on
+               lists that the student mined anew (as the official recipe)
+  data         the last one, then the divided queries of such lists
+  undivided    the same, and all queries of these lists in place of the divided
   prod         both progressions
   prod_no_lwf  the same without the term that keeps what was learnt
 
@@ -97,7 +99,8 @@ BATCH, STEPS = 12, 160  # of every arm
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
-DEPTH, DIVIDED_OF, NEGATIVES = 10, 1024, 5
+DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
+MINED, DIVIDED = "mined", "divided"  # in place of a stage of an arm
 CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
 
@@ -271,18 +274,20 @@ def arms(draw: str) -> dict:
   }
   made = _whole(whole, draw)
   part, last = STEPS // 4, DIVIDED_STEPS
-  ladder = [(part, weak), (part, strong)]
-  whole = [(2 * part - last, de), *ladder, (last, None)]
+  ladder = [(part, weak), (part, MINED)]
+  both = [(2 * part - last, de), *ladder, (last, DIVIDED)]
   progressions = {
     "teachers": [(2 * part, de), *ladder],
-    "data": [(STEPS - last, strong), (last, None)],
-    "prod": whole,
-    "prod_no_lwf": whole,
+    "data": [(STEPS - last, strong), (last, DIVIDED)],
+    "prod": both,
+    "prod_no_lwf": both,
   }
   for name, stages in progressions.items():
     keeps = name not in ("data", "prod_no_lwf")
     made |= _in_parts(f"{name}{draw}", stages, keeps=keeps)
-  return made
+  # What of that is the lists', and what is the choice of queries.
+  made[f"undivided{draw}"] = made[f"data{draw}"] | dict(queries="")
+  return made | quickstart.measured(f"undivided{draw}")
 
 
 def neighbours_teachers(judge: str) -> dict:
@@ -336,27 +341,32 @@ def _whole(stages: dict, draw: str) -> dict:
 
 
 def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
-  """Train stages one behind the other; None is one on divided queries.
+  """Train stages one behind the other.
 
   Args:
     name: of the arm and of its last stage.
-    parts: (steps, what it learns from) of each.
+    parts: (steps, stage) of each; in place of a stage MINED, the last teacher
+      on lists that the student mined anew, or DIVIDED, on the divided queries
+      of such lists.
     keeps: later stages have the term that keeps what was learnt.
   """
   made, before = {}, "start"
   for number, (steps, stage) in enumerate(parts, 1):
     last = number == len(parts)
     own = name if last else f"{name}_part_{number}"
-    if stage is None:
-      made |= _divided(name, before)
+    if stage in (MINED, DIVIDED):
+      made |= _mined(own, before)
+      chosen = {}
+      if stage == DIVIDED:
+        made |= _divided(own)
+        chosen = dict(queries=f"divide_{own}", learning_rate=DIVIDED_RATE)
       stage = dict(
         method="prod",
-        candidates=f"mine_{name}",
-        scores=f"score_{name}",
-        queries=f"divide_{name}",
+        candidates=f"mine_{own}",
+        scores=f"score_{own}",
         negatives=NEGATIVES,
         settings=_kl(False),
-        learning_rate=DIVIDED_RATE,
+        **chosen,
       )
     shared = dict(
       kind="train",
@@ -376,8 +386,8 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
   return made | quickstart.measured(name)
 
 
-def _divided(name: str, student: str) -> dict:
-  """What a student finds, the last teacher's scores, and the division."""
+def _mined(name: str, student: str) -> dict:
+  """What a student finds, and the last teacher's scores of it."""
   return {
     f"embed_{name}": dict(
       kind="encode",
@@ -386,9 +396,15 @@ def _divided(name: str, student: str) -> dict:
       batch_tokens=quickstart.BATCH_TOKENS,
     ),
     f"mine_{name}": quickstart.mine(
-      f"embed_{name}", depth=DEPTH, queries="all", limit=DIVIDED_OF
+      f"embed_{name}", depth=DEPTH, queries="all", limit=MINED_OF
     ),
     f"score_{name}": quickstart.scored("ce_strong", f"mine_{name}") | _TOGETHER,
+  }
+
+
+def _divided(name: str) -> dict:
+  """The queries on which that teacher is right and the student is not."""
+  return {
     # The student 2nd to 15th, the teacher 1st: official code.
     f"divide_{name}": dict(
       kind="divide",

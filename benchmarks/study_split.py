@@ -6,15 +6,19 @@ writes `TO/teachers` and `TO/students`, both in the MS MARCO layout of DIR, with
 its passages and its dev and test queries. Of the training queries a draw of so
 many goes to the students, with their labels; all others teach the teachers. So
 a study's teachers come, as most people's do, from labels that their students
-never see.
+never see. DIR may be the word pydocs: the docstrings of what is installed,
+which every machine has.
 """
 
 import argparse
 import pathlib
 import random
 import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
 
 from prod_jax.sets import files
+from prod_jax.sets.datasets import pydocs
 
 _SEED = 42
 _QUERIES, _QRELS = "queries.train.tsv", "qrels.train.tsv"
@@ -60,14 +64,42 @@ def _lines(path: pathlib.Path) -> list[str]:
     return [*file]
 
 
+def _write_pydocs(folder: pathlib.Path) -> None:
+  """The set of that name, in the layout of a folder."""
+  docs = pydocs.extract()
+  _write(
+    folder / "collection.tsv",
+    ((x.id, x.title, x.text) for x in docs.passages),
+  )
+  for name, queries in docs.queries.items():
+    _write(folder / f"queries.{name}.tsv", ((x.id, x.text) for x in queries))
+    _write(
+      folder / f"qrels.{name}.tsv",
+      (
+        (query.id, "0", passage, str(grade))
+        for query in queries
+        for passage, grade in query.positives
+      ),
+    )
+
+
+def _write(path: pathlib.Path, rows: Iterable[Sequence[str]]) -> None:
+  lines = ("\t".join(row) + "\n" for row in rows)
+  path.write_text("".join(lines), encoding="utf-8")
+
+
 def main() -> None:
   """Splits the folder that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("folder", type=pathlib.Path)
+  parser.add_argument("folder", metavar="DIR|pydocs")
   parser.add_argument("to", type=pathlib.Path)
   parser.add_argument("--students", type=int, required=True)
   asked = parser.parse_args()
-  split(asked.folder, asked.to, asked.students)
+  with tempfile.TemporaryDirectory() as made:
+    folder = pathlib.Path(made if asked.folder == "pydocs" else asked.folder)
+    if asked.folder == "pydocs":
+      _write_pydocs(folder)
+    split(folder, asked.to, asked.students)
 
 
 if __name__ == "__main__":

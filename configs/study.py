@@ -24,8 +24,10 @@ that, progression is not tested. The arms:
   ce           the last one directly
   margin       the same by score margins of all pairs (as in CL-DRD's code)
   cl_drd       the same by the order of its ranking in groups
-  teachers     teacher progression: the three, one after the other
-  data         the last one, then the divided queries
+  teachers     teacher progression: the three, one after the other, the last on
+               lists that the student mined anew (as the official recipe)
+  data         the last one, then the divided queries of such lists
+  undivided    the same, and all queries of these lists in place of the divided
   prod         both progressions
   prod_no_lwf  the same without the term that keeps what was learnt
 
@@ -71,6 +73,11 @@ needs. Two more make the teachers elsewhere, as those are that most people have:
     python -m prod_jax.main --config=configs/study.py:given \
       --config.data.name=folder --config.data.path=TO/students \
       --workdir=runs/given
+
+The dual encoder that comes out of that is as good as the cross-encoders, and a
+ladder whose rungs are level tests nothing. `given+rising` has another first
+rung, the one that everyone has: all-MiniLM-L6-v2 as it is. The cross-encoders
+judge alone, over all passages, for twice as many queries.
 """
 
 import adam
@@ -84,6 +91,7 @@ from prod_jax.models.transformer import spread_layers
 
 VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
 ELSEWHERE = ("teachers", "given")
+RISING = "rising"  # of `given`
 GIVEN = "runs/teachers/folders"  # where `given` looks for its teachers
 DRAWS = (1, 2, 3)
 BATCH, STEPS = 12, 160  # of every arm
@@ -91,17 +99,21 @@ BATCH, STEPS = 12, 160  # of every arm
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
-DEPTH, DIVIDED_OF, NEGATIVES = 10, 1024, 5
+DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
+MINED, DIVIDED = "mined", "divided"  # in place of a stage of an arm
 CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
 
 def get_config(variant: str = "") -> ConfigDict:
   """The experiment; `variant` is "", or names joined by "+"."""
   chosen = set(filter(None, variant.split("+")))
-  if chosen - {*VARIANTS, *ELSEWHERE}:
-    known = ", ".join([*VARIANTS, *ELSEWHERE])
+  if chosen - {*VARIANTS, *ELSEWHERE, RISING}:
+    known = ", ".join([*VARIANTS, *ELSEWHERE, RISING])
     raise ValueError(f"variant {variant!r}; known: {known}")
-  if chosen & set(ELSEWHERE) and len(chosen - {"runlocal", "layers3"}) > 1:
+  if RISING in chosen and "given" not in chosen:
+    raise ValueError(f"variant {variant!r}: {RISING!r} is of 'given'")
+  beside = {"runlocal", "layers3", RISING}
+  if chosen & set(ELSEWHERE) and len(chosen - beside) > 1:
     raise ValueError(f"variant {variant!r}: {ELSEWHERE} stand alone")
   is_small = "runlocal" in chosen
   config = quickstart.get_config()
@@ -138,6 +150,8 @@ def get_config(variant: str = "") -> ConfigDict:
   quickstart.finish(config, "runlocal" if is_small else "")
   if "given" in chosen:
     _with_given(config)
+  if RISING in chosen:
+    _with_rising(config)
   if is_small:
     config.data.update(labelled=40, max_passages=400)
     if "mine_teacher" in config.stages:
@@ -260,18 +274,20 @@ def arms(draw: str) -> dict:
   }
   made = _whole(whole, draw)
   part, last = STEPS // 4, DIVIDED_STEPS
-  ladder = [(part, weak), (part, strong)]
-  whole = [(2 * part - last, de), *ladder, (last, None)]
+  ladder = [(part, weak), (part, MINED)]
+  both = [(2 * part - last, de), *ladder, (last, DIVIDED)]
   progressions = {
     "teachers": [(2 * part, de), *ladder],
-    "data": [(STEPS - last, strong), (last, None)],
-    "prod": whole,
-    "prod_no_lwf": whole,
+    "data": [(STEPS - last, strong), (last, DIVIDED)],
+    "prod": both,
+    "prod_no_lwf": both,
   }
   for name, stages in progressions.items():
     keeps = name not in ("data", "prod_no_lwf")
     made |= _in_parts(f"{name}{draw}", stages, keeps=keeps)
-  return made
+  # What of that is the lists', and what is the choice of queries.
+  made[f"undivided{draw}"] = made[f"data{draw}"] | dict(queries="")
+  return made | quickstart.measured(f"undivided{draw}")
 
 
 def neighbours_teachers(judge: str) -> dict:
@@ -325,27 +341,32 @@ def _whole(stages: dict, draw: str) -> dict:
 
 
 def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
-  """Train stages one behind the other; None is one on divided queries.
+  """Train stages one behind the other.
 
   Args:
     name: of the arm and of its last stage.
-    parts: (steps, what it learns from) of each.
+    parts: (steps, stage) of each; in place of a stage MINED, the last teacher
+      on lists that the student mined anew, or DIVIDED, on the divided queries
+      of such lists.
     keeps: later stages have the term that keeps what was learnt.
   """
   made, before = {}, "start"
   for number, (steps, stage) in enumerate(parts, 1):
     last = number == len(parts)
     own = name if last else f"{name}_part_{number}"
-    if stage is None:
-      made |= _divided(name, before)
+    if stage in (MINED, DIVIDED):
+      made |= _mined(own, before)
+      chosen = {}
+      if stage == DIVIDED:
+        made |= _divided(own)
+        chosen = dict(queries=f"divide_{own}", learning_rate=DIVIDED_RATE)
       stage = dict(
         method="prod",
-        candidates=f"mine_{name}",
-        scores=f"score_{name}",
-        queries=f"divide_{name}",
+        candidates=f"mine_{own}",
+        scores=f"score_{own}",
         negatives=NEGATIVES,
         settings=_kl(False),
-        learning_rate=DIVIDED_RATE,
+        **chosen,
       )
     shared = dict(
       kind="train",
@@ -365,8 +386,8 @@ def _in_parts(name: str, parts: list, keeps: bool = False) -> dict:
   return made | quickstart.measured(name)
 
 
-def _divided(name: str, student: str) -> dict:
-  """What a student finds, the last teacher's scores, and the division."""
+def _mined(name: str, student: str) -> dict:
+  """What a student finds, and the last teacher's scores of it."""
   return {
     f"embed_{name}": dict(
       kind="encode",
@@ -375,9 +396,15 @@ def _divided(name: str, student: str) -> dict:
       batch_tokens=quickstart.BATCH_TOKENS,
     ),
     f"mine_{name}": quickstart.mine(
-      f"embed_{name}", depth=DEPTH, queries="all", limit=DIVIDED_OF
+      f"embed_{name}", depth=DEPTH, queries="all", limit=MINED_OF
     ),
     f"score_{name}": quickstart.scored("ce_strong", f"mine_{name}") | _TOGETHER,
+  }
+
+
+def _divided(name: str) -> dict:
+  """The queries on which that teacher is right and the student is not."""
+  return {
     # The student 2nd to 15th, the teacher 1st: official code.
     f"divide_{name}": dict(
       kind="divide",
@@ -431,6 +458,17 @@ def _with_given(config: ConfigDict) -> None:
     model = dict(config.models[old], weights=f"{GIVEN}/{name}")
     config.models[name] = ConfigDict(model)
   del config.models.teacher_de, config.models.ce
+
+
+def _with_rising(config: ConfigDict) -> None:
+  """A dual encoder that was never trained here below the cross-encoders."""
+  config.models.teacher.weights = "packaged"
+  config.data.update(max_passages=0)
+  config.data.max_queries.train = 2048
+  del config.stages.evaluate_ce_strong  # as evaluate_last is here
+  for stage in config.stages.values():
+    if stage.get("ensemble"):
+      del stage.ensemble
 
 
 def _reranked(params: str) -> dict:

@@ -81,6 +81,19 @@ def test_teachers_made_elsewhere_are_one_choice(variant):
     config_file.load(f"{REPO}/configs/study.py:{variant}")
 
 
+def test_a_rising_ladder_has_each_teacher_alone():
+  with pytest.raises(strict.ConfigError, match="'rising' is of 'given'"):
+    config_file.load(f"{REPO}/configs/study.py:rising")
+  config = config_file.load(f"{REPO}/configs/study.py:given+rising")
+  assert config.models["teacher"].weights == "packaged"
+  scores = [s for s in config.stages.values() if s.kind == "score"]
+  assert {s.params for s in scores} == {"ce_weak", "ce_strong"}
+  assert not any(s.ensemble for s in scores)
+  # What a rung teaches the student found itself, but for the first lists.
+  lists = {s.candidates for s in scores} - {"lists"}
+  assert {"mine_prod_1_part_3", "mine_prod_1", "mine_data_3"} < lists
+
+
 def test_no_query_of_a_student_teaches_its_teachers(tmp_path):
   folder = tmp_path / "whole"
   folder.mkdir()
@@ -123,7 +136,7 @@ def test_every_arm_is_trained_measured_and_collected(tmp_path):
   found = study.collect(str(tmp_path))
   assert list(found["arms"]) == [
     *("labels", "mined", "de", "ce", "margin", "cl_drd"),
-    *("teachers", "data", "prod", "prod_no_lwf"),
+    *("teachers", "data", "prod", "prod_no_lwf", "undivided"),
     *("lead", "pair_distill", "adam"),
   ]
   assert found["divided"].keys() == {"data_1", "prod_1", "prod_no_lwf_1"}

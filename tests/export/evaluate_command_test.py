@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from prod_jax.cli import measured
+from prod_jax.cli import arguments, measured
+from prod_jax.cli import evaluate as command
 from prod_jax.report import changes
 from tests import commands
 
@@ -114,6 +115,17 @@ def two_students(workdir):
   write_run(workdir / folder / "run.trec", [1, 1, 2, 2, 2, 2, 2, 2])
   (other,) = workdir.glob("*-evaluate/run.trec")
   write_run(other, [2, 1, 1, 1, 1, 1, 1, 2])
+
+
+def test_beside_others_a_run_is_its_student(
+  finished_run, tmp_path, monkeypatch
+):
+  found = []
+  monkeypatch.setattr(measured, "_of_systems", lambda _, of: found.extend(of))
+  words = [str(finished_run), f"a={finished_run}", f"--cache_dir={tmp_path}"]
+  measured.run(arguments.parser_of(command).parse(words))
+  student = f"{finished_run}:student"
+  assert found == [("student", student), ("a", student)]
 
 
 def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):

@@ -171,7 +171,7 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
   with run.open("a") as file:
     file.write("q96 Q0 p1\n")
   workdir = f"{finished_run}:student"
-  for arguments, message in {
+  for words, message in {
     (run, workdir, "--split=dev"): f"{run}:25: 3 columns, expected query id",
     (workdir, "--split=dve"): "--split: set has no split 'dve'; it has train",
     (
@@ -182,7 +182,7 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
     (finished_run, "--config.data.path=a"): "alone is compared on its own set",
     (): "SYSTEM… is missing; --help shows the flags",
   }.items():
-    done = evaluate(*arguments, f"--cache_dir={tmp_path}/cache")
+    done = evaluate(*words, f"--cache_dir={tmp_path}/cache")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]

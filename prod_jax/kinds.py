@@ -136,7 +136,8 @@ class Encode:
 
   Attributes:
     params: train stage of a dual encoder, or a model as it is.
-    splits: whose queries are embedded.
+    splits: whose queries are embedded; train, dev or test is left out where it
+      has no files and no stage reads it.
     batch_tokens: tokens a batch, padding included.
     shard_rows: passages of a file of vectors.
   """

@@ -2,8 +2,8 @@
 
   prod_jax completion bash > ~/.local/share/bash-completion/completions/prod_jax
 
-For zsh, into a file `_prod_jax` in a folder of its $fpath; for fish, into
-~/.config/fish/completions/prod_jax.fish.
+For zsh, into a file `_prod_jax` in a folder of its $fpath; for fish, into one
+of the command's name with .fish behind it in ~/.config/fish/completions.
 """
 
 import argparse

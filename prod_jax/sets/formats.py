@@ -197,8 +197,7 @@ def read_qrels(
   for number, line in itertools.chain(first, numbered):
     columns = line.split()
     if len(columns) != width:
-      wanted = header or _JUDGEMENT
-      faults.columns(number, len(columns), wanted, usual=width)
+      faults.columns(number, len(columns), header or _JUDGEMENT, usual=width)
       continue
     query, passage, grade = (
       "1" if at is None else columns[at] for at in layouts[width]

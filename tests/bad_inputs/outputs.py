@@ -208,7 +208,7 @@ _REPORT = [
   Row(
     "status: a file",
     work("status", f"{{}}/{TEXTS}"),
-    (TEXTS, "no run has been here"),
+    (TEXTS, "is a file, where the working folder of a run is wanted"),
   ),
 ]
 _SEARCH = [

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from prod_jax.cli import measured
+from prod_jax.cli import arguments, measured
+from prod_jax.cli import evaluate as command
 from prod_jax.report import changes
 from tests import commands
 
@@ -116,6 +117,17 @@ def two_students(workdir):
   write_run(other, [2, 1, 1, 1, 1, 1, 1, 2])
 
 
+def test_beside_others_a_run_is_its_student(
+  finished_run, tmp_path, monkeypatch
+):
+  found = []
+  monkeypatch.setattr(measured, "_of_systems", lambda _, of: found.extend(of))
+  words = [str(finished_run), f"a={finished_run}", f"--cache_dir={tmp_path}"]
+  measured.run(arguments.parser_of(command).parse(words))
+  student = f"{finished_run}:student"
+  assert found == [("student", student), ("a", student)]
+
+
 def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
   two_students(workdir)
   done = evaluate(workdir, "--compare", f"--per_query={tmp_path}/queries.json")
@@ -159,7 +171,7 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
   with run.open("a") as file:
     file.write("q96 Q0 p1\n")
   workdir = f"{finished_run}:student"
-  for arguments, message in {
+  for words, message in {
     (run, workdir, "--split=dev"): f"{run}:25: 3 columns, expected query id",
     (workdir, "--split=dve"): "--split: set has no split 'dve'; it has train",
     (
@@ -170,7 +182,7 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
     (finished_run, "--config.data.path=a"): "alone is compared on its own set",
     (): "SYSTEM… is missing; --help shows the flags",
   }.items():
-    done = evaluate(*arguments, f"--cache_dir={tmp_path}/cache")
+    done = evaluate(*words, f"--cache_dir={tmp_path}/cache")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]

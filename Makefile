@@ -79,7 +79,7 @@ bench: $(READY)
 long: $(READY)
 	$(BIN)/python -m benchmarks.long
 
-# Two or three hours on two cores; started again it goes on. As root it also
+# Half an hour on two quiet cores; started again it goes on. As root it also
 # fills a disk of its own.
 chaos: $(READY)
 	JAX_PLATFORMS=cpu $(BIN)/python -m tests.chaos

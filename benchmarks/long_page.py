@@ -5,6 +5,7 @@ or with the smallest and with the largest corpus, and how much more it may be.
 What a larger corpus needs by necessity is told in NECESSARY and taken off.
 """
 
+import itertools
 import json
 import pathlib
 import statistics
@@ -59,12 +60,16 @@ def write(folder: pathlib.Path, units: Sequence[str]) -> None:
 
 def page_of(parts: Parts) -> dict[str, Any]:
   """The object of memory.json."""
-  of = sorted({part["commit"] for part in parts.values()})
+  of: dict[str, list[str]] = {}
+  for name, part in parts.items():
+    of.setdefault(part["commit"], []).append(name)
   last = [*parts.values()][-1]
   return {
     "title": "Long and large runs",
     "command": "python -m benchmarks.long",
-    "commit": ", ".join(of),
+    "commit": ", ".join(
+      f"{commit} ({', '.join(names)})" for commit, names in of.items()
+    ),
     "machine": last["machine"],
     "python": last["python"],
     "columns": list(COLUMNS),
@@ -95,7 +100,11 @@ def steps_rows(parts: Parts) -> list[list[str]]:
 
 
 def corpus_rows(parts: Parts) -> list[list[str]]:
-  """Peaks by stage, the smallest corpus against the largest; and rates."""
+  """Peaks by stage, each corpus against the next larger one.
+
+  The smallest is less than what is held at once: a shard's lines, two of its
+  shards of vectors.
+  """
   rows = []
   for processes in "12":
     found = {
@@ -105,18 +114,18 @@ def corpus_rows(parts: Parts) -> list[list[str]]:
     }
     if len(found) < 2:
       continue
-    small, large = min(found), max(found)
     who = "" if processes == "1" else f", by {processes} processes"
-    about = f"{small:,} to {large:,} passages{who}: "
-    for work in found[small]:
-      ends_of = [found[size][work] for size in (small, large)]
-      needs, what = NECESSARY.get(work, (0, ""))
-      more = needs * (large - small) / 2**20
-      peaks = [max(p["most_mib"] for p in x["processes"]) for x in ends_of]
-      beside = f" (less {needs} bytes a passage: {what})" if needs else ""
-      rows.append(
-        _row(f"{about}{work}, peak MiB{beside}", peaks[0], peaks[1] - more)
-      )
+    for small, large in itertools.pairwise(sorted(found)):
+      about = f"{small:,} to {large:,} passages{who}: "
+      for work in found[small]:
+        ends_of = [found[size][work] for size in (small, large)]
+        needs, what = NECESSARY.get(work, (0, ""))
+        more = needs * (large - small) / 2**20
+        peaks = [max(p["most_mib"] for p in x["processes"]) for x in ends_of]
+        beside = f" (less {needs} bytes a passage: {what})" if needs else ""
+        rows.append(
+          _row(f"{about}{work}, peak MiB{beside}", peaks[0], peaks[1] - more)
+        )
   return rows
 
 

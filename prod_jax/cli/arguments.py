@@ -270,7 +270,9 @@ def say_json(value: Any, indent: int | None = 1) -> None:
     ensure_ascii=encoding != "utf-8",
     allow_nan=False,
   )
-  text = OBEYED.sub(lambda c: c[0] if c[0] == "\n" else _coded(c[0]), text)
+  text = OBEYED.sub(
+    lambda c: c[0] if c[0] == "\n" else json.dumps(c[0])[1:-1], text
+  )
   sys.stdout.write(f"{text}\n")
   sys.stdout.flush()
 
@@ -282,10 +284,6 @@ def _finite(value: Any) -> Any:
     return [*map(_finite, value)]
   odd = isinstance(value, float) and not math.isfinite(value)
   return None if odd else value
-
-
-def _coded(letter: str) -> str:
-  return json.dumps(letter)[1:-1]
 
 
 def start(name: str, line: Sequence[str] | None = None) -> None:
@@ -360,6 +358,12 @@ class LogFormat(stdlib_logging.Formatter):
 
   def format(self, record: stdlib_logging.LogRecord) -> str:
     return without_passwords(super().format(record))
+
+  def formatException(self, ei: Any) -> str:
+    """A traceback; none of what a disk refuses, which a line tells of."""
+    from prod_jax import storage
+
+    return "" if storage.trouble(ei[1]) else super().formatException(ei)
 
 
 def _set_up_tracebacks() -> None:

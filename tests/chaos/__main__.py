@@ -123,7 +123,7 @@ def short(room: trials.Room) -> int:
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="tests.chaos")
-  parser.add_argument("--trials", type=int, default=260)
+  parser.add_argument("--trials", type=int, default=230)
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--only", default="")
   parser.add_argument("--folder", default="runs/chaos")

@@ -1,7 +1,9 @@
 """How commands end: codes, pipes that nobody reads, and any locale."""
 
 import argparse
+import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -49,6 +51,24 @@ def test_another_pipe_is_a_fault(capfd):
   with pytest.raises(BrokenPipeError), arguments.ending():
     raise BrokenPipeError
   assert arguments.code_of(BrokenPipeError()) == 1
+
+
+@pytest.mark.parametrize(
+  ("error", "shown"),
+  [
+    (OSError(errno.ENOSPC, "No space left on device", "a"), False),
+    (ValueError("RESOURCE_EXHAUSTED: No space left on device"), False),
+    (ValueError("another"), True),
+  ],
+)
+def test_a_library_shows_no_traceback_of_what_a_disk_refuses(error, shown):
+  """Orbax does, and raises the error too, which ends in a line."""
+  of = (type(error), error, None)
+  record = logging.LogRecord("orbax", 40, "b", 1, "Failed", (), of)
+  said = arguments.LogFormat().format(record)
+  assert "Failed" in said
+  assert ("ValueError: another" in said) == shown
+  assert shown or len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -298,6 +298,9 @@ def test_one_label_says_what_a_passage_is(name, more, role):
 def test_a_label_beside_several_passages_is_of_none():
   margin = {"query": "a", "positive": "b", "negative": "c", "label": -0.3}
   assert [one.role for one in records.said(margin)] == [1, -1]
+  # In a table, who has fewer negatives than others has a null.
+  uneven = {**margin, "negative_1": None, "negative_2": "boats"}
+  assert [one.role for one in records.said(uneven)] == [1, -1, -1]
   with pytest.raises(records.Odd, match=r"label 0\.7 is not a whole number"):
     records.said({"query": "a", "positive": "b", "label": 0.7})
 

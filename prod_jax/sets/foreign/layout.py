@@ -69,7 +69,7 @@ def _find(path: pathlib.Path) -> Layout:
   with open(path, "rb") as file:
     if file.read(len(_PARQUET)) == _PARQUET:
       return Layout(path, "parquet", texts=True)
-  faults = lines.Faults(path, "raise")
+  faults = lines.Faults(path, None)
   first = next(lines.read_lines(path, faults), (1, ""))[1]
   if not first:
     raise DataError(f"{path}: is empty; expected {_TAKEN}")

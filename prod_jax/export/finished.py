@@ -250,7 +250,7 @@ def check_set(run: Run, name: str) -> None:
   done = run_files.done(run.processes.remote(run.folder(name)))
   noted = (
     recorded(run, name).get("dataset"),
-    done.get("origin", {}).get("data_fingerprint"),
+    (done.get("origin") or {}).get("data_fingerprint"),
   )
   if set(noted) - {None, run.located.fingerprint}:
     raise strict.ConfigError(

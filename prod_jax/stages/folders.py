@@ -96,8 +96,9 @@ def weights_folder(
 def near(folder: str) -> str:
   """The folder that was perhaps meant by one that is not there, to be added."""
   path = pathlib.Path(folder)
-  beside = path.parent.iterdir() if path.parent.is_dir() else ()
-  names = [] if path.exists() else [p.name for p in beside if p.is_dir()]
+  if path.exists():
+    return ""
+  names = [p.name for p in path.parent.glob("*/")]
   meant = difflib.get_close_matches(path.name, names, 1)
   return f"; did you mean {str(path.with_name(meant[0]))!r}?" if meant else ""
 

@@ -484,3 +484,11 @@ def test_written_lines_are_read_again(tmp_path, found):
   path = tmp_path / "lists.parquet"
   assert write.parquet(path, lists) == 3
   assert plain(found(path).pairs) == [(0, 1, 0.5), (0, 0, None), (1, 2, None)]
+
+
+def test_nobody_is_told_to_leave_out_the_line_that_says_the_format(tmp_path):
+  path = tmp_path / "scores"
+  path.write_bytes(b"q\xff\tp\t1\n")
+  with pytest.raises(DataError, match="iconv") as error:
+    layout.find(path, "")
+  assert "on_error" not in str(error.value)

@@ -415,7 +415,7 @@ def test_missing_files_are_named(tmp_path):
     check_files()
   folder = tmp_path / "model"
   folder.mkdir()
-  (folder / "config.json").touch()
+  (folder / "config.json").write_text("{}")
   models = load("prod_msmarco_passage").models
   overrides = [f"models.{model}.weights={folder}" for model in models]
   with pytest.raises(strict.ConfigError, match=r"neither model\.safetensors"):
@@ -423,6 +423,7 @@ def test_missing_files_are_named(tmp_path):
   (folder / "model.safetensors").touch()
   with pytest.raises(strict.ConfigError, match=r"config\.data\.tokenizer is"):
     check_files(*overrides)
+  (folder / "config.json").write_text("")
   with pytest.raises(strict.ConfigError, match=r"config\.json is no JSON"):
     check_files(*overrides, "data.tokenizer=packaged")
   check_files(variant="runlocal")

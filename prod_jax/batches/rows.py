@@ -149,6 +149,16 @@ def longest(kind: str, data: config.Data) -> int:
   return max(data.query_length, data.passage_length)
 
 
+def least(kind: str, special: Special) -> tuple[int, int]:
+  """The shortest query_length and passage_length of a model of a kind.
+
+  Special tokens alone take these.
+  """
+  between = len(special.between)
+  of_passage = {"cross": between, "pairwise": 1 + between}
+  return special.around, of_passage.get(kind, special.around)
+
+
 def padded(texts: Joined, length: int) -> Tokens:
   """Texts in rows of their own, Tokens [..., L] of segment 1 and padding.
 

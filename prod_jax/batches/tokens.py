@@ -91,7 +91,8 @@ class Tokenizer:
     other prompt is text.
     """
     added = {t.content for t in self._inner.get_added_tokens_decoder().values()}
-    for marker in (prompt, *prompt.split(None, 1)[:1]):
+    spaced = [t for t in added if t[-1:].isspace() and prompt.startswith(t)]
+    for marker in (prompt, *spaced, *prompt.split(None, 1)[:1]):
       token = self.id_of(marker)
       if token is None or not (marker in added or _MARKER.fullmatch(marker)):
         continue

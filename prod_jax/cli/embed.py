@@ -37,6 +37,12 @@ def build(parser: arguments.Parser) -> None:
     default="passage",
     help="What kind of texts they are.",
   )
+  parser.add_argument(
+    "--on_error",
+    choices=["raise", "skip"],
+    default="raise",
+    help="What to do with a line that is no text.",
+  )
   parser.add_json("the file and its number of rows")
 
 
@@ -48,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
   trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
   source, to = pathlib.Path(args.texts), pathlib.Path(args.to)
-  rows = vectors.embed_file(trained, source, to, args.tower)
+  rows = vectors.embed_file(trained, source, to, args.tower, args.on_error)
   if args.json:
     arguments.say_json({"file": str(to), "rows": rows})
   else:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, sharding, strict
+from prod_jax.batches import tokens
 from prod_jax.batches.tokens import Tokenizer
 from prod_jax.export.finished import BATCH_TOKENS
 from prod_jax.models import (
@@ -21,6 +22,7 @@ from prod_jax.models import (
   hub,
   sentence_transformers,
 )
+from prod_jax.models.families import description
 from prod_jax.models.weights import WeightsError
 from prod_jax.processes import Processes
 from prod_jax.retrieval.forward import FrozenModel
@@ -88,22 +90,41 @@ def open_model(
     own = _lengths(folder, model.kind)
     return _open(model, reading(own, data, given), weights)
   except (WeightsError, hub.NotCached) as error:
-    raise strict.ConfigError(f"{weights}: {error}") from error
+    raise strict.ConfigError(str(error)) from error
 
 
 def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
   made = config.Config(0, data, config.Mesh(), {_NAME: model}, {})
   # Nothing is written there.
   run = Run(made, Processes(pathlib.Path(tempfile.gettempdir())))
-  if tokenizers.has_none(made, _NAME):
+  settled = run.settled(_NAME)
+  assert settled.encoder is not None
+  _check_tokenizer(settled.encoder)
+  tokenizer, shape = run.tokenizer_of(_NAME), run.model(_NAME).transformer
+  if tokenizer.vocab_size > shape.vocab_size:
     raise strict.ConfigError(
-      f"{weights} has no tokenizer; put its tokenizer.json there"
+      f"{weights}: its embeddings are {shape.vocab_size:,} rows, and its "
+      f"tokenizer has {tokenizer.vocab_size:,} tokens; put the one there that "
+      "goes with them"
     )
-  settled, tokenizer = run.settled(_NAME), run.tokenizer_of(_NAME)
-  where = f"config.models.{_NAME}"
-  files.check_texts(where, settled, data, tokenizer)
+  sentence_transformers.check_width(model.weights, shape.width)
+  files.check_texts(weights, settled, data, tokenizer)
   run.check_tokenizer(_NAME)
   return of_run(run, _NAME)
+
+
+def _check_tokenizer(encoder: pathlib.Path) -> None:
+  """Raises ConfigError where a folder has none that is read."""
+  if tokens.holds_tokenizer(encoder):
+    return
+  if others := tokens.other_tokenizer(encoder):
+    raise strict.ConfigError(
+      f"{encoder} holds its tokenizer as {', '.join(others)}, which is not "
+      f"read; {tokenizers.WRITE}"
+    )
+  raise strict.ConfigError(
+    f"{encoder} has no tokenizer; put its tokenizer.json there"
+  )
 
 
 def of_run(run: Run, name: str) -> Reader:
@@ -128,11 +149,12 @@ def _model(folder: pathlib.Path) -> model_kinds.Model:
   """
   weights = str(folder)
   encoder = sentence_transformers.encoder_folder(folder)
-  if not (encoder / hf.CONFIG).is_file():
+  if encoder == folder and not any(folder.glob("*config.json")):
     raise strict.ConfigError(
       f"{folder} is no model's folder: there is no {hf.CONFIG} in it; of a "
       "run's folder name a stage, as WORKDIR:STAGE"
     )
+  description.check_family(encoder)
   if colbert.read(folder):
     return model_kinds.Late(kind="late", weights=weights)
   if cross_modules.read(folder):

@@ -264,6 +264,23 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
+def check_set(run: Run, name: str) -> None:
+  """Raises ConfigError where a stage has read another state of the set.
+
+  Rows of its lists and vectors would be those of other texts.
+  """
+  done = run_files.done(run.processes.remote(run.folder(name)))
+  noted = (
+    recorded(run, name).get("dataset"),
+    (done.get("origin") or {}).get("data_fingerprint"),
+  )
+  if set(noted) - {None, run.located.fingerprint}:
+    raise strict.ConfigError(
+      f"{name} has read another state of the data set than there is now; run "
+      "it again, or put the data back"
+    )
+
+
 def _check_same(trained: Trained) -> None:
   """Raises ConfigError where what an export reads is not what the run read.
 

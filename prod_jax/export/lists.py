@@ -46,6 +46,7 @@ def export(
       f"{', '.join(run.config.stages)}"
     )
   lists, split = _lists(run, name)
+  finished.check_set(run, name)
   scores_QC = _scores(run, name, lists)
   if to.suffix in _RUNS:
     return _write_run(to, run, split, lists, scores_QC)

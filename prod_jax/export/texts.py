@@ -15,13 +15,12 @@ from prod_jax.sets.records import DataError, Passage
 _JSON = (".jsonl", ".jsonl.gz")
 
 
-def read(path: pathlib.Path) -> Iterator[Passage]:
+def read(path: pathlib.Path, faults: Faults) -> Iterator[Passage]:
   """Streams the texts of a file.
 
   Raises:
-    DataError: it cannot be read, or a line is at fault.
+    DataError: it cannot be read, or a line is at fault and may not be.
   """
-  faults = Faults(path, "raise")
   is_json = path.name.endswith(_JSON)
   width = 0 if is_json else formats.passage_width(path)
   if not is_json and not width:

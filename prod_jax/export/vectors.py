@@ -20,6 +20,7 @@ from prod_jax.export import texts
 from prod_jax.export.finished import Trained
 from prod_jax.retrieval import encode
 from prod_jax.retrieval.forward import Shown
+from prod_jax.sets.lines import Faults, OnError
 from prod_jax.sets.records import DataError, Passage
 
 _BLOCK = 8192  # texts that are in memory at once
@@ -31,7 +32,11 @@ _Write = Callable[[Sequence[str], np.ndarray], None]
 
 
 def embed_file(
-  trained: Trained, source: pathlib.Path, to: pathlib.Path, tower: Tower
+  trained: Trained,
+  source: pathlib.Path,
+  to: pathlib.Path,
+  tower: Tower,
+  on_error: OnError = "raise",
 ) -> int:
   """Embeds the texts of a file; returns how many they are.
 
@@ -41,6 +46,7 @@ def embed_file(
     to: with vectors alone and their ids in NAME.ids.txt (.npy), or with
       columns `id` and `vector` (.parquet).
     tower: whose lengths, prompt and weights are taken.
+    on_error: what to do with a line that is no text.
 
   Raises:
     ConfigError: the model or the name of the file is of another kind.
@@ -55,7 +61,9 @@ def embed_file(
     raise strict.ConfigError(
       f"-o: {to} ends in neither {' nor '.join(FORMATS)}"
     )
-  rows = sum(1 for _ in texts.read(source))
+  faults = Faults(source, on_error)
+  rows = sum(1 for _ in texts.read(source, faults))
+  faults.log()
   if not rows:
     raise DataError(f"{source}: no text in it")
   frozen = trained.frozen()
@@ -63,7 +71,7 @@ def embed_file(
     _open(to, rows) as write,
     progress.Meter(f"embed {source.name}", rows, "texts") as meter,
   ):
-    found = texts.read(source)
+    found = texts.read(source, Faults(source, on_error))
     while block := list(itertools.islice(found, _BLOCK)):
       store = store_of(trained, block, tower)
       embed = encode.embedder(frozen, tower, store)

@@ -80,7 +80,7 @@ def load(
   wanted = tensors.stored(names, shapes, _kept(config, layers))
   with weights.opened(path) as file:
     # Before any tensor is read: what does not fit is named at once.
-    found = _matched(file, config, layers)
+    found, _ = _matched(file, config, layers)
     flat: dict[str, np.ndarray] = {}
     for name, keys in wanted.items():
       rows = tensors.stored_shape(keys, shapes)[0]
@@ -93,10 +93,14 @@ def load(
 
 def check(
   path: Path, config: TransformerConfig, *, layers: Sequence[int] | None = None
-) -> None:
-  """Raises what `load` would but for numbers; only headers are read."""
+) -> list[str]:
+  """Raises what `load` would but for numbers; only headers are read.
+
+  Returns:
+    What of the file is not read, in sentences.
+  """
   with weights.opened(path) as file:
-    _matched(file, config, layers)
+    return _matched(file, config, layers)[1]
 
 
 def check_numbers(
@@ -105,7 +109,7 @@ def check_numbers(
   """Raises WeightsError where `load` would find what is no number."""
   names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
   with weights.opened(path) as file:
-    found = _matched(file, config, layers)
+    found, _ = _matched(file, config, layers)
     for name in tensors.stored(names, shapes, _kept(config, layers)):
       file.read(found[name])
 
@@ -125,19 +129,19 @@ def _matched(
   file: weights.Tensors,
   config: TransformerConfig,
   layers: Sequence[int] | None,
-) -> Mapping[str, str]:
-  """The stored name of each tensor of an encoder that fits."""
+) -> tuple[Mapping[str, str], list[str]]:
+  """The stored name of each tensor of an encoder that fits; what is left."""
   names, shapes = FAMILIES[config.family].names, tensors.shapes_of(config)
   wanted = tensors.stored(names, shapes, _kept(config, layers))
   found = matching.found_in(file, wanted, config.family)
-  matching.check_shapes(file, wanted, found, shapes)
+  left = matching.check_shapes(file, wanted, found, shapes)
   for name in wanted:
     file.check_dtype(found[name])
   cut = names.layer.split("{}")[0] if layers is not None else None
   task = [names.task] if config.task_row else []
   matching.check_there(file, task, found)
-  matching.check_others(file, [*wanted, *task], found, cut)
-  return found
+  left += matching.check_others(file, [*wanted, *task], found, cut)
+  return found, left
 
 
 def read_head(folder: Path) -> Head | None:

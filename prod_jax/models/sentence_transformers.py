@@ -152,7 +152,7 @@ def max_length(encoder: pathlib.Path) -> int:
     return length
   path = encoder / TOKENIZER
   found = said(path, optional_json(path), "model_max_length", float, 0.0)
-  return int(found) if found < _NO_LENGTH else 0
+  return int(found) if 0 < found < _NO_LENGTH else 0
 
 
 def load_dense(described: Described, width: int) -> PyTree:
@@ -183,7 +183,7 @@ def files(folder: Path) -> list[pathlib.Path]:
   named += [
     path for _, layer in described.dense for path in weights.files(layer)
   ]
-  named += [m / CONFIG for m in _folders(folder)[1:] if (m / CONFIG).is_file()]
+  named += [folder_of(folder, m) / CONFIG for m in modules_of(folder)[1:]]
   return [path for path in named if path.is_file()]
 
 
@@ -233,7 +233,7 @@ def said(
   kind: type[T],
   otherwise: T,
 ) -> T:
-  """A value of a file; WeightsError where it is of another kind."""
+  """A value of a file; WeightsError for another kind, or a size below 0."""
   value = settings.get(key)
   if value is None:
     return otherwise
@@ -243,6 +243,8 @@ def said(
     raise WeightsError(
       f"{path}: {key} is {value!r}, not of type {kind.__name__}; correct it"
     )
+  if kind is int and value < 0:
+    raise WeightsError(f"{path}: {key} is {value}, below 0; correct it")
   return value
 
 
@@ -257,6 +259,10 @@ def prompts_of(
   """
   prompts = said(path, settings, "prompts", dict, {})
   named = said(path, settings, "default_prompt_name", str, "")
+  if named and named not in prompts:
+    raise WeightsError(
+      f"{path}: default_prompt_name is {named!r}, and there is no such prompt"
+    )
   other = prompts.get(named, "")
   found = {
     ours: next((prompts[name] for name in names if name in prompts), other)
@@ -277,8 +283,7 @@ def pooling_of(folder: pathlib.Path) -> Pooling:
   modes = found.get("pooling_mode")
   if modes is None:
     modes = [mode for key, mode in POOLING_KEYS.items() if found.get(key)]
-  modes = modes if isinstance(modes, list) else [modes]
-  modes = modes or ["mean"]
+  modes = (modes if isinstance(modes, list) else [modes]) or ["mean"]
   if len(modes) > 1 or modes[0] not in tuple(POOLINGS):
     raise WeightsError(
       f"{path}: the pooling is {' and '.join(map(str, modes))}; it takes one "
@@ -379,10 +384,6 @@ def _limits(encoder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
   there = [encoder / n for n in _LENGTHS if (encoder / n).is_file()]
   path = there[0] if there else encoder / LENGTH
   return path, optional_json(path)
-
-
-def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [folder_of(folder, module) for module in modules_of(folder)]
 
 
 def _similarity(

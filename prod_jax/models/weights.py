@@ -22,7 +22,8 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_REMEDY = (
+_OTHERS = ("*.safetensors", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
+_CONVERT = (
   "convert pickled weights (.bin, .pt), which may run code when they are "
   "read, to safetensors: prod_jax convert FOLDER --to=DIR"
 )
@@ -103,10 +104,19 @@ def files(path: Path) -> tuple[pathlib.Path, ...]:
     return (_checked(path / WEIGHTS),)
   if (path / INDEX).is_file():
     return tuple(_checked(shard) for shard in shards_of(path / INDEX))
-  pickled = sorted(f.name for kind in _PICKLED for f in path.glob(kind))
-  found = f"only {', '.join(pickled)}" if pickled else "no weights"
+  pickled, others = (
+    sorted(f.name for kind in kinds for f in path.glob(kind))
+    for kinds in (_PICKLED, _OTHERS)
+  )
+  remedy = "fetch it again, with its weights in safetensors"
+  if pickled:
+    remedy = _CONVERT
+  elif others:
+    remedy = "save the whole model there, with transformers' save_pretrained"
+  only = f"only {', '.join(pickled or others)}"
   raise WeightsError(
-    f"{path} holds {found}: neither {WEIGHTS} nor {INDEX} is there; {_REMEDY}"
+    f"{path} holds {only if pickled or others else 'no weights'}: neither "
+    f"{WEIGHTS} nor {INDEX} is there; {remedy}"
   )
 
 
@@ -193,9 +203,9 @@ def _json(path: pathlib.Path) -> Any:
 
 def _checked(file: pathlib.Path) -> pathlib.Path:
   if not file.is_file():
-    raise WeightsError(f"{file} is not there; fetch it, or {_REMEDY}")
+    raise WeightsError(f"{file} is not there; fetch it again")
   if file.suffix != ".safetensors":
-    raise WeightsError(f"{file} is no .safetensors file; {_REMEDY}")
+    raise WeightsError(f"{file} is no .safetensors file; {_CONVERT}")
   refuse_pointer(file)
   return file
 

@@ -182,12 +182,7 @@ class Stages:
 
   def _vectors(self, stage: str) -> encode.Shards:
     """Those that an encode stage has left."""
-    before = finished.recorded(self.run, stage).get("dataset")
-    if before not in (None, self.run.located.fingerprint):
-      raise strict.ConfigError(
-        f"{stage} has embedded another state of the data set than there is "
-        "now; run it again, or put the data back"
-      )
+    finished.check_set(self.run, stage)
     folder = finished.folder_of(self.run, stage, f"passages/{encode.MANIFEST}")
     return encode.open_shards(folder / "passages")
 

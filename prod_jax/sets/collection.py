@@ -186,6 +186,6 @@ def _ids_of(
 def _check_header(collection: Collection, blocks: list[lines.Block]) -> None:
   if not collection.header or not blocks:
     return
-  faults = lines.Faults(collection.source, "raise")
+  faults = lines.Faults(collection.source, None)
   _, first = next(lines.read_block(blocks[0], faults), (1, ""))
   formats.check_header(collection.source, first, collection.header)

@@ -87,27 +87,37 @@ class Block(NamedTuple):
 
 
 class Faults:
-  """Faults in the lines of one file: the first raises, or all are counted."""
+  """Faults in the lines of one file: the first raises, or all are counted.
+
+  Args:
+    source: the file.
+    on_error: None of lines that cannot be left out, so that nobody is told to.
+    skipped: what is counted already.
+  """
 
   def __init__(
     self,
     source: Source,
-    on_error: OnError,
+    on_error: OnError | None,
     skipped: collections.Counter[str] | None = None,
   ):
-    if on_error not in ("raise", "skip"):
+    if on_error not in ("raise", "skip", None):
       raise ValueError(f"on_error is {on_error!r}; it takes 'raise' or 'skip'")
     self.skipped = collections.Counter() if skipped is None else skipped
     self._source = source
-    self._raises = on_error == "raise"
+    self._on_error = on_error
 
   def add(self, number: int, reason: str, what: str, remedy: str) -> None:
-    if self._raises:
-      raise DataError(
-        f"{self._source}:{number}: {what}; {remedy}, or let such lines be left "
-        "out with on_error='skip'"
-      )
-    self.skipped[reason] += 1
+    if self._on_error == "skip":
+      self.skipped[reason] += 1
+      return
+    where = f"{self._source}:{number}"
+    if self._on_error is None:
+      raise DataError(f"{where}: {what}; {remedy}")
+    raise DataError(
+      f"{where}: {what}; {remedy}, or let such lines be left out with "
+      "on_error='skip'"
+    )
 
   def columns(
     self, number: int, count: int, wanted: str, usual: int = 0

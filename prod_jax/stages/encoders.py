@@ -98,9 +98,7 @@ def _agreed(
   try:
     transformer = hf.read_config(folder)
   except ValueError as error:
-    raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
-    ) from error
+    raise strict.ConfigError(f"{where}.weights: {error}") from error
   if model.layers:
     if max(model.layers) >= transformer.depth:
       raise strict.ConfigError(

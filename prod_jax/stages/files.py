@@ -4,6 +4,7 @@ Looked at before anything else: it takes little time, for of weights only the
 headers are read, and a data set may have to be downloaded first.
 """
 
+import itertools
 import pathlib
 import string
 
@@ -31,9 +32,10 @@ def check(run: Run) -> None:
   for name, model in models.items():
     _find(run, f"config.models.{name}", model)
   _check_folder("config.data.tokenizer", run.config.data.tokenizer)
-  for name, model in models.items():
-    if model.weights:
-      _read(run, name)
+  left = [_read(run, name) for name, model in models.items() if model.weights]
+  # Several models may have one folder.
+  for said in dict.fromkeys(itertools.chain(*left)):
+    logging.info("%s", said)
 
 
 def check_numbers(run: Run) -> None:
@@ -65,45 +67,55 @@ def _find(run: Run, where: str, model: model_kinds.Model) -> None:
   folders.weights_folder(model, f"{where}.weights")
 
 
-def _read(run: Run, name: str) -> None:
-  """What the folder of a model says of itself, against all that is asked."""
+def _read(run: Run, name: str) -> list[str]:
+  """What the folder of a model says of itself, against all that is asked.
+
+  Returns:
+    What of its weights is not read, in sentences.
+  """
   where = f"config.models.{name}"
   shape = run.model(name).transformer
   settled = run.settled(name)
-  _check_tensors(where, settled, shape)
+  left = _check_tensors(where, settled, shape)
   run.check_tokenizer(name)
   tokens = run.tokenizer_of(name)
   _check_padding(where, settled, tokens)
-  check_texts(where, settled, run.config.data, tokens)
+  check_texts(f"{where}.weights", settled, run.config.data, tokens)
   if tokenizer.has_none(run.config, name):
     logging.info(
       "%s.weights is %r, a folder without a tokenizer: that of "
       "config.data.tokenizer is taken, %r",
       *(where, run.model_config(name).weights, run.config.data.tokenizer),
     )
+  return left
 
 
 def _check_tensors(
   where: str, settled: folders.Settled, shape: TransformerConfig
-) -> None:
+) -> list[str]:
   """Raises ConfigError where the weights are not those of the shape.
 
   Only the headers of files are read.
+
+  Returns:
+    What of them is not read, in sentences.
   """
   if settled.encoder is None:
-    return
+    return []
+  layers = settled.model.layers or None
   try:
-    hf.check(settled.encoder, shape, layers=settled.model.layers or None)
+    left = hf.check(settled.encoder, shape, layers=layers)
     sentence_transformers.check_width(
       folders.weights_folder(settled.model), shape.width
     )
     folders.load_behind(settled, shape.width)  # which is small
+    return left
   except (WeightsError, ValueError) as error:
     raise strict.ConfigError(f"{where}.weights: {error}") from error
 
 
 def check_texts(
-  where: str,
+  key: str,
   settled: folders.Settled,
   data: config.Data,
   tokenizer: Tokenizer,
@@ -111,7 +123,7 @@ def check_texts(
   """Raises ConfigError where texts are not read as the folder says.
 
   Args:
-    where: the model's section, for errors.
+    key: that names the weights, for errors.
     settled: the model.
     data: the lengths of texts.
     tokenizer: that it has.
@@ -123,17 +135,23 @@ def check_texts(
   upper, lower = tokenizer.encode([letters, letters.lower()])
   if described.lower_case and upper.tolist() != lower.tolist():
     raise strict.ConfigError(
-      f"{where}.weights: {described.encoder / sentence_transformers.LENGTH} "
-      "says do_lower_case, and the model's tokenizer tells A from a; give "
-      f"{where}.tokenizer a folder of one that does not"
+      f"{key}: {described.encoder / sentence_transformers.LENGTH} says "
+      "do_lower_case, and the model's tokenizer tells A from a; give the model "
+      "the tokenizer that it was trained with"
     )
   late = settled.late
   if late and late.query_length not in (0, data.query_length):
     raise strict.ConfigError(
-      f"config.data.query_length is {data.query_length}, and {where}.weights "
-      f"fill queries up to {late.query_length} tokens, which take part; set "
+      f"config.data.query_length is {data.query_length}, and {key} fill "
+      f"queries up to {late.query_length} tokens, which take part; set "
       f"query_length={late.query_length}"
     )
+  for prompt in late.prompts.values() if late else ():
+    if prompt.startswith("[") and not len(tokenizer.split_prompt(prompt)[0]):
+      raise strict.ConfigError(
+        f"{key}: its texts begin with {prompt.strip()!r}, and the model's "
+        "tokenizer has no such token; fetch the folder again"
+      )
 
 
 def _check_padding(
@@ -165,12 +183,12 @@ def _fetch(key: str, name: str) -> None:
   try:
     hub.fetch(name)
   except hub.NotCached as error:
-    raise strict.ConfigError(f"{key}: {error}") from error
+    raise strict.ConfigError(f"{key}: {error}{folders.near(name)}") from error
 
 
 def _check_folder(key: str, folder: str) -> None:
   if folder != folders.PACKAGED and not pathlib.Path(folder).is_dir():
     raise strict.ConfigError(
       f"{key} is {folder!r}, and {folders.absent(folder)}; it takes a folder "
-      "with tokenizer.json or vocab.txt"
+      f"with tokenizer.json or vocab.txt{folders.near(folder)}"
     )

@@ -5,6 +5,7 @@ folder is an error: two descriptions of one model, and one of them wrong.
 """
 
 import dataclasses
+import difflib
 import pathlib
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from prod_jax.models import (
 )
 from prod_jax.models.cross import Head
 from prod_jax.models.dual import Dense
+from prod_jax.models.families import description
 from prod_jax.models.families.description import CONFIG
 from prod_jax.models.sentence_transformers import Described
 from prod_jax.models.weights import WeightsError
@@ -66,25 +68,20 @@ def weights_folder(
   """
   if model.weights == PACKAGED:
     return packaged_folder(where)
-  folder = pathlib.Path(model.weights)
+  folder, meant = pathlib.Path(model.weights), near(model.weights)
   if not folder.is_dir() and hub.is_name(model.weights):
     try:
-      return hub.cached(model.weights)
+      folder = hub.cached(model.weights)
     except hub.NotCached as error:
-      raise strict.ConfigError(f"{where}: {error}") from error
+      raise strict.ConfigError(f"{where}: {error}{meant}") from error
   if not folder.is_dir():
     raise strict.ConfigError(
       f"{where} is {model.weights!r}, and {absent(model.weights)}; it takes a "
-      f"folder with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL, and "
-      "the docstring of a config that names one says how to make it"
+      f"folder with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL{meant}"
     )
   try:
     encoder = sentence_transformers.encoder_folder(folder)
-    if not (encoder / CONFIG).is_file():
-      raise strict.ConfigError(
-        f"{where} is {model.weights!r}, and there is no {CONFIG} in it; it "
-        f"takes a folder with {CONFIG} and {weights.WEIGHTS}"
-      )
+    description.check_family(encoder)
     weights.files(encoder)
   except WeightsError as error:
     raise strict.ConfigError(f"{where}: {error}") from error
@@ -95,6 +92,16 @@ def absent(folder: str) -> str:
   """What is in the place of a folder that is not there."""
   is_file = pathlib.Path(folder).is_file()
   return "that is a file" if is_file else "there is no such folder"
+
+
+def near(folder: str) -> str:
+  """The folder that was perhaps meant by one that is not there, to be added."""
+  path = pathlib.Path(folder)
+  if path.exists():
+    return ""
+  names = [p.name for p in path.parent.glob("*/")]
+  meant = difflib.get_close_matches(path.name, names, 1)
+  return f"; did you mean {str(path.with_name(meant[0]))!r}?" if meant else ""
 
 
 def packaged_folder(where: str) -> pathlib.Path:
@@ -139,9 +146,7 @@ def _settled(where: str, model: model_kinds.Model) -> Settled:
       return Settled(_of_colbert(where, model, late), encoder, late=late)
     described = sentence_transformers.read(folder)
   except WeightsError as error:
-    raise strict.ConfigError(
-      f"{where}.weights is {model.weights!r}, which cannot be taken: {error}"
-    ) from error
+    raise strict.ConfigError(f"{where}.weights: {error}") from error
   if described is None:
     return Settled(_defaults(model), encoder)
   return Settled(_of_modules(where, model, described), encoder, described)

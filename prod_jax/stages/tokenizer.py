@@ -4,13 +4,19 @@ import pathlib
 from collections.abc import Callable
 
 from prod_jax import model_kinds, packaged, strict
+from prod_jax.batches import rows as layout
 from prod_jax.batches import tokens
+from prod_jax.batches.special import Special
 from prod_jax.config import Config
 from prod_jax.models import sentence_transformers
 from prod_jax.sets.records import DataError
 from prod_jax.stages import folders
 from prod_jax.stages.folders import PACKAGED
 
+WRITE = (
+  "write a tokenizer.json, with transformers' "
+  "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+)
 _DATAS = "config.data.tokenizer"
 
 
@@ -38,9 +44,8 @@ def source_of(config: Config, name: str) -> tuple[str, str]:
     if others := tokens.other_tokenizer(folder):
       raise strict.ConfigError(
         f"{key}: {folder} holds its tokenizer as {', '.join(others)}, which is "
-        "not read; write a tokenizer.json, with transformers' "
-        "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), or set "
-        f"config.models.{name}.tokenizer to a folder that has it"
+        f"not read; {WRITE}, or set config.models.{name}.tokenizer to a folder "
+        "that has it"
       )
   return _DATAS, config.data.tokenizer
 
@@ -76,13 +81,15 @@ def is_here(source: str) -> bool:
     return False
 
 
-def check_rows(
+def check(
   config: Config, name: str, tokenizer: tokens.Tokenizer, rows: int
 ) -> None:
   """Raises ConfigError where a model has no embedding for a token.
 
-  More embeddings than tokens are fine: tables are often padded.
+  More embeddings than tokens are fine: tables are often padded. Special tokens
+  alone have to fit into the lengths of texts.
   """
+  _check_lengths(config, name, tokenizer.special)
   if tokenizer.vocab_size <= rows:
     return
   where, weights = f"config.models.{name}", config.models[name].weights
@@ -101,6 +108,18 @@ def check_rows(
     f"({key}) has {tokenizer.vocab_size:,} tokens; set {where}.tokenizer to "
     "the one that goes with them"
   )
+
+
+def _check_lengths(config: Config, name: str, special: Special) -> None:
+  """Raises ConfigError where texts have no room beside the special tokens."""
+  kind, data = config.models[name].kind, config.data
+  keys = ("query_length", "passage_length")
+  for key, least in zip(keys, layout.least(kind, special), strict=True):
+    if getattr(data, key) < least:
+      raise strict.ConfigError(
+        f"config.data.{key} is {getattr(data, key)}, and the special tokens of "
+        f"model {name} alone take {least}; make it longer"
+      )
 
 
 def skipped(

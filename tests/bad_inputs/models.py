@@ -65,7 +65,7 @@ _THERE = [
       made.write(folder, {"x": "y"}),
       change=f"c.models.student = dict(kind='dual', weights='{folder}/x')",
     ),
-    ("config.models.student.weights", "no such folder"),
+    ("config.models.student.weights", "a file; it takes a folder"),
   ),
   Row(
     "a hub's model that was never fetched, in a dry run",
@@ -76,7 +76,20 @@ _THERE = [
     ),
     ("config.models.student.weights", "'nobody/nix'", "--dry_run"),
   ),
+  Row(
+    "a folder whose name is misspelt",
+    lambda folder: made.line(
+      made.encoder(folder / "model").parent,
+      change=f"c.models.student = dict(kind='dual', weights='{folder}/modle')",
+    ),
+    ("no such folder", "did you mean", "/model'?"),
+  ),
   Row("no config.json", student({CONFIG: None}), (CONFIG,)),
+  Row(
+    "an adapter alone",
+    student({CONFIG: None, "adapter_config.json": "{}"}),
+    ("an adapter", "merge_and_unload"),
+  ),
   Row("no weights", student({WEIGHTS: None}), ("no weights", WEIGHTS)),
   Row(
     "pickled weights alone",
@@ -248,6 +261,29 @@ _CONFIGS = [
     _config(model_type="llama"),
     (CONFIG, "model_type is 'llama'"),
   ),
+  Row(
+    "a family that we do not know, with a tokenizer that is not read",
+    student(
+      {
+        CONFIG: '{"model_type": "gpt2"}',
+        "vocab.txt": None,
+        "vocab.json": "{}",
+        "merges.txt": "",
+      }
+    ),
+    (CONFIG, "'gpt2', a family that is not read; those that are: bert, "),
+  ),
+  Row(
+    "a family that we do not know, in pickled weights",
+    student(
+      {
+        CONFIG: '{"model_type": "t5"}',
+        WEIGHTS: None,
+        "pytorch_model.bin": b"\x80\x02.",
+      }
+    ),
+    (CONFIG, "'t5', a family that is not read"),
+  ),
   Row("a family that is a list", _config(model_type=["bert"]), (CONFIG,)),
   Row(
     "an activation that we do not know", _config(hidden_act="silu"), (CONFIG,)
@@ -278,6 +314,11 @@ _CONFIGS = [
       }
     ),
     ("4 positions", "passage_length"),
+  ),
+  Row(
+    "queries without room for special tokens",
+    student({}, "--config.data.query_length=1"),
+    ("config.data.query_length is 1", "student alone take 2"),
   ),
   Row(
     "another shape than the config's",

@@ -32,6 +32,12 @@ def _listed(*kinds: str, **said: Mapping[str, object]) -> made.Files:
   return {_MODULES: json.dumps(modules), **files}
 
 
+def pooled() -> made.Files:
+  """A Transformer and a Pooling."""
+  said = {"pooling_mode": "mean"}
+  return _listed("Transformer", "Pooling", Pooling=said)
+
+
 def _pooled(
   pooling: Mapping[str, object] | None = None,
   *,
@@ -204,6 +210,11 @@ _OF_ST = [
     (_SETTINGS, "prompt of a query is 3"),
   ),
   Row(
+    "a default prompt that is not there",
+    _pooled(settings={"prompts": {"a": "b"}, "default_prompt_name": "c"}),
+    (_SETTINGS, "default_prompt_name is 'c'"),
+  ),
+  Row(
     "a default prompt that is a list",
     _pooled(settings={"prompts": {}, "default_prompt_name": ["a"]}),
     (_SETTINGS, "default_prompt_name"),
@@ -213,6 +224,21 @@ _OF_ST = [
     "a similarity that we do not compute",
     _pooled(settings={"similarity_fn_name": "manhattan"}),
     (_SETTINGS, "manhattan"),
+  ),
+  Row(
+    "a pooling that we do not compute, of a family that we do not know",
+    student(
+      {
+        **_listed("Transformer", "Pooling", Pooling={"pooling_mode": "x"}),
+        CONFIG: '{"model_type": "gpt2"}',
+      }
+    ),
+    (CONFIG, "'gpt2', a family that is not read"),
+  ),
+  Row(
+    "a length below 0",
+    _pooled(lengths={"max_seq_length": -3}),
+    (_LENGTH, "max_seq_length is -3"),
   ),
   Row(
     "a length that is a text",
@@ -321,6 +347,11 @@ _COLBERT = [
     "ColBERT: an expansion of a length that is a text",
     _pylate(lengths={"query_expansion": {"strategy": "fixed", "length": "8"}}),
     ("query_expansion",),
+  ),
+  Row(
+    "ColBERT: a marker that is no token",
+    _stanford(query_token_id="[query]", query_maxlen=8),
+    ("config.models.student.weights", "'[query]'", "no such token"),
   ),
   Row(
     "ColBERT: a length of passages that is a text",

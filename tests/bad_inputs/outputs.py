@@ -1,8 +1,10 @@
 """What is made of a run: exports, vectors, lists, and searches."""
 
 import pathlib
+from collections.abc import Sequence
 
 from tests.bad_inputs import made
+from tests.bad_inputs.modules import pooled
 from tests.bad_inputs.row import SKIPPED, Line, Row
 from tests.bad_inputs.workdirs import (
   EMBED,
@@ -119,6 +121,11 @@ _TARGETS = [
     ("/nowhere",),
   ),
   Row(
+    "lists whose set is another one by now",
+    lambda folder: _of_another_set(folder),
+    ("mine has read another state of the data set",),
+  ),
+  Row(
     "figures of a run to a place below a file",
     work("report", "{work}", f"--figures={{}}/{TEXTS}/x"),
     (TEXTS,),
@@ -126,12 +133,21 @@ _TARGETS = [
 ]
 
 
-def _embed(content: made.Content, name: str = "mine.tsv") -> Line:
+def _of_another_set(folder: pathlib.Path) -> list[str]:
+  """Lists of rows of a set that has changed, and has a fault by now."""
+  path = made.write(folder / "set", made.LAYOUT | {"collection.tsv": "d1\n"})
+  other = record(lambda r: r["config"]["data"].update(path=str(path)))
+  return work(*LISTS, "--to={out}/x.jsonl", files=other)(folder)
+
+
+def _embed(
+  content: made.Content, name: str = "mine.tsv", more: Sequence[str] = ()
+) -> Line:
   """A file of texts to be embedded."""
 
   def line(folder: pathlib.Path) -> list[str]:
     made.write(folder, {name: content})
-    words = work("embed", f"{{}}/{name}", *EMBED[2:], NPY)
+    words = work("embed", f"{{}}/{name}", *EMBED[2:], NPY, *more)
     return words(folder)
 
   return line
@@ -144,6 +160,12 @@ _TEXT_FILES = [
   Row("texts of one column", _embed("tea\n"), ("mine.tsv",)),
   Row("texts of four columns", _embed("a\tb\tc\td\n"), ("mine.tsv",)),
   Row("an empty text", _embed("a\ttea\nb\t \n"), ("mine.tsv:2", "no text")),
+  Row(
+    "an empty text that may be left out",
+    _embed("a\ttea\nb\t \n", more=["--on_error=skip"]),
+    ("skipped 1 lines: 1 empty text", "1 vectors"),
+    SKIPPED,
+  ),
   Row("texts in latin-1", _embed(b"a\tth\xe9\n"), ("mine.tsv",)),
   Row("objects that are none", _embed("x\n", "mine.jsonl"), ("mine.jsonl:1",)),
   Row(
@@ -160,6 +182,55 @@ _TEXT_FILES = [
     "a title that is a list",
     _embed('{"_id": "a", "text": "b", "title": [1]}\n', "mine.jsonl"),
     ("mine.jsonl:1", "title"),
+  ),
+]
+
+
+def _evaluate(files: made.Files) -> Line:
+  """A folder of sentence-transformers with other files, as it is."""
+
+  def line(folder: pathlib.Path) -> list[str]:
+    return [
+      "evaluate",
+      str(made.encoder(folder / "model", pooled() | files)),
+      f"--config.data.path={made.write(folder / 'set', made.LAYOUT)}",
+      f"--cache_dir={folder / 'cache'}",
+    ]
+
+  return line
+
+
+_AS_IT_IS = [
+  Row(
+    "evaluate: SentencePiece as the only tokenizer",
+    _evaluate({"vocab.txt": None, "spiece.model": b"\n"}),
+    ("spiece.model", "save_pretrained"),
+  ),
+  Row(
+    "evaluate: more tokens than embeddings",
+    _evaluate({"vocab.txt": f"{made.VOCABULARY}more\n"}),
+    ("29 rows", "30 tokens", "put the one there"),
+  ),
+  Row(
+    "evaluate: a tokenizer that tells letters apart, and is not to",
+    _evaluate(
+      {
+        "vocab.txt": made.VOCABULARY.replace("\np\n", "\nA\n"),
+        "tokenizer_config.json": '{"do_lower_case": false}',
+        "sentence_bert_config.json": '{"do_lower_case": true}',
+      }
+    ),
+    ("do_lower_case", "tokenizer"),
+  ),
+  Row(
+    "evaluate: texts without room for special tokens",
+    _evaluate({"sentence_bert_config.json": '{"max_seq_length": 1}'}),
+    ("config.data.query_length is 1", "take 2"),
+  ),
+  Row(
+    "evaluate: another family",
+    _evaluate({"config.json": '{"model_type": "gpt2"}', "vocab.txt": None}),
+    ("config.json", "'gpt2', a family that is not read"),
   ),
 ]
 _METRICS = "00-student/metrics.jsonl"
@@ -275,4 +346,4 @@ _CONVERT = [
   ),
 ]
 
-ROWS = [*_TARGETS, *_TEXT_FILES, *_REPORT, *_SEARCH, *_CONVERT]
+ROWS = [*_TARGETS, *_TEXT_FILES, *_AS_IT_IS, *_REPORT, *_SEARCH, *_CONVERT]

@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import importlib
 import logging as stdlib_logging
 import pathlib
 import re
@@ -45,6 +46,7 @@ class Row(NamedTuple):
 class Ended(NamedTuple):
   """How a command ended: exit code, and what it wrote."""
 
+  command: str
   code: int
   stdout: str
   stderr: str
@@ -81,7 +83,7 @@ def run(words: Sequence[str]) -> Ended:
     for file in (stdout, stderr):
       file.seek(0)
       said.append(file.read())
-  return Ended(code, *said)
+  return Ended(name, code, *said)
 
 
 def _file() -> Any:
@@ -129,9 +131,26 @@ def wrong(row: Row, folder: pathlib.Path, ended: Ended) -> list[str]:
     found.append("a traceback")
   said = ended.said if row.outcome == REFUSED else ended.stderr
   found += [f"nothing of {piece!r}" for piece in row.says if piece not in said]
+  found += _not_taken(ended)
   if row.outcome == REFUSED:
     found += [f"{left} is left behind" for left in _left(folder / OUTPUT)]
   return found
+
+
+def _not_taken(ended: Ended) -> list[str]:
+  """Settings that the last line advises, and that the command has not got."""
+  module = importlib.import_module(command.module_of(ended.command))
+  parser = arguments.parser_of(module)
+  flags, remedy = parser._option_string_actions, ended.said.rpartition("; ")[2]
+  advised = {
+    "on_error": "--on_error" in flags or parser._takes_overrides,
+    "config.models.": "--config" in flags,
+  }
+  return [
+    f"{ended.command} is told of {setting!r}"
+    for setting, taken in advised.items()
+    if setting in remedy and not taken
+  ]
 
 
 def _left(output: pathlib.Path) -> list[str]:

@@ -209,7 +209,7 @@ def test_pair_agrees_with_the_library(json_folder):
   [
     ("[unused0] ", [5], " "),
     ("[Q] ", [10], ""),
-    ("[Q] so: ", [], "[Q] so: "),
+    ("[Q] so: ", [10], "so: "),
     ("[unused7] ", [], "[unused7] "),
     ("tea ", [], "tea "),
     ("", [], ""),

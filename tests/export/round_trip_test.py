@@ -142,7 +142,7 @@ def test_a_dual_encoder_is_no_cross_encoder(exported):
     (2, False, r"2 labels; set config\.models\.m\.difference=True"),
     (1, True, r"1 labels; leave out config\.models\.m\.difference=True"),
     (0, True, r"0 labels; leave out config\.models\.m\.difference=True"),
-    (3, True, r"cannot be taken: .* 3 labels; a score takes one, or two"),
+    (3, True, r"m\.weights: .* 3 labels; a score takes one, or two"),
   ],
 )
 def test_labels_are_as_the_config_says(tmp_path, labels, difference, message):

@@ -283,13 +283,13 @@ READERS = (
   Reader(
     "texts to embed, JSON",
     "texts.jsonl",
-    lambda path: [*texts.read(path)],
+    lambda path: [*texts.read(path, lines.Faults(path, "raise"))],
     (CORPUS,),
   ),
   Reader(
     "texts to embed",
     "texts.tsv",
-    lambda path: [*texts.read(path)],
+    lambda path: [*texts.read(path, lines.Faults(path, "raise"))],
     (COLLECTION,),
   ),
   Reader(

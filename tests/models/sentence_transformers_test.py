@@ -185,6 +185,10 @@ def test_prompts_are_chosen_as_there(tmp_path):
   ):
     said = {"prompts": prompts, "default_prompt_name": default}
     assert sentence_transformers.prompts_of(path, said) == found
+  with pytest.raises(WeightsError, match=r"is 'al', and there is no such pro"):
+    sentence_transformers.prompts_of(
+      path, {**said, "default_prompt_name": "al"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_a_set_that_has_changed_is_refused(workdir, tmp_path):
   done.write_text(json.dumps(record))
   library = opened.open_library([str(workdir)], [], tmp_path)
   with pytest.raises(
-    strict.ConfigError, match="encode has embedded another state of the data"
+    strict.ConfigError, match="encode has read another state of the data"
   ):
     library.opened("student")
 

@@ -298,6 +298,9 @@ def test_one_label_says_what_a_passage_is(name, more, role):
 def test_a_label_beside_several_passages_is_of_none():
   margin = {"query": "a", "positive": "b", "negative": "c", "label": -0.3}
   assert [one.role for one in records.said(margin)] == [1, -1]
+  # In a table, who has fewer negatives than others has a null.
+  uneven = {**margin, "negative_1": None, "negative_2": "boats"}
+  assert [one.role for one in records.said(uneven)] == [1, -1, -1]
   with pytest.raises(records.Odd, match=r"label 0\.7 is not a whole number"):
     records.said({"query": "a", "positive": "b", "label": 0.7})
 
@@ -481,3 +484,11 @@ def test_written_lines_are_read_again(tmp_path, found):
   path = tmp_path / "lists.parquet"
   assert write.parquet(path, lists) == 3
   assert plain(found(path).pairs) == [(0, 1, 0.5), (0, 0, None), (1, 2, None)]
+
+
+def test_nobody_is_told_to_leave_out_the_line_that_says_the_format(tmp_path):
+  path = tmp_path / "scores"
+  path.write_bytes(b"q\xff\tp\t1\n")
+  with pytest.raises(DataError, match="iconv") as error:
+    layout.find(path, "")
+  assert "on_error" not in str(error.value)

@@ -14,6 +14,7 @@ from prod_jax.models.transformer_config import TransformerConfig
 from prod_jax.models.weights import WEIGHTS, WeightsError
 
 CONFIG = "config.json"
+_ADAPTER = "adapter_config.json"
 # Each has names of its own, and sizes become int32 in a compiled program.
 _MOST_LAYERS, _MOST = 1000, 2**31 - 1
 _MAY_BE_0 = ("type_vocab", "local_window")  # no table, and no neighbours
@@ -21,11 +22,24 @@ _MAY_BE_0 = ("type_vocab", "local_window")  # no table, and no neighbours
 
 def described(path: pathlib.Path) -> dict[str, Any]:
   """What a config.json says; WeightsError where it is not one."""
+  if (path.parent / _ADAPTER).is_file() and not path.is_file():
+    raise WeightsError(
+      f"{path.parent} holds an adapter ({_ADAPTER}) without its model; save "
+      "both in one, with peft's merge_and_unload and save_pretrained"
+    )
   if not path.is_file():
     raise WeightsError(
-      f"{path} is not there; expected a folder with {CONFIG} and {WEIGHTS}"
+      f"{path} is not there; it takes a folder with {CONFIG} and {WEIGHTS}"
     )
   return weights.read_json(path)
+
+
+def check_family(folder: pathlib.Path) -> None:
+  """Raises WeightsError where an encoder is of a family that we know not.
+
+  Whatever else is wrong with its folder, nobody needs to mend it.
+  """
+  _family_name(folder / CONFIG, described(folder / CONFIG))
 
 
 def family_of(path: pathlib.Path, settings: Mapping[str, Any]) -> Family:
@@ -38,7 +52,10 @@ def _family_name(path: pathlib.Path, settings: Mapping[str, Any]) -> str:
   name = ALIASES.get(kind, kind)
   if name not in FAMILIES:
     known = ", ".join(sorted({*FAMILIES, *ALIASES}))
-    raise WeightsError(f"{path}: model_type is {kind!r}; supported: {known}")
+    raise WeightsError(
+      f"{path}: model_type is {kind!r}, a family that is not read; those that "
+      f"are: {known}"
+    )
   return name
 
 

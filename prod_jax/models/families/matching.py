@@ -4,8 +4,6 @@ import collections
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from absl import logging
-
 from prod_jax.models.families import tensors
 from prod_jax.models.families.tensors import Shapes, Stored
 from prod_jax.models.weights import Tensors, WeightsError
@@ -24,7 +22,7 @@ def found_in(file: Tensors, wanted: Stored, family: str) -> dict[str, str]:
   A prefix that all of an encoder's tensors have is found by taking off what
   stands in front of the names wanted.
   """
-  today = {_today(name): name for name in file.names}
+  today = {_today(name): name for name in sorted(file.names)}
   prefixes = collections.Counter(
     name[: -len(end)]
     for name in today
@@ -74,9 +72,13 @@ def ending(file: Tensors, end: str) -> str | None:
 
 def check_shapes(
   file: Tensors, wanted: Stored, stored_names: Mapping[str, str], shapes: Shapes
-) -> None:
-  """Raises WeightsError where a tensor is missing or of another shape."""
-  wrong = []
+) -> list[str]:
+  """Raises WeightsError where a tensor is missing or of another shape.
+
+  Returns:
+    Which rows are not read, in sentences.
+  """
+  wrong, left = [], []
   for name, keys in wanted.items():
     shape = tensors.stored_shape(keys, shapes)
     if name not in stored_names:
@@ -90,9 +92,9 @@ def check_shapes(
     ):
       # Rows that no token names: tables are padded to a multiple, and RoBERTa
       # reads one type.
-      logging.info(
-        "%s: %s has %d rows, of which the first %d are read",
-        *(file.source, stored_names[name], stored[0], shape[0]),
+      left.append(
+        f"{file.source}: {stored_names[name]} has {stored[0]} rows, of which "
+        f"the first {shape[0]} are read"
       )
       continue
     wrong.append(
@@ -100,6 +102,7 @@ def check_shapes(
       f"{list(shape)}"
     )
   _refuse(file, wrong)
+  return left
 
 
 def check_there(
@@ -121,14 +124,17 @@ def check_others(
   bare_names: Iterable[str],
   stored_names: Mapping[str, str],
   left_out: str | None,
-) -> None:
-  """Says what is not read; raises WeightsError where that may be the encoder's.
+) -> list[str]:
+  """Raises WeightsError where what is not read may be the encoder's.
 
   Args:
     file: of the weights.
     bare_names: bare names of what is read.
     stored_names: stored names by bare ones.
     left_out: what the names of layers that are left out begin with.
+
+  Returns:
+    What else is not read, in a sentence.
   """
   left = set(stored_names) - set(bare_names)
   if left_out is not None:
@@ -140,12 +146,8 @@ def check_others(
     file,
     [f"{stored_names[n]} is left over" for n in left if not _BESIDE.search(n)],
   )
-  if beside:
-    logging.info(
-      "%s holds, besides the encoder: %s",
-      file.source,
-      ", ".join(f"{name} ({n})" for name, n in sorted(beside.items())),
-    )
+  said = ", ".join(f"{name} ({n})" for name, n in sorted(beside.items()))
+  return [f"{file.source} holds, besides the encoder: {said}"] if said else []
 
 
 def _refuse(file: Tensors, wrong: Sequence[str]) -> None:

@@ -77,7 +77,7 @@ def _find(path: pathlib.Path) -> Layout:
   with open(path, "rb") as file:
     if file.read(len(_PARQUET)) == _PARQUET:
       return Layout(path, "parquet", texts=True)
-  first = _first_lines(path, "skip") or _first_lines(path, "raise")
+  first = _first_lines(path, "skip") or _first_lines(path, None)
   if not first:
     raise DataError(f"{path}: is empty; expected {_TAKEN}")
   form = _form(first[0])
@@ -102,7 +102,9 @@ def _find(path: pathlib.Path) -> Layout:
   return Layout(path, "tsv", width, _TSV[width])
 
 
-def _first_lines(path: pathlib.Path, on_error: lines.OnError) -> list[str]:
+def _first_lines(
+  path: pathlib.Path, on_error: lines.OnError | None
+) -> list[str]:
   numbered = lines.read_lines(path, lines.Faults(path, on_error))
   return [line for _, line in itertools.islice(numbered, _FIRST)]
 

@@ -154,7 +154,9 @@ def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
   listed = _first(record, _PASSAGE_TEXTS)
   positives = _flat(_first(record, _POSITIVES))
   negatives = _flat(_first(record, _NEGATIVES))
-  negatives += [v for k, v in record.items() if _is_numbered(k)]
+  # In a table, who has fewer than others has nulls.
+  numbered = [v for k, v in record.items() if _is_numbered(k)]
+  negatives += [value for value in numbered if value is not None]
   if not (positives or negatives):
     if isinstance(listed, list | tuple):
       yield from ((*_passage(value), NEITHER) for value in listed)

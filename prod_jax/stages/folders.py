@@ -77,7 +77,8 @@ def weights_folder(
   if not folder.is_dir():
     raise strict.ConfigError(
       f"{where} is {model.weights!r}, and {absent(model.weights)}; it takes a "
-      f"folder with {CONFIG} and {weights.WEIGHTS}, or a hub's NAME/MODEL{meant}"
+      f"folder with {CONFIG} and {weights.WEIGHTS}, or a hub's "
+      f"NAME/MODEL{meant}"
     )
   try:
     encoder = sentence_transformers.encoder_folder(folder)

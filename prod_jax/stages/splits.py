@@ -26,7 +26,7 @@ def check(config: Config, dataset: Dataset) -> None:
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_encoded(config, name, dataset.name, dataset.queries)
+      _check_encoded(config, name, stage, dataset.name, dataset.queries)
     elif isinstance(stage, kinds.Imported):
       where = f"config.stages.{name}.split"
       _check_split(config, where, stage.split, dataset)
@@ -85,7 +85,7 @@ def check_files(config: Config, located: Located) -> None:
   known = dict.fromkeys([*(["train"] if bare else []), *source.labels])
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_encoded(config, name, source.name, known)
+      _check_encoded(config, name, stage, source.name, known)
 
 
 def check_first_lines(located: Located) -> None:
@@ -138,13 +138,17 @@ def _check_split(
 
 
 def _check_encoded(
-  config: Config, name: str, of: str, known: Collection[str]
+  config: Config,
+  name: str,
+  stage: kinds.Encode,
+  of: str,
+  known: Collection[str],
 ) -> None:
   """Raises ConfigError for a split that an encode stage names and needs.
 
   It leaves out what is not there, which is no fault where no stage reads it.
   """
-  where, splits = f"config.stages.{name}.splits", config.stages[name].splits
+  where, splits = f"config.stages.{name}.splits", stage.splits
   for split in splits:
     if split in known:
       continue

@@ -65,7 +65,7 @@ _THERE = [
       made.write(folder, {"x": "y"}),
       change=f"c.models.student = dict(kind='dual', weights='{folder}/x')",
     ),
-    ("config.models.student.weights", "a file; it takes a folder"),
+    ("config.models.student.weights", "that is a file; it takes a folder"),
   ),
   Row(
     "a hub's model that was never fetched, in a dry run",

@@ -57,7 +57,7 @@ ROWS = [
       f"--config.data.tokenizer={folder}/x",
       word="prepare",
     ),
-    (_KEY, "no such folder"),
+    (_KEY, "that is a file"),
   ),
   Row(
     "SentencePiece alone",

@@ -276,9 +276,10 @@ def trouble(error: BaseException) -> str:
 
   "" for other errors.
   """
-  wrong = isinstance(error, OSError) and _WRONG_PATHS.get(error.errno or 0)
-  if wrong and error.filename:
-    return f"{error.filename} {wrong}; put it right, or name another place"
+  if isinstance(error, OSError) and error.filename and error.errno:
+    named = error.filename
+    if wrong := _WRONG_PATHS.get(error.errno):
+      return f"{named} {wrong}; put it right, or name another place"
   text = " ".join(str(error).split())
   if isinstance(error, ImportError) and " to access " in text:  # as of etils
     return text.replace("gcsfs", "gcsfs (pip install 'prod_jax[gcs]')")

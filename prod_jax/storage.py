@@ -276,9 +276,9 @@ def trouble(error: BaseException) -> str:
 
   "" for other errors.
   """
-  if isinstance(error, OSError) and (error.errno or 0) in _WRONG_PATHS:
-    named, wrong = error.filename, _WRONG_PATHS[error.errno or 0]
-    if named:
+  if isinstance(error, OSError) and error.filename and error.errno:
+    named = error.filename
+    if wrong := _WRONG_PATHS.get(error.errno):
       return f"{named} {wrong}; put it right, or name another place"
   text = " ".join(str(error).split())
   if isinstance(error, ImportError) and " to access " in text:  # as of etils

@@ -26,7 +26,7 @@ def check(config: Config, dataset: Dataset) -> None:
   """
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_encoded(config, name, stage, dataset.name, dataset.queries)
+      _check_encoded(config, name, stage, (dataset.name, dataset.queries))
     elif isinstance(stage, kinds.Imported):
       where = f"config.stages.{name}.split"
       _check_split(config, where, stage.split, dataset)
@@ -85,7 +85,7 @@ def check_files(config: Config, located: Located) -> None:
   known = dict.fromkeys([*(["train"] if bare else []), *source.labels])
   for name, stage in config.stages.items():
     if isinstance(stage, kinds.Encode):
-      _check_encoded(config, name, stage, source.name, known)
+      _check_encoded(config, name, stage, (source.name, known))
 
 
 def check_first_lines(located: Located) -> None:
@@ -141,18 +141,23 @@ def _check_encoded(
   config: Config,
   name: str,
   stage: kinds.Encode,
-  of: str,
-  known: Collection[str],
+  there: tuple[str, Collection[str]],
 ) -> None:
   """Raises ConfigError for a split that an encode stage names and needs.
 
   It leaves out what is not there, which is no fault where no stage reads it.
+
+  Args:
+    config: of the run.
+    name: of the stage.
+    stage: what the config says of it.
+    there: the name of the set, and the splits that it has.
   """
-  where, splits = f"config.stages.{name}.splits", stage.splits
-  for split in splits:
+  where, (of, known) = f"config.stages.{name}.splits", there
+  for split in stage.splits:
     if split in known:
       continue
-    left = str(tuple(each for each in splits if each != split))
+    left = str(tuple(each for each in stage.splits if each != split))
     if readers := _readers(config, split):
       remedy = f"add its files, for {_some(readers)}"
     elif split in formats.SPLITS:

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from prod_jax.cli import command, completion
+from prod_jax.cli import arguments, command, completion
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def script(capsys):
   pytest.importorskip("shtab")
 
   def of(shell: str) -> str:
-    completion.run(completion.argparse.Namespace(shell=shell))
+    completion.run(arguments.parser_of(completion).parse([shell]))
     return capsys.readouterr().out
 
   return of

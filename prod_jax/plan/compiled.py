@@ -26,7 +26,7 @@ from prod_jax.plan import cost
 from prod_jax.plan.chips import Slice
 
 # Where the answers are of another form than those on disk.
-_FORM = 2
+_FORM = 3
 _TOO_LARGE = "CompileTimeHbmOom"
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -48,6 +48,8 @@ class Compiled:
     moved: bytes read from and written to HBM.
     collectives: as in `cost`.
     seconds: that it took to compile.
+    printed: its text could be had; else flops, matmuls, moved and collectives
+      are not known.
   """
 
   fits: bool
@@ -62,6 +64,7 @@ class Compiled:
   moved: int = 0
   collectives: tuple[cost.Collective, ...] = ()
   seconds: float = 0.0
+  printed: bool = True
 
   @property
   def peak(self) -> int:
@@ -161,7 +164,8 @@ class Compiler:
 
 # jaxlib 0.10.2 cannot print a program that uses a SparseCore ("async-update
 # instruction should have 1 operands"). This keeps the look-up of tables off it,
-# which is all that v5p and v6e use it for here; tpu7x has other uses.
+# which is all that v5p and v6e use it for here. On tpu7x it is in each train
+# step, whatever of its collectives and look-ups is forbidden.
 _OPTIONS: dict[str, Any] = {"xla_tpu_offload_gather_to_sparsecore": "false"}
 
 # Learning rates, seeds and weights of terms; the numbers of steps are integers
@@ -200,41 +204,40 @@ def _compile(lowered: jax.stages.Lowered, count: int) -> Compiled:
     return Compiled(False, said, int(size), seconds=time.monotonic() - began)
   # Both are there for a TPU; other back ends may have neither.
   memory: Any = program.memory_analysis()
-  costs: Any = program.cost_analysis()
-  counted = cost.of_program(_text(program), count)
-  # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
-  # its matmuls', are taken to be repeated as those are.
-  once = counted.matmuls_once
-  again = counted.matmuls / once if once else 1.0
-  return Compiled(
+  found = Compiled(
     fits=True,
     arguments=memory.argument_size_in_bytes,
     temporaries=memory.temp_size_in_bytes,
     outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
+    seconds=time.monotonic() - began,
+  )
+  text = _text(program)
+  if not text:
+    return dataclasses.replace(found, printed=False)
+  costs: Any = program.cost_analysis()
+  counted = cost.of_program(text, count)
+  # XLA's count has each loop's body once. A body's other FLOPs, a hundredth of
+  # its matmuls', are taken to be repeated as those are.
+  once = counted.matmuls_once
+  again = counted.matmuls / once if once else 1.0
+  return dataclasses.replace(
+    found,
     flops=costs.get("flops", 0.0) * again,
     matmuls=counted.matmuls,
     moved=counted.moved,
     collectives=tuple(counted.collectives),
-    seconds=time.monotonic() - began,
   )
 
 
 def _text(program: jax.stages.Compiled) -> str:
-  """The compiled program, to be read.
-
-  Raises:
-    ConfigError: it uses a SparseCore.
-  """
+  """The compiled program, to be read; "" where it cannot be printed."""
   try:
     return program.as_text() or ""
   except jax.errors.JaxRuntimeError as error:
     if "async-update" not in str(error):
       raise
-    raise strict.ConfigError(
-      "the program uses a SparseCore, which this jaxlib cannot print; plan for "
-      "a chip that compiles without (v4, v5e, v5p, v6e)"
-    ) from error
+    return ""
 
 
 def _restore(stored: dict[str, Any]) -> Compiled:

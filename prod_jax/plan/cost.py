@@ -81,6 +81,7 @@ def of_program(text: str, devices: int) -> Program:
   inside = inside_others(parts)
   matmuls = once = moved = 0
   found: dict[str, Collective] = {}
+  pieces: set[str] = set()
   for name, n in times.items():
     ops = {op.name: op for op in parts[name]}
     for op in ops.values():
@@ -88,7 +89,7 @@ def of_program(text: str, devices: int) -> Program:
         flops = _flops(op, ops)
         matmuls, once = matmuls + n * flops, once + flops
       kind = op.code.removesuffix("-start")
-      if kind in COLLECTIVES:
+      if kind in COLLECTIVES and not _seen(op, pieces):
         size, sent = _traffic(kind, op, ops, devices)
         so_far = found.get(kind, Collective(kind, 0, 0, 0.0))
         found[kind] = Collective(
@@ -170,6 +171,20 @@ def _taps(
     else:
       taps += max((high - first) // right - -((first - low) // right) + 1, 0)
   return taps
+
+
+def _seen(op: Op, pieces: set[str]) -> bool:
+  """Whether a collective is another piece of one that is counted already.
+
+  One that goes on beside other work stands in each fusion that it goes on in,
+  whole, and under the same number.
+  """
+  if '"async_collective_fusion_config"' not in op.rest:
+    return False
+  number = captured(r"channel_id=(\d+)", op.rest)
+  again = number in pieces
+  pieces.add(number)
+  return again
 
 
 def _traffic(

@@ -23,6 +23,26 @@ from prod_jax.stages.run import Run
 
 Row = dict[str, Any]
 
+# What is not known of a program that does not fit.
+_COSTS = (
+  "flops",
+  "flops_matmul",
+  "bytes_moved",
+  "collective_bytes",
+  "collective_counts",
+  "seconds",
+  "roofline_seconds",
+  "limit",
+  "mfu",
+  "hours",
+  "chip_hours",
+)
+_UNPRINTED = (
+  "its program uses a SparseCore, and this jaxlib cannot print it: traffic and "
+  "collectives are not known, and its time is that of the model's own FLOPs at "
+  "the peak"
+)
+
 
 def plan(
   planned: config.Config,
@@ -115,7 +135,7 @@ def _reason(program: Program, result: Compiled | None) -> str:
       f"{program.batch} {program.unit} do not divide by {program.multiple}, "
       "devices times accumulation"
     )
-  return result.said
+  return result.said if result.printed else _UNPRINTED
 
 
 def _steps(program: Program) -> int | None:
@@ -137,21 +157,12 @@ def _memory(slice_: Slice, result: Compiled | None) -> Row:
 def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
   """FLOPs of a step on all chips, bytes of one device, roofline times."""
   needed = program.flops(program.batch) * program.copies
+  unknown: Row = {"flops_analytic": needed, **dict.fromkeys(_COSTS)}
   if result is None or not result.fits:
-    unknown = (
-      "flops",
-      "flops_matmul",
-      "bytes_moved",
-      "collective_bytes",
-      "collective_counts",
-      "seconds",
-      "roofline_seconds",
-      "limit",
-      "mfu",
-      "hours",
-      "chip_hours",
-    )
-    return {"flops_analytic": needed, **dict.fromkeys(unknown)}
+    return unknown
+  if not result.printed:
+    seconds = {"compute": needed / (slice_.chip.flops * slice_.chips)}
+    return unknown | _times(program, slice_, seconds)
   chip, devices = slice_.chip, slice_.chip.devices
   sent = sum(c.sent for c in result.collectives)
   seconds = {
@@ -159,9 +170,8 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
     "hbm": result.moved * devices / chip.bandwidth,
     "interconnect": sent * devices / slice_.interconnect if sent else 0.0,
   }
-  limit = max(seconds, key=lambda name: seconds[name])
-  time, steps = seconds[limit], _steps(program)
-  hours = None if steps is None else steps * time / 3600
+  times = _times(program, slice_, seconds)
+  chips_flops = chip.flops * slice_.chips
   return {
     "flops": result.flops * program.devices * program.copies,
     "flops_matmul": result.matmuls * program.devices * program.copies,
@@ -169,10 +179,20 @@ def _cost(program: Program, slice_: Slice, result: Compiled | None) -> Row:
     "bytes_moved": result.moved,
     "collective_bytes": {c.kind: c.bytes for c in result.collectives},
     "collective_counts": {c.kind: c.times for c in result.collectives},
+    "mfu": needed / (times["roofline_seconds"] * chips_flops),
+    **times,
+  }
+
+
+def _times(program: Program, slice_: Slice, seconds: dict[str, float]) -> Row:
+  """Of a step by what limits it, and of all steps by the longest."""
+  limit = max(seconds, key=lambda name: seconds[name])
+  time, steps = seconds[limit], _steps(program)
+  hours = None if steps is None else steps * time / 3600
+  return {
     "seconds": seconds,
     "roofline_seconds": time,
     "limit": limit,
-    "mfu": needed / (time * chip.flops * slice_.chips),
     "hours": hours,
     "chip_hours": None if hours is None else hours * slice_.chips,
   }

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from prod_jax import sharding
+from prod_jax import per_device, sharding
 from prod_jax.batch import Batch
 from prod_jax.train.state import TrainState
 
@@ -127,21 +127,26 @@ def _accumulate(
     lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
   )
 
-  def body(total: PyTree, batch_and_key: Any) -> tuple[PyTree, None]:
-    micro_batch, key = batch_and_key
+  # With an axis more, XLA does not add a table's gradient into the sum row by
+  # row, and reduces over the chips once for all parts. Elsewhere it never does.
+  on_tpu = per_device.on_platform("tpu")
+
+  def results(micro_batch: Batch, key: jax.Array) -> PyTree:
     micro_rng = rng._replace(dropout=key)
     (loss, metrics), grads = grad_fn(params, frozen, micro_batch, micro_rng)
-    return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
+    found = loss, metrics, grads
+    return jax.tree.map(lambda x: x[None], found) if on_tpu else found
+
+  def body(total: PyTree, batch_and_key: Any) -> tuple[PyTree, None]:
+    return jax.tree.map(jnp.add, total, results(*batch_and_key)), None
 
   keys = jax.random.split(rng.dropout, parts)
-  (loss, metrics), grads = jax.eval_shape(
-    grad_fn, params, frozen, jax.tree.map(lambda x: x[0], micro), rng
-  )
+  first = jax.tree.map(lambda x: x[0], (micro, keys))
   zeros = jax.tree.map(
-    lambda x: jnp.zeros(x.shape, x.dtype), (loss, metrics, grads)
+    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(results, *first)
   )
   total, _ = jax.lax.scan(body, zeros, (micro, keys))
-  return jax.tree.map(lambda x: x / parts, total)
+  return jax.tree.map(lambda x: (x[0] if on_tpu else x) / parts, total)
 
 
 class Compiled(NamedTuple):

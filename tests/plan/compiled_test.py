@@ -80,3 +80,13 @@ def test_other_errors_are_errors(monkeypatch):
   program = failing(monkeypatch, "INTERNAL: something else")
   with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
     compiled._compile(program, 8)
+
+
+def test_a_program_that_cannot_be_printed_has_its_memory(monkeypatch):
+  def as_text(self):
+    raise jax.errors.JaxRuntimeError("INTERNAL: async-update should have 1")
+
+  monkeypatch.setattr(compiled, "_OPTIONS", {})
+  monkeypatch.setattr(jax.stages.Compiled, "as_text", as_text)
+  found = compiled._compile(lowered(0.5, 7), 8)
+  assert found.fits and not found.printed and found.arguments == 4 * 4

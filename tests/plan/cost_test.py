@@ -79,6 +79,36 @@ def test_collectives_by_kind_with_bytes():
   ]
 
 
+PIECES = """\
+%start (p: f32[8]) -> f32[64] {
+  %p = f32[8]{0} parameter(0)
+  ROOT %all-gather.1 = f32[64]{0} all-gather(%p), channel_id=7, \
+replica_groups={}, dimensions={0}, \
+backend_config={"async_collective_fusion_config":{"flag_start":"-1"}}
+}
+
+%beside (q: f32[8]) -> f32[64] {
+  %q = f32[8]{0} parameter(0)
+  ROOT %all-gather.2 = f32[64]{0} all-gather(%q), channel_id=7, \
+replica_groups={}, dimensions={0}, \
+backend_config={"async_collective_fusion_config":{"flag_start":"2"}}
+}
+
+ENTRY %main (x: f32[8]) -> f32[64] {
+  %x = f32[8]{0} parameter(0)
+  %first = f32[64]{0} fusion(%x), kind=kCustom, calls=%start
+  ROOT %second = f32[64]{0} fusion(%x), kind=kOutput, calls=%beside
+}
+"""
+
+
+def test_a_collective_in_pieces_is_counted_once():
+  gathered = 64 * 4
+  assert cost.of_program(PIECES, devices=8).collectives == [
+    Collective("all-gather", 1, gathered, gathered * 7 / 8)
+  ]
+
+
 def test_traffic_leaves_out_what_stays_on_the_core():
   copied = 8 * 4 * 2
   fusion = (16 * 8 + 16 * 4) * 2  # its weights are on the core

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from prod_jax import config, kinds, sharding, strict
+from prod_jax import config, kinds, per_device, sharding, strict
 from prod_jax.batch import Batch
 from prod_jax.processes import Preempted, Processes
 from prod_jax.train import loop
@@ -185,6 +185,13 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
   mesh = sharding.make_mesh(config.Mesh(data=2, fsdp=4))
   whole = one_step(mesh)
   assert_trees_close(one_step(mesh, accumulation=2), whole, rtol=1e-5)
+
+
+def test_gradients_are_accumulated_alike_on_a_tpu(monkeypatch):
+  mesh = sharding.make_mesh(config.Mesh())
+  here = one_step(mesh, accumulation=2)
+  monkeypatch.setattr(per_device, "on_platform", lambda name: name == "tpu")
+  assert_trees_close(one_step(mesh, accumulation=2), here, rtol=1e-6)
 
 
 def test_the_step_is_a_function_of_seed_and_step():

@@ -64,6 +64,20 @@ def class_of(
   return name, _CLASSES[name]
 
 
+def gives_types(folder: pathlib.Path, settings: Settings) -> bool:
+  """Whether a folder's tokenizer says of which part of a pair a token is.
+
+  To a model whose tokenizer does not, all of a pair is of the first type. Of
+  files that name no class nothing is known, and BERT's does.
+  """
+  given = settings.get("model_input_names")
+  if isinstance(given, list):
+    return "token_type_ids" in given
+  if made := class_of(folder, settings):
+    return made[0] in _WITH_TYPES
+  return not settings.get("tokenizer_class")
+
+
 def bert() -> tuple[str, Class]:
   """That of a vocab.txt of which nothing is said."""
   return "BertTokenizer", BERT
@@ -227,6 +241,12 @@ _CLASSES: Mapping[str, Class] = {
   "XLMRobertaTokenizer": _XLM_ROBERTA,
   "CamembertTokenizer": _XLM_ROBERTA,
 }
+_WITH_TYPES = (
+  "BertTokenizer",
+  "ElectraTokenizer",
+  "DPRQuestionEncoderTokenizer",
+  "DPRContextEncoderTokenizer",
+)
 # Where no class is named.
 _BY_TYPE = {
   "bert": "BertTokenizer",

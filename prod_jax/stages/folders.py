@@ -10,7 +10,8 @@ import pathlib
 from typing import Any, NamedTuple
 
 from prod_jax import config, model_kinds, packaged, strict
-from prod_jax.batches import rows
+from prod_jax.batches import classes, rows, tokens
+from prod_jax.batches.settings import read_settings
 from prod_jax.models import (
   Encoder,
   colbert,
@@ -167,9 +168,21 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
   shape, layers = encoder.transformer, settled.model.layers or None
   try:
     tower = hf.load(settled.encoder, shape, layers=layers)
+    if settled.head and "type" in tower and not _gives_types(settled):
+      # The classifier has seen both texts of a pair as of the first type.
+      table = tower["type"]["embedding"]
+      table[:] = table[0]
     return tower, load_behind(settled, shape.width)
   except WeightsError as error:
     raise strict.ConfigError(str(error)) from error
+
+
+def _gives_types(settled: Settled) -> bool:
+  """Whether the model's own tokenizer, where it has one, gives token types."""
+  folder = pathlib.Path(settled.model.tokenizer or settled.encoder or "")
+  if not tokens.holds_tokenizer(folder):
+    return True
+  return classes.gives_types(folder, read_settings(folder))
 
 
 def trained(path: pathlib.Path) -> PyTree:

@@ -17,7 +17,7 @@ from prod_jax.retrieval import encode
 from prod_jax.stages import files, folders
 from prod_jax.stages.run import Run
 from tests import commands
-from tests.batches.special_test import bert, save
+from tests.batches.special_test import NAMES, bert, save
 from tests.main_test import write_folder
 from tests.models.sentence_transformers_test import TANH, modules, write
 
@@ -279,6 +279,24 @@ def test_numbers_are_looked_at_before_the_first_stage(folder):
   assert "config.models.ce.weights: " in run.stderr
   assert "word_embeddings.weight holds NaN or infinite" in run.stderr
   assert not [*folder.glob("work/*-encode")]
+
+
+def test_a_classifier_whose_tokenizer_gives_no_types_has_seen_one(folder):
+  """As what transformers 5 writes of a tokenizer of no class of its own."""
+
+  def types() -> np.ndarray:
+    encoder = run_of(folder).first_params("ce", 0)["encoder"]
+    return encoder["type"]["embedding"]
+
+  before = types()
+  assert not np.array_equal(before[0], before[1])
+  for said, seen in (
+    ({"tokenizer_class": "TokenizersBackend"}, [0, 0]),
+    ({"model_input_names": ["input_ids", "attention_mask"]}, [0, 0]),
+    ({"model_input_names": ["input_ids", "token_type_ids"]}, [0, 1]),
+  ):
+    save(folder / "classifier", bert(), **NAMES["bert"], **said)
+    np.testing.assert_array_equal(types(), before[seen])
 
 
 def test_models_as_they_are_embed_score_rerank_and_teach(folder):

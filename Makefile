@@ -91,20 +91,18 @@ docs: $(READY)
 	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going \
 	  --quiet -d build/doctrees docs build/docs
 
-# A quarter of an hour on two cores; what was compiled is kept in
-# ~/.cache/prod_jax. One stage of each program; mean lengths like those of MS
-# MARCO's queries and passages, with [CLS] and [SEP].
+# An hour or two on two cores; what was compiled is kept in ~/.cache/prod_jax.
+# Mean lengths like those of MS MARCO's queries and passages, with [CLS] and
+# [SEP].
 PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \
-  --query_tokens=9 --passage_tokens=77 --topology=v5e:2x4 \
+  --query_tokens=9 --passage_tokens=77 \
   --config=configs/prod_msmarco_passage.py
-PLANNED := student_warm,encode_student_warm,teacher_warm,$\
-  encode_teacher_warm,student_de,ce_12,student_ce_24,score_2
 
 tpu-plan: $(READY)
 	$(BIN)/pip install --quiet --no-build-isolation -e ".[tpu]"
-	$(PLAN) --stage=$(PLANNED) > docs/TPU_PLAN.md
-	$(PLAN):data.packed=False --stage=student_ce_24,score_2 \
-	  > docs/TPU_PLAN_PADDED.md
+	$(PLAN) --topology=v5e:2x4,v6e:2x4,tpu7x:2x2x1 > docs/TPU_PLAN.md
+	$(PLAN):data.packed=False --topology=v5e:2x4 \
+	  --stage=student_ce_24,score_2 > docs/TPU_PLAN_PADDED.md
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -71,4 +71,5 @@ def get_config(variant: str = "") -> ConfigDict:
       passage_length=256,
     ),
     passages.stages(DOCUMENTS, online=variant == "online"),
+    remat="layers",  # a pair has 288 tokens: else it fits no chip of 16 GiB
   )

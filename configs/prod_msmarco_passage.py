@@ -156,10 +156,11 @@ def get_config(variant: str = "") -> ConfigDict:
   return prod(variant, data(), stages(PASSAGES, online=variant == "online"))
 
 
-def prod(variant: str, data: dict, stages: dict) -> ConfigDict:
-  """PROD's models with these stages."""
+def prod(variant: str, data: dict, stages: dict, remat: str = "") -> ConfigDict:
+  """PROD's models with these stages; `remat` is of the largest of them."""
   layers = dict(student2=2, student4=4).get(variant, 6)
-  return experiment(variant, data, models(layers), stages, known=VARIANTS)
+  made = models(layers, remat)
+  return experiment(variant, data, made, stages, known=VARIANTS)
 
 
 def experiment(
@@ -199,13 +200,13 @@ def data(**changes) -> dict:
   )
 
 
-def models(student_layers: int) -> dict:
-  """The student and its three teachers."""
+def models(student_layers: int, remat: str) -> dict:
+  """The student and its three teachers; `remat` is of the largest one."""
   return dict(
     student=student(student_layers),
     teacher_de=dict(kind="dual", tied=False, **bert()),
     ce_12=dict(kind="cross", **bert()),
-    ce_24=dict(kind="cross", **bert_large(), remat="layers"),
+    ce_24=dict(kind="cross", **bert_large(), remat=remat),
   )
 
 

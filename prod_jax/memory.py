@@ -20,10 +20,14 @@ def limit_arenas() -> None:
 
   glibc has eight a core, and a run goes through all of them: each checkpoint
   and each stage has threads of its own. To be called before there are any, as
-  an arena stays. With another C library nothing happens.
+  an arena stays. Nothing happens where the environment says how many, or with
+  another C library.
   """
+  tuned = os.environ.get("GLIBC_TUNABLES", "")
+  if "MALLOC_ARENA_MAX" in os.environ or "malloc.arena_max" in tuned:
+    return
   if set_option := _of_c("mallopt"):
-    set_option(_ARENA_MAX, max(os.cpu_count() or 1, 2))
+    set_option(_ARENA_MAX, max(len(os.sched_getaffinity(0)), 2))
 
 
 def give_back() -> None:

@@ -42,13 +42,38 @@ def test_what_was_freed_is_given_back(libraries):
   assert library.kept == [0]
 
 
-@pytest.mark.parametrize(("cores", "arenas"), [(1, 2), (8, 8), (None, 2)])
-def test_malloc_has_an_arena_a_core(libraries, monkeypatch, cores, arenas):
-  monkeypatch.setattr("os.cpu_count", lambda: cores)
+@pytest.fixture
+def untuned(monkeypatch):
+  for name in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES"):
+    monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(("cores", "arenas"), [(1, 2), (8, 8)])
+def test_malloc_has_an_arena_a_core(
+  libraries, monkeypatch, untuned, cores, arenas
+):
+  # Of the cores that it may use, and not of all that the host has.
+  monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
   library = Glibc()
   for _ in libraries(library, object()):
     memory.limit_arenas()
   assert library.options == [(-8, arenas)]
+
+
+@pytest.mark.parametrize(
+  "said",
+  [
+    {"MALLOC_ARENA_MAX": "2"},
+    {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2"},
+  ],
+)
+def test_a_user_may_say_how_many(libraries, monkeypatch, untuned, said):
+  for name, value in said.items():
+    monkeypatch.setenv(name, value)
+  library = Glibc()
+  for _ in libraries(library):
+    memory.limit_arenas()
+  assert not library.options
 
 
 def test_what_was_imported_is_not_looked_through_for_garbage(monkeypatch):

@@ -360,10 +360,10 @@ class LogFormat(stdlib_logging.Formatter):
     return without_passwords(super().format(record))
 
   def formatException(self, ei: Any) -> str:
-    """A traceback; none of what a disk refuses, which a line tells of."""
+    """A traceback; of what a disk refuses a line, which says what to do."""
     from prod_jax import storage
 
-    return "" if storage.trouble(ei[1]) else super().formatException(ei)
+    return storage.trouble(ei[1]) or super().formatException(ei)
 
 
 def _set_up_tracebacks() -> None:

@@ -9,6 +9,8 @@ import difflib
 import pathlib
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from prod_jax import config, model_kinds, packaged, strict
 from prod_jax.batches import classes, rows, tokens
 from prod_jax.batches.settings import read_settings
@@ -170,6 +172,11 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
     tower = hf.load(settled.encoder, shape, layers=layers)
     if settled.head and "type" in tower and not _gives_types(settled):
       # The classifier has seen both texts of a pair as of the first type.
+      logging.info(
+        "%s: its tokenizer gives no token types, so that both texts of a pair "
+        "are read as of the first, as in transformers",
+        settled.encoder,
+      )
       table = tower["type"]["embedding"]
       table[:] = table[0]
     return tower, load_behind(settled, shape.width)

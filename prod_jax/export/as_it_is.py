@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from prod_jax import config, model_kinds, sharding, strict
 from prod_jax.batches import tokens
 from prod_jax.batches.tokens import Tokenizer
@@ -107,6 +109,8 @@ def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
       f"tokenizer has {tokenizer.vocab_size:,} tokens; put the one there that "
       "goes with them"
     )
+  for left in hf.check(settled.encoder, shape):
+    logging.info("%s", left)
   sentence_transformers.check_width(model.weights, shape.width)
   files.check_texts(weights, settled, data, tokenizer)
   run.check_tokenizer(_NAME)

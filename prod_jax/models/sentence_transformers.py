@@ -259,7 +259,9 @@ def prompts_of(
   """
   prompts = said(path, settings, "prompts", dict, {})
   named = said(path, settings, "default_prompt_name", str, "")
-  if named and named not in prompts:
+  # There a model begins with these two, empty.
+  empty = [names[0] for names in _TEXTS.values()]
+  if named and named not in (*prompts, *empty):
     raise WeightsError(
       f"{path}: default_prompt_name is {named!r}, and there is no such prompt"
     )

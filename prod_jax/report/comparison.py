@@ -78,7 +78,8 @@ def load(workdirs: Sequence[str | pathlib.Path]) -> list[Side]:
 def unlike(sides: Sequence[Side]) -> str:
   """Why figures by query are not compared, of each run that they are not of."""
   first, *others = sides
-  return "; ".join(why for side in others if (why := _unlike(first, side)))
+  whys = dict.fromkeys(_unlike(first, side) for side in others)
+  return "; ".join(filter(None, whys))
 
 
 def _unlike(first: Side, other: Side) -> str:

@@ -44,9 +44,10 @@ class Row(NamedTuple):
 
 
 class Ended(NamedTuple):
-  """How a command ended: exit code, and what it wrote."""
+  """How a command ended: its line, exit code, and what it wrote."""
 
   command: str
+  line: Sequence[str]
   code: int
   stdout: str
   stderr: str
@@ -83,7 +84,7 @@ def run(words: Sequence[str]) -> Ended:
     for file in (stdout, stderr):
       file.seek(0)
       said.append(file.read())
-  return Ended(name, code, *said)
+  return Ended(name, line, code, *said)
 
 
 def _file() -> Any:
@@ -138,19 +139,40 @@ def wrong(row: Row, folder: pathlib.Path, ended: Ended) -> list[str]:
 
 
 def _not_taken(ended: Ended) -> list[str]:
-  """Settings that the last line advises, and that the command has not got."""
-  module = importlib.import_module(command.module_of(ended.command))
-  parser = arguments.parser_of(module)
-  flags, remedy = parser._option_string_actions, ended.said.rpartition("; ")[2]
-  advised = {
-    "on_error": "--on_error" in flags or parser._takes_overrides,
-    "config.models.": "--config" in flags,
-  }
-  return [
-    f"{ended.command} is told of {setting!r}"
-    for setting, taken in advised.items()
-    if setting in remedy and not taken
+  """Settings that the last line advises, and that the command has not got.
+
+  A flag counts wherever it stands, but for what the user has written; one
+  behind `prod_jax COMMAND` is of that command.
+  """
+  given = {word.partition("=")[0] for word in ended.line}
+  advised = []
+  for clause in re.split(r"(?=prod_jax \w)|[;,](?= )", ended.said):
+    named = re.match(r"prod_jax (\w+)", clause)
+    name = named[1] if named else ended.command
+    flags = re.findall(r"""(?<![^\s"'(`])--[a-z](?:[\w.-]*\w)?""", clause)
+    advised += [(name, flag) for flag in flags if flag not in given]
+  remedy = ended.said.rpartition("; ")[2]
+  for key in re.findall(r"(?<![\w.-])config\.[a-z_.]*[a-z]", remedy):
+    advised.append((ended.command, f"--{key}"))
+  found = [
+    f"{ended.command} is told of {flag!r}, which {name} has not got"
+    for name, flag in advised
+    if name in command.COMMANDS and not _takes(name, flag)
   ]
+  skips = ("--on_error", "--config.data.on_error")
+  if "on_error" in remedy and not any(_takes(ended.command, f) for f in skips):
+    found.append(f"{ended.command} is told of 'on_error'")
+  return found
+
+
+def _takes(name: str, flag: str) -> bool:
+  """Whether a command has a flag; without a config it overrides data alone."""
+  parser = arguments.parser_of(importlib.import_module(command.module_of(name)))
+  flags = parser._option_string_actions
+  if not flag.startswith("--config."):
+    return flag in flags
+  taken = "--config" in flags or flag.startswith("--config.data")
+  return parser._takes_overrides and taken
 
 
 def _left(output: pathlib.Path) -> list[str]:

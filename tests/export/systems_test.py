@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from prod_jax import metrics, strict
 from prod_jax.export import as_it_is, finished, named, systems, task, whole
@@ -240,6 +241,16 @@ def test_a_folder_of_sentence_transformers_says_lengths_and_prompts(
   )
   data = pairs.frozen.data
   assert (pairs.kind, data.query_length + data.passage_length) == ("cross", 40)
+
+
+def test_what_of_the_weights_is_not_read_is_logged(tmp_path, opened, caplog):
+  folder = made.embedder(tmp_path / "st")
+  path = folder / hf.WEIGHTS
+  tensors = load_file(path)
+  save_file(tensors | {"pooler.dense.weight": np.zeros(3)}, path)
+  with caplog.at_level("INFO", logger="absl"):
+    as_it_is.open_model(str(folder), opened.data, {})
+  assert f"{path} holds, besides the encoder: pooler (1)" in caplog.text
 
 
 def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):

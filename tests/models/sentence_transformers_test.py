@@ -182,6 +182,7 @@ def test_prompts_are_chosen_as_there(tmp_path):
     ({"document": "d", "passage": "p"}, None, {"passage": "d"}),
     ({"corpus": "c", "query": ""}, None, {"passage": "c"}),
     ({"all": "a", "query": "q"}, "all", {"query": "q", "passage": "a"}),
+    (None, "query", {}),
   ):
     said = {"prompts": prompts, "default_prompt_name": default}
     assert sentence_transformers.prompts_of(path, said) == found

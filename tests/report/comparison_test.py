@@ -147,6 +147,10 @@ def test_a_run_that_is_not_compared_keeps_no_other_from_it(
   rows = {row.stage: row for row in comparison.rows(sides)}
   *others, change = rows["student_de"].changes
   assert change.paired.wins == 2 and others == [None] * 3
+  sides = comparison.load([empty, strange, bare, other])
+  assert comparison.unlike(sides) == (
+    "empty has measured nothing yet, so that no query is compared"
+  )
 
 
 def test_runs_of_one_name_are_known_by_their_paths(workdir, tmp_path):

@@ -402,6 +402,17 @@ def test_no_known_format(file, content, message):
     layout.find(file(content), "")
 
 
+@pytest.mark.parametrize(
+  "above", ["", "\n", "scores of a teacher, made in May\n"]
+)
+def test_names_of_columns_may_stand_below_a_title(file, found, above):
+  path = file(above + SAME["header"])
+  assert layout.find(path, "").columns == (1, 0, 2)
+  pairs = found(path, "skip").pairs
+  assert pairs.score.tolist() == [2.5, 0.5, -1]
+  assert pairs.passage.tolist() == [0, 1, 2]
+
+
 def test_a_format_that_is_not_there(file):
   path = file(SAME["tsv"])
   assert layout.find(path, "tsv") == layout.find(path, "")

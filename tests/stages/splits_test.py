@@ -55,11 +55,12 @@ def test_what_is_no_split_of_any_set_is_left_out_by_the_line_that_is_said():
 
 
 def test_a_split_of_another_name_is_named(tmp_path):
-  for name in ("queries.valid.tsv", "qrels.valid.tsv.gz", "qrels.test.tsv"):
+  for name in ("queries.valid.tsv", "qrels.valid.tsv.gz", "queries.eval.tsv"):
     (tmp_path / name).touch()
   accept = kinds.Accept(kind="accept", encoded="encode", before="encode")
   said = refused("train", str(tmp_path), accept=accept)
   assert said.endswith(
     "for accept; queries.valid.tsv is not read, name it "
-    "queries.dev.tsv; qrels.valid.tsv is not read, name it qrels.dev.tsv"
+    "queries.dev.tsv; qrels.valid.tsv.gz is not read, name it "
+    "qrels.dev.tsv.gz"
   )

@@ -40,7 +40,7 @@ class Layout(NamedTuple):
     format: that it has.
     width: columns of a line of "run" and "tsv".
     columns: of query id, passage id and score, which may be None.
-    header: the first line of "tsv" names the columns.
+    header: number of the line of "tsv" that names the columns, 0 for none.
     texts: queries or passages may be given by their text.
   """
 
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
   format: Format
   width: int = 0
   columns: tuple[int, int, int | None] = (0, 1, None)
-  header: bool = False
+  header: int = 0
   texts: bool = False
 
 
@@ -77,7 +77,8 @@ def _find(path: pathlib.Path) -> Layout:
   with open(path, "rb") as file:
     if file.read(len(_PARQUET)) == _PARQUET:
       return Layout(path, "parquet", texts=True)
-  first = _first_lines(path, "skip") or _first_lines(path, None)
+  numbered = _first_lines(path, "skip") or _first_lines(path, None)
+  first = [line for _, line in numbered]
   if not first:
     raise DataError(f"{path}: is empty; expected {_TAKEN}")
   form = _form(first[0])
@@ -95,18 +96,19 @@ def _find(path: pathlib.Path) -> Layout:
     return Layout(path, "run", width, _RUN)
   if width not in _TSV:
     raise DataError(f"{path}:1: {width} columns; expected {_TAKEN}")
-  columns = first[0].split()
-  named = records.header(columns) if len(columns) == width else None
+  # Above the columns' names may be a title, which is a line at fault.
+  number, top = next((n, x) for n, x in numbered if _form(x) == form)
+  named = records.header(top.split())
   if named is not None:
-    return Layout(path, "tsv", width, named, header=True)
+    return Layout(path, "tsv", width, named, header=number)
   return Layout(path, "tsv", width, _TSV[width])
 
 
 def _first_lines(
   path: pathlib.Path, on_error: lines.OnError | None
-) -> list[str]:
+) -> list[tuple[int, str]]:
   numbered = lines.read_lines(path, lines.Faults(path, on_error))
-  return [line for _, line in itertools.islice(numbered, _FIRST)]
+  return [*itertools.islice(numbered, _FIRST)]
 
 
 def _form(line: str) -> str:

@@ -159,7 +159,7 @@ def _of_columns(
   named = _Named([], [], [], [])
   query, passage, score = layout.columns
   for number, line in numbered:
-    if number == 1 and layout.header:
+    if number == layout.header:
       continue
     columns = line.split()
     if len(columns) != layout.width:

@@ -19,7 +19,6 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import functools
-import pathlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -313,7 +312,7 @@ def _run(run: Run, only: Sequence[str]) -> None:
   record = {
     "config": strict.plain(run.config),
     "dataset": run.dataset.name,
-    run_files.RUN_FROM: str(pathlib.Path.cwd()),
+    **run_files.run_from(),
   }
   with contextlib.closing(run.trackers), _profiled(run):
     curriculum.run(

@@ -81,6 +81,14 @@ def check_folder(path: storage.Path) -> None:
   )
 
 
+def run_from() -> dict[str, str]:
+  """What a run's record says of the current folder; {} where that is gone."""
+  try:
+    return {RUN_FROM: str(pathlib.Path.cwd())}
+  except FileNotFoundError:
+    return {}
+
+
 def curriculum(folder: storage.Path) -> dict[str, Any]:
   """A run's config and stages; {} where there are none.
 

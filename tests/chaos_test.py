@@ -1,5 +1,6 @@
 """Faults put into runs: the short form, the page, and what the judge sees."""
 
+import contextlib
 import json
 import os
 import signal
@@ -180,14 +181,22 @@ def test_the_other_of_two_ends_and_says_why(tmp_path, code, said, found):
 def test_one_fork_is_shot_and_another_has_some_seconds(tmp_path):
   logs = [tmp_path / str(i) for i in range(2)]
   children = []
-  for log in logs:
-    log.touch()
-    if not (child := os.fork()):
-      os.setsid()
-      while True:
-        pass
-    children.append(child)
-  shot = forks.Shot(1, 0.0, signal.SIGTERM)
-  other, victim = forks.ends(children, logs, shot, seconds_alone=0.0)
+  try:
+    for log in logs:
+      log.touch()
+      if not (child := os.fork()):
+        os.setsid()
+        while True:
+          pass
+      children.append(child)
+    shot = forks.Shot(1, 0.0, signal.SIGTERM)
+    other, victim = forks.ends(children, logs, shot, seconds_alone=0.0)
+  finally:
+    for child in children:
+      # One that has ended was waited for, and is no child any more.
+      with contextlib.suppress(ChildProcessError):
+        if not os.waitpid(child, os.WNOHANG)[0]:
+          os.kill(child, signal.SIGKILL)
+          os.waitpid(child, 0)
   assert (victim.code, victim.sent) == (-signal.SIGTERM, True)
   assert (other.code, other.sent) == (None, False)

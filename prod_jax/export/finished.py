@@ -6,6 +6,7 @@ it again.
 
 import dataclasses
 import functools
+import os
 import pathlib
 from typing import Any
 
@@ -30,7 +31,7 @@ from prod_jax.models import Encoder, build, cross
 from prod_jax.processes import Processes
 from prod_jax.report import record
 from prod_jax.retrieval.forward import FrozenModel
-from prod_jax.stages import accepted
+from prod_jax.stages import accepted, folders
 from prod_jax.stages import tokenizer as tokenizers
 from prod_jax.stages.run import PARAMS, Run
 
@@ -147,21 +148,47 @@ def open_run(workdir: storage.Path) -> Run:
 
 
 def _from(base: pathlib.Path, config: Config) -> Config:
-  """A config whose relative paths lead to what lies where it was run from."""
+  """A config whose relative paths lead to what lies where it was run from.
+
+  What lies in the current folder comes first: a project may be a copy.
+  """
+  taken: list[str] = []
 
   def paths(of: Any, *keys: str) -> Any:
     return dataclasses.replace(of, **{k: there(getattr(of, k)) for k in keys})
 
-  def there(path: str) -> str:
-    relative = path and not pathlib.Path(path).is_absolute()
-    return str(base / path) if relative and (base / path).exists() else path
+  def sources(of: Any, *keys: str) -> Any:
+    return paths(of, *(k for k in keys if getattr(of, k) != folders.PACKAGED))
 
-  models = {
-    name: paths(model, "weights", "tokenizer")
-    for name, model in config.models.items()
-  }
-  data = paths(config.data, "path", "data_dir", "tokenizer")
-  return dataclasses.replace(config, data=data, models=models)
+  def there(path: str) -> str:
+    if not path or pathlib.Path(path).is_absolute() or os.path.exists(path):
+      return path
+    found = base / path
+    # False, too, of a place that may not be entered.
+    if not os.path.exists(found):
+      return path
+    taken.append(path)
+    return str(found)
+
+  moved = dataclasses.replace(
+    config,
+    data=sources(paths(config.data, "path", "data_dir"), "tokenizer"),
+    models={
+      name: sources(model, "weights", "tokenizer")
+      for name, model in config.models.items()
+    },
+    stages={
+      name: paths(stage, "path") if isinstance(stage, kinds.Imported) else stage
+      for name, stage in config.stages.items()
+    },
+  )
+  if taken:
+    logging.info(
+      "%s: not here, so it is read in %s, where the run was started",
+      ", ".join(dict.fromkeys(taken)),
+      base,
+    )
+  return moved
 
 
 def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
@@ -274,7 +301,8 @@ def check_set(run: Run, name: str) -> None:
     recorded(run, name).get("dataset"),
     (done.get("origin") or {}).get("data_fingerprint"),
   )
-  if set(noted) - {None, run.located.fingerprint}:
+  same = (None, run.located.fingerprint)
+  if any(state not in same for state in noted):
     raise strict.ConfigError(
       f"{name} has read another state of the data set than there is now; run "
       "it again, or put the data back"

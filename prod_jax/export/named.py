@@ -3,6 +3,7 @@
   bm25, bm25:LANGUAGE     words; of a language's stems where one is named
   FILE.trec, FILE.run     a TREC run of any tool
   WORKDIR:STAGE           what a train stage has made
+  WORKDIR:MODEL           a model of a run, as it began
   FOLDER, NAME/MODEL      a model as it is, in a folder or on a hub, see
                           as_it_is.py
 

@@ -229,19 +229,23 @@ def write(
 
 
 def _trained(system: System, task: Task) -> Reader:
-  """A train stage's model, with the lengths that it was trained with."""
-  workdir, stage = system.stage
+  """A train stage's model, with the lengths that it was trained with.
+
+  Of a model's name it is that one as the run began with it.
+  """
+  workdir, name = system.stage
   try:
-    trained = finished.open_stage(storage.open_path(workdir), stage)
+    run = finished.open_run(storage.open_path(workdir))
+    data = as_it_is.reading(run.config.data, task.data, task.given)
+    config = dataclasses.replace(run.config, data=data)
+    read = dataclasses.replace(run, config=config)
+    if name in config.models and name not in config.stages:
+      return as_it_is.of_run(read, name)
+    trained = finished.stage_of(run, name)
   except strict.ConfigError as error:
     said = re.sub(r"^--\w+: ", "", str(error))
     raise strict.ConfigError(f"{system.spec}: {said}") from error
-  run = trained.run
-  data = as_it_is.reading(run.config.data, task.data, task.given)
-  run = dataclasses.replace(
-    run, config=dataclasses.replace(run.config, data=data)
-  )
-  return reader_of(dataclasses.replace(trained, run=run))
+  return reader_of(dataclasses.replace(trained, run=read))
 
 
 def reader_of(trained: finished.Trained) -> Reader:

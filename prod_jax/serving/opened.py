@@ -54,6 +54,8 @@ def with_stages(
 ) -> list[str]:
   """Systems of a command line, where a run's folder stands for its student.
 
+  That is a model of the run where an accept stage kept what it began with.
+
   Args:
     words: as of export/named.py, or the working folder of a run.
     cache: as of `open_library`.

@@ -21,6 +21,7 @@ from tests.chaos.trials import Outcome
 # Seconds in which both have to come, less than those of a pod, and that the
 # other one has until it counts as hanging.
 _JOIN, _ALONE = 60, 180.0
+_TRIES = 10  # of hitting a process before its end, each in half the time
 # What the other says: ours of a process behind the first, which it waits for,
 # and JAX's own where the one is lost that keeps their service.
 _SAID = ("Start all of them again", "another task died")
@@ -97,13 +98,15 @@ def killed(room: Room, what: str, rng: np.random.Generator) -> Outcome:
   """One of them is killed after a random time of a stage's work."""
   stage, victim = HITS[what]
   after = float(rng.uniform(0, room.work_of(stage)[victim]))
-  while True:
+  for _ in range(_TRIES):
     room.copy()
     room.forget(stage)
     ended = room.both(Shot(victim, after, signal.SIGKILL))
     if ended[victim].sent:
       break
     after /= 2  # it took less than when it was counted
+  else:
+    return Outcome(trials.MISSED, trials.last(ended[victim].said))
   room.happens()
   other = ended[1 - victim]
   if other.code is None:

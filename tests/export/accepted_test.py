@@ -2,10 +2,13 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 
 from prod_jax import strict
-from prod_jax.export import finished
+from prod_jax.export import as_it_is, finished, named, systems, task
+from prod_jax.serving import opened
 from prod_jax.stages import accepted
 from tests.export import made
 
@@ -65,3 +68,14 @@ def test_a_student_that_was_skipped_points_to_the_one_that_went_on(run):
     "the student that went on",
   ):
     finished.open_stage(run.workdir, "first")
+
+
+def test_beside_others_a_run_that_kept_its_start_is_that_model(run, tmp_path):
+  choose(run, "encode_student")
+  words = opened.with_stages([str(run.workdir)], tmp_path)
+  assert words == [f"{run.workdir}:student"]
+  (system,) = named.parse(words)
+  asked = task.open_task((), str(run.workdir), tmp_path / "cache")
+  found = systems.open_model(system, asked).frozen.copies
+  own = as_it_is.of_run(run, "student").frozen.copies
+  assert jax.tree.all(jax.tree.map(np.array_equal, found, own))

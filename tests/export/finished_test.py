@@ -3,23 +3,32 @@
 import json
 import pathlib
 
-from prod_jax import config, model_kinds, strict
+import pytest
+
+from prod_jax import config, kinds, model_kinds, strict
 from prod_jax.export import finished
+
+FOLDERS = ("my/set", "models/here", "packaged", "org/name", "scores.tsv")
 
 
 def write(workdir: pathlib.Path, **more: str) -> pathlib.Path:
   """The record of a run whose config has relative paths."""
   shape = dict(kind="dual", width=8, depth=1, heads=2, mlp_width=16)
+  models = {
+    name: model_kinds.Dual(**shape, weights=weights, tokenizer="packaged")
+    for name, weights in {
+      "here": "models/here",
+      "hub": "org/name",
+      "there": "/models/there",
+      "word": "packaged",
+    }.items()
+  }
   made = config.Config(
     seed=0,
     data=config.Data(name="folder", path="my/set", tokenizer="packaged"),
     mesh=config.Mesh(),
-    models={
-      "here": model_kinds.Dual(**shape, weights="models/here"),
-      "hub": model_kinds.Dual(**shape, weights="org/name"),
-      "there": model_kinds.Dual(**shape, weights="/models/there"),
-    },
-    stages={},
+    models=models,
+    stages={"theirs": kinds.Imported(kind="imported", path="scores.tsv")},
   )
   workdir.mkdir(parents=True)
   record = {"config": strict.plain(made), "stages": [], **more}
@@ -29,23 +38,80 @@ def write(workdir: pathlib.Path, **more: str) -> pathlib.Path:
 
 def paths(workdir: pathlib.Path) -> list[str]:
   found = finished.open_run(workdir).config
-  weights = [model.weights for model in found.models.values()]
-  return [found.data.path, found.data.tokenizer, found.data.data_dir, *weights]
-
-
-def test_relative_paths_are_those_of_where_it_was_run(tmp_path, monkeypatch):
-  base, elsewhere = tmp_path / "base", tmp_path / "elsewhere"
-  workdir = write(base / "runs" / "mine", run_from=str(base))
-  for folder in (base / "my" / "set", base / "models" / "here", elsewhere):
-    folder.mkdir(parents=True)
-  said = ["my/set", "packaged", "", "models/here", "org/name", "/models/there"]
-  monkeypatch.chdir(elsewhere)
-  assert paths(workdir) == [
-    *(f"{base}/my/set", "packaged", "", f"{base}/models/here"),
-    *("org/name", "/models/there"),
+  models = found.models.values()
+  assert {model.tokenizer for model in models} == {found.data.tokenizer}
+  return [
+    found.data.path,
+    found.data.tokenizer,
+    found.data.data_dir,
+    found.stages["theirs"].path,
+    *(model.weights for model in models),
   ]
-  # What has moved with its run is looked for from here, as it always was.
+
+
+SAID = [
+  *("my/set", "packaged", "", "scores.tsv"),
+  *("models/here", "org/name", "/models/there", "packaged"),
+]
+
+
+@pytest.fixture
+def base(tmp_path):
+  """Where the run was started, with a folder at each of its paths."""
+  base = tmp_path / "base"
+  for name in FOLDERS:
+    (base / name).mkdir(parents=True)
+  write(base / "runs" / "mine", run_from=str(base))
+  return base
+
+
+def test_relative_paths_are_those_of_where_it_was_run(
+  base, tmp_path, monkeypatch, caplog
+):
+  monkeypatch.chdir(tmp_path)
+  with caplog.at_level("INFO", "absl"):
+    assert paths(base / "runs" / "mine") == [
+      *(f"{base}/my/set", "packaged", "", f"{base}/scores.tsv"),
+      *(f"{base}/models/here", f"{base}/org/name"),
+      *("/models/there", "packaged"),
+    ]
+  (said,) = caplog.messages
+  assert said.startswith("my/set, models/here, org/name, scores.tsv: not here")
+  assert f"read in {base}, where the run was started" in said
+
+
+def test_what_lies_in_the_current_folder_comes_first(
+  base, tmp_path, monkeypatch, caplog
+):
+  copy = tmp_path / "copy"
+  for name in FOLDERS[1:]:
+    (copy / name).mkdir(parents=True)
+  monkeypatch.chdir(copy)
+  with caplog.at_level("INFO", "absl"):
+    assert paths(base / "runs" / "mine") == [f"{base}/my/set", *SAID[1:]]
+  assert caplog.messages[0].startswith("my/set: not here")
+
+
+def test_what_has_moved_with_its_run_is_looked_for_from_here(
+  base, tmp_path, monkeypatch
+):
   moved = base.rename(tmp_path / "moved")
   monkeypatch.chdir(moved)
-  assert paths(moved / "runs" / "mine") == said
-  assert paths(write(tmp_path / "of an earlier version")) == said
+  assert paths(moved / "runs" / "mine") == SAID
+  assert paths(write(tmp_path / "of an earlier version")) == SAID
+
+
+def test_a_place_that_may_not_be_entered_has_nothing_in_it(
+  tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  # The system refuses it to root, too.
+  assert paths(write(tmp_path / "long", run_from="/" + "x" * 300)) == SAID
+  shut = tmp_path / "shut"
+  (shut / "my" / "set").mkdir(parents=True)
+  workdir = write(tmp_path / "mine", run_from=str(shut))
+  shut.chmod(0)
+  try:
+    assert paths(workdir)[1:] == SAID[1:]
+  finally:
+    shut.chmod(0o700)

@@ -358,7 +358,7 @@ def test_without_a_network_what_is_here_is_taken(
         f"{KEY}'g/other@v2' is no folder here, and the hub"
       )
       assert why in said and said.endswith(again)
-      with pytest.raises(strict.ConfigError, match="g/other@v2: .*" + again):
+      with pytest.raises(strict.ConfigError, match="'g/other@v2' .*" + again):
         as_it_is.open_model("g/other@v2", config.Data(), {})
       said = refused(run_with(tmp_path, "g/other@v2", "--dry_run"))
       assert said.endswith(
@@ -405,7 +405,7 @@ def test_an_export_is_sent_whole_and_by_nobodys_name(hub, sent, capfd, caplog):
   del arrived[NEW]
   assert arrived == files_of(to)
   assert f"{to} is on the hub as me/student" in ended.stderr
-  said = "".join([*ended[1:], *capfd.readouterr(), caplog.text])
+  said = "".join([ended.stdout, ended.stderr, *capfd.readouterr(), caplog.text])
   assert hub_server.WRITES not in said
   # The client as everybody has it keeps large files in chunks.
   assert not hub.stored.keys() & {

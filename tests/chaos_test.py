@@ -178,6 +178,14 @@ def test_the_other_of_two_ends_and_says_why(tmp_path, code, said, found):
     assert room.shots[0].victim == victim
 
 
+def test_a_process_that_always_ends_before_its_shot_is_missed(tmp_path):
+  room = Pair(tmp_path, Ended(0, "", 1.0), Ended(0, "done\n", 1.0))
+  what = "train, process 1 of 2"
+  found = pair.killed(room, what, np.random.default_rng(0))
+  assert found == (trials.MISSED, "done")
+  assert len(room.shots) == pair._TRIES
+
+
 def test_one_fork_is_shot_and_another_has_some_seconds(tmp_path):
   logs = [tmp_path / str(i) for i in range(2)]
   children = []

@@ -203,6 +203,19 @@ _STAGES = [
     _export(lambda: {_WEIGHTS: made.left()[:-9], _DONE: _SAID}),
     (_WEIGHTS, "cut, damaged"),
   ),
+  *(
+    Row(
+      f"lists of a stage that notes {what} as its set",
+      work(
+        *LISTS, "--to={out}/x.jsonl", files={f"03-mine/{storage.DONE}": done}
+      ),
+      ("mine has read another state of the data set",),
+    )
+    for what, done in (
+      ("a list", '{"hash": "mine", "fingerprint": {"dataset": [1]}}'),
+      ("an object", '{"hash": "mine", "origin": {"data_fingerprint": {}}}'),
+    )
+  ),
   Row(
     "weights of another kind of model",
     _export(lambda: {_WEIGHTS: made.left("04-ce"), _DONE: _SAID}),

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from prod_jax import config, kinds, model_kinds, strict
+from prod_jax import config, kinds, model_kinds, run_files, strict
 from prod_jax.export import finished
 
 FOLDERS = ("my/set", "models/here", "packaged", "org/name", "scores.tsv")
@@ -115,3 +115,14 @@ def test_a_place_that_may_not_be_entered_has_nothing_in_it(
     assert paths(workdir)[1:] == SAID[1:]
   finally:
     shut.chmod(0o700)
+
+
+def test_a_run_that_is_started_in_a_folder_that_is_gone_names_none(
+  tmp_path, monkeypatch
+):
+  gone = tmp_path / "gone"
+  gone.mkdir()
+  monkeypatch.chdir(gone)
+  assert run_files.run_from() == {"run_from": str(gone)}
+  gone.rmdir()
+  assert run_files.run_from() == {}

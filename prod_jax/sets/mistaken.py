@@ -45,10 +45,10 @@ def other_form(path: str, name: str) -> str:
     return ""
   for form, marks in _FORMS.items():
     if file := _has(folder, marks):
-      return f"; it has {file}, which --config.data.name={form} reads"
+      return f"; it has {file}, which config.data.name={form} reads"
   for below in sorted(of for of in folder.iterdir() if of.is_dir()):
     if _has(below, own):
-      return f"; there is one in {below}, for --config.data.path"
+      return f"; there is one in {below}, for config.data.path"
   return ""
 
 

@@ -46,7 +46,7 @@ ROWS = [
   Row(
     "a set in MS MARCO's layout",
     _set({name: None for name in made.BEIR} | dict(made.LAYOUT)),
-    ("it has collection.tsv, which --config.data.name=folder reads",),
+    ("it has collection.tsv, which config.data.name=folder reads",),
   ),
   Row(
     "qrels of splits by other names",

@@ -62,12 +62,12 @@ _FOLDERS = [
   Row(
     "a set in BEIR's form",
     _path(lambda path: made.write(path, made.BEIR)),
-    ("it has corpus.jsonl, which --config.data.name=beir reads",),
+    ("it has corpus.jsonl, which config.data.name=beir reads",),
   ),
   Row(
     "the folder above the set's",
     _path(lambda path: made.write(path / "set", made.LAYOUT)),
-    ("there is one in", "other/set, for --config.data.path"),
+    ("there is one in", "other/set, for config.data.path"),
   ),
   Row(
     "no path",

@@ -151,9 +151,9 @@ def _not_taken(ended: Ended) -> list[str]:
     name = named[1] if named else ended.command
     flags = re.findall(r"""(?<![^\s"'(`])--[a-z](?:[\w.-]*\w)?""", clause)
     advised += [(name, flag) for flag in flags if flag not in given]
-  remedy = ended.said.rpartition("; ")[2]
-  for key in re.findall(r"(?<![\w.-])config\.[a-z_.]*[a-z]", remedy):
-    advised.append((ended.command, f"--{key}"))
+  _, behind, remedy = ended.said.rpartition("; ")
+  if behind and "config.models." in remedy:
+    advised.append((ended.command, "--config.models"))
   found = [
     f"{ended.command} is told of {flag!r}, which {name} has not got"
     for name, flag in advised

@@ -31,14 +31,14 @@ def folder(tmp_path):
 )
 def test_another_form_is_named_and_ones_own_is_not(folder, file, name, form):
   said = mistaken.other_form(str(folder(file)), name)
-  advice = f"; it has {file}, which --config.data.name={form} reads"
+  advice = f"; it has {file}, which config.data.name={form} reads"
   assert said == (advice.replace(".tsv.gz", ".tsv") if form else "")
 
 
 def test_a_set_one_folder_further_down(folder):
   path = folder("inner/collection.tar.gz")
   said = mistaken.other_form(str(path), "msmarco_passage")
-  assert said == f"; there is one in {path}/inner, for --config.data.path"
+  assert said == f"; there is one in {path}/inner, for config.data.path"
 
 
 @pytest.mark.parametrize(

@@ -327,14 +327,15 @@ def _check_same(trained: Trained) -> None:
     return
   model = run.model_config(name)
   run.settled(name)  # names the key where the folder is gone
+  tokenizers = before.get("tokenizers")
   now = {
     f"the folder of config.models.{name}.weights={model.weights!r}": (
       before.get("weights"),
       run.model_fingerprint(name)["weights"],
     ),
     f"the tokenizer of model {name}": (
-      before.get("tokenizers", [None])[0],
-      trained.tokenizer.fingerprint,
+      tokenizers[:1] if isinstance(tokenizers, list) else tokenizers,
+      [trained.tokenizer.fingerprint],
     ),
   }
   for what, (then, found) in now.items():

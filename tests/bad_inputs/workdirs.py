@@ -240,6 +240,11 @@ _STAGES = [
     ),
     ("'student' was trained with the tokenizer", "has changed"),
   ),
+  Row(
+    "a note of no tokenizer at all",
+    _export({_DONE: '{"hash": "student", "fingerprint": {"tokenizers": []}}'}),
+    ("'student' was trained with", "has changed"),
+  ),
 ]
 
 

@@ -259,9 +259,7 @@ def prompts_of(
   """
   prompts = said(path, settings, "prompts", dict, {})
   named = said(path, settings, "default_prompt_name", str, "")
-  # There a model begins with these two, empty.
-  empty = [names[0] for names in _TEXTS.values()]
-  if named and named not in (*prompts, *empty):
+  if named not in ("", "query", "document", *prompts):  # theirs begin with two
     raise WeightsError(
       f"{path}: default_prompt_name is {named!r}, and there is no such prompt"
     )

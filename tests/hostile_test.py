@@ -589,7 +589,9 @@ def test_long_texts_are_looked_through_once():
 # What of the environment is asked for, each by its name.
 NAMES = {
   "ALLOW_MULTIPLE_LIBTPU_LOAD",
+  "GLIBC_TUNABLES",
   "LIBTPU_INIT_ARGS",
+  "MALLOC_ARENA_MAX",
   "NO_COLOR",
   "PROD_JAX_CACHE",
   "TERM",

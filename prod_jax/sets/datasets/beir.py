@@ -54,7 +54,7 @@ def source(path: str, on_error: OnError) -> published.Source:
   if not path or not pathlib.Path(path).is_dir():
     raise DataError(
       f"{path or 'data.path'}: expected a folder with corpus.jsonl, "
-      "queries.jsonl and qrels/SPLIT.tsv"
+      "queries.jsonl and qrels/SPLIT.tsv, and there is no such folder"
     )
   folder = pathlib.Path(path).resolve()
   texts = files.require(folder, "corpus.jsonl")

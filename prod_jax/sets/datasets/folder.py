@@ -36,7 +36,7 @@ def source(path: str, on_error: OnError) -> published.Source:
   if not pathlib.Path(path).is_dir():
     raise DataError(
       f"{path or 'data.path'}: expected a folder with collection.tsv, "
-      "queries.SPLIT.tsv and qrels.SPLIT.tsv"
+      "queries.SPLIT.tsv and qrels.SPLIT.tsv, and there is no such folder"
     )
   folder = pathlib.Path(path).resolve()
   collection = [formats.find_file(folder, "collection")]

@@ -196,7 +196,7 @@ def read_qrels(
   width = usual((len(line.split()) for _, line in first), layouts) or 0
   for number, line in itertools.chain(first, numbered):
     columns = line.split()
-    if len(columns) != width:
+    if len(columns) != width or not columns:
       faults.columns(number, len(columns), header or _JUDGEMENT, usual=width)
       continue
     query, passage, grade = (

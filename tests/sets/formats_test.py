@@ -98,6 +98,14 @@ def test_qrels_of_two_columns_have_grade_one(tmp_path):
   assert formats.read_qrels(path) == {"1": {"a": 1, "b": 1}}
 
 
+def test_judgements_of_white_space_alone_are_none(tmp_path):
+  path = tmp_path / "qrels"
+  path.write_text("\t\n")
+  with pytest.raises(DataError, match=r"qrels:1: 0 columns"):
+    formats.read_qrels(path)
+  assert formats.read_qrels(path, on_error="skip") == {}
+
+
 def test_unknown_treatment_of_errors(tmp_path):
   path = write(tmp_path / "file.tsv", b"a\tt\n")
   with pytest.raises(Exception, match="ignore"):

@@ -98,6 +98,7 @@ BATCH, STEPS = 12, 160  # of every arm
 # Of them on divided queries, which are few: three or four times each, and at a
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
+LOWER_STEPS = 24  # of each teacher below the last, which has the most to teach
 LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
 DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
 MINED, DIVIDED = "mined", "divided"  # in place of a stage of an arm
@@ -273,11 +274,12 @@ def arms(draw: str) -> dict:
     "cl_drd": dict(strong, method="cl_drd", settings={}, **groups),
   }
   made = _whole(whole, draw)
-  part, last = STEPS // 4, DIVIDED_STEPS
-  ladder = [(part, weak), (part, MINED)]
-  both = [(2 * part - last, de), *ladder, (last, DIVIDED)]
+  last = DIVIDED_STEPS
+  lower = [(LOWER_STEPS, de), (LOWER_STEPS, weak)]
+  upper = STEPS - 2 * LOWER_STEPS
+  both = [*lower, (upper - last, MINED), (last, DIVIDED)]
   progressions = {
-    "teachers": [(2 * part, de), *ladder],
+    "teachers": [*lower, (upper, MINED)],
     "data": [(STEPS - last, strong), (last, DIVIDED)],
     "prod": both,
     "prod_no_lwf": both,

@@ -6,6 +6,8 @@ import pytest
 from benchmarks import study, study_split
 from prod_jax import config_file, curriculum, main, packaged, strict
 from prod_jax.processes import Processes
+from prod_jax.sets.datasets import pydocs
+from prod_jax.sets.records import Passage, Query
 from prod_jax.stages.run import Run
 from tests import commands
 from tests.main_test import REPO, run
@@ -123,6 +125,25 @@ def test_no_query_of_a_student_teaches_its_teachers(tmp_path):
   assert len(ids["students"]) in (3, 4)
   every = ids["students"] + ids["teachers"]
   assert sorted(every) == [f"train{n}" for n in numbers]
+
+
+def test_docstrings_are_divided_as_a_folder_is(tmp_path, monkeypatch):
+  numbers = range(4)
+  passages = [Passage(f"p{n}", f"title {n}", f"text {n}") for n in numbers]
+  queries = {
+    split: [Query(f"{split}{n}", f"asks {n}", ((f"p{n}", 1),)) for n in numbers]
+    for split in ("train", "dev", "test")
+  }
+  monkeypatch.setattr(pydocs, "extract", lambda: pydocs.Docs(passages, queries))
+  words = ["study_split", "pydocs", str(tmp_path), "--students=1"]
+  monkeypatch.setattr("sys.argv", words)
+  study_split.main()
+  for name, count in ("students", 1), ("teachers", 3):
+    lines = (tmp_path / name / "queries.train.tsv").read_text().splitlines()
+    judged = (tmp_path / name / "qrels.train.tsv").read_text().splitlines()
+    assert len(lines) == len(judged) == count
+  collection = (tmp_path / "students" / "collection.tsv").read_text()
+  assert collection.splitlines()[1] == "p1\ttitle 1\ttext 1"
 
 
 def test_its_small_variant_can_run(tmp_path):

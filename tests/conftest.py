@@ -28,12 +28,15 @@ FIRST = (
   "add_a_stage_kind_test",
   "blocks_test",
   "chaos_test",
+  "command_test",
   "dry_run_test",
   "main_test",
   "matryoshka_test",
   "methods_run_test",
+  "processes_test",
   "projection_test",
   "reproducible_test",
+  "study_run_test",
   "widths_run_test",
 )
 

@@ -238,10 +238,16 @@ def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
   """The same of a block."""
   with open_bytes(block.path) as file:
     file.seek(block.start)
-    raw = file.read(block.stop - block.start)
-  # Not splitlines(), which ends a line at \r too.
-  lines = raw.removesuffix(b"\n").split(b"\n")
-  yield from decoded(enumerate(lines, block.line), faults)
+    lines = _until(file, block.stop)
+    yield from decoded(enumerate(lines, block.line), faults)
+
+
+def _until(file: Any, stop: int) -> Iterator[bytes]:
+  """The lines up to a position: a block of them takes tens of megabytes."""
+  left = stop - file.tell()
+  while line := file.readline(left):
+    left -= len(line)
+    yield line
 
 
 def blocks_of(path: pathlib.Path, lines: int) -> list[Block]:

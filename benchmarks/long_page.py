@@ -60,23 +60,25 @@ def write(folder: pathlib.Path, units: Sequence[str]) -> None:
 
 def page_of(parts: Parts) -> dict[str, Any]:
   """The object of memory.json."""
-  of: dict[str, list[str]] = {}
-  for name, part in parts.items():
-    of.setdefault(part["commit"], []).append(name)
-  last = [*parts.values()][-1]
   return {
     "title": "Long and large runs",
     "command": "python -m benchmarks.long",
-    "commit": ", ".join(
-      f"{commit} ({', '.join(names)})" for commit, names in of.items()
-    ),
-    "machine": last["machine"],
-    "python": last["python"],
+    **{key: _told(parts, key) for key in ("commit", "machine", "python")},
     "columns": list(COLUMNS),
     "rows": [*steps_rows(parts), *corpus_rows(parts), *stages_rows(parts)],
     "notes": notes(parts),
     "plot": "memory.svg",
   }
+
+
+def _told(parts: Parts, key: str) -> str:
+  """What is alike in all parts, or which of them have what."""
+  of: dict[str, list[str]] = {}
+  for name, part in parts.items():
+    of.setdefault(part[key], []).append(name)
+  if len(of) == 1:
+    return next(iter(of))
+  return "; ".join(f"{what} ({', '.join(names)})" for what, names in of.items())
 
 
 def steps_rows(parts: Parts) -> list[list[str]]:

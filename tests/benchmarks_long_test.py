@@ -68,6 +68,16 @@ def test_what_a_corpus_needs_is_taken_off(monkeypatch):
   assert "less 22 bytes a passage: its copy" in rows[0][0]
 
 
+def test_each_machine_is_told_with_its_parts():
+  found = parts()
+  assert long_page.page_of(found)["machine"] == "m"
+  found["steps-2"]["machine"] = "another"
+  assert long_page.page_of(found)["machine"] == (
+    "m (steps-1, corpus-10000-1, corpus-1000000-1, stages-200); "
+    "another (steps-2)"
+  )
+
+
 def test_files_for_the_page(tmp_path):
   folder = tmp_path / "memory"
   folder.mkdir()

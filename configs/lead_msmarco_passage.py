@@ -38,6 +38,8 @@ Deviations, all of them ours:
 - The 12-layer dual encoder starts from co-condenser; one of the official
   scripts takes MASTER's weights, another one co-condenser.
 - Inner layers of a ColBERT are unit vectors as the last one is.
+- The student's layers in lead_24cb, 768 wide, go through learnt matrices to the
+  teacher's 1,024 before they are compared.
 - One optimizer for both models, clipped by their common norm.
 - A draw of layers is kept for 10 steps because the official code redraws
   where it saves, and it saves every 10.

@@ -3,7 +3,7 @@
 Teacher and student learn together. Both read the labels, each its own; their
 last layers follow each other; and chosen layers of the student follow chosen
 layers of the teacher, each layer turned into a distribution over passages, so
-that widths, depths and tokenizers need no projection:
+that widths, depths and tokenizers need not agree:
 
   loss = CE(student) + CE(teacher) + response * (KL(t || s) + KL(s || t))
          + layer * sum_k w_k KL(t_k || s_k),  w = softmax_k(-CE(t_k) / tau)
@@ -11,6 +11,13 @@ that widths, depths and tokenizers need no projection:
 Nothing of it is cut from the gradient but w: the teacher is pulled towards
 the student, as in the official code. A teacher that stays frozen
 (`joint=False`) has neither a loss of its own nor the second KL.
+
+Where both models have vectors, and of two widths, those of a student's layer go
+through a learnt matrix of that layer to the teacher's width before "layer"
+scores them: one for queries and passages, trained with the stage and no part of
+the student. The other terms have the last layer's scores without it, by which
+the student is used. A narrower student's matrices begin with orthonormal rows,
+which leave each score what it was. The official code has none.
 
 Layers are scored like the last one. The official code leaves the hidden
 states of a ColBERT's inner layers unnormalised, which makes their softmax
@@ -22,6 +29,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from prod_jax import strict
 from prod_jax.batch import Batch
@@ -75,12 +83,16 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   _check(settings, student, sources)
   T, teacher = settings.temperature, scoring.in_step(sources)
+  projects = _unlike(settings, student, sources) is not None
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
-    student_params, teacher_params = scoring.split(params, frozen, sources)
+    student_params, teacher_params = scoring.split(
+      params, frozen, sources, beside=projects
+    )
+    kernels = _kernels(params["projection"]) if projects else None
     keys = jax.random.split(rng.dropout)
     with jax.named_scope("student"):
-      s = _read(settings, student, student_params, batch, keys[0])
+      s = _read(settings, student, student_params, batch, keys[0], kernels)
     # A frozen teacher is read as it was trained to be used: without dropout.
     teacher_key = keys[1] if sources.joint else None
     of_teacher = batch.of_teacher()
@@ -122,6 +134,27 @@ def learns_unlabelled(settings: Settings) -> bool:
   return True
 
 
+def beside(
+  settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
+) -> dict[str, Any]:
+  """A matrix to the teacher's width for each layer of the student, where there
+  are any: {"projection": {"0", "1", …}}.
+  """
+  shape = _unlike(settings, student, sources)
+  if shape is None:
+    return {}
+  # A wider student's products are the same in the mean of many draws alone.
+  scale = max(1.0, shape[0] / shape[1]) ** 0.5
+  first = jax.nn.initializers.orthogonal(scale)
+  keys = jax.random.split(key, student.transformer.depth)
+  return {
+    "projection": {
+      str(layer): {"kernel": first(own, shape, jnp.float32)}
+      for layer, own in enumerate(keys)
+    }
+  }
+
+
 def chosen_layers(
   settings: Settings, student_depth: int, teacher_depth: int, rng: Rng
 ) -> tuple[jax.Array, jax.Array]:
@@ -145,6 +178,20 @@ def chosen_layers(
   return student_K, teacher_K
 
 
+def _unlike(
+  settings: Settings, student: Encoder, sources: Sources
+) -> tuple[int, int] | None:
+  """The widths of vectors whose layers are compared, where they are not one."""
+  return scoring.unlike_widths(student, sources) if settings.layer else None
+
+
+def _kernels(projection: Any) -> jax.Array:
+  """[depth, D, E], the matrix of each layer of the student."""
+  return jnp.stack(
+    [projection[str(k)]["kernel"] for k in range(len(projection))]
+  )
+
+
 def _last(depth: int, K: int) -> jax.Array:
   return jnp.arange(depth - K, depth)
 
@@ -155,9 +202,15 @@ def _read(
   params: Any,
   batch: Batch,
   dropout_key: jax.Array | None,
+  kernels: jax.Array | None = None,
 ) -> layers.LayerScores:
   return layers.score_layers(
-    model, params, batch, in_batch=settings.in_batch, dropout_key=dropout_key
+    model,
+    params,
+    batch,
+    in_batch=settings.in_batch,
+    dropout_key=dropout_key,
+    kernels=kernels,
   )
 
 

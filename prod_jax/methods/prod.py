@@ -32,7 +32,6 @@ from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Columns, Embedding, Sources
 from prod_jax.models import Embedder, Encoder
 from prod_jax.models.dual import DualEncoder
-from prod_jax.models.matryoshka import CutEncoder
 from prod_jax.ranges import NotNegative, Positive
 from prod_jax.train.step import Loss, LossFn, Rng
 
@@ -107,7 +106,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     ConfigError: when a weighted term has nothing to read.
   """
   _check(settings, student, sources)
-  projects = _projects(settings, student, sources)
+  projects = _unlike(settings, student, sources) is not None
   held = dataclasses.replace(settings, kd=settings.lwf_kd)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
@@ -170,10 +169,9 @@ def beside(
   settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
 ) -> dict[str, Any]:
   """The matrix to the teacher's width where there is one: {"projection"}."""
-  if not _projects(settings, student, sources):
+  shape = _unlike(settings, student, sources)
+  if shape is None:
     return {}
-  assert isinstance(student, DualEncoder)  # as `_projects` has seen
-  shape = (student.width, _teacher_width(sources))
   kernel = jax.nn.initializers.lecun_normal()(key, shape, jnp.float32)
   return {"projection": {"kernel": kernel}}
 
@@ -257,19 +255,13 @@ def _teacher_embeddings(
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 
-def _projects(settings: Settings, student: Encoder, sources: Sources) -> bool:
-  """Whether embeddings that are compared are not of one width."""
+def _unlike(
+  settings: Settings, student: Encoder, sources: Sources
+) -> tuple[int, int] | None:
+  """The widths of embeddings that are compared, where they are not one."""
   if not (settings.soft and settings.kd == "bi_logit"):
-    return False
-  assert isinstance(student, DualEncoder)  # as `_check` has seen
-  width = _teacher_width(sources)
-  return isinstance(student, CutEncoder) or student.width != width
-
-
-def _teacher_width(sources: Sources) -> int:
-  if isinstance(sources.model, DualEncoder):
-    return sources.model.width
-  return sources.width
+    return None
+  return scoring.unlike_widths(student, sources)
 
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:

@@ -16,6 +16,7 @@ from prod_jax.losses import contrastive, max_sim
 from prod_jax.models import Embedder, Encoder
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateEmbedding
+from prod_jax.models.matryoshka import CutEncoder
 from prod_jax.models.transformer import Out
 
 PyTree = Any
@@ -180,12 +181,31 @@ def in_step(sources: Sources) -> Encoder:
 
 
 def split(
-  params: PyTree, frozen: PyTree, sources: Sources
+  params: PyTree, frozen: PyTree, sources: Sources, *, beside: bool = False
 ) -> tuple[PyTree, PyTree]:
-  """Parameters of the student, and of a teacher trained with it or frozen."""
-  if sources.joint:
-    return params["student"], params["teacher"]
-  return params, frozen["teacher"]
+  """Parameters of the student, and of a teacher trained with it or frozen.
+
+  With `beside` the method has parameters of its own in `params`, too.
+  """
+  student = params["student"] if sources.joint or beside else params
+  return student, params["teacher"] if sources.joint else frozen["teacher"]
+
+
+def unlike_widths(student: Encoder, sources: Sources) -> tuple[int, int] | None:
+  """The student's and the teacher's, where a matrix belongs between them.
+
+  That is where they differ, or where the student is cut and so has several.
+  None where they agree, or where a model has scores and no vectors.
+  """
+  teacher = sources.model
+  if isinstance(student, CrossEncoder) or isinstance(teacher, CrossEncoder):
+    return None
+  width = sources.width if teacher is None else teacher.width
+  if not width or (
+    student.width == width and not isinstance(student, CutEncoder)
+  ):
+    return None
+  return student.width, width
 
 
 @jax.named_scope("teacher")

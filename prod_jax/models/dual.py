@@ -170,6 +170,14 @@ class DualEncoder:
     vector = pool(hidden, texts, self.pooling)
     for i, layer in enumerate(self.dense):
       vector = layer.apply(dense[str(i)], vector)
+    return self.as_scored(vector, tower)
+
+  def as_scored(
+    self, vector: Float[Array, "... E"], tower: str
+  ) -> Float[Array, "... E"]:
+    """A vector of any width as the dot product takes it: with "cosine" of
+    length 1, and a query's times `scale`.
+    """
     if self.similarity == "dot":
       return vector
     # On one side only: a score is the product of both.

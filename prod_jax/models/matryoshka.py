@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
-from prod_jax.models.dual import DualEncoder, unit
+from prod_jax.models.dual import DualEncoder
 from prod_jax.models.transformer import Out
 
 PyTree = Any
@@ -49,10 +49,7 @@ class CutEncoder(DualEncoder):
     self, vector: Float[Array, "... D"], tower: str
   ) -> Float[Array, "... D"]:
     where = jnp.broadcast_to(jnp.asarray(self.where_D), vector.shape)
-    left = jnp.where(where, vector, 0.0)
-    if self.similarity == "dot":
-      return left
-    return unit(left) * (self.scale if tower == "query" else 1.0)
+    return self.as_scored(jnp.where(where, vector, 0.0), tower)
 
 
 def cut(student: DualEncoder, where_D: jax.Array) -> CutEncoder:

@@ -101,15 +101,13 @@ def test_inner_layers_are_cut_like_the_last():
     np.linalg.norm(vector, axis=-1)[LISTS.where_BN], 1, rtol=1e-5
   )
   teacher = no_dropout(batches.DEEP_DUAL)
-  loss_fn = loss_of(
-    (16, 8),
-    DUAL,
-    lead,
-    lead.Settings(in_batch=True, layers=1),
-    Sources(teacher="step", model=teacher),
-  )
+  settings = lead.Settings(in_batch=True, layers=1)
+  sources = Sources(teacher="step", model=teacher)
+  loss_fn = loss_of((16, 8), DUAL, lead, settings, sources)
   frozen = {"teacher": teacher.init(jax.random.key(9))}
-  loss, metrics = jax.jit(loss_fn)(params(), frozen, LISTS, rng())
+  beside = lead.beside(settings, half, sources, jax.random.key(4))
+  trained = {"student": params(), **beside}
+  loss, metrics = jax.jit(loss_fn)(trained, frozen, LISTS, rng())
   np.testing.assert_allclose(
     loss, metrics["loss@16"] + metrics["loss@8"], rtol=1e-6
   )

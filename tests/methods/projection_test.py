@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from prod_jax import config, kinds, sharding
-from prod_jax.methods import lead, prod
+from prod_jax.methods import lead, matryoshka, prod, scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import hf
+from prod_jax.models.dual import Dense
+from prod_jax.models.matryoshka import cut
 from prod_jax.processes import Processes
 from prod_jax.stages import train
 from prod_jax.stages.run import PARAMS, Job, Run
@@ -141,20 +143,121 @@ def test_what_is_saved_is_the_student(tmp_path, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, found, params["student"])
 
 
+# What LEAD compares in the step, and by which candidates.
+DEEP = no_dropout(batches.DEEP_DUAL)  # 24
+NARROW_LATE = no_dropout(batches.LATE)  # 8
+DOT = dataclasses.replace(no_dropout(WIDE), similarity="dot", scale=1.0)
+LEAD = lead.Settings(in_batch=True, layers=1)
+
+
+def lead_start(student, sources, beside):
+  """What LEAD trains and what it reads, as a stage begins."""
+  return train.trees(
+    dataclasses.replace(STAGE, method="lead", joint=sources.joint),
+    student.init(jax.random.key(2)),
+    sources.model.init(jax.random.key(9)),
+    beside,
+    lambda x: x,
+  )
+
+
+def test_lead_has_a_matrix_a_layer_where_vectors_differ_in_width():
+  key, to = jax.random.key(0), Sources(teacher="step", model=WIDE)
+  deep = dataclasses.replace(batches.DEEP_DUAL, dense=(Dense(16),))
+  assert lead.beside(LEAD, WIDE, to, key) == {}
+  assert lead.beside(LEAD, deep, to, key) == {}
+  assert (
+    lead.beside(dataclasses.replace(LEAD, layer=0.0), NARROW, to, key) == {}
+  )
+  scores = Sources(teacher="step", model=batches.DEEP_CROSS)
+  assert lead.beside(LEAD, WIDE, scores, key) == {}
+  for student, shape in (
+    (NARROW, (8, 16)),
+    (batches.LATE, (8, 16)),
+    (cut(WIDE, jnp.ones(16, bool)), (16, 16)),
+  ):
+    (kernel,) = jax.tree.leaves(lead.beside(LEAD, student, to, key))
+    assert kernel.shape == shape
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(shape[0]), atol=1e-6)
+  wider = lead.beside(LEAD, batches.DEEP_DUAL, to, key)["projection"]
+  kernels = [wider[k]["kernel"] for k in "012"]
+  assert len(wider) == 3 and not np.array_equal(*kernels[:2])
+  for kernel in kernels:
+    # Of 24 directions 16 are left, so that a square is 2 / 3 in the mean.
+    np.testing.assert_allclose(kernel.T @ kernel, 1.5 * np.eye(16), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("student", "teacher", "changes"),
+  [
+    pytest.param(DOT, DEEP, dict(widths=(16, 8)), id="dot of widths"),
+    pytest.param(
+      no_dropout(NARROW),
+      DEEP,
+      dict(in_batch=False, joint=True),
+      marks=pytest.mark.long,
+      id="cosine over own lists",
+    ),
+    pytest.param(
+      NARROW_LATE, no_dropout(batches.DEEP_LATE), {}, id="late interaction"
+    ),
+    pytest.param(
+      no_dropout(WIDE),
+      no_dropout(batches.DEEP_LATE),
+      {},
+      marks=pytest.mark.long,
+      id="dual beside late",
+    ),
+  ],
+)
+def test_lead_begins_where_it_was(student, teacher, changes, monkeypatch):
+  """Another matrix changes the layers' term, and no score of the last layer."""
+  settings = dataclasses.replace(LEAD, in_batch=changes.get("in_batch", True))
+  sources = Sources("step", teacher, joint=changes.get("joint", False))
+  widths = changes.get("widths", ())
+  known = matryoshka.student_of(student, widths)
+  beside = lead.beside(settings, known, sources, jax.random.key(3))
+
+  def metrics(*each):
+    trees = [lead_start(student, sources, beside)[0] for beside in each]
+    frozen = lead_start(student, sources, {})[1]
+    if widths:
+      loss_fn = matryoshka.make(lead, settings, student, sources, widths)
+    else:
+      loss_fn = lead.make(settings, student, sources)
+    of = jax.jit(lambda tree, data: loss_fn(tree, frozen, data, rng())[1])
+    return [of(tree, batch()) for tree in trees]
+
+  halved = jax.tree.map(lambda x: x.at[:, ::2].set(0), beside)
+  doubled = jax.tree.map(lambda x: 2 * x, beside)
+  found, other, longer = metrics(beside, halved, doubled)
+  monkeypatch.setattr(scoring, "unlike_widths", lambda *_: None)
+  (without,) = metrics({})
+  assert found.keys() == without.keys()
+  for name, value in without.items():
+    np.testing.assert_allclose(found[name], value, rtol=1e-5)
+    if name in ("student", "teacher", "response"):
+      np.testing.assert_array_equal(other[name], found[name])
+  assert abs(other["layer"] - found["layer"]) > 1e-3 * found["layer"]
+  # A cosine stays one, and so does a sum of maxima of cosines.
+  assert (abs(longer["layer"] - found["layer"]) < 1e-5) == (student is not DOT)
+
+
 @pytest.mark.parametrize(
   "joint", [True, pytest.param(False, marks=pytest.mark.long)]
 )
-def test_lead_needs_no_matrix(joint):
-  """It compares distributions over passages, which have no width."""
+def test_the_gradient_of_leads_layers_reaches_matrices_and_models(joint):
+  terms = ("student", "teacher", "response")
+  settings = dataclasses.replace(LEAD, **dict.fromkeys(terms, 0.0))
   sources = IN_STEP._replace(joint=joint)
-  settings = lead.Settings(in_batch=True, layers=1)
   loss_fn = lead.make(settings, no_dropout(NARROW), sources)
-  student = NARROW.init(jax.random.key(2))
-  teacher = WIDE.init(jax.random.key(9))
-  params = {"student": student, "teacher": teacher} if joint else student
-  slope = jax.jit(
-    jax.grad(lambda p, x: loss_fn(p, {"teacher": teacher}, x, rng())[0])
-  )(params, batch())
-  assert all(np.isfinite(x).all() for x in jax.tree.leaves(slope))
-  own = slope["student"] if joint else slope
-  assert np.abs(own["encoder"]["word"]["embedding"]).max() > 0
+  beside = lead.beside(settings, NARROW, sources, jax.random.key(3))
+  params, frozen = lead_start(NARROW, sources, beside)
+  slope = jax.jit(jax.grad(lambda p, x: loss_fn(p, frozen, x, rng())[0]))(
+    params, batch()
+  )
+  models = {"student", "teacher"} if joint else {"student"}
+  assert slope.keys() == models | {"projection"}
+  moved = [slope[name]["encoder"]["word"]["embedding"] for name in models]
+  moved += [slope["projection"]["0"]["kernel"]]
+  assert all(np.abs(x).max() > 0 for x in moved)

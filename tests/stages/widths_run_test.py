@@ -1,5 +1,6 @@
 """Stages with widths that train, are resumed, and are measured and told of."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -14,6 +15,7 @@ from prod_jax import (
   main,
   model_kinds,
   report,
+  sharding,
   stages,
   strict,
 )
@@ -21,6 +23,7 @@ from prod_jax.models import hf
 from prod_jax.processes import Processes
 from prod_jax.stages import train
 from prod_jax.stages.run import PARAMS, Run
+from prod_jax.train.checkpoint import Checkpoints
 from tests.batches.special_test import bert, save
 
 WORDS = ["tea", "boats", "are", "old", "new", "the", "of", "and", "sea"]
@@ -45,6 +48,17 @@ BI_LOGIT = dataclasses.replace(
     in_batch=True, temperature=1.0, hard=0.5, soft=0.5, kd="bi_logit"
   ),
 )
+LEAD = dataclasses.replace(
+  ALONE,
+  method="lead",
+  teacher="start",
+  joint=True,
+  settings=dict(in_batch=True, layers=2),
+  batch_size=16,
+  accumulation=2,
+  chunks=2,
+  widths=(),
+)
 STAGES = {
   "start": dataclasses.replace(ALONE, model="teacher", widths=()),
   "alone": ALONE,
@@ -56,16 +70,14 @@ STAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Run:
-  """All stages of the config, done."""
-  folder = tmp_path_factory.mktemp("widths")
+def done(folder, stages, models, mesh) -> Run:
+  """A run of stages over a set of sixteen passages, done."""
   drawn = np.random.default_rng(0)
-  texts = [" ".join(drawn.choice(WORDS, 9)) for _ in range(12)]
+  texts = [" ".join(drawn.choice(WORDS, 9)) for _ in range(16)]
   lines = {"collection.tsv": [f"p{i}\t{text}" for i, text in enumerate(texts)]}
   for split in ("train", "test"):
-    lines[f"queries.{split}.tsv"] = [f"{i}\t{texts[i][:15]}" for i in range(12)]
-    lines[f"qrels.{split}.tsv"] = [f"{i}\t0\tp{i}\t1" for i in range(12)]
+    lines[f"queries.{split}.tsv"] = [f"{i}\t{texts[i][:15]}" for i in range(16)]
+    lines[f"qrels.{split}.tsv"] = [f"{i}\t0\tp{i}\t1" for i in range(16)]
   (folder / "set").mkdir()
   for name, rows in lines.items():
     (folder / "set" / name).write_text("\n".join(rows) + "\n")
@@ -81,9 +93,9 @@ def run(tmp_path_factory) -> Run:
         query_length=8,
         passage_length=12,
       ),
-      mesh=config.Mesh(),
-      models={"student": MODEL, "teacher": MODEL},
-      stages=STAGES,
+      mesh=mesh,
+      models=models,
+      stages=stages,
     ),
     Processes(folder / "work"),
   )
@@ -94,10 +106,59 @@ def run(tmp_path_factory) -> Run:
   return made
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+  """Stages with widths."""
+  models = {"student": MODEL, "teacher": MODEL}
+  return done(tmp_path_factory.mktemp("widths"), STAGES, models, config.Mesh())
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> Run:
+  """LEAD from a wider teacher, over devices, micro-batches and chunks."""
+  teacher = dataclasses.replace(MODEL, width=16, depth=2)
+  return done(
+    tmp_path_factory.mktemp("narrow"),
+    {"start": STAGES["start"], "lead": LEAD},
+    {"student": dataclasses.replace(MODEL, depth=2), "teacher": teacher},
+    config.Mesh(data=2, fsdp=2, tensor=2),
+  )
+
+
 @pytest.mark.parametrize(
   "name", [pytest.param("alone", marks=pytest.mark.long), "bi_logit"]
 )
 def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
+  resumed_is_uninterrupted(run, name, monkeypatch)
+
+
+@pytest.mark.long
+def test_leads_matrices_are_resumed_and_not_kept(narrow, monkeypatch):
+  again = resumed_is_uninterrupted(narrow, "lead", monkeypatch)
+  found, wanted = (
+    hf.load_params(folder / train.TEACHER)
+    for folder in (again, narrow.folder("lead"))
+  )
+  assert found.keys() == narrow.first_params("teacher", seed=0).keys()
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  job = stages.job_of(narrow, "lead")
+  first = train.step_of(job)[1](train.first_trees(job)[0])
+  placed = sharding.place(first, sharding.shardings(first, narrow.mesh))
+  with contextlib.closing(
+    Checkpoints(again / "checkpoints", strict.plain(LEAD))
+  ) as saved:
+    step, state = saved.newest(placed)
+  assert step == 1
+  before, after = (
+    jax.tree.leaves(x.params["projection"]) for x in (first, state)
+  )
+  assert [x.shape for x in after] == [(8, 16)] * 2
+  for matrix, trained in zip(before, after, strict=True):
+    assert np.abs(trained - matrix).max() > 1e-3
+
+
+def resumed_is_uninterrupted(run, name, monkeypatch):
+  """Asserts it of the student, and returns the folder of the resumed stage."""
   again = run.workdir / f"again-{name}"
   again.mkdir()
   job = dataclasses.replace(stages.job_of(run, name), folder=again)
@@ -118,6 +179,7 @@ def test_a_resumed_stage_is_the_uninterrupted_one(run, name, monkeypatch):
   # The student, without what was beside it.
   assert found.keys() == run.first_params("student", seed=0).keys()
   jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  return again
 
 
 @pytest.mark.parametrize("name", ["alone", "bi_logit"])

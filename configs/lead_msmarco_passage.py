@@ -38,8 +38,6 @@ Deviations, all of them ours:
 - The 12-layer dual encoder starts from co-condenser; one of the official
   scripts takes MASTER's weights, another one co-condenser.
 - Inner layers of a ColBERT are unit vectors as the last one is.
-- The student's layers in lead_24cb, 768 wide, go through learnt matrices to the
-  teacher's 1,024 before they are compared.
 - One optimizer for both models, clipped by their common norm.
 - A draw of layers is kept for 10 steps because the official code redraws
   where it saves, and it saves every 10.
@@ -163,6 +161,7 @@ def together(
       redraw=10,  # [C run_LEAD.py:259]
       temperature=1.0,  # [S]
       layer_temperature=10.0,  # [S]
+      projection=False,  # [C]
       student=1.0,  # [S], as the three below
       teacher=1.0,
       response=1.0,

@@ -17,7 +17,8 @@ through a learnt matrix of that layer to the teacher's width before "layer"
 scores them: one for queries and passages, trained with the stage and no part of
 the student. The other terms have the last layer's scores without it, by which
 the student is used. A narrower student's matrices begin with orthonormal rows,
-which leave each score what it was. The official code has none.
+which leave each score what it was. The official code has none
+(`projection=False`).
 
 Layers are scored like the last one. The official code leaves the hidden
 states of a ColBERT's inner layers unnormalised, which makes their softmax
@@ -59,6 +60,7 @@ class Settings:
     redraw: steps that a random draw is kept for.
     temperature: divisor of the scores of the side that is followed.
     layer_temperature: tau.
+    projection: matrices where student and teacher differ in width.
     student, teacher, response, layer: weights of the terms.
   """
 
@@ -68,6 +70,7 @@ class Settings:
   redraw: Count = 10
   temperature: Positive = 1.0
   layer_temperature: Positive = 10.0
+  projection: bool = True
   student: NotNegative = 1.0
   teacher: NotNegative = 1.0
   response: NotNegative = 1.0
@@ -182,7 +185,9 @@ def _unlike(
   settings: Settings, student: Encoder, sources: Sources
 ) -> tuple[int, int] | None:
   """The widths of vectors whose layers are compared, where they are not one."""
-  return scoring.unlike_widths(student, sources) if settings.layer else None
+  if not (settings.projection and settings.layer):
+    return None
+  return scoring.unlike_widths(student, sources)
 
 
 def _kernels(projection: Any) -> jax.Array:

@@ -20,12 +20,21 @@ from prod_jax.report.markup import Tag, tag
 COLUMNS = ("what", "from", "to", "change", "allowed", "within")
 ALLOWED = 0.05
 RESUME_SECONDS = 10.0
-# Bytes a passage of the largest peak, and what they are.
+# Bytes a passage of the largest peak, and what they are; an id has 7 here.
+_ID, _ROW, _KEYS = 7, 8, 3 * 8
 NECESSARY: Mapping[str, tuple[int, str]] = {
+  "prepare": (
+    3 * _ID + 3 * _ROW,
+    "ids and line numbers, read and joined, and the order of the ids",
+  ),
+  "student": (
+    _ID + _ROW + _KEYS,
+    "ids, their order and keys of texts, of mapped files",
+  ),
   "evaluate": (
     3 * 4 * WIDTH,
     "ScaNN's rows while it is made: along its axes, as given, and its own",
-  )
+  ),
 }
 
 # What of it is looked at in a tenth of the work: handles and threads come and

@@ -145,7 +145,8 @@ def _without_duplicates(
 ) -> tuple[ids.RowOf, np.ndarray]:
   """The table of the first passage of each id; line numbers of the others."""
   order = ids.sorted_rows(names)
-  again = np.sort(order[1:][names[order[1:]] == names[order[:-1]]])
+  sorted_names = names[order]
+  again = np.sort(order[1:][sorted_names[1:] == sorted_names[:-1]])
   for row in again:
     faults.duplicate(int(numbers[row]), names[row].decode())
   if len(again):

@@ -328,11 +328,11 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=rf"{source}:2: a line of more than"):
       [*formats.read_queries(source)]
   monkeypatch.setattr(lines, "_SCANNED_BYTES", 500)
-  with pytest.raises(DataError, match=rf"{path}:2: a line of more than"):
-    lines.blocks_of(path, 10)
+  with pytest.raises(DataError, match=rf"{packed}:2: a line of more than"):
+    lines.blocks_of(path, 10, packed)
   monkeypatch.setattr(lines, "_LONGEST", 3000)
   assert len([*formats.read_queries(path)]) == 2
-  assert lines.blocks_of(path, 10)[0].stop == path.stat().st_size
+  assert lines.blocks_of(path, 10, path)[0].stop == path.stat().st_size
 
 
 def test_an_id_has_so_many_letters_and_no_more(tmp_path):

@@ -99,7 +99,9 @@ def index(collection: Collection, folder: pathlib.Path) -> Index:
     DataError: the file cannot be read, or a line is at fault.
   """
   path = lines.plain(collection.source, folder)
-  blocks = lines.blocks_of(path, collection.shard_lines or _SHARD_LINES)
+  blocks = lines.blocks_of(
+    path, collection.shard_lines or _SHARD_LINES, collection.source
+  )
   _check_header(collection, blocks)
   work = functools.partial(_ids_of, collection)
   name = f"reading {pathlib.Path(str(collection.source)).name}"

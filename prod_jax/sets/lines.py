@@ -250,8 +250,17 @@ def _until(file: Any, stop: int) -> Iterator[bytes]:
     yield line
 
 
-def blocks_of(path: pathlib.Path, lines: int) -> list[Block]:
-  """Blocks of so many lines that make up a plain file; the last is shorter."""
+def blocks_of(path: pathlib.Path, lines: int, source: Source) -> list[Block]:
+  """Blocks of so many lines that make up a plain file; the last is shorter.
+
+  Args:
+    path: of the file.
+    lines: of a block.
+    source: what it was unpacked from, for errors.
+
+  Raises:
+    DataError: a line is longer than any text.
+  """
   blocks = []
   line, start, position, pending = 1, 0, 0, 0
   with open_bytes(path) as file:
@@ -260,7 +269,7 @@ def blocks_of(path: pathlib.Path, lines: int) -> list[Block]:
       end = chunk.rfind(b"\n")
       since = len(chunk) - end - 1 if end >= 0 else since + len(chunk)
       if since > _LONGEST:
-        raise _too_long(path, line + pending + chunk.count(b"\n"))
+        raise _too_long(source, line + pending + chunk.count(b"\n"))
       at = 0
       while (count := chunk.count(b"\n", at)) + pending >= lines:
         for _ in range(lines - pending):

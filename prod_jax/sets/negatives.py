@@ -86,7 +86,8 @@ class PairFile:
   def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
     """Reads them in parallel."""
     try:
-      blocks = lines.blocks_of(lines.plain(self.source, folder), _BLOCK_LINES)
+      path = lines.plain(self.source, folder)
+      blocks = lines.blocks_of(path, _BLOCK_LINES, self.source)
       work = functools.partial(_rows_of, self, tables)
       yield from parallel.in_order(work, blocks, name="reading negatives")
     finally:

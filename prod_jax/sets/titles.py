@@ -58,7 +58,7 @@ def locate(
     DataError: a line is at fault.
   """
   path = lines.plain(source, folder)
-  blocks = lines.blocks_of(path, _BLOCK_LINES)
+  blocks = lines.blocks_of(path, _BLOCK_LINES, source)
   if not blocks:
     raise DataError(f"{source}: there is no title in it; fetch it again")
   places = np.full(len(row_of), -1, np.int64)

@@ -114,8 +114,14 @@ def _skipped(path: pathlib.Path) -> Any:
   return formats.read_qrels(path, passages=PASSAGES, on_error="skip")
 
 
-def _gzipped(path: pathlib.Path) -> list[tuple[str, str]]:
-  return [*formats.read_queries(lines.plain(path, path.parent))]
+def _gzipped(path: pathlib.Path) -> list[tuple[int, str]]:
+  """In blocks of what is unpacked, as a collection is read."""
+  faults = lines.Faults(path, "raise")
+  try:
+    blocks = lines.blocks_of(lines.plain(path, path.parent), 1, path)
+    return [x for block in blocks for x in lines.read_block(block, faults)]
+  finally:
+    lines.remove_unpacked(path.parent)
 
 
 def _in_archive(path: pathlib.Path) -> list[tuple[str, str]]:

@@ -129,7 +129,7 @@ def test_blocks_of_a_file_have_all_of_its_lines(folder, monkeypatch):
     monkeypatch.setattr(lines, "_SCANNED_BYTES", scanned)
     path.write_bytes(b"".join(parts))
     faults = lines.Faults(path, "skip")
-    blocks = lines.blocks_of(path, count)
+    blocks = lines.blocks_of(path, count, path)
     found = [lines.read_block(block, faults) for block in blocks]
     assert [*itertools.chain(*found)] == [*lines.read_lines(path, faults)]
 

@@ -91,7 +91,7 @@ def test_shards_of_any_size_hold_the_same(tmp_path, lines_a_shard):
 def test_blocks_cover_a_file(tmp_path, monkeypatch, scanned):
   monkeypatch.setattr(lines, "_SCANNED_BYTES", scanned)
   path = write(tmp_path / "c", b"1\n22\n\n4444\n5")
-  blocks = lines.blocks_of(path, 2)
+  blocks = lines.blocks_of(path, 2, path)
   assert [(b.line, b.start, b.stop) for b in blocks] == [
     (1, 0, 5),
     (3, 5, 11),

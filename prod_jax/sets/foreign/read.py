@@ -94,7 +94,8 @@ def read(
   else:
     path = lines.plain(layout.path, folder)
     work = functools.partial(_read_block, layout, folder, on_error)
-    tasks = lines.blocks_of(path, _BLOCK_LINES[layout.format])
+    rows = _BLOCK_LINES[layout.format]
+    tasks = lines.blocks_of(path, rows, layout.path)
   try:
     parts = [
       *parallel.in_order(work, tasks, name=f"reading {layout.path.name}")

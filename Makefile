@@ -34,7 +34,7 @@ READY := $(VENV)/ready-$(shell $(PYTHON) --version 2> /dev/null | tr -d ' ')
 ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .PHONY: quickstart mpnet test test-beam bench long docs tpu-plan lint format clean \
-  lock audit fuzz
+  lock audit fuzz chaos
 
 $(READY): requirements.lock setup.py
 	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
@@ -83,6 +83,7 @@ long: $(READY)
 # fills a disk of its own.
 chaos: $(READY)
 	JAX_PLATFORMS=cpu $(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.chaos.page
 
 docs: $(READY)

@@ -19,7 +19,8 @@ FILES = {
   "inputs.json": "Bad input",
   "fuzzing.json": "Fuzzing",
   "memory.json": "Long and large",
-  "security.json": "Hostile files",
+  "hostile.json": "Hostile files",
+  "security.json": "Known weaknesses of the locked packages",
 }
 _HEAD = """\
 # Reliability

@@ -20,12 +20,12 @@ from prod_jax.report.markup import Tag, tag
 COLUMNS = ("what", "from", "to", "change", "allowed", "within")
 ALLOWED = 0.05
 RESUME_SECONDS = 10.0
-# Bytes a passage of the largest peak, and what they are; an id has 7 here.
+# Bytes a passage of the largest peak, and what they are; an id has 7 at most.
 _ID, _ROW, _KEYS = 7, 8, 3 * 8
 NECESSARY: Mapping[str, tuple[int, str]] = {
   "prepare": (
     3 * _ID + 3 * _ROW,
-    "ids and line numbers, read and joined, and the order of the ids",
+    "ids and line numbers, read and joined, ids in order, and that order",
   ),
   "student": (
     _ID + _ROW + _KEYS,

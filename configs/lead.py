@@ -10,7 +10,7 @@ import baselines
 import quickstart
 from ml_collections import ConfigDict
 
-# No projection, as in the official code of LEAD.
+# No projection of tokens, as in the official code of LEAD.
 MODELS = dict(late=dict(kind="late", mask_queries=True))
 
 

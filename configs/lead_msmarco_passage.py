@@ -161,7 +161,6 @@ def together(
       redraw=10,  # [C run_LEAD.py:259]
       temperature=1.0,  # [S]
       layer_temperature=10.0,  # [S]
-      projection=False,  # [C]
       student=1.0,  # [S], as the three below
       teacher=1.0,
       response=1.0,
@@ -171,6 +170,8 @@ def together(
     warmup_steps=steps // 10,  # [D]
     **sizes(crossed),
   )
+  if teacher == "cb_24":  # of another width than its student
+    stage["settings"]["projection"] = False  # [C]
   return {
     f"lead_{name}": stage | changes,
     **measured(f"lead_{name}", whole=True),

@@ -306,6 +306,7 @@ def test_lead_trains_as_its_scripts_do():
       teacher=1.0,
       response=1.0,
       layer=1.0,
+      **({"projection": False} if name == "lead_24cb" else {}),
     )
   alone = {
     k: (s.steps, s.learning_rate, s.accumulation)

@@ -147,7 +147,7 @@ def hostile_model(folder, mark):
   return folder
 
 
-def test_a_models_folder_runs_nothing(mark, tmp_path):
+def test_the_folder_of_a_model_runs_nothing(mark, tmp_path):
   folder = hostile_model(tmp_path / "model", mark)
   assert hf.read_config(folder).width == 4
   described = sentence_transformers.read(folder)
@@ -160,7 +160,7 @@ def test_a_models_folder_runs_nothing(mark, tmp_path):
 @pytest.mark.parametrize(
   "kind", ["evil.Module", "sentence_transformers.evil.Pooling", "os.system"]
 )
-def test_a_module_of_ones_own_is_refused(mark, tmp_path, kind):
+def test_a_module_that_a_folder_brings_is_refused(mark, tmp_path, kind):
   folder = hostile_model(tmp_path / "model", mark)
   modules = [of_models.MODULES[0], {"type": kind, "path": "1_Pooling"}]
   if kind.startswith("sentence"):  # the last word is what it says it is
@@ -381,7 +381,7 @@ def test_a_zip_that_swells_or_lies_is_refused(tmp_path, monkeypatch):
   assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_no_name_in_a_runs_files_leads_out_of_its_folder(tmp_path):
+def test_no_name_in_the_files_of_a_run_leads_out_of_its_folder(tmp_path):
   facts = {"bytes": 1}
   for name in ("../../x", "/etc/passwd", "a/../../b", "\0", "", ".", "x" * 256):
     said = {**of_runs.DONE, "files": {name: facts}}
@@ -456,7 +456,7 @@ def test_without_a_home_the_cache_has_to_be_named(monkeypatch):
     storage.cache()
 
 
-def test_nor_does_what_is_written_whole(tmp_path, own):
+def test_what_is_written_whole_follows_no_link(tmp_path, own):
   path, part = tmp_path / "a", tmp_path / "a.part"
   path.symlink_to(own)
   part.symlink_to(own)
@@ -466,7 +466,7 @@ def test_nor_does_what_is_written_whole(tmp_path, own):
   assert path.read_text() == "newer" and not path.is_symlink()
 
 
-def test_nor_does_a_download(tmp_path, own, monkeypatch):
+def test_a_download_follows_no_link(tmp_path, own, monkeypatch):
   monkeypatch.setattr(
     download, "_download", lambda remote, part: part.write_text("x")
   )
@@ -538,7 +538,7 @@ def test_passwords_in_addresses_are_told_nowhere(
   assert PASSWORD not in strict.without_passwords(two)
 
 
-def test_nor_in_a_line_or_a_traceback(capfd):
+def test_no_password_is_in_a_line_or_a_traceback(capfd):
   address = f"s3://user:{PASSWORD}@bucket/run"
   try:
     raise RuntimeError(f"cannot reach {address}")

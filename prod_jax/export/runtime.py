@@ -57,8 +57,9 @@ def write(folder: pathlib.Path, trained: Trained, part: Part) -> None:
 def quantise(folder: pathlib.Path) -> None:
   """Writes the same graph with weights of 8 bits, a scale a column.
 
-  Signed, which onnxruntime multiplies fastest, and from -64 to 64: two products
-  of more would overflow 16 bits on processors without VNNI.
+  Matrices are signed, which onnxruntime multiplies fastest, and from -64 to 64:
+  two products of more would overflow 16 bits on processors without VNNI. Tables
+  are looked up alone, and unsigned.
   """
   with _without_hint():
     quantization.quantize_dynamic(

@@ -60,7 +60,8 @@ class Settings:
     redraw: steps that a random draw is kept for.
     temperature: divisor of the scores of the side that is followed.
     layer_temperature: tau.
-    projection: matrices where student and teacher differ in width.
+    projection: matrices where student and teacher differ in width, or where the
+      student is cut to several.
     student, teacher, response, layer: weights of the terms.
   """
 
@@ -86,7 +87,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   _check(settings, student, sources)
   T, teacher = settings.temperature, scoring.in_step(sources)
-  projects = _unlike(settings, student, sources) is not None
+  projects = _matrix_shape(settings, student, sources) is not None
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
     student_params, teacher_params = scoring.split(
@@ -143,7 +144,7 @@ def beside(
   """A matrix to the teacher's width for each layer of the student, where there
   are any: {"projection": {"0", "1", …}}.
   """
-  shape = _unlike(settings, student, sources)
+  shape = _matrix_shape(settings, student, sources)
   if shape is None:
     return {}
   # A wider student's products are the same in the mean of many draws alone.
@@ -181,13 +182,13 @@ def chosen_layers(
   return student_K, teacher_K
 
 
-def _unlike(
+def _matrix_shape(
   settings: Settings, student: Encoder, sources: Sources
 ) -> tuple[int, int] | None:
   """The widths of vectors whose layers are compared, where they are not one."""
   if not (settings.projection and settings.layer):
     return None
-  return scoring.unlike_widths(student, sources)
+  return scoring.matrix_shape(student, sources)
 
 
 def _kernels(projection: Any) -> jax.Array:

@@ -106,7 +106,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
     ConfigError: when a weighted term has nothing to read.
   """
   _check(settings, student, sources)
-  projects = _unlike(settings, student, sources) is not None
+  projects = _matrix_shape(settings, student, sources) is not None
   held = dataclasses.replace(settings, kd=settings.lwf_kd)
 
   def loss_fn(params: Any, frozen: Any, batch: Batch, rng: Rng) -> Loss:
@@ -169,7 +169,7 @@ def beside(
   settings: Settings, student: Embedder, sources: Sources, key: PRNGKeyArray
 ) -> dict[str, Any]:
   """The matrix to the teacher's width where there is one: {"projection"}."""
-  shape = _unlike(settings, student, sources)
+  shape = _matrix_shape(settings, student, sources)
   if shape is None:
     return {}
   kernel = jax.nn.initializers.lecun_normal()(key, shape, jnp.float32)
@@ -255,13 +255,13 @@ def _teacher_embeddings(
   return jax.lax.stop_gradient((query_BD, passage_BND))
 
 
-def _unlike(
+def _matrix_shape(
   settings: Settings, student: Encoder, sources: Sources
 ) -> tuple[int, int] | None:
   """The widths of embeddings that are compared, where they are not one."""
   if not (settings.soft and settings.kd == "bi_logit"):
     return None
-  return scoring.unlike_widths(student, sources)
+  return scoring.matrix_shape(student, sources)
 
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:

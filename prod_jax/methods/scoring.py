@@ -31,7 +31,8 @@ class Sources(NamedTuple):
       "embeddings" for what is cached of one.
     model: the teacher that runs in the step, with `frozen["teacher"]`.
     width: of the vectors of a teacher whose embeddings are cached.
-    joint: the teacher is trained too; `params` is then {"student", "teacher"}.
+    joint: the teacher is trained too; `params` is then {"student", "teacher"},
+      and what a method has beside them.
     beside: the roles of the stage that bring more, such as "anchor" (scores of
       the student as the stage began), "second" (cached scores of a second
       teacher), "pairs" or "dark".
@@ -191,8 +192,8 @@ def split(
   return student, params["teacher"] if sources.joint else frozen["teacher"]
 
 
-def unlike_widths(student: Encoder, sources: Sources) -> tuple[int, int] | None:
-  """The student's and the teacher's, where a matrix belongs between them.
+def matrix_shape(student: Encoder, sources: Sources) -> tuple[int, int] | None:
+  """The student's width and the teacher's, where a matrix belongs between them.
 
   That is where they differ, or where the student is cut and so has several.
   None where they agree, or where a model has scores and no vectors.

@@ -12,9 +12,9 @@ on top. A
 training step takes three forward passes of what is trained (one forward, two
 backward) and one of what is frozen. Padding counts as tokens do, and
 the tokens of a row as if all attended to each other. Not counted: lookups,
-softmax, LayerNorm, GELU, dropout, losses, the optimizer, and what is computed
-a second time, because of `remat` or `chunks` or in the backward pass of
-attention.
+softmax, LayerNorm, GELU, dropout, losses and their own matrices, the optimizer,
+and what is computed a second time, because of `remat` or `chunks` or in the
+backward pass of attention.
 """
 
 import math

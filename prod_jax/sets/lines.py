@@ -238,13 +238,14 @@ def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
   """The same of a block."""
   with open_bytes(block.path) as file:
     file.seek(block.start)
-    lines = _until(file, block.stop)
+    lines = _of_bytes(file, block.stop - block.start)
     yield from decoded(enumerate(lines, block.line), faults)
 
 
-def _until(file: Any, stop: int) -> Iterator[bytes]:
-  """The lines up to a position: a block of them takes tens of megabytes."""
-  left = stop - file.tell()
+def _of_bytes(file: Any, left: int) -> Iterator[bytes]:
+  """The lines of so many bytes, which are not read at once: a block has tens of
+  megabytes.
+  """
   while line := file.readline(left):
     left -= len(line)
     yield line

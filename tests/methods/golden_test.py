@@ -126,9 +126,8 @@ CASES = {
 
 def step_on(mesh, case, accumulation=1):
   sources = case.sources._replace(model=case.teacher)
-  loss_fn = case.method.make(
-    case.settings or case.method.Settings(), case.student, sources
-  )
+  settings = case.settings or case.method.Settings()
+  loss_fn = case.method.make(settings, case.student, sources)
   params = case.student.init(jax.random.key(3))
   frozen = {}
   if case.anchor:
@@ -136,7 +135,7 @@ def step_on(mesh, case, accumulation=1):
   if case.teacher:
     frozen["teacher"] = case.teacher.init(jax.random.key(9))
   beside = getattr(case.method, "beside", lambda *_: {})(
-    case.settings, case.student, sources, jax.random.key(4)
+    settings, case.student, sources, jax.random.key(4)
   )
   if case.sources.joint:
     params = {"student": params, "teacher": frozen.pop("teacher"), **beside}

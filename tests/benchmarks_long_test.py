@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import xml.etree.ElementTree
 
 import pytest
@@ -76,6 +77,14 @@ def test_each_machine_is_told_with_its_parts():
     "m (steps-1, corpus-10000-1, corpus-1000000-1, stages-200); "
     "another (steps-2)"
   )
+
+
+def test_what_is_kept_is_made_of_its_parts(tmp_path):
+  shutil.copytree(long.RELIABILITY / "memory", tmp_path / "memory")
+  long_page.write(tmp_path, [*itertools.chain(*long.UNITS.values())])
+  for name in ("memory.json", "memory.svg"):
+    made, kept = (x / name for x in (tmp_path, long.RELIABILITY))
+    assert made.read_text() == kept.read_text()
 
 
 def test_files_for_the_page(tmp_path):

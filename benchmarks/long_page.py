@@ -113,8 +113,7 @@ def steps_rows(parts: Parts) -> list[list[str]]:
 def corpus_rows(parts: Parts) -> list[list[str]]:
   """Peaks by stage, each corpus against the next larger one.
 
-  The smallest is less than what is held at once: a shard's lines, two of its
-  shards of vectors.
+  The smallest is less than what is held at once, such as two shards of vectors.
   """
   rows = []
   for processes in "12":

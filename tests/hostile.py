@@ -38,8 +38,8 @@ def main() -> int:
     "columns": list(COLUMNS),
     "rows": rows,
     "notes": [
-      f"{cases} cases, {failed} did not hold. What is trusted and what is not: "
-      "[SECURITY.md](../SECURITY.md)."
+      f"{cases} cases, {failed} did not hold. SECURITY.md says what is trusted "
+      "and what is not."
     ],
   }
   storage.write_text(OUT, json.dumps(said, indent=1) + "\n")

@@ -185,7 +185,7 @@ def chosen_layers(
 def _matrix_shape(
   settings: Settings, student: Encoder, sources: Sources
 ) -> tuple[int, int] | None:
-  """The widths of vectors whose layers are compared, where they are not one."""
+  """Of the matrix between layers that are compared, where one belongs."""
   if not (settings.projection and settings.layer):
     return None
   return scoring.matrix_shape(student, sources)

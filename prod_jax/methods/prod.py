@@ -258,7 +258,7 @@ def _teacher_embeddings(
 def _matrix_shape(
   settings: Settings, student: Encoder, sources: Sources
 ) -> tuple[int, int] | None:
-  """The widths of embeddings that are compared, where they are not one."""
+  """Of the matrix between embeddings that are compared, where one belongs."""
   if not (settings.soft and settings.kd == "bi_logit"):
     return None
   return scoring.matrix_shape(student, sources)

@@ -77,7 +77,7 @@ def cross(folder: pathlib.Path, device: str = "cpu") -> CrossEncoder:
     activation_fn=torch.nn.Identity(),
     device=device,
   )
-  model.model.transformer.pooler = FirstToken()
+  model.model.base_model.pooler = FirstToken()
   return model
 
 

@@ -88,8 +88,17 @@ def imports(cache: pathlib.Path) -> dict[str, Any]:
     "import prod_jax.main, prod_jax.stages.train",
   ]
   return {
-    "seconds": side.seconds_of(lambda: subprocess.run(command, check=True))
+    "seconds": side.seconds_of(
+      lambda: subprocess.run(command, check=True, env=_environment())
+    )
   }
+
+
+def _environment(**more: str) -> dict[str, str]:
+  """This one, where modules are kept as bytecode, as Python does by itself."""
+  unwanted = "PYTHONDONTWRITEBYTECODE"
+  kept = {name: x for name, x in os.environ.items() if name != unwanted}
+  return {**kept, **more}
 
 
 def _first_step(cache: pathlib.Path) -> dict[str, Any]:
@@ -113,11 +122,10 @@ def _first_step(cache: pathlib.Path) -> dict[str, Any]:
       command,
       stdout=file,
       stderr=file,
-      env={
-        **os.environ,
-        "JAX_LOG_COMPILES": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(workdir / COMPILED),
-      },
+      env=_environment(
+        JAX_LOG_COMPILES="1",
+        JAX_COMPILATION_CACHE_DIR=str(workdir / COMPILED),
+      ),
     )
     while not _stepped(workdir) and process.poll() is None:
       time.sleep(_WAIT)

@@ -37,6 +37,7 @@ def main(rooms: list[str]) -> int:
         (f"{folder}/", ""),
         (f"{folder}", "."),
         (f"{REPO}/", ""),
+        (f"{REPO}", "."),
       ):
         said = said.replace(path, shown)
     failed += bool(faults)

@@ -29,7 +29,7 @@ from benchmarks import peer, study
 from prod_jax import kinds, origin, storage
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
-from prod_jax.export import finished, whole
+from prod_jax.export import finished, task, whole
 from prod_jax.retrieval import runs
 from prod_jax.sets import records
 from prod_jax.stages.run import Run
@@ -53,11 +53,12 @@ def main() -> None:
     model, similarity_fct=lambda q, p: scale * pairwise_dot_score(q, p)
   )
   stage = run.stage(f"ce_{asked.draw}")
-  _train(model, loss, _rows(run, stage, asked.draw), stage)
+  _train(model, loss, _rows(run, model, stage, asked.draw), stage)
   folder = asked.workdir / study.PEER / f"st_{asked.loss}_{asked.draw}"
   folder.mkdir(parents=True, exist_ok=True)
-  _rank(run, model, folder / "run.trec")
   (folder / study.ORIGIN).write_text(json.dumps(_origin()))
+  _, measured = task.open_finished(str(asked.workdir))
+  _rank(run, model, measured.split, folder / "run.trec")
 
 
 def _origin() -> dict[str, Any]:
@@ -81,7 +82,30 @@ def _texts(run: Run) -> list[str]:
   return [records.joined(p.title, p.text, join) for p in run.dataset.passages]
 
 
-def _rows(run: Run, stage: kinds.Train, draw: int) -> Dataset:
+def _cut(
+  run: Run, model: SentenceTransformer, queries: Sequence[records.Query]
+) -> list[str]:
+  """Texts of queries, as long as the run reads them.
+
+  The peer has one length for all texts, which is that of a passage.
+  """
+  found = [query.text for query in queries]
+  places = model.tokenizer(
+    found,
+    add_special_tokens=False,
+    truncation=True,
+    max_length=run.config.data.query_length - 2,  # beside [CLS] and [SEP]
+    return_offsets_mapping=True,
+  )["offset_mapping"]
+  return [
+    text[: place[-1][1]] if place else text
+    for text, place in zip(found, places, strict=True)
+  ]
+
+
+def _rows(
+  run: Run, model: SentenceTransformer, stage: kinds.Train, draw: int
+) -> Dataset:
   """A row for each query of each batch, drawn as the stage draws."""
   lists = load_lists(Candidates, run.folder(stage.candidates) / "candidates")
   scores = np.load(run.folder(stage.scores) / "scores.npy")
@@ -94,9 +118,10 @@ def _rows(run: Run, stage: kinds.Train, draw: int) -> Dataset:
   columns = draws.Random()(
     draws.lists_of(lists, order, scores, None), stage.negatives, rng
   )
-  texts, queries = _texts(run), run.dataset.queries["train"]
+  texts = _texts(run)
+  queries = _cut(run, model, run.dataset.queries["train"])
   made: dict[str, Sequence[Any]] = {
-    "query": [queries[row].text for row in lists.query[order]]
+    "query": [queries[row] for row in lists.query[order]]
   }
   ids = np.take_along_axis(lists.ids[order], columns, axis=1)
   for number, column in enumerate(ids.T):
@@ -123,11 +148,13 @@ def _train(
     ).train()
 
 
-def _rank(run: Run, model: SentenceTransformer, to: pathlib.Path) -> None:
-  """The first passages of each test query, by exact search."""
-  queries = run.dataset.queries["test"]
+def _rank(
+  run: Run, model: SentenceTransformer, split: str, to: pathlib.Path
+) -> None:
+  """The first passages of each query of a split, by exact search."""
+  queries = run.dataset.queries[split]
   passages = model.encode(_texts(run), normalize_embeddings=True)
-  asked = model.encode([q.text for q in queries], normalize_embeddings=True)
+  asked = model.encode(_cut(run, model, queries), normalize_embeddings=True)
   scores, ids = torch.topk(torch.tensor(asked @ passages.T), _DEPTH)
   runs.write_run(
     to,

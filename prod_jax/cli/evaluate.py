@@ -9,7 +9,7 @@ A SYSTEM is one of these, or LABEL= and one of these:
   bm25, bm25:LANGUAGE    words, with the extra bm25
   FILE.trec, FILE.run    a TREC run
   WORKDIR:STAGE          what a train stage has made
-  WORKDIR:MODEL          a model of a run, as it began
+  WORKDIR:MODEL          a model of a run, with its config's weights
   FOLDER, NAME/MODEL     a model's folder, exported or of sentence-transformers,
                          or its name on a hub
 

@@ -12,7 +12,7 @@ one of these, and searches the set of --config.data.…, or else that of the fir
 WORKDIR:
 
   WORKDIR:STAGE          what a train stage has made
-  WORKDIR:MODEL          a model of a run, as it began
+  WORKDIR:MODEL          a model of a run, with its config's weights
   FOLDER, NAME/MODEL     a model's folder, exported or of sentence-transformers,
                          or its name on a hub
 

@@ -153,6 +153,7 @@ def _from(base: pathlib.Path, config: Config) -> Config:
   What lies in the current folder comes first: a project may be a copy.
   """
   taken: list[str] = []
+  twice: list[str] = []
 
   def paths(of: Any, *keys: str) -> Any:
     return dataclasses.replace(of, **{k: there(getattr(of, k)) for k in keys})
@@ -161,9 +162,13 @@ def _from(base: pathlib.Path, config: Config) -> Config:
     return paths(of, *(k for k in keys if getattr(of, k) != folders.PACKAGED))
 
   def there(path: str) -> str:
-    if not path or pathlib.Path(path).is_absolute() or os.path.exists(path):
+    if not path or pathlib.Path(path).is_absolute():
       return path
     found = base / path
+    if os.path.exists(path):
+      if os.path.exists(found) and not os.path.samefile(path, found):
+        twice.append(path)
+      return path
     # False, too, of a place that may not be entered.
     if not os.path.exists(found):
       return path
@@ -188,7 +193,29 @@ def _from(base: pathlib.Path, config: Config) -> Config:
       ", ".join(dict.fromkeys(taken)),
       base,
     )
+  if twice:
+    logging.warning(
+      "%s: here, and also in %s, where the run was started; the one here is "
+      "read",
+      ", ".join(dict.fromkeys(twice)),
+      base,
+    )
   return moved
+
+
+def check_has_model(run: Run, name: str) -> None:
+  """Raises ConfigError where no model of a run has this name."""
+  if name not in run.config.models:
+    raise strict.ConfigError(
+      f"{name!r} is no stage and no model; train stages are: "
+      f"{', '.join(_train_stages(run))}; models are: "
+      f"{', '.join(run.config.models)}"
+    )
+
+
+def _train_stages(run: Run) -> list[str]:
+  stages = run.config.stages.items()
+  return [name for name, stage in stages if isinstance(stage, kinds.Train)]
 
 
 def folder_of(run: Run, name: str, *files: str) -> pathlib.Path:
@@ -247,13 +274,13 @@ def stage_of(run: Run, name: str) -> Trained:
   run.processes.fetch(local / RESULTS)
   if isinstance(stages.get(name), kinds.Accept):
     name = _accepted(run, name)
-  trained = [n for n, s in stages.items() if isinstance(s, kinds.Train)]
-  if name not in trained:
+  if name not in _train_stages(run):
     what = (
       f"is of kind {stages[name].kind}" if name in stages else "is no stage"
     )
     raise strict.ConfigError(
-      f"--stage: {name!r} {what}; train stages are: {', '.join(trained)}"
+      f"--stage: {name!r} {what}; train stages are: "
+      f"{', '.join(_train_stages(run))}"
     )
   folder_of(run, name, PARAMS)
   opened = Trained(run, name, record.load(local))

@@ -3,7 +3,7 @@
   bm25, bm25:LANGUAGE     words; of a language's stems where one is named
   FILE.trec, FILE.run     a TREC run of any tool
   WORKDIR:STAGE           what a train stage has made
-  WORKDIR:MODEL           a model of a run, as it began
+  WORKDIR:MODEL           a model of a run, with its config's weights
   FOLDER, NAME/MODEL      a model as it is, in a folder or on a hub, see
                           as_it_is.py
 
@@ -21,7 +21,7 @@ from prod_jax.stages import folders
 
 RUNS = (".trec", ".run")
 BM25 = "bm25"
-TAKEN = "WORKDIR:STAGE, a model's folder or a hub's NAME/MODEL"
+TAKEN = "WORKDIR:STAGE, WORKDIR:MODEL, a model's folder or a hub's NAME/MODEL"
 _LABELLED = re.compile(r"([\w.-]+)=(.+)")
 
 
@@ -38,7 +38,7 @@ class System(NamedTuple):
 
   @property
   def stage(self) -> tuple[str, str]:
-    """Working folder and train stage; both "" where it is none."""
+    """Working folder, and a stage or model of it; both "" where it is none."""
     workdir, _, stage = self.spec.rpartition(":")
     is_stage = workdir not in ("", BM25) and "/" not in stage
     return (workdir, stage) if is_stage else ("", "")

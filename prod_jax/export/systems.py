@@ -26,6 +26,7 @@ from prod_jax.processes import Processes
 from prod_jax.retrieval import bm25, encode, rerank, runs, search
 from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
+from prod_jax.stages import sources
 
 _SHARD = 100_000  # passages; as of an encode stage
 
@@ -231,7 +232,7 @@ def write(
 def _trained(system: System, task: Task) -> Reader:
   """A train stage's model, with the lengths that it was trained with.
 
-  Of a model's name it is that one as the run began with it.
+  Of a model's name it is that one with the weights that the config gives it.
   """
   workdir, name = system.stage
   try:
@@ -239,7 +240,9 @@ def _trained(system: System, task: Task) -> Reader:
     data = as_it_is.reading(run.config.data, task.data, task.given)
     config = dataclasses.replace(run.config, data=data)
     read = dataclasses.replace(run, config=config)
-    if name in config.models and name not in config.stages:
+    if name not in config.stages:
+      finished.check_has_model(run, name)
+      sources.check_model(read, name, f"it is {name!r}")
       return as_it_is.of_run(read, name)
     trained = finished.stage_of(run, name)
   except strict.ConfigError as error:

@@ -35,8 +35,7 @@ class Collection:
     on_error: what to do with a line that is no passage.
     header: the first line is none, and this is what it says.
     titles: a file of passage ids and titles.
-    shard_lines: lines of a shard; 0 is 100,000. A process that writes one
-      holds its raw text, some 35 MB of passages at that number.
+    shard_lines: lines of a shard; 0 is 100,000.
   """
 
   source: lines.Source

@@ -9,6 +9,7 @@ the lines mean is formats.py.
 import codecs
 import collections
 import contextlib
+import errno
 import functools
 import gzip
 import lzma
@@ -27,6 +28,7 @@ from prod_jax.sets.records import DataError
 OnError = Literal["raise", "skip"]
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SCANNED_BYTES = 8 << 20
 _UNPACKED_BYTES = 16 << 20
 _LONGEST = 64 << 20  # bytes of a line
@@ -203,6 +205,8 @@ def open_bytes(source: Source) -> Iterator[Any]:
           )
         yield file
   except _UNREADABLE as error:
+    if getattr(error, "errno", None) in _OF_WRITING:
+      raise  # what was read is written somewhere else
     form = ", compressed by gzip" if str(source).endswith(".gz") else ""
     raise DataError(
       f"{source}: cannot be read ({error}); expected a text file in UTF-8{form}"
@@ -238,11 +242,11 @@ def read_block(block: Block, faults: Faults) -> Iterator[tuple[int, str]]:
   """The same of a block."""
   with open_bytes(block.path) as file:
     file.seek(block.start)
-    lines = _of_bytes(file, block.stop - block.start)
+    lines = of_bytes(file, block.stop - block.start)
     yield from decoded(enumerate(lines, block.line), faults)
 
 
-def _of_bytes(file: Any, left: int) -> Iterator[bytes]:
+def of_bytes(file: Any, left: int) -> Iterator[bytes]:
   """The lines of so many bytes, which are not read at once: a block has tens of
   megabytes.
   """
@@ -307,6 +311,12 @@ def plain(source: Source, folder: pathlib.Path) -> pathlib.Path:
             "of no text; fetch it again"
           )
         file.write(chunk)
+    with open(path, "rb") as file:
+      if file.read(2) == _GZIP:
+        raise DataError(
+          f"{source}: what comes out of it is compressed by gzip as well; "
+          "unpack it once"
+        )
   except BaseException:
     path.unlink(missing_ok=True)
     raise

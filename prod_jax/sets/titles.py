@@ -86,14 +86,15 @@ def _places_in(
   start = block.start
   with open(block.path, "rb") as file:
     file.seek(start)
-    raw = file.read(block.stop - start)
-  for number, line in enumerate(raw.split(b"\n"), block.line):
-    name, tab, _ = line.partition(b"\t")
-    if line and _is_title(number, line, faults):
-      names.append(name)
-      starts.append(start + len(name) + len(tab))
-      numbers.append(number)
-    start += len(line) + 1
+    found = lines.of_bytes(file, block.stop - start)
+    for number, whole in enumerate(found, block.line):
+      line = whole.removesuffix(b"\n")
+      name, tab, _ = line.partition(b"\t")
+      if line and _is_title(number, line, faults):
+        names.append(name)
+        starts.append(start + len(name) + len(tab))
+        numbers.append(number)
+      start += len(whole)
   return (
     np.array(names, bytes),
     np.array(starts, np.int64),

@@ -260,35 +260,45 @@ def _own(
 def check_own(job: Job[kinds.Stage]) -> None:
   """Raises ConfigError where a model has no weights of its own to be taken."""
   for role, name in own_models(job).items():
-    where = f"{job.where}.{role} is {name!r}"
-    settled, model = job.run.settled(name), job.run.model_config(name)
-    if settled.encoder is None:
-      raise strict.ConfigError(
-        f"{where}, a model without weights; name a train stage, or set "
-        f"config.models.{name}.weights"
-      )
-    if tokenizer.has_none(job.run.config, name):
-      raise strict.ConfigError(
-        f"{where} as it is, and {settled.encoder} has no tokenizer; put its "
-        f"tokenizer.json there, or set config.models.{name}.tokenizer"
-      )
-    if model.kind in ("cross", "pairwise") and settled.head is None:
-      raise strict.ConfigError(
-        f"{where}, and {settled.encoder} has an encoder without the head of a "
-        f"model of kind {model.kind}; train it first, or name a folder that "
-        "AutoModelForSequenceClassification reads"
-      )
-    projects = getattr(settled.model, "projection", 0)
-    if projects and not (settled.late and settled.late.projection):
-      raise strict.ConfigError(
-        f"{where}, and {settled.encoder} has no projection to {projects}; "
-        "train it first, or name a ColBERT folder"
-      )
-    if long := folders.too_long(settled, job.run.config.data):
-      raise strict.ConfigError(
-        f"{where} as it is: {long}; lower config.data.query_length or "
-        "passage_length"
-      )
+    check_model(job.run, name, f"{job.where}.{role} is {name!r}")
+
+
+def check_model(run: Run, name: str, where: str) -> None:
+  """Raises ConfigError where a model cannot be taken as it is.
+
+  Args:
+    run: whose config has it.
+    name: of the model.
+    where: what names it, for the message.
+  """
+  settled, model = run.settled(name), run.model_config(name)
+  if settled.encoder is None:
+    raise strict.ConfigError(
+      f"{where}, a model without weights; name a train stage, or set "
+      f"config.models.{name}.weights"
+    )
+  if tokenizer.has_none(run.config, name):
+    raise strict.ConfigError(
+      f"{where} as it is, and {settled.encoder} has no tokenizer; put its "
+      f"tokenizer.json there, or set config.models.{name}.tokenizer"
+    )
+  if model.kind in ("cross", "pairwise") and settled.head is None:
+    raise strict.ConfigError(
+      f"{where}, and {settled.encoder} has an encoder without the head of a "
+      f"model of kind {model.kind}; train it first, or name a folder that "
+      "AutoModelForSequenceClassification reads"
+    )
+  projects = getattr(settled.model, "projection", 0)
+  if projects and not (settled.late and settled.late.projection):
+    raise strict.ConfigError(
+      f"{where}, and {settled.encoder} has no projection to {projects}; "
+      "train it first, or name a ColBERT folder"
+    )
+  if long := folders.too_long(settled, run.config.data):
+    raise strict.ConfigError(
+      f"{where} as it is: {long}; lower config.data.query_length or "
+      "passage_length"
+    )
 
 
 def check_kinds(job: Job[kinds.Stage]) -> None:

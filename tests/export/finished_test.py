@@ -90,6 +90,9 @@ def test_what_lies_in_the_current_folder_comes_first(
   with caplog.at_level("INFO", "absl"):
     assert paths(base / "runs" / "mine") == [f"{base}/my/set", *SAID[1:]]
   assert caplog.messages[0].startswith("my/set: not here")
+  assert caplog.messages[1].startswith(
+    f"models/here, org/name, scores.tsv: here, and also in {base}, where"
+  )
 
 
 def test_what_has_moved_with_its_run_is_looked_for_from_here(

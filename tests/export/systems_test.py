@@ -198,7 +198,10 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
     "nowhere/to/go": "is no system: there is no such folder; it takes bm25",
     tmp_path / "alone" / "config.json": "is no system: that is a file; it ta",
     "missing.trec": "missing.trec is not there",
-    f"{finished_run}:stduent": ":stduent: 'stduent' is no stage; train stages",
+    f"{finished_run}:stduent": (
+      ":stduent: 'stduent' is no stage and no model; train stages are: warm, .*"
+      "; models are: ce, colbert, student, towers"
+    ),
     f"{finished_run}:encode": "is of kind encode",
     f"{tmp_path}:student": r"there is no .*curriculum\.json",
     finished_run: "no config.json in it; of a run's folder name a stage",
@@ -211,6 +214,24 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
     strict.ConfigError, match="duo reads a query with two pas"
   ):
     systems._by_model(named.System("duo", "duo"), reader, opened, None)
+
+
+def test_a_model_that_would_be_drawn_is_refused(workdir, opened):
+  path = workdir / "curriculum.json"
+  left = json.loads(path.read_text())
+  models, stages = (left["config"][key] for key in ("models", "stages"))
+  models["untrained"] = dict(models["ce"], weights="packaged")
+  models["blank"] = models.pop("ce")
+  for stage in stages.values():
+    if stage.get("model") == "ce":
+      stage["model"] = "blank"
+  path.write_text(json.dumps(left))
+  for name, message in {
+    "untrained": "'untrained', and .* has an encoder without the head",
+    "blank": "'blank', a model without weights; name a train stage",
+  }.items():
+    with pytest.raises(strict.ConfigError, match=message):
+      rank(f"{workdir}:{name}", opened)
 
 
 def test_broken_weights_are_named(workdir, opened):

@@ -141,6 +141,22 @@ def test_absent_and_damaged_files_are_named(tmp_path):
     read(path)
 
 
+def test_a_file_that_was_compressed_twice_is_named(tmp_path):
+  path = write(tmp_path / "collection.tsv.gz", gzip.compress(b"p1\ttext\n"))
+  with pytest.raises(DataError, match=r"tsv\.gz: what comes out of it is compr"):
+    read(path)
+  assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_full_disk_is_no_fault_of_the_file(tmp_path, monkeypatch):
+  path = write(tmp_path / "collection.tsv.gz", b"p1\ttext\n")
+  full = tmp_path / "full"
+  full.symlink_to("/dev/full")
+  monkeypatch.setattr(lines, "unpacked", lambda folder: full)
+  with pytest.raises(OSError, match="No space left"):
+    read(path)
+
+
 def test_titles_of_a_file_of_their_own(tmp_path):
   path = write(tmp_path / "c.tsv", b"p3\tx\np1\ty\np2\tz\np5\tv\np4\tw\n")
   titles = "p1\tÖne\np3\tThree \r\np4\tFour\np5\tFive"

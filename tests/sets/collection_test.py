@@ -143,7 +143,9 @@ def test_absent_and_damaged_files_are_named(tmp_path):
 
 def test_a_file_that_was_compressed_twice_is_named(tmp_path):
   path = write(tmp_path / "collection.tsv.gz", gzip.compress(b"p1\ttext\n"))
-  with pytest.raises(DataError, match=r"tsv\.gz: what comes out of it is compr"):
+  with pytest.raises(
+    DataError, match=r"tsv\.gz: what comes out of it is compr"
+  ):
     read(path)
   assert [*tmp_path.iterdir()] == [path]
 

@@ -100,6 +100,7 @@ def markdown(
     reasons = [f"- {r['stage']}: {r['reason']}" for r in own if r["reason"]]
     if reasons:
       parts.append("\n".join(reasons))
+    parts.append(f"At the roofline, {_total(own)}.")
   parts += ["## Chips", _piped(_chips(rows))]
   return "\n\n".join(parts) + "\n"
 
@@ -226,7 +227,7 @@ def _compared(rows: Sequence[Row]) -> list[list[str]]:
   return [*table, ["all", *totals]]
 
 
-def _total(own: Sequence[Row], price: float) -> str:
+def _total(own: Sequence[Row], price: float = 0.0) -> str:
   return bill.total([row["hours"] for row in own], own[0]["chips"], price)
 
 

@@ -97,6 +97,8 @@ def test_slices_stand_side_by_side_with_sums_of_what_is_known(markdown):
   page = markdown(rows, "some.py", SIZE)
   assert "| ce | 0.40 (3.2) | does not divide |" in page
   assert "| all | 0.80 (6.4) | - |" in page
+  assert "all 2 stages: 0.80 h (48.0 min), 6.40 chip-hours." in page
+  assert "chip-hours, without 1 whose time is not known." in page
   rows[0] |= dict(hours=None, chip_hours=None, steps=None)
   assert "| de | unknown | 0.40 (102.4) |" in markdown(rows, "some.py", SIZE)
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.commands import REPO, environment
 
-# Long rows and long lists, so that few queries fill a chip, and a batch near the
-# largest one: few programs are asked about, each of which takes minutes.
+# Long rows and long lists, so that few queries fill a chip, and a batch near
+# the largest one: few programs are asked about, each of which takes minutes.
 CONFIG = """
 from ml_collections import ConfigDict
 

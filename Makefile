@@ -92,7 +92,7 @@ docs: $(READY)
 	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going \
 	  --quiet -d build/doctrees docs build/docs
 
-# An hour or two on two cores; what was compiled is kept in ~/.cache/prod_jax.
+# Hours on two cores; what was compiled is kept in ~/.cache/prod_jax.
 # Mean lengths like those of MS MARCO's queries and passages, with [CLS] and
 # [SEP].
 PLAN := $(BIN)/python -m prod_jax.cli.plan --markdown --nolargest \

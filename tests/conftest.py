@@ -17,8 +17,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # of their own, run as they do for everyone where a test does not say `fast`.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ.update(FAST)  # XLA reads its flags when it first compiles
-# A command reads our modules as bytecode: compiling them takes longer than all
-# that most tests ask of one.
+# A command that a test starts reads our modules as bytecode, as anyone's does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What one test compiles another one reads, and the next run all of it.
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "compiled_by_tests"))

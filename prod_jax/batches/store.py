@@ -21,7 +21,7 @@ from absl import logging
 
 from prod_jax import artefacts, json_files, progress, storage
 
-_CHUNK = 512  # records encoded at once; their encodings take some 10 MB
+_CHUNK = 512  # records encoded at once
 _VERSION = 1
 _MANIFEST = {
   "key": dict,

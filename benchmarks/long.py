@@ -140,8 +140,11 @@ def _work(
     processes=processes if only else 1,
     command="run" if only else "prepare",
     name=work,
+    at=lambda: float(embedded(workdir)) if work == "encode" else 0.0,
   )
+  samples = [watched.thinned(x.samples) for x in found]
   return {
+    **({"samples": samples} if work == "encode" else {}),
     "seconds": max(x.seconds for x in found),
     "cpu": sum(x.cpu for x in found),
     "work_seconds": seconds_of(workdir, work),
@@ -181,6 +184,12 @@ def last_step(metrics: pathlib.Path) -> float:
     file.seek(max(metrics.stat().st_size - 4096, 0))
     steps = re.findall(rb'"step": (\d+).*\n', file.read())
   return float(steps[-1]) if steps else 0.0
+
+
+def embedded(workdir: pathlib.Path) -> int:
+  """Passages whose vectors are there."""
+  done = workdir.glob("*-encode/passages/*-*/FILES.json")
+  return long_config.SHARD_ROWS * len([*done])
 
 
 def seconds_of(workdir: pathlib.Path, work: str) -> float | None:

@@ -10,8 +10,9 @@ from ml_collections import ConfigDict
 STEPS, CHECKPOINT_EVERY, LOG_EVERY = 10_000, 500, 20
 TOKENS = 64  # of a passage
 WIDTH = 32  # of a vector
-# A shard and a block are held in memory: of one size in all corpora.
-SHARD_ROWS, BATCH_TOKENS = 10_000, 8192
+# A shard and a block are held in memory: of one size in all corpora, and both
+# of two processes have some of the smallest.
+SHARD_ROWS, BATCH_TOKENS = 2_500, 8192
 _TRAIN = dict(
   kind="train",
   model="student",

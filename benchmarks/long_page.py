@@ -9,7 +9,7 @@ import itertools
 import json
 import pathlib
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.long_config import WIDTH
@@ -93,9 +93,7 @@ def _told(parts: Parts, key: str) -> str:
 def steps_rows(parts: Parts) -> list[list[str]]:
   """Memory, handles and threads of long work, by process."""
   rows = []
-  for name, part in [*_of(parts, "steps"), *_of(parts, "stages")]:
-    by_stage = name.startswith("stages")
-    unit = "stages" if by_stage else "steps"
+  for unit, part in _over_time(parts):
     for i, samples in enumerate(samples_of(part)):
       several = len(part["samples"]) > 1
       who = f", process {i + 1} of {len(part['samples'])}" if several else ""
@@ -108,6 +106,17 @@ def steps_rows(parts: Parts) -> list[list[str]]:
           pair = [of(getattr(s, key) for s in x) for x in (first, last)]
           rows.append(_row(f"{about}: {what}", *pair))
   return rows
+
+
+def _over_time(parts: Parts) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  """What is done one after the other, and the samples of its processes."""
+  for unit in ("steps", "stages"):
+    yield from ((unit, part) for _, part in _of(parts, unit))
+  if corpora := [part for _, part in _of(parts, "corpus")]:
+    largest = max(corpora, key=lambda part: part["rows"])
+    samples = largest["works"]["encode"].get("samples", [])
+    unit = "passages embedded"
+    yield unit, {unit: largest["rows"], "samples": samples}
 
 
 def corpus_rows(parts: Parts) -> list[list[str]]:

@@ -27,7 +27,8 @@ class Sample(NamedTuple):
     at: how far its work is.
     own_mib: of memory that it has made.
     files_mib: of pages of files.
-    most_mib: of both together, at any time so far.
+    most_mib: of both together, at any time so far; or of a process that it has
+      started, where that has more.
     handles: that are open.
     threads: at work or waiting.
     cpu: seconds of a core that it has taken.
@@ -161,12 +162,13 @@ def look(pid: int | str, seconds: float, at: float) -> Sample | None:
   """A sample of a process; None where it has just ended."""
   try:
     facts = dict(_status(pid))
+    most = max(facts["VmHWM"], *_of_children(pid)) / 1024
     stat = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     handles, threads = (
       len(os.listdir(_PROC / str(pid) / kind)) for kind in _OPENS
     )
-    own, files, shared, most = (
-      facts[name] / 1024 for name in ("RssAnon", "RssFile", "RssShmem", "VmHWM")
+    own, files, shared = (
+      facts[name] / 1024 for name in ("RssAnon", "RssFile", "RssShmem")
     )
   except (FileNotFoundError, ProcessLookupError, KeyError):
     return None
@@ -180,6 +182,17 @@ def _status(pid: int | str) -> Iterator[tuple[str, int]]:
     name, _, value = line.partition(":")
     if value.endswith(" kB"):
       yield name, int(value.split()[0])
+
+
+def _of_children(pid: int | str) -> Iterator[int]:
+  """The most kB that each process has had which this one has started."""
+  yield 0
+  for path in (_PROC / str(pid) / "task").glob("*/children"):
+    try:
+      for child in path.read_text().split():
+        yield dict(_status(child)).get("VmHWM", 0)
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+      continue
 
 
 def thinned(samples: Sequence[Sample], most: int = 200) -> list[list[float]]:

@@ -4,6 +4,9 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree
 
 import pytest
@@ -60,6 +63,19 @@ def test_what_grows_is_told(monkeypatch):
   ]
 
 
+def test_what_grows_while_a_corpus_is_embedded_is_told():
+  found = parts()
+  works = dict(found["corpus-1000000-1"]["works"])
+  grows = samples(100, 120, each=10_000)
+  works["encode"] = {**works["encode"], "samples": [grows]}
+  found["corpus-1000000-1"] = part(rows=1_000_000, works=works)
+  said = [row for row in long_page.steps_rows(found) if row[-1] == "no"]
+  assert [row[0] for row in said] == [
+    "1,000,000 passages embedded, tenth 2 to tenth 10: MiB of its own",
+    "1,000,000 passages embedded, tenth 5 to tenth 10: MiB of its own",
+  ]
+
+
 def test_what_a_corpus_needs_is_taken_off(monkeypatch):
   # 20 MiB of 990,000 passages
   needs = {work: (22, "its copy") for work in WORKS}
@@ -106,8 +122,26 @@ def test_a_look_at_this_process():
   assert seen.own_mib > 10 and seen.most_mib > seen.own_mib
   assert seen.handles > 2 and seen.threads > 0 and seen.cpu > 0
   assert watched.look(2**30, 1.0, 5) is None
+  code = "import time; x = bytearray(b'1') * 600_000_000; time.sleep(60)"
+  with subprocess.Popen([sys.executable, "-c", code]) as child:
+    seconds = 0.0
+    while watched.look(os.getpid(), 1.0, 5).most_mib < 570 and seconds < 30:
+      time.sleep(0.1)
+      seconds += 0.1
+    child.kill()
+  assert seconds < 30
   thin = watched.thinned([seen] * 1000, most=10)
   assert len(thin) == 11 and watched.Sample(*thin[0]).at == 5
+
+
+def test_passages_that_are_embedded_are_those_of_whole_blocks(tmp_path):
+  assert long.embedded(tmp_path) == 0
+  for block in ("000000000-000002500", "000002500-000005000"):
+    folder = tmp_path / "01-encode/passages" / block
+    folder.mkdir(parents=True)
+    (folder / "vectors.npy").touch()
+  (folder / "FILES.json").touch()
+  assert long.embedded(tmp_path) == long_config.SHARD_ROWS
 
 
 def test_the_last_step_is_that_of_a_whole_line(tmp_path):

@@ -13,7 +13,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Float32, Float64, Int, Int32
 
 from prod_jax.retrieval import tiles
 from prod_jax.retrieval.exact import ExactIndex
@@ -36,7 +36,8 @@ SEARCHED_LEAVES = 5
 REORDERED, LEAST_REORDERED = 3, 100
 CODE_ROWS = 16  # that ScaNN's codes need to be trained
 CODE_BITS = 4  # of a code of ScaNN
-SAMPLE_ROWS = 50_000  # that axes are found by; rows are turned by as many
+SAMPLE_ROWS = 50_000  # that axes are found by
+_ROWS = 10_000  # that are read and turned at once
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 # absl::SetMinLogLevel, a function there, whose name has absl's version in it.
@@ -122,15 +123,12 @@ class ScannIndex:
     _allow_avx2()  # before the index is made
     _only_errors()
     self._rows = vectors.shape[0]
-    sample = vectors[np.arange(0, self._rows, -(-self._rows // SAMPLE_ROWS))]
-    # A row that is not finite is named below.
-    sample = np.nan_to_num(sample.astype(np.float64), posinf=0, neginf=0)
-    self._axes_DE, size = _balanced(sample)
+    self._axes_DE, size = _balanced(_covariance(vectors))
     # In slices: of all rows one copy is held, along the axes.
     matrix = np.empty((self._rows, self._axes_DE.shape[1]), np.float32)
-    for i in range(0, self._rows, SAMPLE_ROWS):
-      rows = finite(vectors[i : i + SAMPLE_ROWS], "row", i)
-      np.matmul(rows, self._axes_DE, out=matrix[i : i + SAMPLE_ROWS])
+    for i in range(0, self._rows, _ROWS):
+      rows = finite(vectors[i : i + _ROWS], "row", i)
+      np.matmul(rows, self._axes_DE, out=matrix[i : i + _ROWS])
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     self._leaves = self._searched_leaves = None
     if self._rows >= TREE_ROWS:
@@ -222,8 +220,24 @@ def _only_errors() -> None:
     ctypes.CDLL(str(path))[found[0].decode()](_ERRORS)
 
 
+def _covariance(vectors: Vectors) -> Float64[np.ndarray, "D D"]:
+  """Of rows at even distances, some at once."""
+  number, width = vectors.shape
+  sample = np.arange(0, number, -(-number // SAMPLE_ROWS))
+  sum_D, product_DD = np.zeros(width), np.zeros((width, width))
+  for i in range(0, len(sample), _ROWS):
+    # A row that is not finite is named when all are read.
+    rows_RD = np.nan_to_num(
+      vectors[sample[i : i + _ROWS]].astype(np.float64), posinf=0, neginf=0
+    )
+    sum_D += rows_RD.sum(axis=0)
+    product_DD += rows_RD.T @ rows_RD
+  mean_D = sum_D / len(sample)
+  return product_DD / len(sample) - np.outer(mean_D, mean_D)
+
+
 def _balanced(
-  sample_RD: Float[np.ndarray, "R D"],
+  covariance_DD: Float64[np.ndarray, "D D"],
 ) -> tuple[Float32[np.ndarray, "D E"], int]:
   """Axes of which those that share a code vary together as much as any others.
 
@@ -236,8 +250,7 @@ def _balanced(
     where D is no multiple; and how many dimensions share a code: two, or three
     where that loses less than two do that vary alike.
   """
-  sample_RD = sample_RD - sample_RD.mean(axis=0, dtype=np.float64)
-  width_D, axes_DD = np.linalg.eigh(sample_RD.T @ sample_RD / len(sample_RD))
+  width_D, axes_DD = np.linalg.eigh(covariance_DD)
   least = max(1e-9 * width_D[-1], 1e-30)  # of which there is a logarithm
   width_D, axes_DD = np.maximum(width_D, least)[::-1], axes_DD[:, ::-1]
   for size in (3, 2):

@@ -19,7 +19,7 @@ from prod_jax.sets import formats, ids, lines, parallel, titles
 from prod_jax.sets.records import DataError, Passage
 
 FIRST_LINES = 10_000  # that `check_first_lines` reads, in some 50 ms
-_SHARD_LINES = 100_000
+_SHARD_LINES = 50_000  # not so few that a large set has thousands of files
 
 # Takes line number, line and faults; None where the line has one.
 Parse = Callable[[int, str, lines.Faults], Passage | None]
@@ -35,7 +35,7 @@ class Collection:
     on_error: what to do with a line that is no passage.
     header: the first line is none, and this is what it says.
     titles: a file of passage ids and titles.
-    shard_lines: lines of a shard; 0 is 100,000.
+    shard_lines: lines of a shard; 0 is 50,000.
   """
 
   source: lines.Source

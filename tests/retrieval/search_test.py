@@ -475,7 +475,7 @@ def test_the_widest_axes_share_codes_with_the_narrowest(width):
   spread = np.geomspace(100, 1, width)
   turn, _ = np.linalg.qr(rng.normal(size=(width, width)))
   rows = (rng.normal(size=(2000, width)) * spread @ turn).astype(np.float32)
-  axes, size = search._balanced(rows)
+  axes, size = search._balanced(search._covariance(rows))
   turned = rows @ axes
   assert turned.shape[1] % size == 0
   products = rows @ rows[:9].T
@@ -490,7 +490,15 @@ def test_the_widest_axes_share_codes_with_the_narrowest(width):
 
 def test_two_dimensions_share_a_code_where_all_vary_alike():
   rows = np.random.default_rng(0).normal(size=(2000, 48))
-  assert search._balanced(rows.astype(np.float32))[1] == 2
+  assert search._balanced(np.cov(rows.T))[1] == 2
+
+
+def test_the_covariance_is_of_rows_at_even_distances(monkeypatch):
+  monkeypatch.setattr(search, "SAMPLE_ROWS", 100)
+  monkeypatch.setattr(search, "_ROWS", 30)
+  rows = np.random.default_rng(0).normal(size=(299, 5)).astype(np.float32) + 9
+  expected = np.cov(rows[::3].T.astype(np.float64), bias=True)
+  np.testing.assert_allclose(search._covariance(rows), expected, atol=1e-12)
 
 
 @scann

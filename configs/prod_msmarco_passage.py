@@ -65,6 +65,8 @@ Deviations, all of them ours:
 - The positive of a list is its best ranked one, not the first of the file.
 - The 24-layer cross-encoder of TPD-3 is used again for DPD: the README leaves
   open whether it is trained anew on flash4.
+- For DPD the 24-layer cross-encoder is asked of the queries whose positive the
+  student has 2nd to 15th; the division keeps no other.
 - Fewer than the wanted negatives are repeated one after the other.
 - bfloat16 on a TPU where the official code has float16 by apex.
 """
@@ -350,7 +352,7 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
   return {
     # Whole lists: teacher and student are compared over all that the student
     # retrieved. Their first negatives are the same as those of flash4.
-    **mined(4, "student_ce_24", c, negatives=0),
+    **mined(4, "student_ce_24", c, negatives=0, **worth_asking(c)),
     **scored("4", "ce_24"),
     "divide": dict(
       kind="divide", scores="score_4", candidates="mine_4", **c.division
@@ -370,6 +372,14 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
     ),
     **measured("student_final", c, len(c.evaluations)),
   }
+
+
+def worth_asking(c: Collection) -> dict:
+  """Which lists the division may keep: the teacher is asked of these alone."""
+  if c.division["rule"] != "marco":
+    return {}
+  ranks = c.division["student_from"], c.division["student_to"]
+  return dict(zip(("positive_from", "positive_to"), ranks, strict=True))
 
 
 def labelled(**changes) -> dict:
@@ -529,7 +539,7 @@ HELD_OUT = dict(dev="test", dl19="dev", dl20="dev")
 SMALL = dict(
   train=dict(batch_size=8, accumulation=1, log_every=1),
   encode=dict(batch_tokens=1024),
-  mine=dict(depth=32, relevance="labels"),
+  mine=dict(depth=32, relevance="labels", positive_from=0, positive_to=0),
   score=dict(batch_tokens=1024),
   compare=dict(batch_tokens=1024, depth=8, pairs=4),
   darken=dict(batch_tokens=1024, strengthened=1, masked=1),

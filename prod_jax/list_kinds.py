@@ -32,6 +32,10 @@ class Mine:
       large teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
+    positive_from, positive_to: if the second is above 0, of queries with labels
+      those alone have a list whose first positive is retrieved at these ranks,
+      counted from 0. What a division by the same ranks would leave out is then
+      not asked of a teacher.
     split: whose queries these are.
     index: kind of index to retrieve with.
     gate: as of `kinds.Train`.
@@ -47,6 +51,8 @@ class Mine:
   queries: Queries = "labelled"
   limit: Whole = 0
   negatives: Whole = 0
+  positive_from: Whole = 0
+  positive_to: Whole = 0
   split: str = "train"
   index: Literal["exact", "scann"] = "exact"
   relevance: Literal["labels", "answers"] = "labels"

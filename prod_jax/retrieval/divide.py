@@ -15,6 +15,18 @@ def student_ranks(candidates: Candidates) -> np.ndarray:
   return first_rank(candidates.rank, candidates.label)
 
 
+def worth_asking(
+  candidates: Candidates, student_from: int, student_to: int
+) -> np.ndarray:
+  """Which lists rule "marco" may keep, whatever a teacher says; bool [Q].
+
+  Of a list without labels the teacher says what is right.
+  """
+  student_Q = student_ranks(candidates)
+  is_close = (student_Q >= student_from) & (student_Q <= student_to)
+  return is_close | ~candidates.label.any(axis=1)
+
+
 def teacher_ranks(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   """Rank of the first positive once the teacher has reordered that run.
 

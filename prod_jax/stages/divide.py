@@ -24,7 +24,7 @@ def check(job: Job[kinds.Divide]) -> None:
   """Raises ConfigError when the scores are not of the candidates.
 
   Nor are ranks before and after the teacher those of one run where lists keep
-  only some of it.
+  only some of it; and lists that the mine stage left out cannot be kept.
   """
   job.check_scored("scores")
   lists = job.source("candidates")
@@ -35,6 +35,23 @@ def check(job: Job[kinds.Divide]) -> None:
       f"{job.where}.candidates is {job.stage.candidates!r}; it takes the "
       "whole lists of a mine stage, with negatives=0"
     )
+  if isinstance(lists, kinds.Mine) and lists.positive_to:
+    _check_within(job, lists)
+
+
+def _check_within(job: Job[kinds.Divide], lists: kinds.Mine) -> None:
+  stage, first, last = job.stage, lists.positive_from, lists.positive_to
+  keeps = "any rank"
+  if stage.rule == "marco":
+    keeps = f"ranks {stage.student_from} to {stage.student_to}"
+    if first <= stage.student_from and stage.student_to <= last:
+      return
+  raise strict.ConfigError(
+    f"{job.where} keeps queries whose positive the student has at {keeps}, and "
+    f"stage {stage.candidates} has lists of those at ranks {first} to {last} "
+    "alone; set positive_from and positive_to of the mine stage to what is "
+    "kept here, or both to 0"
+  )
 
 
 def run(job: Job[kinds.Divide]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from prod_jax.batches.lists import (
   without,
 )
 from prod_jax.ragged import padded_rows
-from prod_jax.retrieval import encode, search
+from prod_jax.retrieval import divide, encode, search
 from prod_jax.sets import answers
 from prod_jax.sets.passages import smallest_hashes
 from prod_jax.stages import splits
@@ -42,13 +42,19 @@ def check(job: Job[kinds.Mine]) -> None:
       f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "
       "asks for queries with answers; leave one of them out"
     )
+  if job.stage.positive_from > job.stage.positive_to:
+    raise strict.ConfigError(
+      f"{job.where}: positive_from={job.stage.positive_from} is behind "
+      f"positive_to={job.stage.positive_to}, and no list would stay; set "
+      "positive_to to the last rank that is kept"
+    )
 
 
 def run(job: Job[kinds.Mine]) -> dict[str, Any]:
   """Retrieves for the queries that the stage is for.
 
   Raises:
-    ConfigError: there is none.
+    ConfigError: there is none, or no list of theirs is kept.
   """
   stage, encoded = job.stage, job.inputs["encoded"]
   vectors = encode.open_shards(encoded / "passages")
@@ -90,17 +96,50 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
       job.name,
       copied,
     )
+  found = _of_labelled(mined)
+  mined, left_out = _kept(job, mined)
   save_lists(mined, job.folder / "candidates")
   negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {
     "queries": len(rows),
     "depth": stage.depth,
     "index": index.kind,
-    **_of_labelled(mined),
+    **found,
+    **left_out,
     "negatives_a_query": round(float(negatives.mean()), 2),
     "copies": copied,
     **_own(job, own_Q, rows),
   }
+
+
+def _kept(
+  job: Job[kinds.Mine], lists: Candidates
+) -> tuple[Candidates, dict[str, int]]:
+  """The lists whose positive is where the stage asks for it; how many are not.
+
+  Raises:
+    ConfigError: there is none.
+  """
+  first, last = job.stage.positive_from, job.stage.positive_to
+  if not last:
+    return lists, {}
+  kept_Q = divide.worth_asking(lists, first, last)
+  left_out = int((~kept_Q).sum())
+  if not kept_Q.any():
+    raise strict.ConfigError(
+      f"stage {job.name}: of {left_out} lists none has its first positive at "
+      f"ranks {first} to {last}; widen positive_from and positive_to. Of all "
+      f"queries: {_of_labelled(lists)}"
+    )
+  logging.info(
+    "%s: left out %d of %d lists, whose positive is not at ranks %d to %d",
+    job.name,
+    left_out,
+    len(kept_Q),
+    first,
+    last,
+  )
+  return Candidates(*(field[kept_Q] for field in lists)), {"left_out": left_out}
 
 
 def _own(

@@ -124,3 +124,31 @@ def test_of_a_list_of_which_nothing_was_retrieved_nothing_is_known():
     assert divide.confidence(lists, scores).tolist() == [0, 0]
   made = divide.with_teachers_first(lists, scores)
   assert made.label.tolist() == lists.label.tolist()
+
+
+def test_the_teacher_need_not_be_asked_of_what_the_student_settles():
+  rng = np.random.default_rng(0)
+  shape = 500, 30
+  places = np.broadcast_to(np.arange(shape[1]), shape)
+  positive = rng.integers(0, shape[1], 500)[:, None]
+  retrieved = rng.random((500, 1)) < 0.9  # the positive of the others is missed
+  lists = Candidates(
+    query=np.arange(500),
+    ids=rng.permuted(places, axis=1),
+    label=places == positive,
+    rank=np.where((places == positive) & ~retrieved, MISS, places),
+    score=np.zeros(shape, np.float32),
+  )
+  scores = rng.normal(size=shape)
+  scores[lists.label] += 2
+
+  def kept(lists, scores_QC):
+    ranks = divide.student_ranks(lists), divide.teacher_ranks(lists, scores_QC)
+    return lists.query[divide.keep(*ranks, stage("marco", 0))]
+
+  asked_Q = divide.worth_asking(lists, 1, 14)
+  assert 100 < asked_Q.sum() < 300
+  some = Candidates(*(field[asked_Q] for field in lists))
+  whole = kept(lists, scores)
+  assert len(whole) > 50
+  assert kept(some, scores[some.query]).tolist() == whole.tolist()

@@ -216,3 +216,32 @@ def test_a_limit_takes_queries_with_labels_and_without(tmp_path):
   assert (some < 20).any() and (some >= 20).any()
   assert set(some) <= set(limited(20))
   assert limited(0) is rows and limited(40) is rows
+
+
+@pytest.mark.parametrize(("first", "last"), [(3, 3), (1, 14)])
+def test_a_list_whose_positive_is_there_is_kept(mined, caplog, first, last):
+  """The first positive, passage 6, has rank 3."""
+  with caplog.at_level("INFO", logger="absl"):
+    found = mined(positive_from=first, positive_to=last)
+  assert (6, 3, True) in found
+  assert "mined: left out 0 of 1 lists" in caplog.text
+
+
+def test_a_list_whose_positive_is_elsewhere_is_left_out(mined):
+  with pytest.raises(strict.ConfigError, match=r"of 1 lists none .* 1 to 2"):
+    mined(positive_from=1, positive_to=2)
+
+
+def test_without_a_label_the_teacher_says_what_is_right(mined):
+  ranks = dict(positive_from=1, positive_to=2)
+  assert len(mined(labelled=(), queries="unlabelled", **ranks)) == 6
+
+
+def test_no_rank_is_before_and_behind(mined, tmp_path):
+  config = config_file.load(str(REPO / "configs" / "quickstart.py"))
+  stage = kinds.Mine(
+    kind="mine", encoded="encode_student_warm", depth=6, positive_from=2
+  )
+  job = Job(Run(config, Processes(tmp_path)), "mined", stage, {}, tmp_path)
+  with pytest.raises(strict.ConfigError, match="positive_from=2 is behind"):
+    mine.check(job)

@@ -163,6 +163,31 @@ def test_an_ensemble_has_the_splits_queries_and_a_reranker(run):
     main.check(with_stages(run, other))
 
 
+@pytest.mark.parametrize(
+  ("rule", "last", "fault"),
+  [
+    ("marco", 14, ""),
+    ("marco", 9, "at ranks 1 to 14, .* 1 to 9 alone"),
+    ("nq", 14, "at any rank"),
+  ],
+)
+def test_a_division_keeps_none_of_the_lists_that_were_left_out(
+  run, rule, last, fault
+):
+  mine, divide = (run.config.stages[name] for name in ("mine", "divide"))
+  run = with_stages(
+    run,
+    dict(
+      mine=dataclasses.replace(mine, positive_from=1, positive_to=last),
+      divide=dataclasses.replace(divide, rule=rule),
+    ),
+  )
+  if not fault:
+    return main.check(run)
+  with pytest.raises(strict.ConfigError, match=fault):
+    main.check(run)
+
+
 @pytest.mark.parametrize(("first", "kept"), [(5.0, [4, 8]), (0.5, [4])])
 def test_a_query_without_labels_stays_where_the_teacher_is_sure(
   run, first, kept

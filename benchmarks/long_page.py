@@ -143,7 +143,11 @@ def corpus_rows(parts: Parts) -> list[list[str]]:
         peaks = [max(p["most_mib"] for p in x["processes"]) for x in ends_of]
         beside = f" (less {needs} bytes a passage: {what})" if needs else ""
         rows.append(
-          _row(f"{about}{work}, peak MiB{beside}", peaks[0], peaks[1] - more)
+          _row(
+            f"{about}{work}, peak MiB of a process{beside}",
+            peaks[0],
+            peaks[1] - more,
+          )
         )
   return rows
 

@@ -178,7 +178,7 @@ def look(pid: int | str, seconds: float, at: float) -> Sample | None:
 
 def _status(pid: int | str) -> Iterator[tuple[str, int]]:
   """The numbers of /proc/PID/status that are in kB."""
-  for line in (_PROC / str(pid) / "status").read_text().splitlines():
+  for line in _read(_PROC / str(pid) / "status").splitlines():
     name, _, value = line.partition(":")
     if value.endswith(" kB"):
       yield name, int(value.split()[0])
@@ -188,11 +188,16 @@ def _of_children(pid: int | str) -> Iterator[int]:
   """The most kB that each process has had which this one has started."""
   yield 0
   for path in (_PROC / str(pid) / "task").glob("*/children"):
-    try:
-      for child in path.read_text().split():
-        yield dict(_status(child)).get("VmHWM", 0)
-    except (FileNotFoundError, ProcessLookupError):  # it has just ended
-      continue
+    for child in _read(path).split():
+      yield dict(_status(child)).get("VmHWM", 0)
+
+
+def _read(path: pathlib.Path) -> str:
+  """What a file of /proc says, nothing where its process has just ended."""
+  try:
+    return path.read_text()
+  except (FileNotFoundError, ProcessLookupError):
+    return ""
 
 
 def thinned(samples: Sequence[Sample], most: int = 200) -> list[list[float]]:

@@ -352,7 +352,7 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
   return {
     # Whole lists: teacher and student are compared over all that the student
     # retrieved. Their first negatives are the same as those of flash4.
-    **mined(4, "student_ce_24", c, negatives=0, **worth_asking(c)),
+    **mined(4, "student_ce_24", c, negatives=0, **asked_ranks(c)),
     **scored("4", "ce_24"),
     "divide": dict(
       kind="divide", scores="score_4", candidates="mine_4", **c.division
@@ -374,12 +374,14 @@ def on_hard_queries(c: Collection, *, online: bool) -> dict:
   }
 
 
-def worth_asking(c: Collection) -> dict:
-  """Which lists the division may keep: the teacher is asked of these alone."""
+def asked_ranks(c: Collection) -> dict:
+  """Of which lists a teacher is asked: those that the division may keep."""
   if c.division["rule"] != "marco":
     return {}
-  ranks = c.division["student_from"], c.division["student_to"]
-  return dict(zip(("positive_from", "positive_to"), ranks, strict=True))
+  return dict(
+    positive_from=c.division["student_from"],
+    positive_to=c.division["student_to"],
+  )
 
 
 def labelled(**changes) -> dict:

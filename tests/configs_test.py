@@ -205,6 +205,17 @@ def test_prod_mines_and_divides_as_its_code_does():
   assert rules["prod_msmarco_passage"] == ("marco", 1, 14, 0)
   assert rules["prod_msmarco_doc"] == ("marco", 1, 14, 0)
   assert rules["prod_nq"][0::3] == ("nq", 14)
+  # A teacher is asked of what the rule may keep.
+  asked = {
+    (name, k): (s.positive_from, s.positive_to)
+    for name in rules
+    for k, s in load(name).stages.items()
+    if isinstance(s, kinds.Mine) and s.positive_to
+  }
+  assert asked == {
+    ("prod_msmarco_passage", "mine_4"): (1, 14),
+    ("prod_msmarco_doc", "mine_4"): (1, 14),
+  }
   for name in ("prod_msmarco_doc", "prod_nq"):
     assert load(name).stages["mine_4"].depth == 100
 

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from absl import logging
 
-from prod_jax import artefacts, json_files, progress, storage
+from prod_jax import artefacts, json_files, memory, progress, storage
 
 _CHUNK = 512  # records encoded at once
+_OFTEN = 8192  # records, after which what was freed is given back
 _VERSION = 1
 _MANIFEST = {
   "key": dict,
@@ -181,6 +182,8 @@ def _encoded(
     while chunk := list(itertools.islice(records, _CHUNK)):
       yield encode(chunk)
       meter.add(len(chunk))
+      if not meter.done % _OFTEN:
+        memory.give_back()
 
 
 def _write(

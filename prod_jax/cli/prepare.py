@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
   config = arguments.config_of(args)
   from prod_jax import memory, storage
 
+  memory.limit_arenas()  # before anything starts threads
   with memory.imports():
     from prod_jax.processes import Processes
     from prod_jax.stages import files

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from prod_jax import arrays, artefacts, progress, storage
+from prod_jax import arrays, artefacts, memory, progress, storage
 from prod_jax.processes import Processes
 from prod_jax.retrieval.pieces import Counter, Pieces
 
@@ -95,6 +95,7 @@ def _make(
     _write(path, work(start, stop, pieces), processes)
     made += stop - start
     counter.up_to(made)
+    memory.give_back()
     if kept.exists():
       processes.remove(kept)
 

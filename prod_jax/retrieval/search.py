@@ -37,7 +37,7 @@ REORDERED, LEAST_REORDERED = 3, 100
 CODE_ROWS = 16  # that ScaNN's codes need to be trained
 CODE_BITS = 4  # of a code of ScaNN
 SAMPLE_ROWS = 50_000  # that axes are found by
-_ROWS = 10_000  # that are read and turned at once
+_ROWS_AT_ONCE = 10_000  # that are read and turned
 # research_scann::flags_internal::should_use_avx2, a bool in ScaNN's library.
 AVX2_SWITCH = "_ZN14research_scann14flags_internal15should_use_avx2E"
 # absl::SetMinLogLevel, a function there, whose name has absl's version in it.
@@ -126,9 +126,9 @@ class ScannIndex:
     self._axes_DE, size = _balanced(_covariance(vectors))
     # In slices: of all rows one copy is held, along the axes.
     matrix = np.empty((self._rows, self._axes_DE.shape[1]), np.float32)
-    for i in range(0, self._rows, _ROWS):
-      rows = finite(vectors[i : i + _ROWS], "row", i)
-      np.matmul(rows, self._axes_DE, out=matrix[i : i + _ROWS])
+    for i in range(0, self._rows, _ROWS_AT_ONCE):
+      rows = finite(vectors[i : i + _ROWS_AT_ONCE], "row", i)
+      np.matmul(rows, self._axes_DE, out=matrix[i : i + _ROWS_AT_ONCE])
     builder = scann.scann_ops_pybind.builder(matrix, 10, "dot_product")
     self._leaves = self._searched_leaves = None
     if self._rows >= TREE_ROWS:
@@ -221,14 +221,16 @@ def _only_errors() -> None:
 
 
 def _covariance(vectors: Vectors) -> Float64[np.ndarray, "D D"]:
-  """Of rows at even distances, some at once."""
+  """The covariance of SAMPLE_ROWS at even distances, read some at a time."""
   number, width = vectors.shape
   sample = np.arange(0, number, -(-number // SAMPLE_ROWS))
   sum_D, product_DD = np.zeros(width), np.zeros((width, width))
-  for i in range(0, len(sample), _ROWS):
+  for i in range(0, len(sample), _ROWS_AT_ONCE):
     # A row that is not finite is named when all are read.
     rows_RD = np.nan_to_num(
-      vectors[sample[i : i + _ROWS]].astype(np.float64), posinf=0, neginf=0
+      vectors[sample[i : i + _ROWS_AT_ONCE]].astype(np.float64),
+      posinf=0,
+      neginf=0,
     )
     sum_D += rows_RD.sum(axis=0)
     product_DD += rows_RD.T @ rows_RD

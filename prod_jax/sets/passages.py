@@ -13,6 +13,7 @@ from prod_jax.sets import ids
 from prod_jax.sets.records import DataError, Passage, Query
 
 _CHUNK = 1024  # records read at once; threads decompress them
+_OPEN = 64 * _CHUNK  # records, after which files that were opened are closed
 
 
 class Passages(collections.abc.Sequence):
@@ -117,8 +118,12 @@ def stream(
   source: Any, rows: Sequence[int] | np.ndarray
 ) -> Iterator[Mapping[str, Any]]:
   """Records of a prepared split, read some at a time."""
-  for start in range(0, len(rows), _CHUNK):
-    yield from source.__getitems__([*map(int, rows[start : start + _CHUNK])])
+  for first in range(0, len(rows), _OPEN):
+    some = rows[first : first + _OPEN]
+    with source.data_source:
+      for start in range(0, len(some), _CHUNK):
+        read = map(int, some[start : start + _CHUNK])
+        yield from source.__getitems__([*read])
 
 
 def _passage(record: Mapping[str, Any]) -> Passage:

@@ -12,6 +12,7 @@ from absl import logging
 from prod_jax import arrays, kinds, strict
 from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.retrieval import divide
+from prod_jax.stages import examples
 from prod_jax.stages.run import Job
 
 
@@ -27,30 +28,33 @@ def check(job: Job[kinds.Divide]) -> None:
   only some of it; and lists that the mine stage left out cannot be kept.
   """
   job.check_scored("scores")
-  lists = job.source("candidates")
-  while isinstance(lists, kinds.Filter):  # which leaves out whole lists alone
-    lists = job.run.stage(lists.candidates)
-  if isinstance(lists, kinds.Mine) and lists.negatives:
+  mined = examples.made(job, job.stage.candidates)
+  if not isinstance(mined, kinds.Mine):
+    return
+  if mined.negatives:
     raise strict.ConfigError(
       f"{job.where}.candidates is {job.stage.candidates!r}; it takes the "
       "whole lists of a mine stage, with negatives=0"
     )
-  if isinstance(lists, kinds.Mine) and lists.positive_to:
-    _check_within(job, lists)
+  if mined.positive_to and not _is_within(job, mined):
+    raise strict.ConfigError(
+      f"{job.where} may keep queries that {job.stage.candidates} has no lists "
+      f"of: they were mined with positive_from={mined.positive_from} and "
+      f"positive_to={mined.positive_to}. Set both to 0, or, for rule 'marco' "
+      "and lists as they were mined, to student_from and student_to"
+    )
 
 
-def _check_within(job: Job[kinds.Divide], lists: kinds.Mine) -> None:
-  stage, first, last = job.stage, lists.positive_from, lists.positive_to
-  keeps = "any rank"
-  if stage.rule == "marco":
-    keeps = f"ranks {stage.student_from} to {stage.student_to}"
-    if first <= stage.student_from and stage.student_to <= last:
-      return
-  raise strict.ConfigError(
-    f"{job.where} keeps queries whose positive the student has at {keeps}, and "
-    f"stage {stage.candidates} has lists of those at ranks {first} to {last} "
-    "alone; set positive_from and positive_to of the mine stage to what is "
-    "kept here, or both to 0"
+def _is_within(job: Job[kinds.Divide], mined: kinds.Mine) -> bool:
+  """Whether no query is kept whose list was left out where it was mined."""
+  stage, lists = job.stage, job.source("candidates")
+  while isinstance(lists, kinds.Filter):  # which leaves out whole lists alone
+    lists = job.run.stage(lists.candidates)
+  return (
+    stage.rule == "marco"
+    and lists is mined  # by others the first positive may be another one
+    and mined.positive_from <= stage.student_from
+    and stage.student_to <= mined.positive_to
   )
 
 

@@ -96,19 +96,19 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
       job.name,
       copied,
     )
+  negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   found = _of_labelled(mined)
   mined, left_out = _kept(job, mined)
   save_lists(mined, job.folder / "candidates")
-  negatives = (~mined.label & (mined.ids >= 0)).sum(axis=1)
   return {
     "queries": len(rows),
     "depth": stage.depth,
     "index": index.kind,
     **found,
-    **left_out,
     "negatives_a_query": round(float(negatives.mean()), 2),
     "copies": copied,
     **_own(job, own_Q, rows),
+    **left_out,
   }
 
 
@@ -139,7 +139,8 @@ def _kept(
     first,
     last,
   )
-  return Candidates(*(field[kept_Q] for field in lists)), {"left_out": left_out}
+  kept = Candidates(*(field[kept_Q] for field in lists))
+  return kept, {"left_out": left_out}
 
 
 def _own(

@@ -50,7 +50,7 @@ def _lists() -> dict:
     "encode": _encode("train"),
     "cluster": dict(kind="cluster", encoded="encode", clusters=3),
     "provided": dict(kind="provided", negatives=2),
-    "mine": _mine(),
+    "mine": _mine(positive_to=14),
     "mine_all": _mine(queries="all"),
     "filter": dict(kind="filter", candidates="mine_all", top=6),
   }

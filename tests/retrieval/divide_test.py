@@ -127,28 +127,32 @@ def test_of_a_list_of_which_nothing_was_retrieved_nothing_is_known():
 
 
 def test_the_teacher_need_not_be_asked_of_what_the_student_settles():
+  """Lists of up to three positives, some of them missed, and of none."""
   rng = np.random.default_rng(0)
-  shape = 500, 30
-  places = np.broadcast_to(np.arange(shape[1]), shape)
-  positive = rng.integers(0, shape[1], 500)[:, None]
-  retrieved = rng.random((500, 1)) < 0.9  # the positive of the others is missed
+  shape = 900, 30
+  label = np.argsort(rng.random(shape), axis=1) < rng.integers(0, 4, (900, 1))
+  missed = label & (rng.random(shape) < 0.3)
   lists = Candidates(
-    query=np.arange(500),
-    ids=rng.permuted(places, axis=1),
-    label=places == positive,
-    rank=np.where((places == positive) & ~retrieved, MISS, places),
+    query=np.arange(900),
+    ids=np.broadcast_to(np.arange(30), shape),
+    label=label,
+    rank=np.where(missed, MISS, np.arange(30)),
     score=np.zeros(shape, np.float32),
   )
-  scores = rng.normal(size=shape)
-  scores[lists.label] += 2
+  scores = rng.normal(size=shape) + 2 * label
 
   def kept(lists, scores_QC):
+    lists = divide.with_teachers_first(lists, scores_QC)
     ranks = divide.student_ranks(lists), divide.teacher_ranks(lists, scores_QC)
-    return lists.query[divide.keep(*ranks, stage("marco", 0))]
+    return lists.query[divide.keep(*ranks, stage("marco", 0))].tolist()
 
   asked_Q = divide.worth_asking(lists, 1, 14)
-  assert 100 < asked_Q.sum() < 300
+  assert 300 < asked_Q.sum() < 800
   some = Candidates(*(field[asked_Q] for field in lists))
   whole = kept(lists, scores)
-  assert len(whole) > 50
-  assert kept(some, scores[some.query]).tolist() == whole.tolist()
+  assert len(whole) > 100 and (~label[whole].any(axis=1)).any()
+  assert kept(some, scores[asked_Q]) == whole
+  # Of each that is not asked, some other teacher could not have kept it.
+  best = np.where(label, 9.0, scores)
+  assert {*kept(lists, best)} <= {*some.query.tolist()}
+  assert {*some.query[some.label.any(axis=1)].tolist()} <= {*kept(lists, best)}

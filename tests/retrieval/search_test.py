@@ -495,7 +495,7 @@ def test_two_dimensions_share_a_code_where_all_vary_alike():
 
 def test_the_covariance_is_of_rows_at_even_distances(monkeypatch):
   monkeypatch.setattr(search, "SAMPLE_ROWS", 100)
-  monkeypatch.setattr(search, "_ROWS", 30)
+  monkeypatch.setattr(search, "_ROWS_AT_ONCE", 30)
   rows = np.random.default_rng(0).normal(size=(299, 5)).astype(np.float32) + 9
   expected = np.cov(rows[::3].T.astype(np.float64), bias=True)
   np.testing.assert_allclose(search._covariance(rows), expected, atol=1e-12)

@@ -130,11 +130,17 @@ def test_another_negative_comes_in_the_place_of_a_copy(mined):
   ]
 
 
-def test_lists_are_those_of_a_loop_over_queries(tmp_path):
-  """Of unlike numbers of positives, in blocks, deeper than the collection."""
+POSITIVES = [(3,), (), (7, 1, 0, 11), (2, 5), (9,), (4, 8), (6,)]
+
+
+@pytest.fixture
+def mined_of_seven(tmp_path):
+  """A function that mines for seven queries, and their scores [7, 12].
+
+  It returns the lists and what the stage says.
+  """
   rng = np.random.default_rng(0)
   passages, queries = rng.normal(size=(2, 12, 4)).astype(np.float32)
-  positives = [(3,), (), (7, 1, 0, 11), (2, 5), (9,), (4, 8), (6,)]
   processes = Processes(tmp_path)
   encode.encode_passages(
     tmp_path / "encoded" / "passages",
@@ -149,38 +155,64 @@ def test_lists_are_those_of_a_loop_over_queries(tmp_path):
     config_file.load(str(REPO / "configs" / "quickstart.py")), processes
   )
   run.__dict__["dataset"] = types.SimpleNamespace(
-    positive_rows=lambda split: positives,
+    positive_rows=lambda split: POSITIVES,
     copies_of=lambda split: NO_COPIES,
     queries={"train": [types.SimpleNamespace(id=f"q{i}") for i in range(7)]},
     own_rows=lambda split: None,
   )
-  for depth in (3, 15):
-    stage = kinds.Mine(
-      kind="mine", encoded="encoded", depth=depth, limit=5, block_queries=2
-    )
-    folder = tmp_path / f"mined-{depth}"
+
+  def made(name, **settings):
+    stage = kinds.Mine("mine", "encoded", block_queries=2, **settings)
     inputs = {"encoded": tmp_path / "encoded"}
-    mine.run(Job(run, "mined", stage, inputs, folder))
-    lists = load_lists(Candidates, folder / "candidates")
-    assert set(lists.query) < {0, 2, 3, 4, 5, 6} and len(lists.query) == 5
-    for at, query in enumerate(lists.query.tolist()):
-      score = passages @ queries[query]
-      found = np.argsort(-score)[:depth].tolist()
-      missed = [row for row in positives[query] if row not in found]
-      there = lists.ids[at] >= 0
-      ids = lists.ids[at][there]
-      assert ids.tolist() == found + missed
-      assert lists.rank[at][there].tolist() == [
-        *range(len(found)),
-        *[-1] * len(missed),
-      ]
-      assert lists.label[at].tolist() == [
-        row in positives[query] for row in lists.ids[at]
-      ]
-      np.testing.assert_allclose(lists.score[at][there], score[ids], rtol=1e-5)
-      assert np.isnan(lists.score[at][~there]).all()
-      if depth < len(passages):  # padding comes last
-        assert not there[len(ids) :].any()
+    said = mine.run(Job(run, "mined", stage, inputs, tmp_path / name))
+    return load_lists(Candidates, tmp_path / name / "candidates"), said
+
+  return made, queries[:7] @ passages.T
+
+
+@pytest.mark.parametrize("depth", [3, 15])
+def test_lists_are_those_of_a_loop_over_queries(mined_of_seven, depth):
+  """Of unlike numbers of positives, in blocks, deeper than the collection."""
+  made, scores = mined_of_seven
+  lists, _ = made("mined", depth=depth, limit=5)
+  assert set(lists.query) < {0, 2, 3, 4, 5, 6} and len(lists.query) == 5
+  for at, query in enumerate(lists.query.tolist()):
+    score = scores[query]
+    found = np.argsort(-score)[:depth].tolist()
+    missed = [row for row in POSITIVES[query] if row not in found]
+    there = lists.ids[at] >= 0
+    ids = lists.ids[at][there]
+    assert ids.tolist() == found + missed
+    assert lists.rank[at][there].tolist() == [
+      *range(len(found)),
+      *[-1] * len(missed),
+    ]
+    assert lists.label[at].tolist() == [
+      row in POSITIVES[query] for row in lists.ids[at]
+    ]
+    np.testing.assert_allclose(lists.score[at][there], score[ids], rtol=1e-5)
+    assert np.isnan(lists.score[at][~there]).all()
+    if depth < 12:  # padding comes last
+      assert not there[len(ids) :].any()
+
+
+def test_lists_whose_first_positive_is_elsewhere_are_left_out(mined_of_seven):
+  made, scores = mined_of_seven
+  order = np.argsort(-scores, axis=1)
+  first = [
+    int(np.isin(order[query], rows).argmax()) if rows else -1
+    for query, rows in enumerate(POSITIVES)
+  ]
+  kept = [q for q, rank in enumerate(first) if 2 <= rank <= 5 or rank < 0]
+  assert 1 in kept and 2 < len(kept) < 6
+  whole, said = made("whole", depth=8, queries="all")
+  assert "left_out" not in said
+  ranks = dict(positive_from=2, positive_to=5)
+  some, told = made("some", depth=8, queries="all", **ranks)
+  assert some.query.tolist() == kept
+  for of_some, of_whole in zip(some, whole, strict=True):
+    np.testing.assert_array_equal(of_some, of_whole[kept])
+  assert told == said | {"left_out": 7 - len(kept)}
 
 
 @pytest.mark.parametrize("queries", ["unlabelled", "all"])

@@ -164,26 +164,36 @@ def test_an_ensemble_has_the_splits_queries_and_a_reranker(run):
 
 
 @pytest.mark.parametrize(
-  ("rule", "last", "fault"),
+  ("rule", "last", "lists", "kept"),
   [
-    ("marco", 14, ""),
-    ("marco", 9, "at ranks 1 to 14, .* 1 to 9 alone"),
-    ("nq", 14, "at any rank"),
+    ("marco", 14, "mine", True),
+    ("marco", 9, "mine", False),
+    ("nq", 14, "mine", False),
+    ("marco", 14, "imported", False),
   ],
 )
 def test_a_division_keeps_none_of_the_lists_that_were_left_out(
-  run, rule, last, fault
+  run, tmp_path, rule, last, lists, kept
 ):
-  mine, divide = (run.config.stages[name] for name in ("mine", "divide"))
-  run = with_stages(
-    run,
-    dict(
-      mine=dataclasses.replace(mine, positive_from=1, positive_to=last),
-      divide=dataclasses.replace(divide, rule=rule),
+  stages = dict(run.config.stages)
+  mine, divide = stages["mine"], stages.pop("divide")
+  (tmp_path / "scores.tsv").write_text("q1\tp1\t1\n")
+  path = str(tmp_path / "scores.tsv")
+  stages |= dict(
+    mine=dataclasses.replace(mine, positive_from=1, positive_to=last),
+    imported=kinds.Imported("imported", path, candidates="mine"),
+    divide=dataclasses.replace(
+      divide,
+      rule=rule,
+      candidates=lists,
+      scores="both" if lists == "mine" else "imported",
     ),
   )
-  if not fault:
-    return main.check(run)
+  run = Run(dataclasses.replace(run.config, stages=stages), run.processes)
+  if kept:
+    main.check(run)
+    return
+  fault = f"positive_from=1 and positive_to={last}"
   with pytest.raises(strict.ConfigError, match=fault):
     main.check(run)
 

@@ -16,24 +16,28 @@ from benchmarks.long_config import WIDTH
 from benchmarks.watched import Sample
 from prod_jax.report import axes, drawings, plots
 from prod_jax.report.markup import Tag, tag
+from prod_jax.retrieval.search import CODE_BITS
 
 COLUMNS = ("what", "from", "to", "change", "allowed", "within")
 ALLOWED = 0.05
 RESUME_SECONDS = 10.0
 # Bytes a passage of the largest peak, and what they are; an id has 7 at most.
 _ID, _ROW, _KEYS = 7, 8, 3 * 8
+_TABLES = _ID + _ROW, "ids and their order, of mapped files"
+_CODE = WIDTH // 2 * CODE_BITS // 8  # two coordinates share a code
+_LEAF = 4  # that a row is in
 NECESSARY: Mapping[str, tuple[int, str]] = {
   "prepare": (
     3 * _ID + 3 * _ROW,
     "ids and line numbers, read and joined, ids in order, and that order",
   ),
-  "student": (
-    _ID + _ROW + _KEYS,
-    "ids, their order and keys of texts, of mapped files",
-  ),
+  "student": (_TABLES[0] + _KEYS, f"{_TABLES[1]}, and keys of texts"),
+  "encode": _TABLES,
+  "mine": _TABLES,
   "evaluate": (
-    3 * 4 * WIDTH,
-    "ScaNN's rows while it is made: along its axes, as given, and its own",
+    _TABLES[0] + 3 * 4 * WIDTH + _CODE + _LEAF,
+    f"{_TABLES[1]}; ScaNN's rows while it is made: along its axes, as given, "
+    "and its own, with codes and leaves",
   ),
 }
 

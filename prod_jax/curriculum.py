@@ -211,6 +211,13 @@ def _look(item: Plan, processes: Processes) -> None:
     if not item.damage:
       item.status, item.seconds = CACHED, done["seconds"]
       item.summary, item.origin = done["summary"], done.get("origin") or {}
+  elif done and _started(folder) == item.hash:
+    item.damage = {DONE: "is of other work"}
+
+
+def _started(folder: storage.Path) -> Any:
+  """The hash of the work that a folder was begun with."""
+  return storage.read_object(folder / storage.STARTED).get("hash")
 
 
 def hash_of(value: Any) -> str:
@@ -286,7 +293,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = storage.read_object(folder / storage.STARTED).get("hash")
+  started = _started(folder)
   if folder.exists() and started != item.hash:
     known = isinstance(started, str) and started.isalnum()
     old = str(started)[:8] if known else "unknown"

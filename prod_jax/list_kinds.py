@@ -28,8 +28,8 @@ class Mine:
     depth: length of a list.
     queries: which queries of the split: those with labels, those without, or
       all. A list of a query without labels has no positive.
-    limit: above 0, that many of these only, the same ones each time: what a
-      large teacher is to score costs by the query.
+    limit: above 0, that many of these only, the same ones each time, before
+      any list is left out: what a large teacher is to score costs by the query.
     negatives: above 0, a list keeps that many of its first passages that are
       not labelled, beside all that are; ranks stay those of the whole run.
     positive_from, positive_to: if the second is above 0, of queries with labels

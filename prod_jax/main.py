@@ -198,8 +198,10 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
 
 def _go(run_config: config.Config, args: argparse.Namespace) -> None:
   """Checks the run, and does or shows what is pending."""
+  workdir = storage.open_path(args.workdir)
+  run_files.check_folder(workdir)
   with run_of(
-    storage.open_path(args.workdir),
+    workdir,
     args.coordinator,
     args.processes,
     args.process_id,

@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import functools
+import math
 import re
 import types
 import typing
@@ -195,7 +196,10 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
 def _within(value: Any, ranges: Sequence[Range], path: str) -> Any:
   for allowed in ranges:
     if value not in allowed:
-      raise ConfigError(f"{path} is {value}; it is {allowed}")
+      endless = value in (math.inf, -math.inf)
+      raise ConfigError(
+        f"{path} is {value}; it is {'finite, ' * endless}{allowed}"
+      )
   return value
 
 

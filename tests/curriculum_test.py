@@ -337,6 +337,15 @@ def test_a_figure_that_has_changed_is_no_result(lab, caplog):
   assert f"{done} is not as it was written, and does not count" in caplog.text
 
 
+def test_a_done_file_of_other_work_does_not_count(lab, caplog):
+  lab.run()
+  a, b = (lab.folder(name) / curriculum.DONE for name in "ab")
+  b.write_bytes(a.read_bytes())
+  assert lab.run() == ["b"]
+  assert f"b: runs again, because {b} is of other work" in caplog.text
+  assert lab.run() == []
+
+
 def test_a_damaged_file_of_a_start_keeps_what_there_was(lab):
   lab.run()
   (lab.folder("b") / storage.STARTED).write_text("")

@@ -156,6 +156,13 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   ]
 
 
+def test_a_dry_run_takes_no_file_for_a_folder(tmp_path):
+  path = tmp_path / "file"
+  path.touch()
+  done = run(path, "--dry_run", code=2)
+  assert f"{path} is a file, where the working folder" in done.stderr
+
+
 def test_a_second_run_of_a_folder_is_refused(tmp_path):
   with presence.held(tmp_path, dict):
     before = {*tmp_path.iterdir()}

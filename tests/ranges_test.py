@@ -100,7 +100,7 @@ class Numbers:
     ("real", math.nan, "real is nan; it is finite"),
     ("real", -math.inf, "real is -inf; it is finite"),
     ("positive", 0.0, "positive is 0.0; it is above 0"),
-    ("positive", math.inf, "positive is inf; it is above 0"),
+    ("positive", math.inf, "positive is inf; it is finite, above 0"),
     ("share", 1.5, "share is 1.5; it is 0 or more and at most 1"),
     ("share", math.nan, "share is nan; it is"),
     ("many", (3, 0), r"many\[1\] is 0; it is 1 or more"),

@@ -8,7 +8,9 @@ prod_jax reads.
 
 import dataclasses
 import json
+import os
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -269,7 +271,7 @@ def save(
     part.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
   # The last file: who finds weights finds the others.
   with storage.whole_file(folder / WEIGHTS) as part:
-    safetensors.numpy.save_file(cast, part, metadata=notes)
+    _save(cast, part, notes)
 
 
 def save_params(path: Path, params: PyTree) -> None:
@@ -277,7 +279,22 @@ def save_params(path: Path, params: PyTree) -> None:
   flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
   arrays = {key: np.ascontiguousarray(x) for key, x in flat.items()}
   with storage.whole_file(pathlib.Path(path)) as part:
-    safetensors.numpy.save_file(arrays, part)
+    _save(arrays, part)
+
+
+def _save(
+  arrays: Mapping[str, np.ndarray],
+  path: pathlib.Path,
+  notes: dict[str, str] | None = None,
+) -> None:
+  """Raises OSError with the file's name, which the library leaves out."""
+  try:
+    safetensors.numpy.save_file({**arrays}, path, metadata=notes)
+  except safetensors.SafetensorError as error:
+    if not (code := re.search(r"os error (\d+)", str(error))):
+      raise
+    number = int(code[1])
+    raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def load_params(path: Path) -> PyTree:

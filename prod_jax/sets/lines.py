@@ -18,7 +18,7 @@ import tarfile
 import uuid
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from absl import logging
 
@@ -28,6 +28,7 @@ from prod_jax.sets.records import DataError
 OnError = Literal["raise", "skip"]
 
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
+_UTF_16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SCANNED_BYTES = 8 << 20
 _UNPACKED_BYTES = 16 << 20
@@ -119,6 +120,13 @@ class Faults:
     raise DataError(
       f"{where}: {what}; {remedy}, or let such lines be left out with "
       "on_error='skip'"
+    )
+
+  def is_utf16(self) -> NoReturn:
+    """Says so of the whole file, of which no line can be left out."""
+    raise DataError(
+      f"{self._source}:1: the file is UTF-16, not UTF-8; convert it, as by "
+      "iconv -f UTF-16 -t UTF-8"
     )
 
   def columns(
@@ -365,6 +373,8 @@ def decoded(
     try:
       line = raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
+      if number == 1 and raw.startswith(_UTF_16):
+        faults.is_utf16()
       what = f"byte {error.start} of the line is not UTF-8"
       faults.add(number, "not UTF-8", what, "convert the file with iconv")
       continue

@@ -54,7 +54,7 @@ def _is_within(job: Job[kinds.Divide], mined: kinds.Mine) -> bool:
     stage.rule == "marco"
     and lists is mined  # by others the first positive may be another one
     and mined.positive_from <= stage.student_from
-    and stage.student_to <= mined.positive_to
+    and min(stage.student_to, mined.depth - 1) <= mined.positive_to
   )
 
 

@@ -42,11 +42,27 @@ def check(job: Job[kinds.Mine]) -> None:
       f"{job.where}.queries is {job.stage.queries!r}, and relevance='answers' "
       "asks for queries with answers; leave one of them out"
     )
-  if job.stage.positive_from > job.stage.positive_to:
+  _check_ranks(job)
+
+
+def _check_ranks(job: Job[kinds.Mine]) -> None:
+  """Raises ConfigError where no positive can be at the ranks that are kept."""
+  stage = job.stage
+  first, last = stage.positive_from, stage.positive_to
+  if (first or last) and stage.queries == "unlabelled":
     raise strict.ConfigError(
-      f"{job.where}: positive_from={job.stage.positive_from} is behind "
-      f"positive_to={job.stage.positive_to}, and no list would stay; set "
-      "positive_to to the last rank that is kept"
+      f"{job.where}: positive_from and positive_to are ranks of labelled "
+      "positives, and queries='unlabelled' have none; leave them out"
+    )
+  if first > last:
+    raise strict.ConfigError(
+      f"{job.where}: positive_from={first} is behind positive_to={last}; set "
+      "positive_to to the last rank that is kept (0 keeps all lists)"
+    )
+  if first >= stage.depth:
+    raise strict.ConfigError(
+      f"{job.where}: positive_from={first} is behind the last rank of "
+      f"depth={stage.depth}, which is {stage.depth - 1}; lower it"
     )
 
 
@@ -115,7 +131,7 @@ def run(job: Job[kinds.Mine]) -> dict[str, Any]:
 def _kept(
   job: Job[kinds.Mine], lists: Candidates
 ) -> tuple[Candidates, dict[str, int]]:
-  """The lists whose positive is where the stage asks for it; how many are not.
+  """The lists whose positive is where the stage asks for it, and their number.
 
   Raises:
     ConfigError: there is none.
@@ -140,7 +156,7 @@ def _kept(
     last,
   )
   kept = Candidates(*(field[kept_Q] for field in lists))
-  return kept, {"left_out": left_out}
+  return kept, {"lists": len(kept.query), "left_out": left_out}
 
 
 def _own(

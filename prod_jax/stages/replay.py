@@ -25,10 +25,10 @@ from prod_jax.stages.run import Job, Run
 from prod_jax.train import kept, nonfinite
 from prod_jax.train.checkpoint import Checkpoints
 from prod_jax.train.state import TrainState
-from prod_jax.train.step import Compiled, compile_step
+from prod_jax.train.step import Compiled, compile_step, norm_of
 
 _MOST = 5  # of each kind of thing that is listed
-_GRADIENT = "gradient/"
+_GRADIENT, _NORM = "gradient/", "grad_norm"
 # In which a stage has the model that reads texts.
 _ROLES = {"gate": "teacher", "evaluate": "rerank"}
 
@@ -95,7 +95,9 @@ def lines(made: Replayed) -> Iterator[str]:
     yield f"also not finite as they came in: {_few(others)}"
   if isinstance(made.batch, Batch):
     yield from _scores(made)
-  terms = [x for x in cause.bad_outputs if not x.startswith(_GRADIENT)]
+  terms = [
+    x for x in cause.bad_outputs if not x.startswith(_GRADIENT) and x != _NORM
+  ]
   gradients = [x for x in cause.bad_outputs if x.startswith(_GRADIENT)]
   if terms:
     yield f"not finite in the end: {_few(terms)}"
@@ -151,7 +153,12 @@ def _step(
 
   def named(**arguments: Any) -> dict[str, Any]:
     loss, metrics, grads = gradient(**arguments)
-    return {"gradient": grads, "loss": loss, "metrics": metrics}
+    return {
+      "gradient": grads,
+      _NORM: norm_of(grads),
+      "loss": loss,
+      "metrics": metrics,
+    }
 
   with jax.set_mesh(mesh):
     if redo:
@@ -168,14 +175,29 @@ def _step(
     made = jax.jit(lambda arguments: named(**arguments))(arguments)
     logging.info("%s: looking where it begins", job.name)
     cause = nonfinite.find(named, **arguments)
-  metrics = {"loss": made["loss"], **made["metrics"]}
-  said = (
+  metrics = {k: made[k] for k in (_NORM, "loss")} | made["metrics"]
+  said: tuple[str, ...] = (
     f"stage {job.name}, step {number}",
     f"as it was: {_listed(record['metrics'])}",
     f"again, on {mesh.devices.flat[0].platform}, by the parameters of step "
     f"{of}: {_listed({k: f'{float(v):.6g}' for k, v in metrics.items()})}",
   )
+  if not np.isfinite(made[_NORM]):
+    said += _largest(made["gradient"])
   return Replayed(said, _finite(number, of), record, cause, batch)
+
+
+def _largest(gradient: Any) -> tuple[str, ...]:
+  """Where a gradient is too large for its norm; nothing if it is not finite."""
+  most = jax.tree.map(lambda x: float(abs(x).max()), gradient)
+  path, value = max(jax.tree.leaves_with_path(most), key=lambda leaf: leaf[1])
+  if not all(map(math.isfinite, jax.tree.leaves(most))):
+    return ()
+  name = jax.tree_util.keystr(path, simple=True, separator="/")
+  return (
+    f"the gradient is finite, its norm is too large for float32: up to "
+    f"{value:.6g}, in {name}. Look at the loss, and at the model's scale",
+  )
 
 
 def _texts(job: Job[Any], texts: Any, record: dict[str, Any]) -> Replayed:
@@ -238,7 +260,7 @@ def _again(
     batch = next(batches)
     placed = sharding.put_batch(batch, compiled.mesh)
     after, metrics = advance(state, compiled.frozen, placed)
-    if not all(math.isfinite(metrics[k]) for k in ("loss", "grad_norm")):
+    if not all(math.isfinite(metrics[k]) for k in ("loss", _NORM)):
       return state, number, batch
     state = after
   return state, last, None

@@ -101,7 +101,7 @@ def make_step(
   ) -> tuple[TrainState, Metrics]:
     loss, metrics, grads = gradient(state.step, state.params, frozen, batch)
     with jax.named_scope("grad_norm"):
-      norm = optax.tree.norm(grads)
+      norm = norm_of(grads)
     with jax.named_scope("optimizer"):
       updates, opt_state = optimizer.update(
         grads, state.opt_state, state.params
@@ -111,6 +111,11 @@ def make_step(
     return TrainState(state.step + 1, params, opt_state), metrics
 
   return step
+
+
+def norm_of(grads: PyTree) -> jax.Array:
+  """Of a whole gradient; infinity where squares of finite numbers are."""
+  return optax.tree.norm(grads)
 
 
 def _accumulate(

@@ -208,7 +208,12 @@ _COLLECTIONS = [
   Row(
     "a collection in UTF-16",
     _collection(_LINES.encode("utf-16")),
-    (f"{COLLECTION}:1", "not UTF-8"),
+    (f"{COLLECTION}:1", "is UTF-16, not UTF-8"),
+  ),
+  Row(
+    "a collection in UTF-16, which no line can be left out of",
+    _collection(_LINES.encode("utf-16"), SKIP),
+    (f"{COLLECTION}:1", "is UTF-16, not UTF-8"),
   ),
   Row(
     "a NUL byte in an id",

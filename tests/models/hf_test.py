@@ -11,6 +11,7 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
 
+from prod_jax import storage
 from prod_jax.models import hf
 from prod_jax.models.cross import Head
 from prod_jax.models.families import bert
@@ -316,6 +317,19 @@ def test_save_leaves_whole_files_only(tmp_path, params, config):
   with pytest.raises(ValueError, match="the parameters are of another shape"):
     hf.save(out, params, dataclasses.replace(config, depth=1))
   assert (out / hf.WEIGHTS).read_bytes() == before
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+  def full(arrays, path, metadata):
+    raise safetensors.SafetensorError(
+      "I/O error: No space left on device (os error 28)"
+    )
+
+  monkeypatch.setattr(safetensors.numpy, "save_file", full)
+  with pytest.raises(OSError, match="No space left on device") as error:
+    hf.save_params(tmp_path / "params.safetensors", {"x": np.zeros(3)})
+  assert "params.safetensors" in error.value.filename
+  assert "make room" in storage.trouble(error.value)
 
 
 def test_own_trees_round_trip(tmp_path, params):

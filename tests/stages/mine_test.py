@@ -212,7 +212,7 @@ def test_lists_whose_first_positive_is_elsewhere_are_left_out(mined_of_seven):
   assert some.query.tolist() == kept
   for of_some, of_whole in zip(some, whole, strict=True):
     np.testing.assert_array_equal(of_some, of_whole[kept])
-  assert told == said | {"left_out": 7 - len(kept)}
+  assert told == said | {"lists": len(kept), "left_out": 7 - len(kept)}
 
 
 @pytest.mark.parametrize("queries", ["unlabelled", "all"])
@@ -264,16 +264,21 @@ def test_a_list_whose_positive_is_elsewhere_is_left_out(mined):
     mined(positive_from=1, positive_to=2)
 
 
-def test_without_a_label_the_teacher_says_what_is_right(mined):
-  ranks = dict(positive_from=1, positive_to=2)
-  assert len(mined(labelled=(), queries="unlabelled", **ranks)) == 6
-
-
-def test_no_rank_is_before_and_behind(mined, tmp_path):
+@pytest.mark.parametrize(
+  ("changes", "fault"),
+  [
+    (dict(positive_from=2), "positive_from=2 is behind positive_to=0"),
+    (dict(positive_from=3, positive_to=2), "is behind positive_to=2"),
+    (
+      dict(positive_from=6, positive_to=9),
+      "behind the last rank of depth=6, which is 5",
+    ),
+    (dict(queries="unlabelled", positive_to=3), "queries='unlabelled' have"),
+  ],
+)
+def test_ranks_that_no_positive_has_are_refused(tmp_path, changes, fault):
   config = config_file.load(str(REPO / "configs" / "quickstart.py"))
-  stage = kinds.Mine(
-    kind="mine", encoded="encode_student_warm", depth=6, positive_from=2
-  )
+  stage = kinds.Mine("mine", "encode_student_warm", depth=6, **changes)
   job = Job(Run(config, Processes(tmp_path)), "mined", stage, {}, tmp_path)
-  with pytest.raises(strict.ConfigError, match="positive_from=2 is behind"):
+  with pytest.raises(strict.ConfigError, match=fault):
     mine.check(job)

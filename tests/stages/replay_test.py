@@ -122,7 +122,8 @@ def test_a_score_that_is_none_stops_the_run_and_is_found(student):
   assert said[0] == "stage student, step 0"
   assert "loss nan" in said[1]
   assert re.fullmatch(
-    r"again, on cpu, by the parameters of step 0: ce \d.*, kd nan, loss nan",
+    r"again, on cpu, by the parameters of step 0: ce \d.*, grad_norm nan, "
+    r"kd nan, loss nan",
     said[2],
   )
   assert said[3].endswith(
@@ -131,6 +132,28 @@ def test_a_score_that_is_none_stops_the_run_and_is_found(student):
   assert said[4] == "queries and passages whose scores it reaches: q7 with p20"
   assert "not finite in the end: loss, metrics/kd" in said
   assert said[-1].startswith("gradients that are not finite: gradient/encoder/")
+
+
+def test_a_norm_that_overflows_is_no_matter_of_the_processor(student):
+  """Of finite numbers, whose squares are too large."""
+  job = student()
+  config = job.run.config
+  large = dataclasses.replace(config.models["student"], scale=1e30)
+  models = {**config.models, "student": large}
+  config = dataclasses.replace(config, models=models)
+  job = dataclasses.replace(
+    job, run=dataclasses.replace(job.run, config=config)
+  )
+  assert "gradient norm inf" in stopped(job)
+  said = [*replay.lines(replay.replay(job.run))]
+  assert "grad_norm inf" in said[1] and "grad_norm inf" in said[2]
+  assert re.fullmatch(
+    r"the gradient is finite, its norm is too large for float32: up to "
+    r"\d\.\d+e\+\d+, in .*encoder/.*\. Look at .*",
+    said[3],
+  )
+  assert said[4].startswith("the first value that is not finite: ")
+  assert not any("processor" in line for line in said)
 
 
 @pytest.mark.long

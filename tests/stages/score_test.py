@@ -167,7 +167,8 @@ def test_an_ensemble_has_the_splits_queries_and_a_reranker(run):
   ("rule", "last", "lists", "kept"),
   [
     ("marco", 14, "mine", True),
-    ("marco", 9, "mine", False),
+    ("marco", 5, "mine", True),  # no list has a rank behind it
+    ("marco", 4, "mine", False),
     ("nq", 14, "mine", False),
     ("marco", 14, "imported", False),
   ],

@@ -196,10 +196,10 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
 def _within(value: Any, ranges: Sequence[Range], path: str) -> Any:
   for allowed in ranges:
     if value not in allowed:
-      endless = value in (math.inf, -math.inf)
-      raise ConfigError(
-        f"{path} is {value}; it is {'finite, ' * endless}{allowed}"
-      )
+      said = str(allowed)
+      if value == math.inf and said != "finite":
+        said = f"finite, {said}"
+      raise ConfigError(f"{path} is {value}; it is {said}")
   return value
 
 

@@ -3,7 +3,7 @@
 Long and large runs of the command itself, on docstrings of the installed
 packages, each in processes of its own that watched.py looks at:
 
-  steps    10,000 steps of a tiny encoder by one process, 2,500 by two
+  steps    10,000 steps of a tiny encoder by one process, and by two
   corpus   10,000, 100,000 and 1,000,000 passages of 64 tokens prepared,
            embedded, mined and searched by ScaNN, by one process; by two as well
   stages   how long a run of 200 stages takes to go on where all is done, and
@@ -89,20 +89,11 @@ def steps(cache: pathlib.Path, processes: int) -> dict[str, Any]:
   workdir = cache / f"steps-{processes}"
   shutil.rmtree(workdir / "00-student", ignore_errors=True)
   metrics = workdir / "00-student" / "metrics.jsonl"
-  # As many checkpoints in fewer steps: two share the cores.
-  fewer = 1 if processes == 1 else 4
-  number = long_config.STEPS // fewer
-  every = long_config.CHECKPOINT_EVERY // fewer
   found = _run(
-    "steps",
-    workdir,
-    f"--config.stages.student.steps={number}",
-    f"--config.stages.student.checkpoint_every={every}",
-    processes=processes,
-    at=lambda: last_step(metrics),
+    "steps", workdir, processes=processes, at=lambda: last_step(metrics)
   )
   return {
-    "steps": number,
+    "steps": long_config.STEPS,
     "seconds": max(x.seconds for x in found),
     "cpu": [x.cpu for x in found],
     "samples": [watched.thinned(x.samples) for x in found],

@@ -9,7 +9,7 @@ import itertools
 import json
 import pathlib
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.long_config import WIDTH
@@ -41,14 +41,11 @@ NECESSARY: Mapping[str, tuple[int, str]] = {
   ),
 }
 
-# What of it is looked at in a tenth of the work: handles and threads come and
-# go with each checkpoint, and only what is lost raises the least of them.
-_WATCHED: Mapping[str, tuple[str, Callable[..., float]]] = {
-  "own_mib": ("MiB of its own", statistics.median),
-  "files_mib": ("MiB of mapped files", statistics.median),
-  "handles": ("open handles", min),
-  "threads": ("threads", min),
-}
+# Of long work from its second tenth on. Memory goes up and down by some MiB, so
+# that a line is laid through it; handles and threads come and go with each
+# checkpoint, and only what is lost raises the least of them.
+_MEMORY = {"own_mib": "MiB of its own", "files_mib": "MiB of mapped files"}
+_COUNTED = {"handles": "open handles", "threads": "threads"}
 
 Parts = Mapping[str, Mapping[str, Any]]
 
@@ -101,15 +98,24 @@ def steps_rows(parts: Parts) -> list[list[str]]:
     for i, samples in enumerate(samples_of(part)):
       several = len(part["samples"]) > 1
       who = f", process {i + 1} of {len(part['samples'])}" if several else ""
-      for begin in (2, 5):
-        first, last = (tenth(samples, part[unit], x) for x in (begin, 10))
-        if not (first and last):  # its run was done before
-          continue
-        about = f"{part[unit]:,} {unit}{who}, tenth {begin} to tenth 10"
-        for key, (what, of) in _WATCHED.items():
-          pair = [of(getattr(s, key) for s in x) for x in (first, last)]
-          rows.append(_row(f"{about}: {what}", *pair))
+      first, last = (tenth(samples, part[unit], x) for x in (2, 10))
+      if not (first and last):  # its run was done before
+        continue
+      about = f"{part[unit]:,} {unit}{who}, tenth 2 to tenth 10"
+      since = samples[samples.index(first[0]) :]
+      for key, what in _MEMORY.items():
+        rows.append(_row(f"{about}: {what}, by a line", *_ends(since, key)))
+      for key, what in _COUNTED.items():
+        least = [min(getattr(s, key) for s in x) for x in (first, last)]
+        rows.append(_row(f"{about}: {what}, the least", *least))
   return rows
+
+
+def _ends(samples: Sequence[Sample], key: str) -> list[float]:
+  """Where the line of least squares through samples begins and ends."""
+  at = [s.at for s in samples]
+  line = statistics.linear_regression(at, [getattr(s, key) for s in samples])
+  return [line.intercept + line.slope * x for x in (at[0], max(at))]
 
 
 def _over_time(parts: Parts) -> Iterator[tuple[str, Mapping[str, Any]]]:

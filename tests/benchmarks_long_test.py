@@ -57,12 +57,22 @@ def test_what_grows_is_told(monkeypatch):
   assert all(len(row) == len(long_page.COLUMNS) for row in rows)
   rows = long_page.page_of(parts(growth=1.2))["rows"]
   assert [row[0] for row in rows if row[-1] == "no"] == [
-    "10,000 steps, tenth 2 to tenth 10: MiB of its own",
-    "10,000 steps, tenth 5 to tenth 10: MiB of its own",
+    "10,000 steps, tenth 2 to tenth 10: MiB of its own, by a line",
     *(
       f"10,000 to 1,000,000 passages: {w}, peak MiB of a process" for w in WORKS
     ),
   ]
+
+
+def test_what_goes_up_and_down_has_not_grown():
+  found = parts()
+  sways = [
+    [i, at, own + 12 * (-1) ** (i // 10), *rest]
+    for i, at, own, *rest in samples(100, 100)
+  ]
+  found["steps-1"] = part(steps=10_000, samples=[sways])
+  assert {row[-1] for row in long_page.steps_rows(found)} == {"yes"}
+  assert sways[15][2] < sways[95][2] * 0.9 or sways[15][2] > sways[95][2]
 
 
 def test_what_grows_while_a_corpus_is_embedded_is_told():
@@ -73,8 +83,8 @@ def test_what_grows_while_a_corpus_is_embedded_is_told():
   found["corpus-1000000-1"] = part(rows=1_000_000, works=works)
   said = [row for row in long_page.steps_rows(found) if row[-1] == "no"]
   assert [row[0] for row in said] == [
-    "1,000,000 passages embedded, tenth 2 to tenth 10: MiB of its own",
-    "1,000,000 passages embedded, tenth 5 to tenth 10: MiB of its own",
+    "1,000,000 passages embedded, tenth 2 to tenth 10: MiB of its own, "
+    "by a line",
   ]
 
 

@@ -199,7 +199,7 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
 def _go(run_config: config.Config, args: argparse.Namespace) -> None:
   """Checks the run, and does or shows what is pending."""
   workdir = storage.open_path(args.workdir)
-  run_files.check_folder(workdir)
+  presence.check_place(workdir)
   with run_of(
     workdir,
     args.coordinator,

@@ -70,6 +70,20 @@ class Presence(NamedTuple):
   alive: bool
 
 
+def check_place(folder: storage.Path) -> None:
+  """Raises ConfigError where a file is in the way of a working folder.
+
+  A bucket is not asked: its folders are what names of files begin with.
+  """
+  if not isinstance(folder, pathlib.Path):
+    return
+  for path in (folder, *folder.parents):
+    if os.path.lexists(path) and not path.is_dir():
+      raise ConfigError(
+        f"--workdir: {folder} is a file, or in one; name a folder"
+      )
+
+
 @contextlib.contextmanager
 def held(
   folder: storage.Path,
@@ -87,12 +101,8 @@ def held(
     ConfigError: another run is at work there, it cannot be a folder, or a link
       in it leads elsewhere.
   """
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except (FileExistsError, NotADirectoryError) as error:
-    raise ConfigError(
-      f"--workdir: {folder} is a file, or in one; name a folder"
-    ) from error
+  check_place(folder)
+  folder.mkdir(parents=True, exist_ok=True)
   on_disk = isinstance(folder, pathlib.Path)
   who = {
     "host": socket.gethostname(),

@@ -160,7 +160,7 @@ def test_a_dry_run_takes_no_file_for_a_folder(tmp_path):
   path = tmp_path / "file"
   path.touch()
   done = run(path, "--dry_run", code=2)
-  assert f"{path} is a file, where the working folder" in done.stderr
+  assert f"--workdir: {path} is a file, or in one" in done.stderr
 
 
 def test_a_second_run_of_a_folder_is_refused(tmp_path):

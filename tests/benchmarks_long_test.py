@@ -70,9 +70,9 @@ def test_what_goes_up_and_down_has_not_grown():
     [i, at, own + 12 * (-1) ** (i // 10), *rest]
     for i, at, own, *rest in samples(100, 100)
   ]
+  assert sways[25][2] > 1.2 * sways[15][2]
   found["steps-1"] = part(steps=10_000, samples=[sways])
   assert {row[-1] for row in long_page.steps_rows(found)} == {"yes"}
-  assert sways[15][2] < sways[95][2] * 0.9 or sways[15][2] > sways[95][2]
 
 
 def test_what_grows_while_a_corpus_is_embedded_is_told():

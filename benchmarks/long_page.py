@@ -274,7 +274,7 @@ def _chart(
   frame = axes.Frame(x=(0.0, most[0]), y=(0.0, most[1]), right=24.0)
   drawn = []
   for i, (name, points) in enumerate(lines.items()):
-    x, y = frame.left + 8 + 72 * (i % 4), frame.top + 10
+    x, y = frame.left + 8 + 77 * (i % 4), frame.top + 10
     kind = f"line {plots.RUNS[i]}"
     drawn += [
       tag("path", d=frame.path(*zip(*points, strict=True)), class_=kind),

@@ -12,7 +12,7 @@ packages, each in processes of its own that watched.py looks at:
 What is measured stands in reliability/memory/, a file each, and is not measured
 again unless --anew is given; all of it makes reliability/memory.json and its
 picture. A second call goes on behind the last stage that was measured. An hour
-on two cores, most of it for the million passages.
+on two cores.
 """
 
 import argparse

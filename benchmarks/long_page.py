@@ -132,7 +132,7 @@ def _over_time(parts: Parts) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def corpus_rows(parts: Parts) -> list[list[str]]:
   """Peaks by stage, each corpus against the next larger one.
 
-  The smallest is less than what is held at once, such as two shards of vectors.
+  With the smallest not all buffers are full, and ScaNN makes no partition.
   """
   rows = []
   for processes in "12":

@@ -199,7 +199,8 @@ def main(run_config: config.Config, args: argparse.Namespace) -> None:
 def _go(run_config: config.Config, args: argparse.Namespace) -> None:
   """Checks the run, and does or shows what is pending."""
   workdir = storage.open_path(args.workdir)
-  presence.check_place(workdir)
+  if args.dry_run:
+    presence.check_place(workdir)  # as a run does where it begins
   with run_of(
     workdir,
     args.coordinator,

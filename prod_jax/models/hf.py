@@ -283,13 +283,13 @@ def save_params(path: Path, params: PyTree) -> None:
 
 
 def _save(
-  arrays: Mapping[str, np.ndarray],
+  arrays: dict[str, np.ndarray],
   path: pathlib.Path,
   notes: dict[str, str] | None = None,
 ) -> None:
   """Raises OSError with the file's name, which the library leaves out."""
   try:
-    safetensors.numpy.save_file({**arrays}, path, metadata=notes)
+    safetensors.numpy.save_file(arrays, path, metadata=notes)
   except safetensors.SafetensorError as error:
     if not (code := re.search(r"os error (\d+)", str(error))):
       raise

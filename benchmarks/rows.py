@@ -110,7 +110,7 @@ PIECES = (
   ),
   Piece(
     "search",
-    ("exact", "faiss", "scann"),
+    ("exact", "faiss", "scann", "faiss_ivf", "faiss_hnsw"),
     most_rounds=3,
     same=(Same("exact", "faiss", "numbers"),),
     reads_corpus=True,

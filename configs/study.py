@@ -48,7 +48,8 @@ Variants, joined by "+" where there are several:
                cost more: in `lead` the dual-encoder teacher is part of the
                step and learns on; `pair_distill` has a pairwise teacher
                besides; `adam` learns from dark examples, which are made of
-               labelled queries alone
+               labelled queries alone. Beside `given` the pairwise teacher
+               learns from the run's own labels
   layers3      a student of three layers
   mpnet        all-mpnet-base-v2, which `make mpnet` fetches, as dual-encoder
                teacher and as the last cross-encoder: 12 layers of width 768,
@@ -99,7 +100,8 @@ BATCH, STEPS = 12, 160  # of every arm
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LOWER_STEPS = 24  # of each teacher below the last, which has the most to teach
-LISTS, WEAK, LAST = "lists", "score_weak", "score_last"
+LISTS, WIDE = "lists", "lists_wide"
+WEAK, LAST = "score_weak", "score_last"
 DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
 MINED, DIVIDED = "mined", "divided"  # in place of a stage of an arm
 CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
@@ -114,6 +116,8 @@ def get_config(variant: str = "") -> ConfigDict:
   if RISING in chosen and "given" not in chosen:
     raise ValueError(f"variant {variant!r}: {RISING!r} is of 'given'")
   beside = {"runlocal", "layers3", RISING}
+  if "given" in chosen:
+    beside.add("neighbours")
   if chosen & set(ELSEWHERE) and len(chosen - beside) > 1:
     raise ValueError(f"variant {variant!r}: {ELSEWHERE} stand alone")
   is_small = "runlocal" in chosen
@@ -130,14 +134,16 @@ def get_config(variant: str = "") -> ConfigDict:
   if "teachers" not in chosen:
     for draw in draws:
       stages |= arms(draw)
-  if chosen & {"neighbours", "runlocal"} and not chosen & set(ELSEWHERE):
+  has_all = "runlocal" in chosen and not chosen & set(ELSEWHERE)
+  if "neighbours" in chosen or has_all:
     config.models.duo = ConfigDict(
       dict(weights="packaged", dropout=0.0, **pair_distill.MODELS["duo"])
     )
     # Dark examples are tokens of the model that judges them, and the student
     # has to read these: not those of MPNet.
     stages |= neighbours_teachers(
-      "ce_weak" if "mpnet" in chosen else "ce_strong"
+      judge="ce_weak" if "mpnet" in chosen else "ce_strong",
+      wide=LISTS if "given" in chosen else WIDE,
     )
     for draw in draws:
       stages |= neighbours(draw)
@@ -201,7 +207,7 @@ def teachers() -> dict:
     model="ce",
     method="ranking",
     # A cross-encoder learns little from the hardest negatives alone.
-    candidates="lists_wide",
+    candidates=WIDE,
     negatives=5,
     batch_size=8,
     clip=2.0,
@@ -223,7 +229,7 @@ def teachers() -> dict:
     ),
     **quickstart.measured("teacher"),
     **lists(),
-    "lists_wide": quickstart.mine("encode_teacher", depth=30, queries="all"),
+    WIDE: quickstart.mine("encode_teacher", depth=30, queries="all"),
     "ce_weak": dict(
       cross, **_from_both(), steps=100, warmup_steps=10, learning_rate=1e-4
     ),
@@ -292,18 +298,17 @@ def arms(draw: str) -> dict:
   return made | quickstart.measured(f"undivided{draw}")
 
 
-def neighbours_teachers(judge: str) -> dict:
+def neighbours_teachers(judge: str, wide: str) -> dict:
   """What PairDistill's and ADAM's teachers say, of more than the scores.
 
   Args:
     judge: the cross-encoder that scores dark examples, and their lists.
+    wide: the lists that the pairwise teacher learns from.
   """
   duo = pair_distill.pair_distill()
   labelled, of_labelled = "lists_labelled", "score_labelled"
   return {
-    "duo": dict(
-      duo["duo"], candidates="lists_wide", steps=150, warmup_steps=10
-    ),
+    "duo": dict(duo["duo"], candidates=wide, steps=150, warmup_steps=10),
     "compare": dict(duo["compare"], candidates=LISTS, scores=LAST),
     labelled: quickstart.mine("encode_teacher", depth=DEPTH),
     of_labelled: quickstart.scored(judge, labelled),

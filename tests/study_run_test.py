@@ -77,7 +77,9 @@ def test_an_unknown_variant_is_named():
     config_file.load(f"{REPO}/configs/study.py:layers4")
 
 
-@pytest.mark.parametrize("variant", ["given+mpnet", "teachers+given"])
+@pytest.mark.parametrize(
+  "variant", ["given+mpnet", "teachers+given", "teachers+neighbours"]
+)
 def test_teachers_made_elsewhere_are_one_choice(variant):
   with pytest.raises(strict.ConfigError, match="stand alone"):
     config_file.load(f"{REPO}/configs/study.py:{variant}")
@@ -94,6 +96,25 @@ def test_a_rising_ladder_has_each_teacher_alone():
   # What a rung teaches the student found itself, but for the first lists.
   lists = {s.candidates for s in scores} - {"lists"}
   assert {"mine_prod_1_part_3", "mine_prod_1", "mine_data_3"} < lists
+
+
+def test_the_neighbours_learn_from_teachers_made_elsewhere():
+  base, more = (
+    config_file.load(f"{REPO}/configs/study.py:given+rising{neighbours}")
+    for neighbours in ("", "+neighbours")
+  )
+  names = list(more.stages)
+  assert names[: len(base.stages)] == list(base.stages)
+  added = set(names[len(base.stages) :])
+  assert {f"evaluate_{arm}_{n}" for arm in NEIGHBOURS for n in "123"} < added
+  # No stage trains a teacher of dark examples or of layers, nor its lists.
+  read = {"darken": "params", "lead_1": "teacher", "duo": "candidates"}
+  assert [getattr(more.stages[stage], key) for stage, key in read.items()] == [
+    "ce_strong",
+    "teacher",
+    "lists",
+  ]
+  assert {"ce_strong", "teacher", "duo"} < set(more.models)
 
 
 def test_no_query_of_a_student_teaches_its_teachers(tmp_path):

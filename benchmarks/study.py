@@ -1,15 +1,16 @@
 """Arms of configs/study.py as figures, and the figures as docs/STUDY.md.
 
-    python -m benchmarks.study collect WORKDIR --name=NAME
+    python -m benchmarks.study collect WORKDIR [WORKDIR ...] --name=NAME
     python -m benchmarks.study page
 
 The first reads what a run has left, whole or not, and writes
-`benchmarks/studies/NAME.json`; the second writes the page and its plots of all
-that lie there, with what a Markdown file of that name, written by hand, says of
-one. Beside figures stands what they were made with: versions, processor,
-commit, seed and config. An arm's value of a query is the mean over
-its draws, and arms are compared by these, paired, over the draws that both
-have; p is corrected by Holm over all comparisons of a study.
+`benchmarks/studies/NAME.json`. Of several runs, which differ in their seeds and
+may have teachers of their own, each adds its draws. The second writes the page
+and its plots of all that lie there, with what a Markdown file of that name,
+written by hand, says of one. Beside figures stands what they were made with:
+versions, processor, commit, seed and config. An arm's value of a query is the
+mean over its draws, and arms are compared by these, paired, over the draws that
+both have; p is corrected by Holm over all comparisons of a study.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,27 +43,86 @@ _DRAW = re.compile(r"(?P<arm>\w+)_(?P<draw>\d+)")
 Values = Mapping[str, Mapping[str, float]]  # by metric, by query
 
 
-def collect(workdir: str) -> dict[str, Any]:
-  """The figures of a run of the study."""
+class _Run(NamedTuple):
+  """What a run has left.
+
+  Attributes:
+    about: the set, the split and the settings, alike in all runs of a study.
+    queries: of the split, in order.
+    beside: by model, the means of a metric.
+    draws: by arm and draw.
+    origins: what each stage, or run of another library, was made with.
+    divided: queries that a division kept, by arm and draw.
+  """
+
+  about: dict[str, Any]
+  queries: list[str]
+  beside: dict[str, dict[str, float]]
+  draws: dict[tuple[str, str], Values]
+  origins: list[dict[str, Any]]
+  divided: dict[tuple[str, str], int]
+
+
+def collect(*workdirs: str) -> dict[str, Any]:
+  """The figures of a study, of one run or of several.
+
+  Raises:
+    ValueError: runs are not of the same set, queries or settings; or a folder
+      of another library is not named after an arm and a draw.
+  """
+  made = [_read(workdir) for workdir in workdirs]
+  for workdir, other in zip(workdirs[1:], made[1:], strict=True):
+    if (other.about, other.queries) != (made[0].about, made[0].queries):
+      raise ValueError(
+        f"{workdir} is of other data or settings than {workdirs[0]}: "
+        f"{other.about}, not {made[0].about}"
+      )
+  draws: dict[str, dict[str, Values]] = collections.defaultdict(dict)
+  divided: dict[str, int] = {}
+  for number, run in enumerate(made, 1):
+    # A draw of the second run is not the one of that number of the first.
+    own = f"{number}." if len(made) > 1 else ""
+    for (arm, draw), values in run.draws.items():
+      draws[arm][own + draw] = values
+    for (arm, draw), kept in run.divided.items():
+      divided[f"{arm}_{own}{draw}"] = kept
+  return {
+    **made[0].about,
+    "runs": len(made),
+    "beside": {
+      name: {
+        m: float(np.mean([run.beside[name][m] for run in made]))
+        for m in METRICS
+      }
+      for name in made[0].beside
+      if all(name in run.beside for run in made)
+    },
+    "origins": _counted([origin for run in made for origin in run.origins]),
+    "divided": divided,
+    "arms": {arm: _arm(of) for arm, of in draws.items()},
+    "compared": _compared(draws),
+  }
+
+
+def _read(workdir: str) -> _Run:
   dataset, left = task.open_finished(workdir)
   qrels = dataset.qrels(left.split)
   beside: dict[str, dict[str, float]] = {}
-  draws: dict[str, dict[str, Values]] = collections.defaultdict(dict)
+  draws: dict[tuple[str, str], Values] = {}
   for name, measured in left.measured.items():
     match = _DRAW.fullmatch(name)
     if match is None:
       beside[name] = {m: measured.values[m] for m in METRICS}
       continue
-    folder = left.stages[measured.stage].folder
-    run = runs.read_run(folder / "run.trec")
-    draws[match["arm"]][match["draw"]] = metrics.evaluate(run, qrels, METRICS)
+    run = runs.read_run(left.stages[measured.stage].folder / "run.trec")
+    draws[match["arm"], match["draw"]] = metrics.evaluate(run, qrels, METRICS)
   for path in sorted(pathlib.Path(workdir, PEER).glob("*/run.trec")):
     match = _DRAW.fullmatch(path.parent.name)
     if match is None:
       raise ValueError(f"{path.parent} is not named ARM_DRAW, such as st_kl_1")
     found = metrics.evaluate(runs.read_run(path), qrels, METRICS)
-    draws[match["arm"]][match["draw"]] = found
-  return {
+    draws[match["arm"], match["draw"]] = found
+  about = {
     "data": left.dataset,
     "split": left.split,
     "queries": len(qrels),
@@ -71,12 +131,15 @@ def collect(workdir: str) -> dict[str, Any]:
       "train_queries": len(dataset.queries["train"]),
       **_settings(left),
     },
-    "beside": beside,
-    "origins": _origins(left, pathlib.Path(workdir)),
-    "divided": _divided(pathlib.Path(workdir)),
-    "arms": {arm: _arm(of) for arm, of in draws.items()},
-    "compared": _compared(draws),
   }
+  return _Run(
+    about,
+    list(qrels),
+    beside,
+    draws,
+    _origins(left, pathlib.Path(workdir)),
+    _divided(pathlib.Path(workdir)),
+  )
 
 
 def _settings(left: record.Run) -> dict[str, Any]:
@@ -100,27 +163,29 @@ def _weights(of: str) -> str:
 
 
 def _origins(left: record.Run, workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """What stages ran with, and how many of them; the most of them first.
-
-  A run of another library counts as one stage.
-  """
+  """What each stage ran with, and each run of another library."""
   made = [dict(stage.origin) for stage in left.stages.values() if stage.ran]
   peers = sorted((workdir / PEER).glob(f"*/{ORIGIN}"))
-  made += [json.loads(path.read_text()) for path in peers]
-  counts = collections.Counter(json.dumps(x, sort_keys=True) for x in made)
+  return made + [json.loads(path.read_text()) for path in peers]
+
+
+def _counted(origins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Each of these once, with how often it is there; the most of them first."""
+  counts = collections.Counter(json.dumps(x, sort_keys=True) for x in origins)
   return [
     {"stages": count, **json.loads(text)}
     for text, count in counts.most_common()
   ]
 
 
-def _divided(workdir: pathlib.Path) -> dict[str, int]:
+def _divided(workdir: pathlib.Path) -> dict[tuple[str, str], int]:
   """Queries that a division has kept, by the arm that learnt from them."""
   stages = json.loads((workdir / "curriculum.json").read_text())["stages"]
   return {
-    stage["name"].removeprefix("divide_"): stage["summary"]["kept"]
+    (match["arm"], match["draw"]): stage["summary"]["kept"]
     for stage in stages
     if stage["kind"] == "divide" and stage["summary"]
+    if (match := _DRAW.fullmatch(stage["name"].removeprefix("divide_")))
   }
 
 
@@ -210,19 +275,24 @@ Each was run in several draws of its order of queries and negatives. MRR@10 of a
 query is averaged over draws, and arms are compared query by query over the
 draws that both have (paired randomisation, Holm over all comparisons of a
 study; 95 % bootstrap intervals). Intervals and p are over queries, of these
-means: all draws share the start, teachers, lists and scores, whose variance is
-not in them."""
+means: all draws of a run share the start, teachers, lists and scores, whose
+variance is not in them. A study of several runs says so: each of them has its
+own of all these, by a seed of its own."""
 
 
 def _scope(study: Mapping[str, Any]) -> str:
   settings = study["settings"]
   labelled = settings["labelled"] or "all"
+  several = ""
+  if study["runs"] > 1:
+    several = f"{study['runs']} runs, with a start and teachers of their own. "
+  lengths = f"{settings['query_length']} and {settings['passage_length']}"
   return (
-    f"{study['data']}, split {study['split']}: {study['queries']:,} queries "
-    f"over {study['passages']:,} passages; {labelled} of "
-    f"{settings['train_queries']:,} training queries have labels. Texts are "
-    f"cut at {settings['query_length']} and {settings['passage_length']} "
-    f"tokens; {settings['batch_size']} queries a step. Models: "
+    f"{several}{study['data']}, split {study['split']}: "
+    f"{study['queries']:,} queries over {study['passages']:,} passages; "
+    f"{labelled} of {settings['train_queries']:,} training queries have "
+    f"labels. Texts are cut at {lengths} tokens; {settings['batch_size']} "
+    f"queries a step. Models: "
     f"{', '.join(map(_model, settings['models'].items()))}."
   )
 
@@ -373,14 +443,14 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   commands = parser.add_subparsers(dest="command", required=True)
   collecting = commands.add_parser("collect")
-  collecting.add_argument("workdir")
+  collecting.add_argument("workdir", nargs="+")
   collecting.add_argument("--name", required=True)
   commands.add_parser("page")
   asked = parser.parse_args()
   if asked.command == "collect":
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{asked.name}.json"
-    path.write_text(json.dumps(collect(asked.workdir), indent=1) + "\n")
+    path.write_text(json.dumps(collect(*asked.workdir), indent=1) + "\n")
     return
   for path, text in files().items():
     path.write_text(text)

@@ -1,6 +1,7 @@
 """The figures of a study and their page, on values that are made up."""
 
 import json
+import shutil
 import xml.etree.ElementTree
 
 import numpy as np
@@ -55,6 +56,7 @@ def made(draws):
         "ce_12": {"weights": "all-mpnet-base-v2", "layers": []},
       },
     },
+    "runs": 1,
     "origins": [{"stages": 7, **ORIGIN}, {"stages": 1}],
     "beside": {"start": dict.fromkeys(study.METRICS, 0.35)},
     "divided": {"prod_1": 12},
@@ -189,6 +191,45 @@ def test_a_run_is_collected(workdir):
   of = found["compared"]["mined"]
   assert (of["prod"]["difference"], of["prod"]["draws"]) == (0.75, 1)
   assert (of["st_kl"]["difference"], of["st_kl"]["draws"]) == (0.375, 1)
+
+
+def test_each_run_of_a_study_adds_its_draws(workdir, tmp_path):
+  again = shutil.copytree(workdir, tmp_path / "again")
+  write_run(again / study.PEER / "st_kl_1", right=16)
+  of_prod = next(again.glob("*evaluate_prod_1"))
+  write_run(of_prod, right=16)
+  rows = json.loads((again / "results.json").read_text())
+  for row in rows:
+    row["value"] /= 2
+  (again / "results.json").write_text(json.dumps(rows))
+  found = study.collect(str(workdir), str(again))
+  assert found["runs"] == 2
+  assert found["beside"] == {"start": dict.fromkeys(study.METRICS, 0.1875)}
+  draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
+  assert draws == {
+    "mined": [0.25, 0.125, 0.25, 0.125],
+    "prod": [1.0, 0.5],
+    "st_kl": [0.5],
+  }
+  of = found["compared"]["mined"]["prod"]
+  # mined_1 of each run beside the prod_1 of that run.
+  assert (of["difference"], of["draws"], of["better_in"]) == (0.5, 2, 2)
+  once, twice = (
+    study.collect(*runs)["origins"]
+    for runs in ([str(workdir)], [str(workdir), str(again)])
+  )
+  assert twice[0]["stages"] == 2 * once[0]["stages"]
+  text = study.page({"toy": found | {"data": "toy"}}, {})
+  assert "2 runs, with a start and teachers of their own. toy, split" in text
+
+
+def test_runs_of_other_settings_are_no_study(workdir, tmp_path):
+  other = shutil.copytree(workdir, tmp_path / "other")
+  record = json.loads((other / "curriculum.json").read_text())
+  record["config"]["data"]["labelled"] = 7
+  (other / "curriculum.json").write_text(json.dumps(record))
+  with pytest.raises(ValueError, match="other is of other data or settings"):
+    study.collect(str(workdir), str(other))
 
 
 def test_a_study_says_what_it_was_made_with(workdir):

@@ -92,6 +92,18 @@ def without_a_tpu() -> None:
   jax.config.update("jax_platforms", "cpu")
   # JAX cannot read back what it keeps of a program for absent devices.
   jax.config.update("jax_enable_compilation_cache", False)
+  sources_by_name()
+
+
+def sources_by_name() -> None:
+  """Makes a program the same wherever its sources lie.
+
+  A Pallas kernel's has their paths, and an answer is kept by the program.
+  """
+  jax.config.update(
+    "jax_hlo_source_file_canonicalization_regex",
+    r"^.*/(?=(?:site-packages|prod_jax)/)",
+  )
 
 
 def devices(slice_: Slice) -> list[jax.Device]:

@@ -1,6 +1,7 @@
 """What is kept of a compiled program, and for which others it stands."""
 
 import pathlib
+import runpy
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,42 @@ def test_others_do_not(tmp_path, asked, change):
   changed = dict(rate=0.5, seed=7) | change
   compiler(other, 8, lambda: lowered(**changed), "other")
   assert len(asked) == 2
+
+
+KERNEL = """
+import jax
+from jax.experimental import pallas as pl
+
+
+def kernel(x_ref, o_ref):
+  o_ref[...] = 2 * x_ref[...]
+
+
+def twice(x):
+  shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+  return pl.pallas_call(kernel, out_shape=shape)(x)
+"""
+
+
+@pytest.mark.parametrize("package", ["prod_jax", "site-packages/other"])
+def test_a_kernel_is_the_same_in_another_folder(tmp_path, package):
+  made = []
+  for place in ("here", "there"):
+    path = tmp_path / place / package / "kernel.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(KERNEL)
+    module = runpy.run_path(str(path))
+    x = jax.ShapeDtypeStruct((8, 128), jnp.float32)
+    traced = jax.jit(module["twice"]).trace(x)
+    made.append(lambda t=traced: t.lower(lowering_platforms=("tpu",)).as_text())
+  option = "jax_hlo_source_file_canonicalization_regex"
+  before = getattr(jax.config, option)
+  assert made[0]() != made[1]()
+  try:
+    compiled.sources_by_name()
+    assert made[0]() == made[1]()
+  finally:
+    jax.config.update(option, before)
 
 
 def failing(monkeypatch, message):

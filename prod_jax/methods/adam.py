@@ -58,6 +58,9 @@ class Settings:
   end: Real = 1.0
   over: Count = 1
 
+  def __post_init__(self) -> None:
+    strict.need_a_weight(self, "hard", "soft", "dark")
+
 
 def temperatures(settings: Settings) -> tuple[float, float]:
   """What divides the teacher's scores, and what the student's."""

@@ -77,6 +77,9 @@ class Settings:
   response: NotNegative = 1.0
   layer: NotNegative = 1.0
 
+  def __post_init__(self) -> None:
+    strict.need_a_weight(self, "student", "teacher", "response", "layer")
+
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).

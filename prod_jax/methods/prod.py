@@ -75,6 +75,7 @@ class Settings:
   larger: bool = False
 
   def __post_init__(self) -> None:
+    strict.need_a_weight(self, "hard", "soft", "lwf")
     if self.in_batch and self.lwf:
       raise strict.FieldError(
         "lwf",

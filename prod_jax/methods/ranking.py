@@ -40,13 +40,16 @@ class Settings:
   soft: NotNegative = 0.0
   temperature: Positive = 1.0
 
+  def __post_init__(self) -> None:
+    strict.need_a_weight(self, "hard", "soft")
+
 
 def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
   Raises:
     ConfigError: when there is a teacher without a weight, or a weight without
-      a teacher, or nothing has one, or there is nothing to compare.
+      a teacher, or there is nothing to compare.
   """
   if settings.soft:
     scoring.need_teacher("ranking", sources, in_batch=False)
@@ -54,10 +57,6 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
     raise strict.ConfigError(
       "method ranking: the stage has a teacher, and soft=0 leaves it without a "
       "weight; set settings.soft, or leave teacher and scores out"
-    )
-  elif not settings.hard:
-    raise strict.ConfigError(
-      "method ranking: hard=0 and soft=0 leave nothing to learn from; set one"
     )
   scoring.need_candidates("ranking", sources, in_batch=False)
   T = settings.temperature

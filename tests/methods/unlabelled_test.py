@@ -88,18 +88,10 @@ def test_no_passage_of_the_batch_is_masked_for_them():
   np.testing.assert_array_equal(where[BARE], np.tile(passages, (len(BARE), 1)))
 
 
-@pytest.mark.parametrize(
-  ("settings", "sources", "message"),
-  [
-    (dict(), CACHED, "has a teacher, and soft=0 leaves it without"),
-    (dict(hard=0.0), Sources(), "hard=0 and soft=0 leave nothing"),
-  ],
-)
-def test_ranking_without_the_weights_that_it_needs_is_refused(
-  settings, sources, message
-):
+def test_rankings_teacher_needs_a_weight():
+  message = "has a teacher, and soft=0 leaves it without"
   with pytest.raises(strict.ConfigError, match=message):
-    ranking.make(ranking.Settings(**settings), CROSS, sources)
+    ranking.make(ranking.Settings(), CROSS, CACHED)
 
 
 def test_of_prod_what_is_left_is_the_teacher():

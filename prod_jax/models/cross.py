@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
 from prod_jax.models import transformer
-from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
+from prod_jax.models.texts import POOLINGS, in_chunks, pooled
 from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
@@ -163,9 +163,8 @@ class CrossEncoder:
     shape, head = self.transformer, params["head"]
 
     def score(pair: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
-      tokens = tokens_of(pair)
-      _, out = transformer.encode(shape, params["encoder"], tokens, key)
-      return tuple(self._logit(head, x, pair) for x in out["layers"])
+      layers = pooled(shape, params["encoder"], pair, key, self.pooling)
+      return tuple(self._logit(head, x) for x in layers)
 
     with jax.named_scope("cross"):
       layers = in_chunks(score, pair, dropout_key, shape.chunks)
@@ -174,8 +173,7 @@ class CrossEncoder:
   # Layers are alike: one of them is traced for all.
   @functools.partial(jax.jit, static_argnames="self")
   def _logit(
-    self, head: PyTree, hidden: Float[Array, "... L D"], pair: Texts
+    self, head: PyTree, x: Float[Array, "... D"]
   ) -> Float[Array, "..."]:
-    """The logit that hidden states of a layer make."""
-    pooled = pool(hidden, pair, self.pooling)
-    return self.head.score(self.transformer, head, pooled)
+    """The logit that the pooled states of a layer make."""
+    return self.head.score(self.transformer, head, x)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from prod_jax.batch import Texts
 from prod_jax.models import transformer
-from prod_jax.models.texts import POOLINGS, in_chunks, pool, tokens_of
+from prod_jax.models.texts import POOLINGS, in_chunks, pooled
 from prod_jax.models.transformer import Out, TransformerConfig
 
 PyTree = Any
@@ -148,10 +148,8 @@ class DualEncoder:
     dense = params.get("dense", {})
 
     def embed(texts: Texts, key: PRNGKeyArray | None) -> tuple[Array, ...]:
-      _, out = transformer.encode(
-        self.transformer, weights, tokens_of(texts), key
-      )
-      return tuple(self._vector(dense, x, texts, tower) for x in out["layers"])
+      layers = pooled(self.transformer, weights, texts, key, self.pooling)
+      return tuple(self._vector(dense, x, tower) for x in layers)
 
     with jax.named_scope(tower):
       layers = in_chunks(embed, texts, dropout_key, self.transformer.chunks)
@@ -160,14 +158,9 @@ class DualEncoder:
   # Layers are alike: one of them is traced for all.
   @functools.partial(jax.jit, static_argnames=("self", "tower"))
   def _vector(
-    self,
-    dense: PyTree,
-    hidden: Float[Array, "... L D"],
-    texts: Texts,
-    tower: str,
+    self, dense: PyTree, vector: Float[Array, "... D"], tower: str
   ) -> Float[Array, "... E"]:
-    """The embedding that hidden states of a layer make."""
-    vector = pool(hidden, texts, self.pooling)
+    """The embedding that the pooled states of a layer make."""
     for i, layer in enumerate(self.dense):
       vector = layer.apply(dense[str(i)], vector)
     return self.as_scored(vector, tower)

@@ -5,6 +5,7 @@ chunk by chunk; nobody behind this file sees a difference. The letters are
 those of batch.py.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
@@ -13,12 +14,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Packed, Texts, Tokens
+from prod_jax.models import transformer
+from prod_jax.models.transformer_config import TransformerConfig
 
 PyTree = Any
 T = TypeVar("T", bound=Texts)
 
 Pooling = Literal["cls", "mean", "max", "mean_sqrt_len", "last"]
 POOLINGS = get_args(Pooling)
+ONE_TOKEN = ("cls", "last")  # those that read one token of a text
 
 
 def tokens_of(texts: Texts) -> Tokens:
@@ -56,6 +60,55 @@ def _membership(texts: Packed) -> Bool[Array, "G R S L"]:
   return after & (column_111L < start_GRS1 + length_GRS1)
 
 
+def pooled(
+  config: TransformerConfig,
+  params: PyTree,
+  texts: Texts,
+  dropout_key: PRNGKeyArray | None,
+  pooling: str,
+) -> tuple[Float[Array, "... D"], ...]:
+  """One float32 vector of each text, by each layer of an encoder.
+
+  Of the last layer no more is computed than the pooling reads, which is the
+  same as if it were: no token of a last layer is seen by another one.
+
+  Args:
+    config, params: of the encoder.
+    texts: see `pool`.
+    dropout_key: without it there is no dropout.
+    pooling: see `pool`.
+  """
+  at = columns_read(texts, pooling)
+  tokens = tokens_of(texts)
+  _, out = transformer.encode(config, params, tokens, dropout_key, at)
+  if at is None:
+    return tuple(pool(x, texts, pooling) for x in out["layers"])
+  *inner, last = out["layers"]
+  return *(pool(x, texts, pooling) for x in inner), _of_texts(last, texts)
+
+
+def columns_read(texts: Texts, pooling: str) -> Int[Array, "... S"] | None:
+  """Where the one token of each text is that a pooling reads.
+
+  None for a pooling that reads all of them.
+  """
+  if pooling not in ONE_TOKEN:
+    return None
+  if isinstance(texts, Packed):
+    start_GRS, length_GRS = map(
+      jnp.asarray, (texts.start_GRS, texts.length_GRS)
+    )
+    # A place without a text, of length 0, reads any token.
+    last_GRS = jnp.maximum(start_GRS + length_GRS - 1, 0)
+    return start_GRS if pooling == "cls" else last_GRS
+  if pooling == "cls":
+    return jnp.zeros((*texts.ids.shape[:-1], 1), jnp.int32)
+  count = (jnp.asarray(texts.segment) == 1).sum(axis=-1, keepdims=True)
+  return jnp.maximum(count - 1, 0)
+
+
+# Layers are alike: one of them is traced for all.
+@functools.partial(jax.jit, static_argnames="pooling")
 @jax.named_scope("pool")
 def pool(
   hidden: Float[Array, "... L D"], texts: Texts, pooling: str
@@ -72,23 +125,29 @@ def pool(
       their sum over the root of their number; "max" is the largest number of
       each coordinate.
   """
+  at = columns_read(texts, pooling)
+  if at is not None:
+    states = jnp.take_along_axis(hidden, at[..., None], axis=-2)
+    return _of_texts(states, texts)
   if isinstance(texts, Packed):
     pooled_GRSD = _pool_packed(hidden, texts, pooling)
     return _in_place(pooled_GRSD, jnp.asarray(texts.place))
-  if pooling == "cls":
-    return hidden[..., 0, :].astype(jnp.float32)
   where = (jnp.asarray(texts.segment) == 1)[..., None]
-  count = where.sum(axis=-2)
-  if pooling == "last":
-    last = jnp.maximum(count - 1, 0)[..., None]
-    return jnp.take_along_axis(hidden, last, axis=-2)[..., 0, :].astype(
-      jnp.float32
-    )
   if pooling == "max":
     return _largest(hidden, where)
   # Summed in float32: bfloat16 loses the later tokens of a long text.
   total = hidden.sum(axis=-2, where=where, dtype=jnp.float32)
-  return total / _divisor(count, pooling)
+  return total / _divisor(where.sum(axis=-2), pooling)
+
+
+def _of_texts(
+  states: Float[Array, "... S D"], texts: Texts
+) -> Float[Array, "... D"]:
+  """In float32, of states of the one token of each text."""
+  states = states.astype(jnp.float32)
+  if isinstance(texts, Packed):
+    return _in_place(states, jnp.asarray(texts.place))
+  return states[..., 0, :]
 
 
 def _largest(
@@ -110,13 +169,6 @@ def _pool_packed(
   hidden_GRLD: Float[Array, "G R L D"], texts: Packed, pooling: str
 ) -> Float[Array, "G R S D"]:
   """One float32 vector for each place of each row."""
-  start_GRS, length_GRS = map(jnp.asarray, (texts.start_GRS, texts.length_GRS))
-  if pooling in ("cls", "last"):
-    # A place without a text, of length 0, takes any token.
-    last_GRS = jnp.maximum(start_GRS + length_GRS - 1, 0)
-    at_GRS = start_GRS if pooling == "cls" else last_GRS
-    taken = jnp.take_along_axis(hidden_GRLD, at_GRS[..., None], axis=2)
-    return taken.astype(jnp.float32)
   is_of_GRSL = _membership(texts)
   if pooling == "max":
     # One place of all rows after the other: memory is that of the states.
@@ -134,7 +186,8 @@ def _pool_packed(
     preferred_element_type=jnp.float32,
     precision="highest",
   )
-  return total_GRSD / _divisor(length_GRS[..., None], pooling)
+  length_GRS1 = jnp.asarray(texts.length_GRS)[..., None]
+  return total_GRSD / _divisor(length_GRS1, pooling)
 
 
 def _in_place(

@@ -12,7 +12,9 @@ zero; a published cross-encoder's is a part of its head.
 Beside the letters of batch.py: R rows of L tokens, T = R * L all tokens of all
 rows in one axis, M the tokens attended to, E = D / H the width of a head. The
 residual stream is [T, D], because a matrix multiplies faster than a stack of
-matrices on a CPU and as fast on a TPU.
+matrices on a CPU and as fast on a TPU. The last layer may be asked for S tokens
+of each row alone: these attend to all and go through its MLP, others do not. X
+tokens come out of a layer, T or R * S.
 """
 
 import functools
@@ -24,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Tokens
 from prod_jax.models import attention, cudnn, positions
@@ -50,28 +52,35 @@ class Attention(nn.Module):
     x_TD: Float[Array, "T D"],
     mask_R1LM: Bool[Array, "R 1 L M"],
     deterministic: bool,
-    bias_HLM: Float[Array, "H L M"] | None = None,
+    bias_RHLM: Float[Array, "#R H L M"] | None = None,
     turns: Turns | None = None,
-  ) -> Float[Array, "T D"]:
+    at_RS: Int[Array, "R S"] | None = None,
+  ) -> Float[Array, "X D"]:
+    """What each token takes from all others; with `at_RS` each of these."""
     c = self.config
     R, _, L, _ = mask_R1LM.shape
     dense = functools.partial(_dense, c, c.width, use_bias=c.attention_bias)
 
-    def heads(name: str) -> Float[Array, "R H L E"]:
-      return dense(name)(x_TD).reshape(R, L, c.heads, -1).swapaxes(1, 2)
+    def heads(name: str, x_XD: Array) -> Float[Array, "R H L E"]:
+      return dense(name)(x_XD).reshape(R, -1, c.heads, E).swapaxes(1, 2)
 
-    q_RHLE, k_RHME, v_RHME = heads("query"), heads("key"), heads("value")
+    E = c.width // c.heads
+    q_RHLE = heads("query", x_TD if at_RS is None else _only(x_TD, at_RS))
+    k_RHME, v_RHME = heads("key", x_TD), heads("value", x_TD)
     if turns is not None:
-      q_RHLE = positions.turned(q_RHLE, turns)
+      own = turns if at_RS is None else _columns(turns, at_RS)
+      q_RHLE = positions.turned(q_RHLE, own)
       k_RHME = positions.turned(k_RHME, turns)
-    q_RHLE = q_RHLE * (c.width // c.heads) ** -0.5
-    if _takes_kernel(R, L, c.heads, bias_HLM is not None):
+    q_RHLE = q_RHLE * E**-0.5
+    if at_RS is not None:
+      mask_R1LM, bias_RHLM = _columns((mask_R1LM, bias_RHLM), at_RS)
+    elif _takes_kernel(R, L, c.heads, bias_RHLM is not None):
       key = None if deterministic else self.make_rng("dropout")
       qkv = q_RHLE, k_RHME, v_RHME
       out_RLD = attention.attend(*qkv, mask_R1LM, c.attention_dropout, key)
       return dense("output")(out_RLD.reshape(x_TD.shape))
     rate = 0.0 if deterministic else c.attention_dropout
-    if cudnn.on_gpu(c, R, L, rate, bias_HLM is not None):
+    if at_RS is None and cudnn.on_gpu(c, R, L, rate, bias_RHLM is not None):
       out_RLD = cudnn.attend(q_RHLE, k_RHME, v_RHME, mask_R1LM)
       return dense("output")(out_RLD.reshape(x_TD.shape))
     # Softmax in float32: bfloat16 has 8 bits for a sum over L weights. A token
@@ -79,8 +88,8 @@ class Attention(nn.Module):
     # weights where -inf would give NaN.
     dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
     logits_RHLM = dot("RHLE,RHME->RHLM", q_RHLE, k_RHME)
-    if bias_HLM is not None:
-      logits_RHLM = logits_RHLM + bias_HLM[None]
+    if bias_RHLM is not None:
+      logits_RHLM = logits_RHLM + bias_RHLM
     lowest = jnp.finfo(jnp.float32).min
     logits_RHLM = jnp.where(mask_R1LM, logits_RHLM, lowest)
     highest_RHL1 = logits_RHLM.max(axis=-1, keepdims=True)
@@ -92,7 +101,7 @@ class Attention(nn.Module):
     w_RHLM = nn.Dropout(c.attention_dropout)(w_RHLM, deterministic)
     out_RHLE = dot("RHLM,RHME->RHLE", w_RHLM.astype(c.dtype), v_RHME)
     out_RHLE = (out_RHLE / sum_RHL1).astype(c.dtype)
-    out_TD = out_RHLE.swapaxes(1, 2).reshape(x_TD.shape)
+    out_TD = out_RHLE.swapaxes(1, 2).reshape(-1, c.width)
     return dense("output")(out_TD)
 
 
@@ -129,18 +138,24 @@ class Layer(nn.Module):
     x_TD: Float[Array, "T D"],
     mask_R1LM: Bool[Array, "R 1 L M"],
     deterministic: bool,
-    bias_HLM: Float[Array, "H L M"] | None = None,
+    bias_RHLM: Float[Array, "#R H L M"] | None = None,
     turns: Turns | None = None,
-  ) -> Float[Array, "T D"]:
+    at_RS: Int[Array, "R S"] | None = None,
+  ) -> Float[Array, "X D"]:
+    """Hidden states behind the layer, of all tokens or of those at `at_RS`."""
     c = self.config
     drop = nn.Dropout(c.dropout, deterministic=deterministic)
-    seen = mask_R1LM, deterministic, bias_HLM, turns
+    seen = mask_R1LM, deterministic, bias_RHLM, turns, at_RS
+    y_TD = x_TD
+    if c.pre_norm and not self.first:
+      y_TD = _norm(c, "attention_norm")(x_TD)
+    y_TD = Attention(c, name="attention")(y_TD, *seen)
+    if at_RS is not None:
+      x_TD = _only(x_TD, at_RS)
     if c.pre_norm:
-      y_TD = x_TD if self.first else _norm(c, "attention_norm")(x_TD)
-      x_TD = x_TD + drop(Attention(c, name="attention")(y_TD, *seen))
+      x_TD = x_TD + drop(y_TD)
       y_TD = _norm(c, "mlp_norm")(x_TD)
       return x_TD + drop(Mlp(c, name="mlp")(y_TD))
-    y_TD = Attention(c, name="attention")(x_TD, *seen)
     x_TD = _norm(c, "attention_norm")(x_TD + drop(y_TD))
     y_TD = Mlp(c, name="mlp")(x_TD)
     return _norm(c, "mlp_norm")(x_TD + drop(y_TD))
@@ -153,13 +168,19 @@ class Transformer(nn.Module):
 
   @nn.compact
   def __call__(
-    self, tokens: Tokens, *, deterministic: bool
-  ) -> tuple[Float[Array, "R L D"], Out]:
+    self,
+    tokens: Tokens,
+    *,
+    deterministic: bool,
+    at_RS: Int[Array, "R S"] | None = None,
+  ) -> tuple[Float[Array, "R _ D"], Out]:
     """Hidden states of the last layer, and of all layers in `out["layers"]`.
 
     Args:
       tokens: [R, L]. Several texts may share a row as different segments.
       deterministic: no dropout; else the rng stream "dropout" is drawn from.
+      at_RS: columns of the tokens that the last layer is wanted of, whose
+        states are then [R, S, D]; None is all.
     """
     c = self.config
     R, L = tokens.ids.shape
@@ -169,7 +190,7 @@ class Transformer(nn.Module):
       positions.turns(c, c.rotary_theta, tokens),
       positions.turns(c, c.local_theta, tokens),
     )
-    bias_HLM = self._bias(L)
+    bias_1HLM = self._bias(L)
     # Layers are alike: one of them is traced for all.
     layer = nn.jit(_rematerialised(c), static_argnums=(3,))
     norm = _norm(c, "final_norm") if c.pre_norm else lambda x_TD: x_TD
@@ -179,11 +200,16 @@ class Transformer(nn.Module):
       # Within the one trace all operations are named after the first layer.
       with jax.named_scope(f"layer_{i}"):
         x_TD = layer(c, first=c.pre_norm and i == 0, name=f"layer_{i}")(
-          x_TD, masks_2[local], deterministic, bias_HLM, turns_2[local]
+          x_TD,
+          masks_2[local],
+          deterministic,
+          bias_1HLM,
+          turns_2[local],
+          at_RS if i == c.depth - 1 else None,
         )
       # Behind each layer, as behind the last: a layer is what an encoder that
       # ends there would give.
-      layers.append(norm(x_TD).reshape(R, L, c.width))
+      layers.append(norm(x_TD).reshape(R, -1, c.width))
     return layers[-1], {"layers": tuple(layers)}
 
   def _embedded(
@@ -207,7 +233,7 @@ class Transformer(nn.Module):
       return x_TD
     return _dense(c, c.width, "embedding_projection")(x_TD)
 
-  def _bias(self, length: int) -> Float[Array, "H L M"] | None:
+  def _bias(self, length: int) -> Float[Array, "1 H L M"] | None:
     """What is added to the logits of attention, by distance."""
     c = self.config
     if not c.relative_buckets:
@@ -218,7 +244,7 @@ class Transformer(nn.Module):
       column_L[None] - column_L[:, None], c.relative_buckets
     )
     table = nn.Embed(c.relative_buckets, c.heads, name="relative_bias")
-    return table(jnp.asarray(bucket_LM)).transpose(2, 0, 1)
+    return table(jnp.asarray(bucket_LM)).transpose(2, 0, 1)[None]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -256,19 +282,25 @@ def encode(
   params: PyTree,
   tokens: Tokens,
   dropout_key: PRNGKeyArray | None,
+  at: Int[Array, "... S"] | None = None,
 ) -> tuple[Float[Array, "... L D"], Out]:
-  """Hidden states of tokens [..., L]; without a key there is no dropout."""
+  """Hidden states of tokens [..., L]; without a key there is no dropout.
+
+  With `at` the last layer's are those of these columns alone, [..., S, D].
+  """
   # All leading axes as one, and apart again in every result below.
-  rows = Tokens(*(jnp.reshape(x, (-1, x.shape[-1])) for x in tokens))
+  rows, at_RS = jax.tree.map(
+    lambda x: jnp.reshape(x, (-1, x.shape[-1])), (tokens, at)
+  )
   result = Transformer(config).apply(
     {"params": params},
     rows,
     deterministic=dropout_key is None,
+    at_RS=at_RS,
     rngs={} if dropout_key is None else {"dropout": dropout_key},
   )
-  return jax.tree.map(
-    lambda x: x.reshape(*tokens.ids.shape, config.width), result
-  )
+  leading = tokens.ids.shape[:-1]
+  return jax.tree.map(lambda x: x.reshape(*leading, *x.shape[-2:]), result)
 
 
 def activate(name: str, x: Float[Array, "*S"]) -> Float[Array, "*S"]:
@@ -313,6 +345,24 @@ def _rematerialised(config: TransformerConfig) -> type[Layer]:
     # Attention's products have a batch axis, and are as large as L x L.
     keep = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
   return nn.remat(Layer, static_argnums=(3,), policy=keep)
+
+
+def _only(x_TD: Float[Array, "T D"], at_RS: Int[Array, "R S"]) -> Array:
+  """The tokens in these columns of each row, [R * S, D]."""
+  R, D = at_RS.shape[0], x_TD.shape[-1]
+  x_RLD = x_TD.reshape(R, -1, D)
+  return jnp.take_along_axis(x_RLD, at_RS[..., None], axis=1).reshape(-1, D)
+
+
+def _columns(x: PyTree, at_RS: Int[Array, "R S"]) -> PyTree:
+  """Of arrays [R or 1, H or 1, L, ...] the columns of each row."""
+  at_R1S1 = at_RS[:, None, :, None]
+  return jax.tree.map(
+    lambda x: jnp.take_along_axis(
+      jnp.broadcast_to(x, (len(at_RS), *x.shape[1:])), at_R1S1, axis=2
+    ),
+    x,
+  )
 
 
 def _takes_kernel(rows: int, length: int, heads: int, biased: bool) -> bool:

@@ -7,53 +7,77 @@ hidden width F and n layers a forward pass takes
     n R 4 L^2 D              scores of the attention, and its sums of values
 
 with 6 D F where the MLP is gated, and R L 2 D E once where the tables are of
-another width E. Heads, projections and scores of queries against passages come
-on top. A
+another width E. Where a text's vector is that of one token, the last layer
+takes keys and values of all tokens and everything else of these S of a row:
+
+    R L 4 D^2 + R S (4 D^2 + 4 D F) + R 4 S L D
+
+Heads, projections and scores of queries against passages come on top. A
 training step takes three forward passes of what is trained (one forward, two
-backward) and one of what is frozen. Padding counts as tokens do, and
-the tokens of a row as if all attended to each other. Not counted: lookups,
-softmax, LayerNorm, GELU, dropout, losses and their own matrices, the optimizer,
-and what is computed a second time, because of `remat` or `chunks` or in the
-backward pass of attention.
+backward) and one of what is frozen. Padding counts as tokens do, and the tokens
+of a row as if all attended to each other. Not counted: lookups, softmax,
+LayerNorm, GELU, dropout, losses and their own matrices, the optimizer, and what
+is computed a second time, because of `remat` or `chunks` or in the backward
+pass of attention.
 """
 
 import math
 from collections.abc import Iterable
 from typing import Any
 
-from prod_jax.batch import Batch, Packed
+from prod_jax.batch import Batch, Packed, Texts
 from prod_jax.models import Encoder
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.late import LateInteraction
+from prod_jax.models.texts import ONE_TOKEN
 from prod_jax.models.transformer import TransformerConfig
 
 TRAINED, FROZEN = 3, 1  # forward passes of a step
 
 
-def encoder(transformer: TransformerConfig, rows: int, length: int) -> int:
-  """A forward pass over rows of so many tokens."""
+def encoder(
+  transformer: TransformerConfig, rows: int, length: int, read: int
+) -> int:
+  """A forward pass over rows of so many tokens.
+
+  Args:
+    transformer: the shape of the encoder.
+    rows, length: of the tokens.
+    read: tokens of a row that the last layer is wanted of.
+  """
   D, F = transformer.width, transformer.mlp_width
   mlp = (6 if transformer.gated else 4) * D * F
-  dense = rows * length * (8 * D * D + mlp)
-  attention = rows * 4 * length**2 * D
+
+  def layer(own: int) -> int:
+    dense = length * 4 * D * D + own * (4 * D * D + mlp)
+    return rows * (dense + 4 * own * length * D)
+
   tables = 0
   if (width := transformer.embedding_width) not in (0, D):
     tables = rows * length * 2 * D * width
-  return transformer.depth * (dense + attention) + tables
+  return (transformer.depth - 1) * layer(length) + layer(read) + tables
 
 
-def texts(model: Encoder, shapes: Iterable[tuple[int, ...]]) -> int:
-  """A forward pass over texts [..., L], with the head or projection."""
+def texts(model: Encoder, read: Iterable[Texts]) -> int:
+  """A forward pass over texts, of shapes, with the head or projection."""
   total = 0
-  for *leading, length in shapes:
+  for one in read:
+    *leading, length = one.ids.shape
     rows = math.prod(leading)
-    total += encoder(model.transformer, rows, length)
+    total += encoder(model.transformer, rows, length, _read(model, one))
     if isinstance(model, CrossEncoder):
       D, head = model.transformer.width, model.head
       total += 2 * rows * D * (head.labels + (D if head.hidden else 0))
     if isinstance(model, LateInteraction):
       total += 2 * rows * length * model.transformer.width * model.projection
   return total
+
+
+def _read(model: Encoder, texts: Texts) -> int:
+  """Tokens of a row that make the vectors of its texts."""
+  if isinstance(model, LateInteraction) or model.pooling not in ONE_TOKEN:
+    return texts.ids.shape[-1]
+  return texts.start_GRS.shape[-1] if isinstance(texts, Packed) else 1
 
 
 def scores(model: Encoder, queries: Any, passages: Any, in_batch: bool) -> int:
@@ -92,14 +116,14 @@ def step(
   return total
 
 
-def read_by(model: Encoder, batch: Batch) -> list[tuple[int, ...]]:
-  """The shapes of the rows of a batch that a model reads."""
+def read_by(model: Encoder, batch: Batch) -> list[Texts]:
+  """The texts of a batch that a model reads."""
   if isinstance(model, CrossEncoder):
     # A stage has pairs or triples: no model reads both.
     fields = [batch.pair, batch.triple]
   else:
     fields = [batch.query, batch.passage, batch.dark]
-  return [texts.ids.shape for texts in fields if texts is not None]
+  return [texts for texts in fields if texts is not None]
 
 
 def compared(batch: Batch) -> tuple[tuple[int, ...], tuple[int, ...]]:

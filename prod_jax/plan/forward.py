@@ -184,10 +184,9 @@ def _forward(job: Job, reads: _Reads, examples: int | None) -> Program:
   def flops(count: int) -> int:
     texts = of_size(count)
     if isinstance(texts, Tokens | Packed):
-      return analytic.texts(model, [texts.ids.shape])
-    shapes = [text.ids.shape for text in texts]
-    (_, Lq), (_, Lp) = shapes
-    return analytic.texts(model, shapes) + analytic.scores(
+      return analytic.texts(model, [texts])
+    (_, Lq), (_, Lp) = (text.ids.shape for text in texts)
+    return analytic.texts(model, texts) + analytic.scores(
       model, (count, Lq), (count, 1, Lp), in_batch=False
     )
 

@@ -223,7 +223,7 @@ def test_a_bias_takes_the_plain_path_on_a_tpu(monkeypatch, caplog):
 def test_flops_of_a_gate_and_of_narrow_tables():
   electra = tiny.FAMILIES["electra"]
   plain = dataclasses.replace(electra, embedding_width=0)
-  rows = (2, 12)
+  rows = (2, 12, 12)
   assert analytic.encoder(electra, *rows) - analytic.encoder(plain, *rows) == (
     2 * 12 * 2 * 8 * 16
   )

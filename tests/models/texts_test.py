@@ -12,9 +12,10 @@ from prod_jax.batch import Tokens
 from prod_jax.batches import packing, rows
 from prod_jax.batches.special import Special
 from prod_jax.batches.store import store_of
-from prod_jax.models import texts
+from prod_jax.models import texts, transformer
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
+from tests.models import tiny
 
 B, N = 4, 3
 
@@ -115,6 +116,46 @@ def test_packed_texts_are_pooled_as_padded_ones(
   model = DualEncoder(config, tied=True, pooling=pooling, similarity="dot")
   wanted = loss_and_gradient(model, padded)
   assert_close(loss_and_gradient(model, packed_of(joined, devices=2)), wanted)
+
+
+# A plain body, one with a bias by distance, and one that turns its queries,
+# whose last layer is local.
+BODIES = [
+  dataclasses.replace(tiny.FAMILIES["bert"], depth=2),
+  dataclasses.replace(tiny.FAMILIES["mpnet"], depth=2),
+  dataclasses.replace(tiny.FAMILIES["modernbert"], depth=2),
+]
+
+
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+@pytest.mark.parametrize("pooling", texts.ONE_TOKEN)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.family)
+def test_a_last_layer_of_what_is_read_is_that_of_all_tokens(
+  joined, padded, body, pooling, layout
+):
+  batch = padded if layout == "padded" else packed_of(joined, devices=2)
+  params = tiny.formula(transformer.shapes(body))
+
+  def of_all(params):
+    tokens = texts.tokens_of(batch)
+    _, out = transformer.encode(body, params, tokens, None)
+    return tuple(texts.pool(x, batch, pooling) for x in out["layers"])
+
+  def of_what_is_read(params):
+    return texts.pooled(body, params, batch, None, pooling)
+
+  def loss(layers_of, params):
+    vectors = layers_of(params)
+    return sum(jnp.sum(jnp.tanh(x)) for x in vectors), vectors
+
+  wanted, found = (
+    jax.jit(jax.value_and_grad(functools.partial(loss, of), has_aux=True))(
+      params
+    )
+    for of in (of_all, of_what_is_read)
+  )
+  assert len(found[0][1]) == body.depth
+  assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("which", range(3))

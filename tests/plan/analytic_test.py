@@ -1,10 +1,12 @@
 """FLOPs of small models against sums done by hand."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
-from prod_jax.batch import Batch, Tokens
+from prod_jax.batch import Batch, Packed, Tokens
 from prod_jax.models.cross import CrossEncoder
 from prod_jax.models.dual import DualEncoder
 from prod_jax.models.late import LateInteraction
@@ -32,14 +34,22 @@ def batch(**texts):
 
 
 # Of a token and layer, 4 D^2 + 2 D F = 4 * 16 + 2 * 32 = 128 multiply-adds;
-# of a row and layer, 2 L^2 D more.
-QUERIES = 2 * 2 * (2 * 3 * 128 + 2 * 2 * 3**2 * 4)  # 2 layers, 2 rows
-PASSAGES = 2 * 2 * (6 * 5 * 128 + 6 * 2 * 5**2 * 4)
+# of a row and layer, 2 L^2 D more. In the last layer keys and values of each
+# token are 2 D^2 = 32, and all else, 96, is of one token, with 2 L D more.
+QUERIES = 2 * (2 * 3 * 128 + 2 * 2 * 3**2 * 4)  # 2 rows, the first layer
+PASSAGES = 2 * (6 * 5 * 128 + 6 * 2 * 5**2 * 4)
+ALL_TOKENS = 2 * (QUERIES + PASSAGES)
+QUERIES += 2 * (2 * 3 * 32 + 2 * 96 + 2 * 2 * 3 * 4)
+PASSAGES += 2 * (6 * 5 * 32 + 6 * 96 + 6 * 2 * 5 * 4)
 
 
 def test_an_encoder_by_hand():
-  assert analytic.encoder(BERT, rows=2, length=3) == QUERIES == 3648
-  assert analytic.encoder(BERT, rows=6, length=5) == PASSAGES == 20160
+  assert analytic.encoder(BERT, rows=2, length=3, read=1) == QUERIES
+  assert analytic.encoder(BERT, rows=6, length=5, read=1) == PASSAGES
+  alike = [
+    analytic.encoder(BERT, n, size, size) for n, size in ((2, 3), (6, 5))
+  ]
+  assert alike == [3648, 20160] and sum(alike) == ALL_TOKENS
 
 
 def test_it_agrees_with_the_matmuls_of_a_jaxpr():
@@ -52,7 +62,7 @@ def test_it_agrees_with_the_matmuls_of_a_jaxpr():
   forward = jax.jit(lambda p, t: model.score(p, t)[0])
   lowered = forward.lower(params, tokens(4, 32))
   counted = lowered.cost_analysis()["flops"]
-  assert 1.0 <= counted / analytic.texts(model, [(4, 32)]) < 1.05
+  assert 1.0 <= counted / analytic.texts(model, [tokens(4, 32)]) < 1.05
 
 
 @pytest.mark.parametrize(("in_batch", "pairs"), [(True, 12), (False, 6)])
@@ -63,7 +73,8 @@ def test_what_learns_takes_three_passes_and_what_is_frozen_one(in_batch, pairs):
 
 
 def test_a_cross_encoder_has_a_head_and_reads_pairs_only():
-  pairs = 2 * 2 * (6 * 8 * 128 + 6 * 2 * 8**2 * 4)
+  pairs = 2 * (6 * 8 * 128 + 6 * 2 * 8**2 * 4)
+  pairs += 2 * (6 * 8 * 32 + 6 * 96 + 6 * 2 * 8 * 4)
   found = analytic.step(batch(pair=tokens(2, 3, 8)), [CROSS], [], in_batch=True)
   assert found == 3 * (pairs + 2 * 6 * 4)
 
@@ -72,7 +83,15 @@ def test_a_late_model_projects_tokens_and_compares_them():
   projected = 2 * (2 * 3 + 6 * 5) * 4 * 3
   compared = 2 * 6 * 3 * 5 * 3
   found = analytic.step(batch(), [], [LATE], in_batch=False)
-  assert found == QUERIES + PASSAGES + projected + compared
+  assert found == ALL_TOKENS + projected + compared
+
+
+def test_texts_that_share_rows_have_a_token_each_in_the_last_layer():
+  one = jax.ShapeDtypeStruct((2, 3, 7), np.int32)  # G, R, S
+  packed = Packed(jax.ShapeDtypeStruct((2, 3, 9), np.int32), *[one] * 3, one)
+  assert analytic.texts(DUAL, [packed]) == analytic.encoder(BERT, 6, 9, 7)
+  mean = dataclasses.replace(DUAL, pooling="mean")
+  assert analytic.texts(mean, [packed]) == analytic.encoder(BERT, 6, 9, 9)
 
 
 def test_dark_passages_are_read_too():

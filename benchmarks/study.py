@@ -47,7 +47,9 @@ class _Run(NamedTuple):
   """What a run has left.
 
   Attributes:
+    seed: of its config.
     about: the set, the split and the settings, alike in all runs of a study.
+    stages: of its config, by name; those that two runs have are alike.
     queries: of the split, in order.
     beside: by model, the means of a metric.
     draws: by arm and draw.
@@ -55,52 +57,82 @@ class _Run(NamedTuple):
     divided: queries that a division kept, by arm and draw.
   """
 
+  seed: int
   about: dict[str, Any]
+  stages: dict[str, Any]
   queries: list[str]
   beside: dict[str, dict[str, float]]
-  draws: dict[tuple[str, str], Values]
+  draws: dict[str, dict[str, Values]]
   origins: list[dict[str, Any]]
-  divided: dict[tuple[str, str], int]
+  divided: dict[str, int]
 
 
 def collect(*workdirs: str) -> dict[str, Any]:
   """The figures of a study, of one run or of several.
 
+  Of several each counts as one draw, the mean of its own by query.
+
   Raises:
-    ValueError: runs are not of the same set, queries or settings; or a folder
-      of another library is not named after an arm and a draw.
+    ValueError: runs have a seed in common, or other data or settings; or a
+      folder of another library is not named after an arm and a draw.
   """
-  made = [_read(workdir) for workdir in workdirs]
-  for workdir, other in zip(workdirs[1:], made[1:], strict=True):
-    if (other.about, other.queries) != (made[0].about, made[0].queries):
+  made = dict(zip(workdirs, map(_read, workdirs), strict=True))
+  first, *others = made.values()
+  for workdir, run in list(made.items())[1:]:
+    if other := _other(first, run):
       raise ValueError(
-        f"{workdir} is of other data or settings than {workdirs[0]}: "
-        f"{other.about}, not {made[0].about}"
+        f"{workdir} is no run of the study of {workdirs[0]}: it has "
+        f"{other}; name runs that differ in their seeds and teachers alone"
       )
-  draws: dict[str, dict[str, Values]] = collections.defaultdict(dict)
-  divided: dict[str, int] = {}
-  for number, run in enumerate(made, 1):
-    # A draw of the second run is not the one of that number of the first.
-    own = f"{number}." if len(made) > 1 else ""
-    for (arm, draw), values in run.draws.items():
-      draws[arm][own + draw] = values
-    for (arm, draw), kept in run.divided.items():
-      divided[f"{arm}_{own}{draw}"] = kept
+  if len({run.seed for run in made.values()}) < len(workdirs):
+    seeds = ", ".join(str(run.seed) for run in made.values())
+    raise ValueError(f"each run of a study has a seed of its own, not {seeds}")
+  draws, divided = first.draws, first.divided
+  if others:
+    draws = collections.defaultdict(dict)
+    divided = {}
+    for number, run in enumerate(made.values(), 1):
+      for arm, of in run.draws.items():
+        draws[arm][str(number)] = {m: _mean([*of.values()], m) for m in METRICS}
+      for name, kept in run.divided.items():
+        divided[f"{name} of run {number}"] = kept
   return {
-    **made[0].about,
+    **first.about,
     "runs": len(made),
-    "beside": {
-      name: {
-        m: float(np.mean([run.beside[name][m] for run in made]))
-        for m in METRICS
-      }
-      for name in made[0].beside
-      if all(name in run.beside for run in made)
-    },
-    "origins": _counted([origin for run in made for origin in run.origins]),
+    "beside": _beside([run.beside for run in made.values()]),
+    "origins": _counted([x for run in made.values() for x in run.origins]),
     "divided": divided,
     "arms": {arm: _arm(of) for arm, of in draws.items()},
     "compared": _compared(draws),
+  }
+
+
+def _other(one: _Run, two: _Run) -> str:
+  """What two runs of a study have to have in common, and have not; or ""."""
+  settings = [run.about | run.about["settings"] for run in (one, two)]
+  names = [k for k in settings[0] if settings[0][k] != settings[1].get(k)]
+  if names:
+    return "other " + ", ".join(name for name in names if name != "settings")
+  if one.queries != two.queries:
+    return f"other queries of split {one.about['split']}"
+  both = one.stages.keys() & two.stages.keys()
+  changed = sorted(
+    name for name in both if one.stages[name] != two.stages[name]
+  )
+  return f"other settings of {', '.join(changed)}" if changed else ""
+
+
+def _beside(
+  runs: Sequence[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, float]]:
+  """Of each model the mean over the runs that have measured it."""
+  names = dict.fromkeys(name for run in runs for name in run)
+  return {
+    name: {
+      m: float(np.mean([run[name][m] for run in runs if name in run]))
+      for m in METRICS
+    }
+    for name in names
   }
 
 
@@ -108,20 +140,20 @@ def _read(workdir: str) -> _Run:
   dataset, left = task.open_finished(workdir)
   qrels = dataset.qrels(left.split)
   beside: dict[str, dict[str, float]] = {}
-  draws: dict[tuple[str, str], Values] = {}
+  draws: dict[str, dict[str, Values]] = collections.defaultdict(dict)
   for name, measured in left.measured.items():
     match = _DRAW.fullmatch(name)
     if match is None:
       beside[name] = {m: measured.values[m] for m in METRICS}
       continue
     run = runs.read_run(left.stages[measured.stage].folder / "run.trec")
-    draws[match["arm"], match["draw"]] = metrics.evaluate(run, qrels, METRICS)
+    draws[match["arm"]][match["draw"]] = metrics.evaluate(run, qrels, METRICS)
   for path in sorted(pathlib.Path(workdir, PEER).glob("*/run.trec")):
     match = _DRAW.fullmatch(path.parent.name)
     if match is None:
       raise ValueError(f"{path.parent} is not named ARM_DRAW, such as st_kl_1")
     found = metrics.evaluate(runs.read_run(path), qrels, METRICS)
-    draws[match["arm"], match["draw"]] = found
+    draws[match["arm"]][match["draw"]] = found
   about = {
     "data": left.dataset,
     "split": left.split,
@@ -133,7 +165,9 @@ def _read(workdir: str) -> _Run:
     },
   }
   return _Run(
+    left.config["seed"],
     about,
+    left.config["stages"],
     list(qrels),
     beside,
     draws,
@@ -178,14 +212,13 @@ def _counted(origins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   ]
 
 
-def _divided(workdir: pathlib.Path) -> dict[tuple[str, str], int]:
+def _divided(workdir: pathlib.Path) -> dict[str, int]:
   """Queries that a division has kept, by the arm that learnt from them."""
   stages = json.loads((workdir / "curriculum.json").read_text())["stages"]
   return {
-    (match["arm"], match["draw"]): stage["summary"]["kept"]
+    stage["name"].removeprefix("divide_"): stage["summary"]["kept"]
     for stage in stages
     if stage["kind"] == "divide" and stage["summary"]
-    if (match := _DRAW.fullmatch(stage["name"].removeprefix("divide_")))
   }
 
 
@@ -236,15 +269,16 @@ def _pair(
     for before, after in zip(first, second, strict=True)
   ]
   return {
-    **significance.paired(_mean(first), _mean(second))._asdict(),
+    **significance.paired(
+      _mean(first, METRICS[0]), _mean(second, METRICS[0])
+    )._asdict(),
     "better_in": sum(better),
     "draws": len(draws),
   }
 
 
-def _mean(draws: Sequence[Values]) -> dict[str, float]:
-  """The first metric's mean over draws, by query."""
-  metric = METRICS[0]
+def _mean(draws: Sequence[Values], metric: str) -> dict[str, float]:
+  """A metric's mean over draws, by query."""
   return {
     query: float(np.mean([values[metric][query] for values in draws]))
     for query in draws[0][metric]
@@ -268,16 +302,17 @@ def page(
 
 _HEAD = """# What each part of PROD is worth
 
-Written by `python -m benchmarks.study page` from `benchmarks/studies/*.json`;
-what is not here was not run. The arms are those of `configs/study.py`: one
-student, as many steps and queries in each, shared teachers, lists and scores.
-Each was run in several draws of its order of queries and negatives. MRR@10 of a
-query is averaged over draws, and arms are compared query by query over the
-draws that both have (paired randomisation, Holm over all comparisons of a
-study; 95 % bootstrap intervals). Intervals and p are over queries, of these
-means: all draws of a run share the start, teachers, lists and scores, whose
-variance is not in them. A study of several runs says so: each of them has its
-own of all these, by a seed of its own."""
+Written by `python -m benchmarks.study page` from `benchmarks/studies/*.json`.
+The arms are those of `configs/study.py`: one student, as many steps and queries
+in each, shared teachers; what a student mines itself, its last teacher scores
+anew. A study has one draw of the order of queries and negatives, or several:
+MRR@10 of a query is averaged over them, and arms are compared query by query
+over the draws that both have (paired randomisation, Holm over all comparisons
+of a study; 95 % bootstrap intervals). Intervals and p are over queries, of
+these means. All draws of a run share the start and the teachers, whose variance
+is not in them. A study of several runs has those of several seeds, each run as
+one draw: the variance between runs is not in the intervals either, and shows in
+the draws alone."""
 
 
 def _scope(study: Mapping[str, Any]) -> str:
@@ -285,7 +320,7 @@ def _scope(study: Mapping[str, Any]) -> str:
   labelled = settings["labelled"] or "all"
   several = ""
   if study["runs"] > 1:
-    several = f"{study['runs']} runs, with a start and teachers of their own. "
+    several = f"{study['runs']} runs, each a draw of the tables. "
   lengths = f"{settings['query_length']} and {settings['passage_length']}"
   return (
     f"{several}{study['data']}, split {study['split']}: "

@@ -93,25 +93,6 @@ class FieldError(ConfigError):
     super().__init__(f"{field} {problem}")
 
 
-def need_a_weight(settings: Any, *fields: str) -> None:
-  """For the `__post_init__` of a method, whose loss is a weighted sum.
-
-  Args:
-    settings: of the method.
-    fields: the weights of all terms.
-
-  Raises:
-    FieldError: all of them are 0.
-  """
-  if not any(getattr(settings, field) for field in fields):
-    first, *others = fields
-    raise FieldError(
-      first,
-      f"is 0, like all other weights of the loss ({', '.join(others)}), which "
-      "leaves nothing to learn from; set one of them above 0",
-    )
-
-
 class Typed(str):
   """A value as typed on the command line: its field decides what it is."""
 

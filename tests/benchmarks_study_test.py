@@ -193,43 +193,105 @@ def test_a_run_is_collected(workdir):
   assert (of["st_kl"]["difference"], of["st_kl"]["draws"]) == (0.375, 1)
 
 
-def test_each_run_of_a_study_adds_its_draws(workdir, tmp_path):
+def change(workdir, path, value):
+  """Sets a value in the record of a run, by its keys."""
+  file = workdir / "curriculum.json"
+  record = json.loads(file.read_text())
+  at = record["config"]
+  for key in path[:-1]:
+    at = at[key]
+  at[path[-1]] = value
+  file.write_text(json.dumps(record))
+
+
+@pytest.fixture
+def again(workdir, tmp_path):
+  """The same run with another seed, half as good."""
   again = shutil.copytree(workdir, tmp_path / "again")
-  write_run(again / study.PEER / "st_kl_1", right=16)
-  of_prod = next(again.glob("*evaluate_prod_1"))
-  write_run(of_prod, right=16)
+  change(again, ["seed"], 99)
+  write_run(next(again.glob("*evaluate_prod_1")), right=16)
   rows = json.loads((again / "results.json").read_text())
   for row in rows:
     row["value"] /= 2
   (again / "results.json").write_text(json.dumps(rows))
-  found = study.collect(str(workdir), str(again))
-  assert found["runs"] == 2
-  assert found["beside"] == {"start": dict.fromkeys(study.METRICS, 0.1875)}
+  return again
+
+
+def test_each_run_of_a_study_is_a_draw(workdir, again, tmp_path):
+  third = shutil.copytree(again, tmp_path / "third")
+  change(third, ["seed"], 100)
+  write_run(third / study.PEER / "st_kl_1", right=16)
+  found = study.collect(*map(str, (workdir, again, third)))
+  assert found["runs"] == 3
+  start = dict.fromkeys(study.METRICS, pytest.approx(0.5 / 3))
+  assert found["beside"] == {"start": start}
   draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
+  # Two draws of `mined` in each run count as one.
   assert draws == {
-    "mined": [0.25, 0.125, 0.25, 0.125],
-    "prod": [1.0, 0.5],
+    "mined": [0.1875] * 3,
+    "prod": [1.0, 0.5, 0.5],
     "st_kl": [0.5],
   }
-  of = found["compared"]["mined"]["prod"]
-  # mined_1 of each run beside the prod_1 of that run.
-  assert (of["difference"], of["draws"], of["better_in"]) == (0.5, 2, 2)
-  once, twice = (
-    study.collect(*runs)["origins"]
-    for runs in ([str(workdir)], [str(workdir), str(again)])
+  of = found["compared"]["mined"]
+  assert (of["prod"]["draws"], of["prod"]["better_in"]) == (3, 3)
+  assert of["prod"]["difference"] == pytest.approx(2 / 3 - 0.1875)
+  assert (of["st_kl"]["draws"], of["st_kl"]["difference"]) == (1, 0.3125)
+  once, thrice = (
+    study.collect(*map(str, runs))["origins"][0]["stages"]
+    for runs in ([workdir], [workdir, again, third])
   )
-  assert twice[0]["stages"] == 2 * once[0]["stages"]
-  text = study.page({"toy": found | {"data": "toy"}}, {})
-  assert "2 runs, with a start and teachers of their own. toy, split" in text
+  assert thrice == 3 * once
+  text = study.page({"toy": found}, {})
+  assert "3 runs, each a draw of the tables. " in text
+  alone = study.collect(str(workdir))
+  assert "a draw of the tables" not in study.page({"toy": alone}, {})
 
 
-def test_runs_of_other_settings_are_no_study(workdir, tmp_path):
-  other = shutil.copytree(workdir, tmp_path / "other")
-  record = json.loads((other / "curriculum.json").read_text())
-  record["config"]["data"]["labelled"] = 7
-  (other / "curriculum.json").write_text(json.dumps(record))
-  with pytest.raises(ValueError, match="other is of other data or settings"):
-    study.collect(str(workdir), str(other))
+def test_divisions_are_told_by_run(workdir, again):
+  for number, place in enumerate((workdir, again)):
+    file = place / "curriculum.json"
+    record = json.loads(file.read_text())
+    divide = dict(kind="divide", name="divide_prod_1", summary={"kept": number})
+    record["stages"].append(record["stages"][0] | divide)
+    file.write_text(json.dumps(record))
+  assert study.collect(str(workdir))["divided"] == {"prod_1": 0}
+  both = study.collect(str(workdir), str(again))["divided"]
+  assert both == {"prod_1 of run 1": 0, "prod_1 of run 2": 1}
+
+
+@pytest.mark.parametrize(
+  ("path", "value", "said"),
+  [
+    (["data", "labelled"], 7, "it has other labelled; name runs"),
+    (["stages", "prod_1", "steps"], 9, "other settings of prod_1; name"),
+    (["seed"], None, "a seed of its own, not"),
+  ],
+)
+def test_runs_of_other_settings_are_no_study(workdir, again, path, value, said):
+  seed = json.loads((workdir / "curriculum.json").read_text())["config"]["seed"]
+  change(again, path, seed if value is None else value)
+  with pytest.raises(ValueError, match=said):
+    study.collect(str(workdir), str(again))
+
+
+def test_runs_of_other_queries_are_no_study(workdir, again, monkeypatch):
+  read = study._read
+
+  def without_one(of):
+    run = read(of)
+    return run._replace(queries=run.queries[1:]) if of == str(again) else run
+
+  monkeypatch.setattr(study, "_read", without_one)
+  with pytest.raises(ValueError, match="other queries of split test; name"):
+    study.collect(str(workdir), str(again))
+
+
+def test_the_command_takes_several_runs(workdir, again, tmp_path, monkeypatch):
+  monkeypatch.setattr(study, "FOLDER", tmp_path / "studies")
+  words = ["study", "collect", str(workdir), str(again), "--name=two"]
+  monkeypatch.setattr("sys.argv", words)
+  study.main()
+  assert json.loads((tmp_path / "studies/two.json").read_text())["runs"] == 2
 
 
 def test_a_study_says_what_it_was_made_with(workdir):

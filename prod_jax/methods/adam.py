@@ -26,7 +26,7 @@ from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
 from prod_jax.methods.scoring import Sources
 from prod_jax.models import Embedder
-from prod_jax.ranges import Count, NotNegative, Positive, Real
+from prod_jax.ranges import Count, NotNegative, Positive, Share
 from prod_jax.train.step import Loss, LossFn, Rng
 
 TRAINS = ("dual", "late")  # the kinds of model
@@ -54,12 +54,12 @@ class Settings:
   soft: NotNegative = 1.0
   dark: NotNegative = 1.0
   pace: Literal["threshold", "fraction"] = "fraction"
-  start: Real = 0.5
-  end: Real = 1.0
+  start: Share = 0.5
+  end: Share = 1.0
   over: Count = 1
 
   def __post_init__(self) -> None:
-    strict.need_a_weight(self, "hard", "soft", "dark")
+    scoring.need_a_weight(self, "hard", "soft", "dark")
 
 
 def temperatures(settings: Settings) -> tuple[float, float]:

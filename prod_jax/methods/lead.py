@@ -78,7 +78,7 @@ class Settings:
   layer: NotNegative = 1.0
 
   def __post_init__(self) -> None:
-    strict.need_a_weight(self, "student", "teacher", "response", "layer")
+    scoring.need_a_weight(self, "student", "response", "layer")
 
 
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
@@ -136,9 +136,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
 
 
 def learns_unlabelled(settings: Settings) -> bool:
-  """Always: only the cross-entropies need a label."""
-  del settings
-  return True
+  """Whether a term has a weight that is no cross-entropy."""
+  return bool(settings.response or settings.layer)
 
 
 def beside(

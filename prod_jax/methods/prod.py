@@ -75,7 +75,9 @@ class Settings:
   larger: bool = False
 
   def __post_init__(self) -> None:
-    strict.need_a_weight(self, "hard", "soft", "lwf")
+    scoring.need_a_weight(self, "hard", "soft")
+    if self.kd == "dkd" and not self.hard:
+      scoring.need_a_weight(self, "alpha", "beta")
     if self.in_batch and self.lwf:
       raise strict.FieldError(
         "lwf",

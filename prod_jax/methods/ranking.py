@@ -41,7 +41,7 @@ class Settings:
   temperature: Positive = 1.0
 
   def __post_init__(self) -> None:
-    strict.need_a_weight(self, "hard", "soft")
+    scoring.need_a_weight(self, "hard", "soft")
 
 
 def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:

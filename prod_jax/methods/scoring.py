@@ -138,6 +138,25 @@ def compare(
   return score_of(query, passage)
 
 
+def need_a_weight(settings: Any, *fields: str) -> None:
+  """For the `__post_init__` of settings that are weights of a loss.
+
+  Args:
+    settings: of a method.
+    fields: weights, of which one has to be above 0 for the student to learn.
+
+  Raises:
+    FieldError: all of them are 0.
+  """
+  if not any(getattr(settings, field) for field in fields):
+    first, *others = fields
+    raise strict.FieldError(
+      first,
+      f"and {' and '.join(others)} are 0, which leaves nothing to learn from; "
+      "set one of them above 0",
+    )
+
+
 def need_teacher(method: str, sources: Sources, *, in_batch: bool) -> None:
   """Raises ConfigError without a teacher, or with one that cannot score so."""
   if not sources.teacher:

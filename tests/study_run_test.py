@@ -81,7 +81,9 @@ def test_an_unknown_variant_is_named():
   "variant", ["given+mpnet", "teachers+given", "teachers+neighbours"]
 )
 def test_teachers_made_elsewhere_are_one_choice(variant):
-  with pytest.raises(strict.ConfigError, match="stand alone"):
+  with pytest.raises(
+    strict.ConfigError, match=r"beside '(teachers|given)' stand .* no "
+  ):
     config_file.load(f"{REPO}/configs/study.py:{variant}")
 
 

@@ -166,7 +166,9 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     arguments.say_json(rows)
   elif args.markdown:
     asked = " ".join([args.config, *args.overrides])
-    sys.stdout.write(table.markdown(rows, asked, size, args.scale_batch))
+    sys.stdout.write(
+      table.markdown(rows, asked, size, config.data.packed, args.scale_batch)
+    )
   else:
     sys.stdout.write(table.text(rows, price))
 

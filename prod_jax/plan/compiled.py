@@ -96,13 +96,14 @@ def without_a_tpu() -> None:
 
 
 def sources_by_name() -> None:
-  """Makes a program the same wherever its sources lie.
+  """Makes a program the same wherever this package and others lie.
 
-  A Pallas kernel's has their paths, and an answer is kept by the program.
+  A Pallas kernel's has the paths of its sources, and an answer is kept by the
+  program.
   """
   jax.config.update(
     "jax_hlo_source_file_canonicalization_regex",
-    r"^.*/(?=(?:site-packages|prod_jax)/)",
+    r"^.*/(?=(?:site-packages|dist-packages|prod_jax)/)",
   )
 
 

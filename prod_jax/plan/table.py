@@ -40,16 +40,20 @@ Nothing ran for this page: each program was compiled by the TPU compiler
   within attention's kernel. **MFU** is the model's FLOPs in that time against
   the peak.
 - **Hours** are steps times that time: a lower bound. {lengths}
-  Retrieval, input, queries of encode stages and checkpoints are left out.
+  Retrieval, input, queries of encode stages and checkpoints are left out."""
+_LARGEST_SAID = """
 - **Largest batch** compiles, and the next larger one was seen not to. For
   forward passes it is a multiple of the configured one."""
-
 
 _KNOWN = """\
 Texts are taken to have
   {query_tokens} (queries) and {passage_tokens} (passages) tokens in the mean, \
 spread as a gamma distribution
-  of shape 6 is, in rows that they share as in a run."""
+  of shape 6 is, {rows}."""
+_SHARED, _OWN = (
+  "in rows that they share as in a run",
+  "each in a row of its own",
+)
 _LONGEST = """Every text is taken to be
   of the greatest length, an upper bound."""
 
@@ -64,7 +68,7 @@ def text(rows: Sequence[Row], price: float = 0.0) -> str:
   parts = []
   for name, own in _by_slice(rows).items():
     parts.append(f"{name}: {_headline(name)}")
-    parts.append(_aligned([[*_COLUMNS], *(_cells(row) for row in own)]))
+    parts.append(_aligned(_table(own)))
     parts += [
       f"  {row['stage']}: {row['reason']}" for row in own if row["reason"]
     ]
@@ -75,7 +79,11 @@ def text(rows: Sequence[Row], price: float = 0.0) -> str:
 
 
 def markdown(
-  rows: Sequence[Row], config: str, size: Size, scale_from: int = 0
+  rows: Sequence[Row],
+  config: str,
+  size: Size,
+  packed: bool,
+  scale_from: int = 0,
 ) -> str:
   """A document, or the section of one where batches are scaled.
 
@@ -83,20 +91,25 @@ def markdown(
     rows: of `estimate.plan`.
     config: the file that they are of.
     size: of the data set, as of `estimate.plan`.
+    packed: texts share rows.
     scale_from: as of `estimate.plan`.
   """
   if scale_from:
     return _scaled(rows, scale_from)
   versions = {n: importlib.metadata.version(n) for n in ("jax", "libtpu")}
   known = size.query_tokens and size.passage_tokens
-  lengths = (_KNOWN if known else _LONGEST).format(**size._asdict())
+  lengths = (_KNOWN if known else _LONGEST).format(
+    rows=_SHARED if packed else _OWN, **size._asdict()
+  )
   header = _HEADER.format(lengths=lengths, **versions)
+  if _LARGEST in _columns(rows):
+    header += _LARGEST_SAID
   parts = [f"# {config} on TPU slices", header]
   if len(_by_slice(rows)) > 1:
     parts += ["## Hours (chip-hours) at the roofline", _piped(_compared(rows))]
   for name, own in _by_slice(rows).items():
     parts += [f"## {name}", f"{_headline(name)}."]
-    parts.append(_piped([[*_COLUMNS], *(_cells(row) for row in own)]))
+    parts.append(_piped(_table(own)))
     reasons = [f"- {r['stage']}: {r['reason']}" for r in own if r["reason"]]
     if reasons:
       parts.append("\n".join(reasons))
@@ -183,6 +196,7 @@ def _number(value: Any, form: str) -> str:
   return _NONE if value is None else format(value, form)
 
 
+_LARGEST = "largest batch"
 _COLUMNS: dict[str, Callable[[Row], str]] = {
   "stage": lambda r: r["stage"],
   "batch": lambda r: f"{_times(r)}{r['batch']} {r['unit']}",
@@ -203,12 +217,19 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
   "steps": lambda r: _number(r["steps"], ",") if r["steps"] else _UNKNOWN,
   "hours": _hours,
   "chip-hours": lambda r: _number(r["chip_hours"], ".1f"),
-  "largest batch": lambda r: _number(r.get("largest_batch"), ","),
+  _LARGEST: lambda r: _number(r.get("largest_batch"), ","),
 }
 
 
-def _cells(row: Row) -> list[str]:
-  return [cell(row) for cell in _COLUMNS.values()]
+def _columns(rows: Sequence[Row]) -> list[str]:
+  """Those of a table; the largest batch only where one was looked for."""
+  looked = any(row.get("largest_batch") for row in rows)
+  return [name for name in _COLUMNS if looked or name != _LARGEST]
+
+
+def _table(rows: Sequence[Row]) -> list[list[str]]:
+  columns = _columns(rows)
+  return [columns, *([_COLUMNS[name](row) for name in columns] for row in rows)]
 
 
 def _compared(rows: Sequence[Row]) -> list[list[str]]:

@@ -16,7 +16,7 @@ from launch import cloud, tpu, xpk
 from tests.launch.conftest import REPO
 
 LAUNCH = REPO / "launch"
-SCRIPTS = sorted(LAUNCH.glob("*.sh"))
+SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *(REPO / ".ci").iterdir()])
 DOCKERFILE = (LAUNCH / "Dockerfile").read_text().replace("\\\n", " ")
 
 

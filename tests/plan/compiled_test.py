@@ -71,7 +71,15 @@ def twice(x):
 """
 
 
-@pytest.mark.parametrize("package", ["prod_jax", "site-packages/other"])
+@pytest.mark.parametrize(
+  "package",
+  [
+    "prod_jax",
+    # A checkout of that name, with an environment in it.
+    "prod_jax/.venv/site-packages/other",
+    "dist-packages/other",
+  ],
+)
 def test_a_kernel_is_the_same_in_another_folder(tmp_path, package):
   made = []
   for place in ("here", "there"):
@@ -90,6 +98,19 @@ def test_a_kernel_is_the_same_in_another_folder(tmp_path, package):
     assert made[0]() == made[1]()
   finally:
     jax.config.update(option, before)
+
+
+def test_a_plan_has_such_programs(monkeypatch):
+  set_to = {}
+  monkeypatch.setattr(
+    type(jax.config),
+    "update",
+    lambda self, key, value: set_to.update({key: value}),
+  )
+  monkeypatch.setattr(compiled.os, "environ", {})
+  compiled.without_a_tpu()
+  assert set_to["jax_platforms"] == "cpu"
+  assert "prod_jax" in set_to["jax_hlo_source_file_canonicalization_regex"]
 
 
 def failing(monkeypatch, message):

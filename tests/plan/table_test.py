@@ -87,24 +87,26 @@ def test_what_does_not_fit_says_why():
 
 
 def test_a_document_says_why_something_does_not_fit(markdown):
-  page = markdown([row("ce", **REFUSED)], "some.py", SIZE)
+  page = markdown([row("ce", **REFUSED)], "some.py", SIZE, True)
   assert "- ce: 64 queries do not divide by 256" in page
 
 
 def test_slices_stand_side_by_side_with_sums_of_what_is_known(markdown):
   rows = [row(s, t) for t in ("v5e:2x4", "v5e:16x16") for s in ("de", "ce")]
   rows[-1] |= REFUSED
-  page = markdown(rows, "some.py", SIZE)
+  page = markdown(rows, "some.py", SIZE, True)
   assert "| ce | 0.40 (3.2) | does not divide |" in page
   assert "| all | 0.80 (6.4) | - |" in page
   assert "all 2 stages: 0.80 h (48.0 min), 6.40 chip-hours." in page
   assert "chip-hours, without 1 whose time is not known." in page
   rows[0] |= dict(hours=None, chip_hours=None, steps=None)
-  assert "| de | unknown | 0.40 (102.4) |" in markdown(rows, "some.py", SIZE)
+  assert "| de | unknown | 0.40 (102.4) |" in markdown(
+    rows, "some.py", SIZE, True
+  )
 
 
 def test_a_document_names_versions_and_sources_of_its_chips(markdown):
-  page = markdown([row("ce")], "configs/some.py", SIZE)
+  page = markdown([row("ce")], "configs/some.py", SIZE, True)
   assert page.startswith("# configs/some.py on TPU slices\n")
   assert "libtpu 0." in page and "docs.cloud.google.com/tpu/docs/v5e |" in page
   assert "v5p" not in page.partition("## Chips")[2]
@@ -112,7 +114,7 @@ def test_a_document_names_versions_and_sources_of_its_chips(markdown):
 
 def test_scaled_batches_are_a_section_of_their_own():
   rows = [row("ce"), row("ce", "v5e:16x16", roofline_seconds=0.037)]
-  page = table.markdown(rows, "some.py", SIZE, 8)
+  page = table.markdown(rows, "some.py", SIZE, True, 8)
   assert page.startswith("## As many queries a chip")
   assert "| ce | 3.0 | 3.0 | 36.0 | 37.0 |" in page
 
@@ -120,5 +122,21 @@ def test_scaled_batches_are_a_section_of_their_own():
 def test_the_lengths_that_were_assumed_are_said(markdown):
   known = Size(0, {}, query_tokens=9, passage_tokens=77)
   rows = [row("ce")]
-  assert "9 (queries) and 77 (passages)" in markdown(rows, "x", known)
-  assert "of the greatest length" in markdown(rows, "x", SIZE)
+  page = markdown(rows, "x", known, True)
+  assert "9 (queries) and 77 (passages)" in page
+  assert "in rows that they share as in a run.\n" in page
+  assert "each in a row of its own.\n" in markdown(rows, "x", known, False)
+  assert "of the greatest length" in markdown(rows, "x", SIZE, True)
+
+
+def test_the_largest_batch_is_told_where_it_was_looked_for(markdown):
+  rows = [row("ce"), row("de")]
+  rows[0] |= dict(largest_batch=1234)
+  for shown in (markdown(rows, "x", SIZE, True), table.text(rows)):
+    assert "largest batch" in shown and "1,234" in shown
+  page = markdown(rows, "x", SIZE, True)
+  assert "- **Largest batch** compiles" in page
+  for one in rows:
+    del one["largest_batch"]
+  for shown in (markdown(rows, "x", SIZE, True), table.text(rows)):
+    assert "argest batch" not in shown

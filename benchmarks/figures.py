@@ -6,9 +6,22 @@ from typing import Any
 
 from benchmarks import rows
 
-WIDTH = 384  # of the packaged encoder
-FLOPS_A_TOKEN = 6 * 24 * WIDTH**2  # of all matrices of its layers, forward
+PACKAGED = {"depth": 6, "width": 384, "mlp_width": 1536}  # its encoder
 PASSES = {"distil": 3, "encode": 1, "rerank": 1}  # backward counts twice
+
+
+def flops_a_token(piece: str, depth: int, width: int, mlp_width: int) -> int:
+  """What a text's token needs in the matrices of an encoder's layers.
+
+  A pair that is scored needs of its last layer keys and values: all else there
+  is of [CLS] alone.
+  """
+  keys_and_values = 4 * width**2
+  layer = 2 * keys_and_values + 4 * width * mlp_width
+  layers = depth * layer
+  if piece == "rerank":
+    layers += keys_and_values - layer
+  return PASSES[piece] * layers
 
 
 class Measured:
@@ -40,7 +53,7 @@ class Measured:
       flops = self.first(piece, "exact", "flops_a_query")
       return self.of(piece, side, "rate") * flops / 1e9
     tokens = self.of(piece, side, "tokens") / self.of(piece, side, "seconds")
-    return PASSES[piece] * FLOPS_A_TOKEN * tokens / 1e9
+    return flops_a_token(piece, **PACKAGED) * tokens / 1e9
 
 
 def number(value: float | None, decimals: int = 2) -> str:

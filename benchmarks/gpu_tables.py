@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import tables
-from benchmarks.figures import PASSES, number, percent
+from benchmarks.figures import PACKAGED, flops_a_token, number, percent
 
 Found = Mapping[str, Any]  # gpu.json
 
@@ -61,10 +61,9 @@ def flops(found: Found, work: str, measured: Mapping[str, Any]) -> float | None:
     return measured["rate"] * measured["flops_a_query"]
   if "tokens" not in measured:
     return None
-  shape = found["sizes"]
-  width, mlp = shape["width"], shape["mlp_width"]
-  a_token = shape["depth"] * (8 * width**2 + 4 * width * mlp)
-  return PASSES[work] * a_token * measured["tokens"] / measured["seconds"]
+  shape = {name: found["sizes"][name] for name in PACKAGED}
+  tokens = measured["tokens"] / measured["seconds"]
+  return flops_a_token(work, **shape) * tokens
 
 
 def peak(found: Found) -> float | None:

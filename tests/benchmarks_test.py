@@ -327,9 +327,11 @@ def test_rates_are_held_against_the_peak_of_their_precision(dtype, share):
 
 def test_a_training_step_is_three_forward_passes():
   step = {"ours": [{"tokens": 1000, "seconds": 2.0}]}
-  m = figures.Measured({"distil": step, "encode": step})
-  assert m.gflops("encode", "ours") == figures.FLOPS_A_TOKEN * 500 / 1e9
+  m = figures.Measured({name: step for name in figures.PASSES})
+  assert m.gflops("encode", "ours") == 6 * 24 * 384**2 * 500 / 1e9
   assert m.gflops("distil", "ours") == 3 * m.gflops("encode", "ours")
+  # Of the last layer keys and values, 4 D^2 of 24 D^2.
+  assert m.gflops("rerank", "ours") == (5 * 24 + 4) * 384**2 * 500 / 1e9
 
 
 @pytest.mark.parametrize(

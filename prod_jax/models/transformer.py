@@ -61,10 +61,11 @@ class Attention(nn.Module):
     R, _, L, _ = mask_R1LM.shape
     dense = functools.partial(_dense, c, c.width, use_bias=c.attention_bias)
 
+    E = c.width // c.heads
+
     def heads(name: str, x_XD: Array) -> Float[Array, "R H L E"]:
       return dense(name)(x_XD).reshape(R, -1, c.heads, E).swapaxes(1, 2)
 
-    E = c.width // c.heads
     q_RHLE = heads("query", x_TD if at_RS is None else _only(x_TD, at_RS))
     k_RHME, v_RHME = heads("key", x_TD), heads("value", x_TD)
     if turns is not None:

@@ -109,7 +109,7 @@ def test_a_row_says_all_that_is_promised(rows):
 def test_compiled_flops_are_the_models(rows):
   for row in rows.values():
     # Layers as narrow as these have more beside matmuls than a BERT's.
-    assert 1.0 < row["flops"] / row["flops_analytic"] < 1.04, row["stage"]
+    assert 1.0 < row["flops"] / row["flops_analytic"] < 1.08, row["stage"]
     assert 0.98 < row["flops_matmul"] / row["flops_analytic"] < 1.02
 
 

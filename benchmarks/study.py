@@ -179,7 +179,13 @@ def _read(workdir: str) -> _Run:
 def _settings(left: record.Run) -> dict[str, Any]:
   """What of the config the figures depend on most."""
   data = left.config["data"]
-  train = next(s for s in left.trained("student") if _DRAW.match(s.name))
+  arms = (s for s in left.trained("student") if _DRAW.match(s.name))
+  train = next(arms, None)
+  if train is None:
+    raise ValueError(
+      "the run has trained no arm, such as prod_1, of a model `student`: it is "
+      "none of configs/study.py"
+    )
   keys = ("labelled", "query_length", "passage_length", "max_passages")
   return {
     **{key: data[key] for key in keys},

@@ -274,6 +274,17 @@ def test_runs_of_other_settings_are_no_study(workdir, again, path, value, said):
     study.collect(str(workdir), str(again))
 
 
+def test_a_run_without_an_arm_is_no_study(workdir):
+  file = workdir / "curriculum.json"
+  record = json.loads(file.read_text())
+  for stage in record["stages"]:
+    if stage["kind"] == "train":
+      stage["name"] = "learnt"
+  file.write_text(json.dumps(record))
+  with pytest.raises(ValueError, match="has trained no arm"):
+    study.collect(str(workdir))
+
+
 def test_runs_of_other_queries_are_no_study(workdir, again, monkeypatch):
   read = study._read
 

@@ -76,7 +76,7 @@ class Settings:
 
   def __post_init__(self) -> None:
     scoring.need_a_weight(self, "hard", "soft")
-    if self.kd == "dkd" and not self.hard:
+    if self.kd == "dkd" and self.soft:
       scoring.need_a_weight(self, "alpha", "beta")
     if self.in_batch and self.lwf:
       raise strict.FieldError(

@@ -33,9 +33,10 @@ def test_one_term_has_a_weight(method, needed, weights):
 
 def test_weights_of_dkd_are_its_own():
   given = PROD | dict(hard=0.1, soft=0.9, kd="dkd", alpha=0.0, beta=0.0)
-  assert strict.section(prod.Settings, given, "x").alpha == 0
-  given |= dict(kd="softmax", hard=0.0)
-  assert strict.section(prod.Settings, given, "x").beta == 0
+  with pytest.raises(strict.ConfigError, match="alpha and beta are 0"):
+    strict.section(prod.Settings, given, "x")
+  for unread in (dict(kd="softmax"), dict(soft=0.0)):
+    assert strict.section(prod.Settings, given | unread, "x").beta == 0
 
 
 def test_of_lead_labels_alone_teach_no_query_without_one():

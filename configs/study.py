@@ -140,8 +140,7 @@ def get_config(variant: str = "") -> ConfigDict:
   if "teachers" not in chosen:
     for draw in draws:
       stages |= arms(draw)
-  has_all = "runlocal" in chosen and not chosen & set(ELSEWHERE)
-  if "neighbours" in chosen or has_all:
+  if "neighbours" in chosen or (is_small and not chosen & set(ELSEWHERE)):
     config.models.duo = ConfigDict(
       dict(weights="packaged", dropout=0.0, **pair_distill.MODELS["duo"])
     )

@@ -25,7 +25,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import pairwise_dot_score
 
-from benchmarks import peer, study
+from benchmarks import peer, study_figures
 from prod_jax import kinds, origin, storage
 from prod_jax.batches import draws
 from prod_jax.batches.lists import Candidates, load_lists
@@ -54,9 +54,9 @@ def main() -> None:
   )
   stage = run.stage(f"ce_{asked.draw}")
   _train(model, loss, _rows(run, model, stage, asked.draw), stage)
-  folder = asked.workdir / study.PEER / f"st_{asked.loss}_{asked.draw}"
+  folder = asked.workdir / study_figures.PEER / f"st_{asked.loss}_{asked.draw}"
   folder.mkdir(parents=True, exist_ok=True)
-  (folder / study.ORIGIN).write_text(json.dumps(_origin()))
+  (folder / study_figures.ORIGIN).write_text(json.dumps(_origin()))
   _, measured = task.open_finished(str(asked.workdir))
   _rank(run, model, measured.split, folder / "run.trec")
 

@@ -1,15 +1,19 @@
 """The figures of a study and their page, on values that are made up."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 
-from benchmarks import study
-from prod_jax import significance
+from benchmarks import study, study_figures, study_page
+from prod_jax import significance, strict
 from prod_jax.report.markup import render
+from tests.commands import REPO
 from tests.export import made as made_by_hand
 
 ORIGIN = {
@@ -26,7 +30,7 @@ def values(mean, seed):
   rng = np.random.default_rng(seed)
   found = np.clip(mean + rng.normal(0, 0.1, 60), 0, 1)
   by_query = {f"q{i}": float(x) for i, x in enumerate(found)}
-  return dict.fromkeys(study.METRICS, by_query)
+  return dict.fromkeys(study_figures.METRICS, by_query)
 
 
 @pytest.fixture
@@ -58,15 +62,15 @@ def made(draws):
     },
     "runs": 1,
     "origins": [{"stages": 7, **ORIGIN}, {"stages": 1}],
-    "beside": {"start": dict.fromkeys(study.METRICS, 0.35)},
+    "beside": {"start": dict.fromkeys(study_figures.METRICS, 0.35)},
     "divided": {"prod_1": 12},
-    "arms": {arm: study._arm(of) for arm, of in draws.items()},
-    "compared": study._compared(draws),
+    "arms": {arm: study_figures._arm(of) for arm, of in draws.items()},
+    "compared": study_figures._compared(draws),
   }
 
 
 def test_arms_are_compared_by_the_mean_of_their_draws(draws):
-  compared = study._compared(draws)
+  compared = study_figures._compared(draws)
   found = compared["mined"]["prod"]
   first, second = (
     np.mean([[*draws[arm][d]["mrr@10"].values()] for d in ("1", "2")], axis=0)
@@ -80,7 +84,7 @@ def test_arms_are_compared_by_the_mean_of_their_draws(draws):
 
 
 def test_all_comparisons_of_a_study_are_corrected_together(draws):
-  compared = study._compared(draws)
+  compared = study_figures._compared(draws)
   every = [pair for of in compared.values() for pair in of.values()]
   assert [pair["p_holm"] for pair in every] == significance.holm(
     [pair["p"] for pair in every]
@@ -91,18 +95,18 @@ def test_all_comparisons_of_a_study_are_corrected_together(draws):
 
 def test_a_study_that_is_under_way_compares_what_both_have(draws):
   del draws["prod"]["2"]
-  found = study._compared(draws)["mined"]["prod"]
+  found = study_figures._compared(draws)["mined"]["prod"]
   assert found["draws"] == found["better_in"] == 1
   first, second = (
     np.mean([*draws[arm]["1"]["mrr@10"].values()]) for arm in ("mined", "prod")
   )
   assert found["difference"] == pytest.approx(second - first)
   draws["prod"] = {"3": draws["ce"]["1"]}
-  assert "prod" not in study._compared(draws)["mined"]
+  assert "prod" not in study_figures._compared(draws)["mined"]
 
 
 def test_the_page_says_what_was_found(made):
-  text = study.page({"toy-30": made}, {"toy-30": "A note.\n"})
+  text = study_page.page({"toy-30": made}, {"toy-30": "A note.\n"})
   assert "30 of 100 training queries have labels" in text
   assert "| `prod` | **0." in text and "study-toy-30.svg" in text
   assert "`prod` is above `mined`: +0." in text
@@ -117,14 +121,16 @@ def test_the_page_says_what_was_found(made):
     "- 1 stage: what they ran with is not written down\n"
   ) in text
   made["compared"]["ce"]["prod"].update(p_holm=0.2)
-  assert "`prod` is not above `ce`" in study.page(
+  assert "`prod` is not above `ce`" in study_page.page(
     {"toy-30": made}, {"toy-30": "A note.\n"}
   )
-  assert "No study has been run" in study.page({}, {})
+  assert "No study has been run" in study_page.page({}, {})
 
 
 def test_the_picture_has_a_dot_a_draw_within_its_frame(made):
-  root = xml.etree.ElementTree.fromstring(render(study.picture("toy", made)))
+  root = xml.etree.ElementTree.fromstring(
+    render(study_page.picture("toy", made))
+  )
   dots = [x for x in root if x.tag.endswith("circle")]
   assert len(dots) == 6
   width = float(root.get("width"))
@@ -158,7 +164,7 @@ def workdir(tmp_path):
         queries=32,
         index="exact",
       )
-      for metric in study.METRICS
+      for metric in study_figures.METRICS
     ]
     write_run(run.folder(f"evaluate_{name}"), count)
   (run.workdir / "results.json").write_text(json.dumps(rows))
@@ -175,8 +181,8 @@ def write_run(folder, right):
 
 
 def test_a_run_is_collected(workdir):
-  write_run(workdir / study.PEER / "st_kl_2", right=16)
-  found = study.collect(str(workdir))
+  write_run(workdir / study_figures.PEER / "st_kl_2", right=16)
+  found = study_figures.collect(str(workdir))
   assert (found["split"], found["queries"], found["passages"]) == (
     "test",
     32,
@@ -184,7 +190,9 @@ def test_a_run_is_collected(workdir):
   )
   assert found["settings"]["batch_size"] == 8
   assert found["settings"]["train_queries"] == 64
-  assert found["beside"] == {"start": dict.fromkeys(study.METRICS, 0.25)}
+  assert found["beside"] == {
+    "start": dict.fromkeys(study_figures.METRICS, 0.25)
+  }
   draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
   assert draws == {"mined": [0.25, 0.125], "prod": [1.0], "st_kl": [0.5]}
   assert found["arms"]["mined"]["ndcg@10"]["mean"] == 0.1875
@@ -220,10 +228,10 @@ def again(workdir, tmp_path):
 def test_each_run_of_a_study_is_a_draw(workdir, again, tmp_path):
   third = shutil.copytree(again, tmp_path / "third")
   change(third, ["seed"], 100)
-  write_run(third / study.PEER / "st_kl_1", right=16)
-  found = study.collect(*map(str, (workdir, again, third)))
+  write_run(third / study_figures.PEER / "st_kl_1", right=16)
+  found = study_figures.collect(*map(str, (workdir, again, third)))
   assert found["runs"] == 3
-  start = dict.fromkeys(study.METRICS, pytest.approx(0.5 / 3))
+  start = dict.fromkeys(study_figures.METRICS, pytest.approx(0.5 / 3))
   assert found["beside"] == {"start": start}
   draws = {arm: of["mrr@10"]["draws"] for arm, of in found["arms"].items()}
   # Two draws of `mined` in each run count as one.
@@ -237,14 +245,14 @@ def test_each_run_of_a_study_is_a_draw(workdir, again, tmp_path):
   assert of["prod"]["difference"] == pytest.approx(2 / 3 - 0.1875)
   assert (of["st_kl"]["draws"], of["st_kl"]["difference"]) == (1, 0.3125)
   once, thrice = (
-    study.collect(*map(str, runs))["origins"][0]["stages"]
+    study_figures.collect(*map(str, runs))["origins"][0]["stages"]
     for runs in ([workdir], [workdir, again, third])
   )
   assert thrice == 3 * once
-  text = study.page({"toy": found}, {})
+  text = study_page.page({"toy": found}, {})
   assert "3 runs, each a draw of the tables. " in text
-  alone = study.collect(str(workdir))
-  assert "a draw of the tables" not in study.page({"toy": alone}, {})
+  alone = study_figures.collect(str(workdir))
+  assert "a draw of the tables" not in study_page.page({"toy": alone}, {})
 
 
 def test_divisions_are_told_by_run(workdir, again):
@@ -254,8 +262,8 @@ def test_divisions_are_told_by_run(workdir, again):
     divide = dict(kind="divide", name="divide_prod_1", summary={"kept": number})
     record["stages"].append(record["stages"][0] | divide)
     file.write_text(json.dumps(record))
-  assert study.collect(str(workdir))["divided"] == {"prod_1": 0}
-  both = study.collect(str(workdir), str(again))["divided"]
+  assert study_figures.collect(str(workdir))["divided"] == {"prod_1": 0}
+  both = study_figures.collect(str(workdir), str(again))["divided"]
   assert both == {"prod_1 of run 1": 0, "prod_1 of run 2": 1}
 
 
@@ -270,8 +278,8 @@ def test_divisions_are_told_by_run(workdir, again):
 def test_runs_of_other_settings_are_no_study(workdir, again, path, value, said):
   seed = json.loads((workdir / "curriculum.json").read_text())["config"]["seed"]
   change(again, path, seed if value is None else value)
-  with pytest.raises(ValueError, match=said):
-    study.collect(str(workdir), str(again))
+  with pytest.raises(strict.ConfigError, match=said):
+    study_figures.collect(str(workdir), str(again))
 
 
 def test_a_run_without_an_arm_is_no_study(workdir):
@@ -281,20 +289,22 @@ def test_a_run_without_an_arm_is_no_study(workdir):
     if stage["kind"] == "train":
       stage["name"] = "learnt"
   file.write_text(json.dumps(record))
-  with pytest.raises(ValueError, match="has trained no arm"):
-    study.collect(str(workdir))
+  with pytest.raises(strict.ConfigError, match="has trained no arm"):
+    study_figures.collect(str(workdir))
 
 
 def test_runs_of_other_queries_are_no_study(workdir, again, monkeypatch):
-  read = study._read
+  read = study_figures._read
 
   def without_one(of):
     run = read(of)
     return run._replace(queries=run.queries[1:]) if of == str(again) else run
 
-  monkeypatch.setattr(study, "_read", without_one)
-  with pytest.raises(ValueError, match="other queries of split test; name"):
-    study.collect(str(workdir), str(again))
+  monkeypatch.setattr(study_figures, "_read", without_one)
+  with pytest.raises(
+    strict.ConfigError, match="other queries of split test; name"
+  ):
+    study_figures.collect(str(workdir), str(again))
 
 
 def test_the_command_takes_several_runs(workdir, again, tmp_path, monkeypatch):
@@ -305,6 +315,31 @@ def test_the_command_takes_several_runs(workdir, again, tmp_path, monkeypatch):
   assert json.loads((tmp_path / "studies/two.json").read_text())["runs"] == 2
 
 
+@pytest.mark.parametrize(
+  ("words", "said"),
+  [
+    (
+      ["nowhere", "--name=x"],
+      "there is no .*curriculum.json; name the working",
+    ),
+    (["nowhere", "--name=../x"], "'../x' has more than letters, digits,"),
+  ],
+)
+def test_the_command_says_in_a_line_what_is_wrong(words, said, tmp_path):
+  nowhere, name = words
+  line = [
+    sys.executable,
+    "-m",
+    "benchmarks.study",
+    "collect",
+    str(tmp_path / nowhere),
+    name,
+  ]
+  found = subprocess.run(line, capture_output=True, text=True, cwd=REPO)
+  assert found.returncode == 2
+  assert re.search(said, found.stderr) and "Traceback" not in found.stderr
+
+
 def test_a_study_says_what_it_was_made_with(workdir):
   path = workdir / "curriculum.json"
   record = json.loads(path.read_text())
@@ -312,25 +347,25 @@ def test_a_study_says_what_it_was_made_with(workdir):
     stage["origin"] = ORIGIN
   record["stages"][0]["origin"] = {}
   path.write_text(json.dumps(record))
-  write_run(workdir / study.PEER / "st_kl_2", right=16)
+  write_run(workdir / study_figures.PEER / "st_kl_2", right=16)
   of_peer = {"commit": None, "versions": {"torch": "2.9"}, "processor": "a CPU"}
-  peer = workdir / study.PEER / "st_kl_2" / study.ORIGIN
+  peer = workdir / study_figures.PEER / "st_kl_2" / study_figures.ORIGIN
   peer.write_text(json.dumps(of_peer))
-  found = study.collect(str(workdir))["origins"]
+  found = study_figures.collect(str(workdir))["origins"]
   count = len(record["stages"]) - 1
   assert found[0] == {"stages": count, **ORIGIN}
   assert {json.dumps(x, sort_keys=True) for x in found[1:]} == {
     json.dumps({"stages": 1, **x}, sort_keys=True) for x in ({}, of_peer)
   }
-  assert study._made_with({"stages": 1, **of_peer}) == (
+  assert study_page._made_with({"stages": 1, **of_peer}) == (
     "- 1 stage: commit unknown, a CPU, torch 2.9"
   )
 
 
 def test_a_peer_without_a_draw_is_named(workdir):
-  write_run(workdir / study.PEER / "kl", right=16)
-  with pytest.raises(ValueError, match="peer/kl is not named ARM_DRAW"):
-    study.collect(str(workdir))
+  write_run(workdir / study_figures.PEER / "kl", right=16)
+  with pytest.raises(strict.ConfigError, match="peer/kl is not named ARM_DRAW"):
+    study_figures.collect(str(workdir))
 
 
 def test_page_and_plots_are_those_of_the_kept_results():

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks import study, study_split
+from benchmarks import study_figures, study_split
 from prod_jax import config_file, curriculum, main, packaged, strict
 from prod_jax.processes import Processes
 from prod_jax.sets.datasets import pydocs
@@ -177,14 +177,14 @@ def test_its_small_variant_can_run(tmp_path):
 @pytest.mark.long
 def test_every_arm_is_trained_measured_and_collected(tmp_path):
   run(tmp_path, config=CONFIG)
-  found = study.collect(str(tmp_path))
+  found = study_figures.collect(str(tmp_path))
   assert list(found["arms"]) == [
     *("labels", "mined", "de", "ce", "margin", "cl_drd"),
     *("teachers", "data", "prod", "prod_no_lwf", "undivided"),
     *("lead", "pair_distill", "adam"),
   ]
   assert found["divided"].keys() == {"data_1", "prod_1", "prod_no_lwf_1"}
-  assert set(found["compared"]) == set(study.AGAINST)
+  assert set(found["compared"]) == set(study_figures.AGAINST)
   assert {*found["compared"]["mined"]} > NEIGHBOURS
 
 
@@ -203,6 +203,6 @@ def test_teachers_of_one_run_teach_in_another(tmp_path):
     assert done.returncode == 0, done.stderr
     weights.append(f"--config.models.{name}.weights={tmp_path / name}")
   run(tmp_path / "given", *weights, config="configs/study.py:given+runlocal")
-  found = study.collect(str(tmp_path / "given"))
+  found = study_figures.collect(str(tmp_path / "given"))
   assert {"mined", "ce", "prod"} < found["arms"].keys()
   assert {"start", "teacher"} < found["beside"].keys()

@@ -139,7 +139,7 @@ def open_run(workdir: storage.Path) -> Run:
   said = left.get("config")
   if said is None:
     raise strict.ConfigError(
-      f"--workdir: there is no {path}; it takes the working folder of a run"
+      f"there is no {path}; name the working folder of a run"
     )
   config = strict.section(Config, said, f"{path}: config")
   if base := left.get(run_files.RUN_FROM):

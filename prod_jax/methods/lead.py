@@ -224,6 +224,7 @@ def _read(
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   scoring.need_teacher("lead", sources, in_batch=settings.in_batch)
+  scoring.need_a_say("lead", settings, sources, "teacher", "response", "layer")
   scoring.need_candidates("lead", sources, in_batch=settings.in_batch)
   if sources.model is None:
     raise strict.ConfigError(

@@ -4,7 +4,9 @@
 
 Source: Matryoshka representation learning (arXiv 2205.13147), whose weights c_m
 of the widths are 1, as are those of sentence-transformers' `MatryoshkaLoss`,
-which sums too. A teacher is not cut.
+which sums too. A teacher is not cut: where it is trained too, what it learns
+from labels is in the sum once for each width, so `teacher` of LEAD is a weight
+per width.
 """
 
 from collections.abc import Sequence

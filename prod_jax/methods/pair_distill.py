@@ -64,6 +64,7 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   scoring.need_teacher("pair_distill", sources, in_batch=False)
   scoring.need_candidates("pair_distill", sources, in_batch=False)
+  scoring.need_a_say("pair_distill", settings, sources, "pairs", "pairs")
   if settings.pairs and "pairs" not in sources.beside:
     raise strict.ConfigError(
       "method pair_distill: pairs > 0 needs a pairwise teacher; set pairs to "

@@ -270,6 +270,8 @@ def _matrix_shape(
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   if settings.soft or settings.larger:
     scoring.need_teacher("prod", sources, in_batch=settings.in_batch)
+  scoring.need_a_say("prod", settings, sources, "teacher", "soft")
+  scoring.need_a_say("prod", settings, sources, "anchor", "lwf")
   # The other distances are of scores by themselves, not among each other.
   if not (settings.soft and settings.kd in ("logit", "bi_logit")):
     scoring.need_candidates("prod", sources, in_batch=settings.in_batch)

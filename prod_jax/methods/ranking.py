@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 
-from prod_jax import strict
 from prod_jax.batch import Batch
 from prod_jax.losses import contrastive, listwise
 from prod_jax.methods import scoring
@@ -53,11 +52,7 @@ def make(settings: Settings, student: CrossEncoder, sources: Sources) -> LossFn:
   """
   if settings.soft:
     scoring.need_teacher("ranking", sources, in_batch=False)
-  elif sources.teacher:
-    raise strict.ConfigError(
-      "method ranking: the stage has a teacher, and soft=0 leaves it without a "
-      "weight; set settings.soft, or leave teacher and scores out"
-    )
+  scoring.need_a_say("ranking", settings, sources, "teacher", "soft")
   scoring.need_candidates("ranking", sources, in_batch=False)
   T = settings.temperature
 

@@ -157,6 +157,28 @@ def need_a_weight(settings: Any, *fields: str) -> None:
     )
 
 
+def need_a_say(
+  method: str, settings: Any, sources: Sources, role: str, *weights: str
+) -> None:
+  """Raises ConfigError where a stage has a role that no weight lets speak.
+
+  Args:
+    method: its name.
+    settings: of the method.
+    sources: what the stage has.
+    role: of `Sources.names`.
+    weights: of the terms that read it.
+  """
+  if role not in sources.names or any(getattr(settings, w) for w in weights):
+    return
+  raise strict.ConfigError(
+    f"method {method}: nothing reads the stage's {role} where "
+    f"{' and '.join(f'{w}=0' for w in weights)}; set "
+    f"{' or '.join(f'settings.{w}' for w in weights)} above 0, or leave the "
+    f"{role} out"
+  )
+
+
 def need_teacher(method: str, sources: Sources, *, in_batch: bool) -> None:
   """Raises ConfigError without a teacher, or with one that cannot score so."""
   if not sources.teacher:

@@ -88,12 +88,6 @@ def test_no_passage_of_the_batch_is_masked_for_them():
   np.testing.assert_array_equal(where[BARE], np.tile(passages, (len(BARE), 1)))
 
 
-def test_rankings_teacher_needs_a_weight():
-  message = "has a teacher, and soft=0 leaves it without"
-  with pytest.raises(strict.ConfigError, match=message):
-    ranking.make(ranking.Settings(), CROSS, CACHED)
-
-
 def test_of_prod_what_is_left_is_the_teacher():
   whole, some = mixed()
   settings = prod.Settings(in_batch=False, temperature=4.0, hard=0.1, soft=0.9)

@@ -3,7 +3,9 @@
 import pytest
 
 from prod_jax import strict
-from prod_jax.methods import adam, lead, prod, ranking
+from prod_jax.methods import adam, lead, pair_distill, prod, ranking
+from prod_jax.methods.scoring import Sources
+from tests.methods.batches import CROSS, DEEP_CROSS, DEEP_DUAL, DUAL
 
 PROD = dict(in_batch=False, temperature=1.0)
 # Of each method what else it needs, and the weights of what a student learns.
@@ -44,3 +46,44 @@ def test_of_lead_labels_alone_teach_no_query_without_one():
   for layer in (0.0, 1.0):
     settings = lead.Settings(**weights, layer=layer)
     assert lead.learns_unlabelled(settings) == bool(layer)
+
+
+# Of each role, a method without a weight of what reads it, and that weight.
+CACHED = Sources("scores", own_list=4)
+IN_STEP = Sources("step", model=DEEP_CROSS, own_list=4)
+LABELS = PROD | dict(hard=1.0, soft=0.0)
+UNREAD = [
+  ("teacher", prod, LABELS, DUAL, CACHED, ["soft"]),
+  ("anchor", prod, PROD | dict(hard=1.0, soft=1.0), DUAL, CACHED, ["lwf"]),
+  ("teacher", ranking, {}, CROSS, CACHED, ["soft"]),
+  (
+    "teacher",
+    lead,
+    dict(in_batch=False, layers=1, response=0.0, layer=0.0),
+    DEEP_DUAL,
+    IN_STEP,
+    ["response", "layer"],
+  ),
+  ("teacher", adam, dict(soft=0.0, dark=0.0), DUAL, CACHED, ["soft", "dark"]),
+  ("pairs", pair_distill, dict(pairs=0.0), DUAL, CACHED, ["pairs"]),
+]
+
+
+@pytest.mark.parametrize(
+  ("role", "method", "given", "student", "there", "weights"), UNREAD
+)
+def test_what_a_stage_has_is_read(role, method, given, student, there, weights):
+  beside = frozenset({role, "dark"} if method is adam else {role} - {"teacher"})
+  sources = there._replace(beside=beside)
+  with pytest.raises(strict.ConfigError) as error:
+    method.make(method.Settings(**given), student, sources)
+  unread = " and ".join(f"{weight}=0" for weight in weights)
+  remedy = " or ".join(f"settings.{weight}" for weight in weights)
+  assert str(error.value).endswith(
+    f"nothing reads the stage's {role} where {unread}; set {remedy} above 0, "
+    f"or leave the {role} out"
+  )
+  for weight in weights:
+    assert callable(
+      method.make(method.Settings(**given | {weight: 1.0}), student, sources)
+    )

@@ -18,6 +18,9 @@ from prod_jax import strict
 from prod_jax.config import Config
 from prod_jax.strict import ConfigError
 
+# Sections whose keys are names that a config gives.
+_NAMED = ("config.models", "config.stages")
+
 
 def load(argument: str, overrides: Sequence[str] = ()) -> Config:
   """Reads `file.py[:part,part,…]` and applies overrides.
@@ -125,8 +128,11 @@ def _override(raw: dict[str, Any], override: str) -> None:
   *sections, leaf = key.strip().split(".")
   node, path = raw, "config"
   for name in sections:
-    if not isinstance(node.get(name), dict):
-      known = [k for k, v in node.items() if isinstance(v, dict)]
-      raise ConfigError(strict.unknown_key(name, path, known))
+    if path not in _NAMED:  # a section may be set by overrides alone
+      node.setdefault(name, {})
+    if name not in node:
+      raise ConfigError(strict.unknown_key(name, path, node))
     node, path = node[name], f"{path}.{name}"
+    if not isinstance(node, dict):
+      raise ConfigError(f"{path} is {node!r}, and has no keys of its own")
   node[leaf] = strict.Typed(value.strip())

@@ -67,12 +67,22 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     ("stages.evaluate_teacher_de.indexes=('faiss',)", "one of ['exact', 'scan"),
     ("sed=1", "did you mean config.seed?"),
     ("seed", "not of the form key=value"),
+    ("seed.x=1", "config.seed is 42, and has no keys of its own"),
+    ("dat.path=x", "did you mean config.data?"),
+    ("stages.mine_1.settings.hard=1", "settings is a key of kind train"),
   ],
 )
 def test_a_wrong_override_names_the_key_and_the_remedy(override, message):
   with pytest.raises(strict.ConfigError) as error:
     config_file.load(QUICKSTART, [override])
   assert message in str(error.value)
+
+
+def test_an_override_sets_what_is_in_no_section_yet():
+  loaded = config_file.load(QUICKSTART, ["stages.ce_1.settings.soft=0.5"])
+  assert loaded.stages["ce_1"].settings["soft"] == 0.5
+  ours = config_file.load(QUICKSTART, ["stages.ce_1.sampling_settings.power=2"])
+  assert ours.stages["ce_1"].sampling_settings["power"] == 2
 
 
 def test_a_missing_file_and_a_missing_key_are_named(tmp_path):

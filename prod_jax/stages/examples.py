@@ -162,6 +162,8 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
   if needs or not job.stage.candidates:
     has_label = np.array([bool(positives[row]) for row in rows], bool)
     rows = _kept(job, rows, has_label, "have a label")
+  if job.stage.candidates and not offered(job).ranking_groups:
+    _say_repeated(job, rows, cached["candidates"])
   of_model, of_teacher = carried(job)
   teacher = None
   if of_teacher is not None:
@@ -194,6 +196,26 @@ def _kept(
       what,
     )
   return rows[where]
+
+
+def _say_repeated(job: TrainJob, rows: np.ndarray, lists: Candidates) -> None:
+  """Warns where lists are shorter than what is drawn from them."""
+  short, at_once = 0, 8192
+  for start in range(0, len(lists.query), at_once):
+    block = Candidates(*(field[start : start + at_once] for field in lists))
+    negatives_Q = ((block.ids >= 0) & ~block.label).sum(axis=1)
+    wanted_Q = job.stage.negatives + ~block.label.any(axis=1)
+    short += (np.isin(block.query, rows) & (negatives_Q < wanted_Q)).sum()
+  if short:
+    logging.warning(
+      "%s: the lists of %d of %d queries have less than negatives=%d of them, "
+      "and some are in a batch more than once; set fewer, or a greater depth "
+      "where the lists are made",
+      job.name,
+      short,
+      len(rows),
+      job.stage.negatives,
+    )
 
 
 def _with_those_of_lists(

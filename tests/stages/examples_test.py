@@ -91,6 +91,33 @@ def test_positives_of_a_list_count_where_the_set_has_none():
   assert found == [(1,), (), (7, 8)]
 
 
+@pytest.mark.parametrize(("negatives", "repeated"), [(1, 0), (2, 1), (3, 2)])
+def test_lists_shorter_than_what_is_drawn_are_counted(
+  job_of, caplog, negatives, repeated
+):
+  """Of a labelled query two, of one without three; the third is not asked."""
+  lists = Candidates(
+    query=np.array([0, 2, 3], np.int32),
+    ids=np.array([[5, 6, 7], [5, 6, -1], [5, -1, -1]], np.int32),
+    label=np.array([[1, 0, 0], [0, 0, 0], [0, 0, 0]], bool),
+    rank=np.zeros((3, 3), np.int32),
+    score=np.zeros((3, 3), np.float32),
+  )
+  stage = kinds.Train(
+    kind="train",
+    model="student",
+    method="prod",
+    batch_size=1,
+    steps=1,
+    learning_rate=1e-4,
+    negatives=negatives,
+  )
+  examples._say_repeated(job_of({}, stage), np.array([0, 2]), lists)
+  said = f"the lists of {repeated} of 2 queries have less than negatives="
+  assert (said in caplog.text) == bool(repeated)
+  assert len(caplog.records) == bool(repeated)
+
+
 def test_lists_of_a_stage_say_whose_they_are(job_of, tmp_path):
   path = tmp_path / "scores.tsv"
   path.write_text("q1\tp1\t1.0\n")

@@ -15,6 +15,8 @@ import argparse
 import pathlib
 import sys
 
+from absl import logging
+
 from prod_jax import strict
 from prod_jax.cli import arguments
 from prod_jax.config import Config
@@ -91,7 +93,12 @@ _OF_SLICES = ("markdown", "scale_batch", *(name for name, *_ in _SIZES))
 
 
 def run(args: argparse.Namespace) -> None:
-  if bool(args.topology) == bool(args.workdir):
+  if args.topology and args.workdir:
+    raise strict.ConfigError(
+      "--workdir measures on this machine, --topology asks the compiler of a TPU "
+      "slice; give one of them"
+    )
+  if not (args.topology or args.workdir):
     raise strict.ConfigError(
       "give --workdir=DIR to measure on this machine, or --topology=v5e:2x4 to "
       "ask the compiler of a TPU slice"
@@ -146,6 +153,14 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     chips.slice_of(topology)  # before the compiler is looked for
   if bool(args.query_tokens) != bool(args.passage_tokens):
     raise strict.ConfigError("--query_tokens and --passage_tokens go together")
+  for name in ("query", "passage"):
+    mean = getattr(args, f"{name}_tokens")
+    most = getattr(config.data, f"{name}_length")
+    if mean > most:
+      raise strict.ConfigError(
+        f"--{name}_tokens={mean}: no {name} has more than {most}, by "
+        f"config.data.{name}_length"
+      )
   size = shapes.size_of(
     config.data,
     args.passages,
@@ -171,6 +186,14 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     )
   else:
     sys.stdout.write(table.text(rows, price))
+  if any(row["hours"] is None for row in rows) and not (
+    size.passages and size.queries
+  ):
+    logging.warning(
+      "how large %r is is published nowhere; --passages=N and --queries=N say "
+      "it, and give hours",
+      config.data.name,
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def programs(
       of one process, whatever the slice.
 
   Raises:
-    ConfigError: for a stage that is wrong or not there.
+    ConfigError: for a stage that is wrong or not there, or if none of those
+      named runs a model.
   """
   stages = run.config.stages
   for name in only:
@@ -47,7 +48,13 @@ def programs(
       made.append(_training(job_of(run, name), scale, size))
     elif kind in _FORWARD:
       made.append(_FORWARD[kind](job_of(run, name), size))
-  return [program for program in made if program]
+  found = [program for program in made if program]
+  if only and not found:
+    raise strict.ConfigError(
+      f"--stage={','.join(only)} runs no model that a slice is planned for; "
+      "name stages that train, encode, score or compare"
+    )
+  return found
 
 
 def _training(job: Job[kinds.Train], scale: float, size: Size) -> Program:

@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from prod_jax import origin
 from prod_jax.plan import bill
 from prod_jax.plan.chips import CHIPS, GIB, slice_of
 from prod_jax.sets.sizes import Size
@@ -15,7 +16,8 @@ _NONE = "-"
 
 _HEADER = """\
 Nothing ran for this page: each program was compiled by the TPU compiler
-(jax {jax}, libtpu {libtpu}) for a slice that was not there.
+({versions})
+for a slice that was not there.
 
 - **HBM** is GiB a device: arguments (parameters, optimizer state, batch),
   temporaries, and all of it with outputs and code, which must stay below what
@@ -96,12 +98,16 @@ def markdown(
   """
   if scale_from:
     return _scaled(rows, scale_from)
-  versions = {n: importlib.metadata.version(n) for n in ("jax", "libtpu")}
+  made_with = [
+    f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu")
+  ]
+  if commit := origin.commit():
+    made_with.append(f"programs of {commit[:12]}")
   known = size.query_tokens and size.passage_tokens
   lengths = (_KNOWN if known else _LONGEST).format(
     rows=_SHARED if packed else _OWN, **size._asdict()
   )
-  header = _HEADER.format(lengths=lengths, **versions)
+  header = _HEADER.format(lengths=lengths, versions=", ".join(made_with))
   if _LARGEST in _columns(rows):
     header += _LARGEST_SAID
   parts = [f"# {config} on TPU slices", header]

@@ -149,3 +149,13 @@ def test_what_was_compiled_is_remembered_in_all_forms(folder, rows):
 def test_errors_name_the_remedy(folder):
   done = run(folder, "--topology=v9:2x4", code=2)
   assert "there is no chip 'v9'; known: v4, v5e" in done.stderr
+  lengths = ["--query_tokens=65", "--passage_tokens=9"]
+  done = run(folder, "--topology=v5e:2x4", *lengths, code=2)
+  assert "--query_tokens=65: no query has more than 64" in done.stderr
+
+
+def test_a_set_of_unknown_size_has_no_hours_and_the_flags_are_named(folder):
+  asked = ["--topology=v5e:2x4", "--nolargest", "--stage=score"]
+  assert "--passages=N and --queries=N say it" in run(folder, *asked).stderr
+  known = run(folder, *asked, "--queries=100", "--passages=100")
+  assert "--passages=N" not in known.stderr

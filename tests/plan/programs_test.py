@@ -128,6 +128,8 @@ def test_batches_in_proportion_to_the_slice():
 def test_what_a_run_would_refuse_is_refused():
   with pytest.raises(strict.ConfigError, match=r"did you mean --stage\.ce_1"):
     made(run_of("quickstart"), "ce1")
+  with pytest.raises(strict.ConfigError, match=r"mine_4,divide runs no model"):
+    made(run_of("quickstart"), "mine_4", "divide")
   run = run_of("quickstart", "stages.student_de.settings.soft=x")
   with pytest.raises(strict.ConfigError, match=r"student_de.settings.soft"):
     made(run)

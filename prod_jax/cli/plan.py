@@ -95,7 +95,7 @@ _OF_SLICES = ("markdown", "scale_batch", *(name for name, *_ in _SIZES))
 def run(args: argparse.Namespace) -> None:
   if args.topology and args.workdir:
     raise strict.ConfigError(
-      "--workdir measures on this machine, --topology asks the compiler of a TPU "
+      "--workdir measures this machine, --topology asks the compiler of a TPU "
       "slice; give one of them"
     )
   if not (args.topology or args.workdir):

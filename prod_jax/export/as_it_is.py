@@ -72,6 +72,18 @@ def reading(
   return dataclasses.replace(own, **taken)
 
 
+def check(weights: str) -> None:
+  """Raises ConfigError for a folder that says of itself that it is no model.
+
+  Of a name on a hub nothing is known before it is fetched.
+  """
+  if folders.is_here(weights):
+    try:
+      _model(pathlib.Path(weights))
+    except WeightsError as error:
+      raise strict.ConfigError(str(error)) from error
+
+
 def open_model(
   weights: str, data: config.Data, given: Mapping[str, Any]
 ) -> Reader:

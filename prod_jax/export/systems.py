@@ -27,6 +27,7 @@ from prod_jax.retrieval import bm25, encode, rerank, runs, search
 from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
 from prod_jax.stages import sources
+from prod_jax.stages.run import Run
 
 _SHARD = 100_000  # passages; as of an encode stage
 
@@ -54,11 +55,37 @@ def rank_all(
     listed: the systems.
     task: the set.
     first: label of the one whose first passages others put in order.
+
+  Raises:
+    ConfigError: of any of them, before the first has embedded a passage.
+    DataError: one leaves no ranking of this set.
   """
+  for system in listed:
+    _check(system, task)
   found: dict[str, Ranking] = {}
-  for system in sorted(listed, key=lambda s: s.label != first):
+  # What only has to be read comes before what takes its time.
+  for system in sorted(
+    listed, key=lambda s: (not s.spec.endswith(RUNS), s.label != first)
+  ):
     found[system.label] = rank(system, task, found.get(first))
   return {system.label: found[system.label] for system in listed}
+
+
+def _check(system: System, task: Task) -> None:
+  """Raises ConfigError for what is known of a system without its weights."""
+  if (language := _language(system)) is not None:
+    bm25.check(language)
+  elif system.stage[0]:
+    _located(system, task)
+  elif not system.spec.endswith(RUNS):
+    _check_model(system)
+    as_it_is.check(system.spec)
+
+
+def _language(system: System) -> str | None:
+  """Of BM25, "" for none; None of another system."""
+  name, _, language = system.spec.partition(":")
+  return language if name == BM25 else None
 
 
 def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
@@ -74,8 +101,7 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     DataError: it leaves no ranking of this set.
   """
   texts = [query.text for query in task.dataset.queries[task.split]]
-  if system.spec == BM25 or system.spec.startswith(f"{BM25}:"):
-    language = system.spec.partition(":")[2]
+  if (language := _language(system)) is not None:
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
     found = _others(
       *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
@@ -103,9 +129,13 @@ def open_model(system: System, task: Task) -> Reader:
   """
   if system.stage[0]:
     return _trained(system, task)
-  if pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
-    return as_it_is.open_model(system.spec, task.data, task.given)
-  raise named.no_model(system, f"bm25, a TREC run (FILE.trec), {named.TAKEN}")
+  _check_model(system)
+  return as_it_is.open_model(system.spec, task.data, task.given)
+
+
+def _check_model(system: System) -> None:
+  if not (pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec)):
+    raise named.no_model(system, f"bm25, a TREC run (FILE.trec), {named.TAKEN}")
 
 
 def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
@@ -234,6 +264,20 @@ def _trained(system: System, task: Task) -> Reader:
 
   Of a model's name it is that one with the weights that the config gives it.
   """
+  found = _located(system, task)
+  if isinstance(found, finished.Trained):
+    return reader_of(found)
+  try:
+    return as_it_is.of_run(found, system.stage[1])
+  except strict.ConfigError as error:
+    raise _of(system, error) from error
+
+
+def _located(system: System, task: Task) -> finished.Trained | Run:
+  """What a train stage has left; of a model's name its run.
+
+  Either reads texts as it does of the set.
+  """
   workdir, name = system.stage
   try:
     run = finished.open_run(storage.open_path(workdir))
@@ -243,12 +287,16 @@ def _trained(system: System, task: Task) -> Reader:
     if name not in config.stages:
       finished.check_has_model(run, name)
       sources.check_model(read, name, f"it is {name!r}")
-      return as_it_is.of_run(read, name)
-    trained = finished.stage_of(run, name)
+      return read
+    return dataclasses.replace(finished.stage_of(run, name), run=read)
   except strict.ConfigError as error:
-    said = re.sub(r"^--\w+: ", "", str(error))
-    raise strict.ConfigError(f"{system.spec}: {said}") from error
-  return reader_of(dataclasses.replace(trained, run=read))
+    raise _of(system, error) from error
+
+
+def _of(system: System, error: strict.ConfigError) -> strict.ConfigError:
+  """An error that names no flag, but the system that it is of."""
+  said = re.sub(r"^--\w+: ", "", str(error))
+  return strict.ConfigError(f"{system.spec}: {said}")
 
 
 def reader_of(trained: finished.Trained) -> Reader:

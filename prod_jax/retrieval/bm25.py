@@ -60,6 +60,13 @@ def search(
   return ids_QK, scores_QK
 
 
+def check(language: str) -> None:
+  """Raises ConfigError as `search` does, before it has anything to find."""
+  _library()
+  if language:
+    _stemmer(language)
+
+
 def _words(texts: Iterable[str], stemmer: Any) -> list[list[str]]:
   return _library().tokenize(
     texts,

@@ -315,6 +315,28 @@ def test_nothing_to_find_is_no_nan(opened, student):
     systems.evaluate(student, opened, ["mrr@10"], relevant=2)
 
 
+@pytest.mark.parametrize(
+  ("wrong", "message"),
+  [
+    ("{run}:stduent", "'stduent' is no stage and no model"),
+    ("{run}", "no config.json in it; of a run's folder name a stage"),
+    ("nowhere", "is no system: there is no such folder"),
+    ("missing.trec", "missing.trec is not there"),
+    ("bm25:klingon", "bm25"),
+  ],
+)
+def test_a_wrong_system_is_told_before_another_has_ranked(
+  finished_run, opened, monkeypatch, wrong, message
+):
+  def embed(*of):
+    pytest.fail("a model was opened")
+
+  monkeypatch.setattr(systems, "open_model", embed)
+  words = [f"{finished_run}:student", wrong.format(run=finished_run)]
+  with pytest.raises((strict.ConfigError, DataError), match=message):
+    systems.rank_all(named.parse(words), opened, "student")
+
+
 def test_what_others_put_in_order_is_ranked_before_them(
   finished_run, opened, tmp_path
 ):

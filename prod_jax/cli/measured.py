@@ -228,8 +228,9 @@ def _say_changed(
   text_of: Mapping[str, str],
 ) -> None:
   for change in compared if shown else []:
-    _say(f"\n{change.name} against {change.before}, what changed most:")
     rows = changes.most_changed(headline, change.before, change.name, shown)
+    what = "what changed most:" if rows else "no query changed"
+    _say(f"\n{change.name} against {change.before}, {what}")
     for query, before, after in rows:
       said = strict.printable(f"{query}  {text_of[query]}")
       _say(f"{after - before:+.3f}  {before:.3f} → {after:.3f}  {said}")

@@ -160,9 +160,11 @@ def _queries(
     yield tag(
       "p",
       f"Of {one.queries:,} queries {other} answers {one.wins:,} better than "
-      f"{first}, {one.losses:,} worse, and {equal:,} as well. Those that "
-      "changed most:",
+      f"{first}, {one.losses:,} worse, and {equal:,} as well.",
     )
+    if not one.wins + one.losses:
+      continue
+    yield tag("p", "Those that changed most:")
     rows: list[tuple[list[str | Tag], bool]] = [
       (
         [_text(query, query_text), f"{before:.3f}", f"{after:.3f}"],

@@ -158,6 +158,13 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
   assert (found["q98"]["won_at"], found["q98"]["gain"]) == ("student", 0.5)
 
 
+def test_where_no_query_changed_none_is_named(capsys):
+  values = {name: {"q1": 0.5} for name in ("a", "b")}
+  compared = changes.against_first(values)
+  measured._say_changed(3, values, compared, {"q1": "x"})
+  assert capsys.readouterr().out == "\nb against a, no query changed\n"
+
+
 def test_a_terminal_obeys_no_query(capsys):
   values = {"a": {"q\x1b": 0.0}, "b": {"q\x1b": 1.0}}
   found = changes.against_first(values)

@@ -193,6 +193,15 @@ def test_the_page_has_it_all_and_needs_nothing_else(workdir, other, tmp_path):
     assert words in text.replace("&lt;", "<").replace("&gt;", ">"), words
 
 
+def test_where_no_query_differs_none_is_shown(workdir, tmp_path):
+  again = shutil.copytree(workdir, tmp_path / "again")
+  path = tmp_path / "page.html"
+  comparison_page.write(comparison.load([workdir, again]), path, query_text)
+  text = said(path.read_text())
+  assert "0 better than run, 0 worse, and 3 as well." in text
+  assert "changed most" not in text
+
+
 def test_a_page_of_runs_that_have_nothing_says_so(workdir, other, tmp_path):
   for folder in (workdir, other):
     for stage in folder.iterdir():

@@ -62,7 +62,9 @@ def test_what_ran_and_was_not_measured_is_a_dash(workdir):
   assert text.startswith("tiny: nothing is measured yet\n")
   line = next(x for x in text.splitlines() if x.startswith("student_de"))
   assert line.split() == ["student_de", "teacher_de", *"----", "90"]
-  assert text.endswith("unknown until a student and a teacher are measured")
+  assert text.endswith(
+    "a model named 'student' and of another, by evaluate stages"
+  )
 
 
 def test_the_gap_is_from_the_first_student_to_the_best_teacher(workdir):

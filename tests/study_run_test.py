@@ -88,7 +88,7 @@ def test_teachers_made_elsewhere_are_one_choice(variant):
 
 
 def test_a_rising_ladder_has_each_teacher_alone():
-  with pytest.raises(strict.ConfigError, match="'rising' is of 'given'"):
+  with pytest.raises(strict.ConfigError, match="name given\\+rising"):
     config_file.load(f"{REPO}/configs/study.py:rising")
   config = config_file.load(f"{REPO}/configs/study.py:given+rising")
   assert config.models["teacher"].weights == "packaged"

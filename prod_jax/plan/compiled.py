@@ -120,7 +120,10 @@ def devices(slice_: Slice) -> list[jax.Device]:
       chip_config_name=slice_.chip.config,
     ).devices
   except jax.errors.JaxRuntimeError as error:
-    raise strict.ConfigError(f"--topology={slice_.name}: {error}") from error
+    raise strict.ConfigError(
+      f"--topology={slice_.name}: {error}; name a slice that there is, such as "
+      "v5e:2x4 or v5p:2x2x2"
+    ) from error
   if len(found) != slice_.devices:
     raise strict.ConfigError(
       f"--topology={slice_.name}: libtpu sees {len(found)} devices where "

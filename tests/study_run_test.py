@@ -119,6 +119,23 @@ def test_the_neighbours_learn_from_teachers_made_elsewhere():
   assert {"ce_strong", "teacher", "duo"} < set(more.models)
 
 
+@pytest.mark.parametrize(
+  ("variant", "judge", "wide"),
+  [
+    ("neighbours", "ce_strong", "lists_wide"),
+    # Dark examples have the student's tokens, which are not MPNet's.
+    ("mpnet+neighbours", "ce_weak", "lists_wide"),
+    ("given+neighbours", "ce_strong", "lists"),
+  ],
+)
+def test_who_judges_dark_examples_scores_their_lists(variant, judge, wide):
+  stages = config_file.load(f"{REPO}/configs/study.py:{variant}").stages
+  assert stages["darken"].params == stages["score_labelled"].params == judge
+  assert stages["darken"].candidates == stages["score_labelled"].candidates
+  assert stages["duo"].candidates == wide
+  assert {wide, "lists_labelled"} < set(stages)
+
+
 def test_no_query_of_a_student_teaches_its_teachers(tmp_path):
   folder = tmp_path / "whole"
   folder.mkdir()

@@ -113,16 +113,15 @@ def rounded(
   What is lost goes with their distance from the centre, which is that much
   less where all have much in common.
   """
-  rows_RD = values_RD = rows_RD.astype(jnp.float32) - centre_D[None]
+  values_RD = rows_RD = rows_RD.astype(jnp.float32) - centre_D[None]
+  norm_R = _norm(rows_RD)
+  error_R = jnp.zeros_like(norm_R)
   if dtype == "bfloat16":
     # Not by two conversions, which XLA may take for none.
     values_RD = lax.reduce_precision(rows_RD, exponent_bits=8, mantissa_bits=7)
-  return Rounded(
-    values_RD.astype(dtype),
-    _norm(rows_RD - values_RD),
-    _norm(rows_RD),
-    _norm(centre_D[None])[0],
-  )
+    error_R = _norm(rows_RD - values_RD)
+  centre_norm = _norm(centre_D[None])[0]
+  return Rounded(values_RD.astype(dtype), error_R, norm_R, centre_norm)
 
 
 def _norm(rows_RD: Float32[Array, "R D"]) -> Float32[Array, " R"]:

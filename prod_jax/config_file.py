@@ -41,7 +41,7 @@ def load(argument: str, overrides: Sequence[str] = ()) -> Config:
     raise ConfigError(f"--config takes one variant, got {variants}")
   raw = _get_config(pathlib.Path(name), *variants)
   for override in [*(p for p in parts if "=" in p), *overrides]:
-    _override(raw, override)
+    set_key(raw, override)
   return strict.section(Config, raw, "config")
 
 
@@ -121,7 +121,16 @@ def _to_dict(section: ml_collections.ConfigDict) -> dict[Any, Any]:
   }
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def set_key(raw: dict[str, Any], override: str) -> None:
+  """Sets a key of a config that is not strict yet.
+
+  Args:
+    raw: the config, which is changed.
+    override: `section.key=value`.
+
+  Raises:
+    ConfigError: it is of another form, or in a section that cannot be there.
+  """
   key, equals, value = override.partition("=")
   if not equals:
     raise ConfigError(f"override {override!r} is not of the form key=value")

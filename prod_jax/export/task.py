@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import config, storage, strict
+from prod_jax import config, config_file, storage, strict
 from prod_jax.export import finished
 from prod_jax.processes import Processes
 from prod_jax.report import record
@@ -138,17 +138,16 @@ def _given(overrides: Sequence[str]) -> dict[str, Any]:
   Raises:
     ConfigError: one is of another section, unknown, or of another type.
   """
-  raw = {}
+  raw: dict[str, Any] = {"data": {}}
   for word in overrides:
-    key, equals, value = word.partition("=")
-    if not equals or not key.startswith(_SECTION):
+    if "=" not in word or not word.startswith(_SECTION):
       raise strict.ConfigError(
         f"--config.{word}: it takes keys of config.data alone, such as "
         "--config.data.path=FOLDER"
       )
-    raw[key.removeprefix(_SECTION)] = strict.Typed(value)
-  data = strict.section(config.Data, raw, "config.data")
-  return {key: getattr(data, key) for key in raw}
+    config_file.set_key(raw, word)
+  data = strict.section(config.Data, raw["data"], "config.data")
+  return {key: getattr(data, key) for key in raw["data"]}
 
 
 def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:

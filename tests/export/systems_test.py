@@ -287,6 +287,10 @@ def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
   assert (beir.data.name, len(beir.dataset.passages)) == ("beir", 6)
   few = open_task("", cache, f"data.path={folder}", "data.max_passages=110")
   assert len(few.dataset.passages) == 110
+  two = open_task(
+    "", cache, f"data.path={folder}", "data.max_queries.test=2", split="test"
+  )
+  assert len(two.dataset.queries["test"]) == 2
   for words, message in {
     (
       f"data.path={folder}",

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prod_jax import metrics, significance, strict
+from prod_jax.config import Config
 from prod_jax.export import task
 from prod_jax.report import record
 from prod_jax.retrieval import runs
@@ -37,7 +38,8 @@ class _Run(NamedTuple):
   Attributes:
     seed: of its config.
     about: the set, the split and the settings, alike in all runs of a study.
-    stages: of its config, by name; those that two runs have are alike.
+    stages: of its config, by name, with what it leaves open as it is today;
+      those that two runs have are alike.
     queries: of the split, in order.
     beside: by model, the means of a metric.
     draws: by arm and draw.
@@ -159,7 +161,7 @@ def _read(workdir: str) -> _Run:
   return _Run(
     left.config["seed"],
     about,
-    left.config["stages"],
+    strict.plain(strict.section(Config, left.config, "config"))["stages"],
     list(qrels),
     beside,
     draws,

@@ -255,6 +255,14 @@ def test_each_run_of_a_study_is_a_draw(workdir, again, tmp_path):
   assert "a draw of the tables" not in study_page.page({"toy": alone}, {})
 
 
+def test_what_an_older_run_leaves_open_is_as_it_is_today(workdir, again):
+  file = again / "curriculum.json"
+  record = json.loads(file.read_text())
+  assert record["config"]["stages"]["prod_1"].pop("chunks") == 1
+  file.write_text(json.dumps(record))
+  assert study_figures.collect(str(workdir), str(again))["runs"] == 2
+
+
 def test_divisions_are_told_by_run(workdir, again):
   for number, place in enumerate((workdir, again)):
     file = place / "curriculum.json"

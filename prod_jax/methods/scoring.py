@@ -38,6 +38,7 @@ class Sources(NamedTuple):
       teacher), "pairs" or "dark".
     ranking_groups: how many groups of a teacher's ranking the columns are drawn
       from.
+    draws: the columns are drawn by the teacher's scores.
     own_list, whole_batch: how many candidates a query has at most, in its own
       list and among the passages of its (micro-)batch; 0 where nobody knows.
   """
@@ -48,6 +49,7 @@ class Sources(NamedTuple):
   joint: bool = False
   beside: frozenset[str] = frozenset()
   ranking_groups: int = 0
+  draws: bool = False
   own_list: int = 0
   whole_batch: int = 0
 
@@ -160,7 +162,7 @@ def need_a_weight(settings: Any, *fields: str) -> None:
 def need_a_say(
   method: str, settings: Any, sources: Sources, role: str, *weights: str
 ) -> None:
-  """Raises ConfigError where a stage has a role that no weight lets speak.
+  """Raises ConfigError where a stage has a role that nothing reads.
 
   Args:
     method: its name.
@@ -170,6 +172,8 @@ def need_a_say(
     weights: of the terms that read it.
   """
   if role not in sources.names or any(getattr(settings, w) for w in weights):
+    return
+  if role == "teacher" and sources.draws:
     return
   raise strict.ConfigError(
     f"method {method}: nothing reads the stage's {role} where "

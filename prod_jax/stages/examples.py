@@ -114,6 +114,7 @@ def offered(job: TrainJob) -> Sources:
     joint=stage.joint,
     beside=sources.beside_teacher(stage),
     ranking_groups=len(groups),
+    draws=sampling.NEEDS_SCORES,
     own_list=columns,
     whole_batch=columns * stage.batch_size // stage.accumulation,
   )

@@ -87,3 +87,8 @@ def test_what_a_stage_has_is_read(role, method, given, student, there, weights):
     assert callable(
       method.make(method.Settings(**given | {weight: 1.0}), student, sources)
     )
+
+
+def test_scores_that_negatives_are_drawn_by_need_no_weight():
+  drawn = CACHED._replace(draws=True)
+  assert callable(prod.make(prod.Settings(**LABELS), DUAL, drawn))

@@ -421,8 +421,9 @@ def test_missing_files_are_named(tmp_path):
     config = load("prod_msmarco_passage", variant, *overrides)
     files.check(Run(config, Processes(tmp_path), may_fetch=False))
 
-  # Two words with a slash between may be a model of a hub, too.
-  message = r"config\.models\.student\.weights: 'models/.* is no folder here"
+  message = (
+    r"student\.weights is 'models/.*', and there is no such folder; it t"
+  )
   with pytest.raises(strict.ConfigError, match=message):
     check_files()
   folder = tmp_path / "model"

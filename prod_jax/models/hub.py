@@ -13,6 +13,7 @@ from prod_jax.models import sentence_transformers, weights
 from prod_jax.models.weights import WeightsError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_PAGES = ("models", "datasets", "spaces")  # of the hub, and so nobody's name
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 LOG_IN = "set HF_TOKEN or run: hf auth login"
@@ -24,7 +25,12 @@ class NotCached(Exception):
 
 def is_name(text: str) -> bool:
   """Whether it may be the name of a model on a hub."""
-  return bool(_NAME.fullmatch(text)) and not text.startswith(".")
+  owner = text.partition("/")[0]
+  return (
+    bool(_NAME.fullmatch(text))
+    and not text.startswith(".")
+    and owner not in _PAGES
+  )
 
 
 def cached(name: str) -> pathlib.Path:

@@ -328,7 +328,9 @@ def test_a_stage_is_made_anew_where_the_model_has_changed(folder):
 @pytest.mark.parametrize("name", ["a/b", "a/b@main", "a.b/c-d@refs/pr/1"])
 def test_names_of_a_hub(name):
   assert hub.is_name(name)
-  assert not any(map(hub.is_name, (f"./{name}", f"/{name}", "a", "a/b/c")))
+  assert not any(
+    map(hub.is_name, (f"./{name}", f"/{name}", "a", "a/b/c", "models/a"))
+  )
 
 
 def test_the_kinds_of_model_have_a_default_each():

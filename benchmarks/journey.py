@@ -212,7 +212,7 @@ def page(made: Mapping[str, Any]) -> str:
     "# A newcomer's way",
     "Written by `python -m benchmarks.journey page` of what `python -m "
     "benchmarks.journey run` saw in a clean clone, at commit "
-    f"{made['commit'][:12]}, on {made['processor']}, with Python "
+    f"{origin.short(made['commit'])}, on {made['processor']}, with Python "
     f"{made['python']}. Environment, run and models are made on the way.",
     _times(made["steps"]),
     *(_step(step) for step in made["steps"]),

@@ -161,7 +161,9 @@ def _read(workdir: str) -> _Run:
   return _Run(
     left.config["seed"],
     about,
-    strict.plain(strict.section(Config, left.config, "config"))["stages"],
+    strict.plain(strict.section(Config, left.config, f"{workdir}: config"))[
+      "stages"
+    ],
     list(qrels),
     beside,
     draws,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.study_figures import METRICS
+from prod_jax.origin import short
 from prod_jax.report import axes
 from prod_jax.report.markup import Tag, tag
 
@@ -71,7 +72,7 @@ def _made_with(origin: Mapping[str, Any]) -> str:
   stages = f"- {count} stage{'s' * (count > 1)}"
   if "versions" not in origin:
     return f"{stages}: what they ran with is not written down"
-  said = [f"commit {(origin['commit'] or 'unknown')[:12]}"]
+  said = [f"commit {short(origin['commit'])}"]
   if "config_hash" in origin:  # a run of another library has none
     config = origin["config_hash"][:12]
     said = [f"seed {origin['seed']}", f"config {config}", *said]

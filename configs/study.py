@@ -120,7 +120,7 @@ def get_config(variant: str = "") -> ConfigDict:
     raise ValueError(f"variant {variant!r}; known: {known}")
   if RISING in chosen and "given" not in chosen:
     raise ValueError(
-      f"variant {variant!r}: {RISING!r} is of 'given'; name given+{variant}"
+      f"variant {variant!r}: {RISING!r} is of 'given'; name given+{RISING}"
     )
   for name, beside in ELSEWHERE.items():
     if name in chosen and (others := chosen - {name, *beside}):

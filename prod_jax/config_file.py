@@ -18,8 +18,8 @@ from prod_jax import strict
 from prod_jax.config import Config
 from prod_jax.strict import ConfigError
 
-# Sections whose keys are names that a config gives.
-_NAMED = ("config.models", "config.stages")
+# Sections whose keys a config gives: names of its own, or what it must have.
+_NAMED = ("config", "config.models", "config.stages")
 
 
 def load(argument: str, overrides: Sequence[str] = ()) -> Config:
@@ -137,10 +137,12 @@ def set_key(raw: dict[str, Any], override: str) -> None:
   *sections, leaf = key.strip().split(".")
   node, path = raw, "config"
   for name in sections:
-    if path not in _NAMED:  # a section may be set by overrides alone
+    if path not in _NAMED:  # a section in one may be set by overrides alone
       node.setdefault(name, {})
     if name not in node:
       raise ConfigError(strict.unknown_key(name, path, node))
+    if isinstance(node[name], strict.Typed):
+      node[name] = strict.literal(node[name])
     node, path = node[name], f"{path}.{name}"
     if not isinstance(node, dict):
       raise ConfigError(f"{path} is {node!r}, and has no keys of its own")

@@ -51,6 +51,13 @@ def commit(package: pathlib.Path = _PACKAGE) -> str | None:
   return f"{name}{CHANGED * bool(changed)}" if name else None
 
 
+def short(commit: str | None) -> str:
+  """A commit for people, with what stands behind it; "unknown" for None."""
+  if commit is None:
+    return "unknown"
+  return f"{commit[:12]}{CHANGED * commit.endswith(CHANGED)}"
+
+
 def versions() -> dict[str, str]:
   """Of Python, and of the packages whose version may change a digit."""
   found = {"python": platform.python_version()}

@@ -164,11 +164,11 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
   if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     return section(hint, _mapping(value, path), path)
   if origin is Mapping:
-    value = _parse(value) if isinstance(value, Typed) else value
+    value = literal(value) if isinstance(value, Typed) else value
     items = _mapping(value, path).items()
     return {k: _coerce(v, args[1], f"{path}.{k}") for k, v in items}
   if isinstance(value, Typed):
-    value = str(value) if hint is str or origin is Literal else _parse(value)
+    value = str(value) if hint is str or origin is Literal else literal(value)
   if hint is Any:
     return value
   if origin is Literal:
@@ -229,7 +229,8 @@ def _mapping(value: Any, path: str) -> Mapping[str, Any]:
   return value
 
 
-def _parse(text: str) -> Any:
+def literal(text: str) -> Any:
+  """What a word of a command line is: a literal of Python, or itself."""
   if text.lower() in ("true", "false"):
     return text.lower() == "true"
   try:

@@ -78,6 +78,12 @@ def test_a_wrong_override_names_the_key_and_the_remedy(override, message):
   assert message in str(error.value)
 
 
+def test_an_override_adds_to_a_mapping_that_another_one_has_set():
+  words = ["data.max_queries={'train': 5}", "data.max_queries.dev=3"]
+  loaded = config_file.load(QUICKSTART, words)
+  assert loaded.data.max_queries == {"train": 5, "dev": 3}
+
+
 def test_an_override_sets_what_is_in_no_section_yet():
   loaded = config_file.load(QUICKSTART, ["stages.ce_1.settings.soft=0.5"])
   assert loaded.stages["ce_1"].settings["soft"] == 0.5

@@ -359,7 +359,7 @@ def test_without_a_network_what_is_here_is_taken(
       )
       assert why in said and said.endswith(again)
       with pytest.raises(strict.ConfigError, match="'g/other@v2' .*" + again):
-        as_it_is.open_model("g/other@v2", config.Data(), {})
+        as_it_is.opening("g/other@v2", config.Data(), {})()
       said = refused(run_with(tmp_path, "g/other@v2", "--dry_run"))
       assert said.endswith(
         "run without --dry_run to fetch it, or give a folder"

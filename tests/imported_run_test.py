@@ -179,7 +179,7 @@ def test_a_file_that_is_there_stays_unless_it_may_go(done, tmp_path):
   [
     ("teacher", "unknown arguments: teacher"),
     ("--stages=teacher", "no flag --stages; did you mean --stage?"),
-    ("--workdir=nowhere", "there is no "),
+    ("--workdir=nowhere", "; name the working folder of a run"),
   ],
 )
 def test_what_a_line_of_lists_says_wrong(done, tmp_path, argument, message):

@@ -186,12 +186,10 @@ def _compile(config: Config, args: argparse.Namespace, price: float) -> None:
     )
   else:
     sys.stdout.write(table.text(rows, price))
-  if any(row["hours"] is None for row in rows) and not (
-    size.passages and size.queries
-  ):
+  if any(row["steps"] is None for row in rows):
     logging.warning(
-      "how large %r is is published nowhere; --passages=N and --queries=N say "
-      "it, and give hours",
+      "how many passages and queries %r has is not known here; --passages=N "
+      "and --queries=N say it, and give hours",
       config.data.name,
     )
 

@@ -8,7 +8,7 @@ tokens a query gets `PAIR_QUERY` at most, and the passage the others.
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -72,27 +72,18 @@ def reading(
   return dataclasses.replace(own, **taken)
 
 
-def check(weights: str) -> None:
-  """Raises ConfigError for a folder that says of itself that it is no model.
-
-  Of a name on a hub nothing is known before it is fetched.
-  """
-  if folders.is_here(weights):
-    try:
-      _model(pathlib.Path(weights))
-    except WeightsError as error:
-      raise strict.ConfigError(str(error)) from error
-
-
-def open_model(
+def opening(
   weights: str, data: config.Data, given: Mapping[str, Any]
-) -> Reader:
-  """Opens a model.
+) -> Callable[[], Reader]:
+  """Looks at a model's folder, and says how its weights are read.
 
   Args:
     weights: its folder, or its name on a hub, from where it is fetched.
     data: of the set.
     given: the keys of `data` that count more than what the folder says.
+
+  Returns:
+    What opens the model; it raises ConfigError where weights are damaged.
 
   Raises:
     ConfigError: there is none, or it says something that we do not compute.
@@ -102,12 +93,23 @@ def open_model(
     folder = pathlib.Path(weights) if is_here else hub.fetch(weights)
     model = _model(folder)
     own = _lengths(folder, model.kind)
-    return _open(model, reading(own, data, given), weights)
+    run = _looked_at(model, reading(own, data, given), weights)
   except (WeightsError, hub.NotCached) as error:
     raise strict.ConfigError(str(error)) from error
 
+  def open_model() -> Reader:
+    try:
+      return of_run(run, _NAME)
+    except WeightsError as error:
+      raise strict.ConfigError(str(error)) from error
 
-def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
+  return open_model
+
+
+def _looked_at(
+  model: model_kinds.Model, data: config.Data, weights: str
+) -> Run:
+  """A run of the model alone, which reads its texts and weights."""
   made = config.Config(0, data, config.Mesh(), {_NAME: model}, {})
   # Nothing is written there.
   run = Run(made, Processes(pathlib.Path(tempfile.gettempdir())))
@@ -126,7 +128,7 @@ def _open(model: model_kinds.Model, data: config.Data, weights: str) -> Reader:
   sentence_transformers.check_width(model.weights, shape.width)
   files.check_texts(weights, settled, data, tokenizer)
   run.check_tokenizer(_NAME)
-  return of_run(run, _NAME)
+  return run
 
 
 def _check_tokenizer(encoder: pathlib.Path) -> None:

@@ -5,10 +5,11 @@ the first passages of another system.
 """
 
 import dataclasses
+import functools
 import pathlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,8 @@ from prod_jax.retrieval import bm25, encode, rerank, runs, search
 from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
 from prod_jax.stages import sources
-from prod_jax.stages.run import Run
+
+Opening = Callable[[], Reader]  # reads a model's weights
 
 _SHARD = 100_000  # passages; as of an encode stage
 
@@ -60,26 +62,40 @@ def rank_all(
     ConfigError: of any of them, before the first has embedded a passage.
     DataError: one leaves no ranking of this set.
   """
-  for system in listed:
-    _check(system, task)
+  openings = {system.label: opening(system, task) for system in listed}
   found: dict[str, Ranking] = {}
   # What only has to be read comes before what takes its time.
   for system in sorted(
     listed, key=lambda s: (not s.spec.endswith(RUNS), s.label != first)
   ):
-    found[system.label] = rank(system, task, found.get(first))
+    found[system.label] = _rank(
+      system, task, found.get(first), openings[system.label]
+    )
   return {system.label: found[system.label] for system in listed}
 
 
-def _check(system: System, task: Task) -> None:
-  """Raises ConfigError for what is known of a system without its weights."""
+def opening(system: System, task: Task) -> Opening | None:
+  """What opens a system's model, which reads texts as it does of the set.
+
+  All but its weights has been read. BM25 and a TREC run have no model.
+
+  Raises:
+    ConfigError: there is no such system.
+  """
   if (language := _language(system)) is not None:
     bm25.check(language)
-  elif system.stage[0]:
-    _located(system, task)
-  elif not system.spec.endswith(RUNS):
-    _check_model(system)
-    as_it_is.check(system.spec)
+    return None
+  if system.spec.endswith(RUNS):
+    return None
+  if system.stage[0]:
+    return _trained(system, task)
+  if pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec):
+    return as_it_is.opening(system.spec, task.data, task.given)
+  raise _no_model(system)
+
+
+def _no_model(system: System) -> strict.ConfigError:
+  return named.no_model(system, f"bm25, a TREC run (FILE.trec), {named.TAKEN}")
 
 
 def _language(system: System) -> str | None:
@@ -100,17 +116,23 @@ def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
     ConfigError: there is no such system, or it needs `first`.
     DataError: it leaves no ranking of this set.
   """
+  return _rank(system, task, first, opening(system, task))
+
+
+def _rank(
+  system: System, task: Task, first: Ranking | None, opens: Opening | None
+) -> Ranking:
   texts = [query.text for query in task.dataset.queries[task.split]]
   if (language := _language(system)) is not None:
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
     found = _others(
       *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
     )
-  elif system.spec.endswith(RUNS):
+  elif opens is None:
     return of_run(pathlib.Path(system.spec), task)
   else:
     try:
-      found = _by_model(system, open_model(system, task), task, first)
+      found = _by_model(system, opens(), task, first)
     except NonFiniteOutputs as error:
       raise DataError(f"{system.label}: {error}") from error
   if np.isnan(found.scores_QK[found.ids_QK >= 0]).any():
@@ -127,15 +149,10 @@ def open_model(system: System, task: Task) -> Reader:
   Raises:
     ConfigError: it is none.
   """
-  if system.stage[0]:
-    return _trained(system, task)
-  _check_model(system)
-  return as_it_is.open_model(system.spec, task.data, task.given)
-
-
-def _check_model(system: System) -> None:
-  if not (pathlib.Path(system.spec).is_dir() or hub.is_name(system.spec)):
-    raise named.no_model(system, f"bm25, a TREC run (FILE.trec), {named.TAKEN}")
+  opens = opening(system, task)
+  if opens is None:
+    raise _no_model(system)
+  return opens()
 
 
 def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
@@ -259,24 +276,10 @@ def write(
   )
 
 
-def _trained(system: System, task: Task) -> Reader:
+def _trained(system: System, task: Task) -> Opening:
   """A train stage's model, with the lengths that it was trained with.
 
   Of a model's name it is that one with the weights that the config gives it.
-  """
-  found = _located(system, task)
-  if isinstance(found, finished.Trained):
-    return reader_of(found)
-  try:
-    return as_it_is.of_run(found, system.stage[1])
-  except strict.ConfigError as error:
-    raise _of(system, error) from error
-
-
-def _located(system: System, task: Task) -> finished.Trained | Run:
-  """What a train stage has left; of a model's name its run.
-
-  Either reads texts as it does of the set.
   """
   workdir, name = system.stage
   try:
@@ -284,13 +287,29 @@ def _located(system: System, task: Task) -> finished.Trained | Run:
     data = as_it_is.reading(run.config.data, task.data, task.given)
     config = dataclasses.replace(run.config, data=data)
     read = dataclasses.replace(run, config=config)
-    if name not in config.stages:
+    if name in config.stages:
+      trained = dataclasses.replace(finished.stage_of(run, name), run=read)
+      kind, opens = trained.model.kind, functools.partial(reader_of, trained)
+    else:
       finished.check_has_model(run, name)
       sources.check_model(read, name, f"it is {name!r}")
-      return read
-    return dataclasses.replace(finished.stage_of(run, name), run=read)
+      kind = read.model_config(name).kind
+      opens = functools.partial(as_it_is.of_run, read, name)
   except strict.ConfigError as error:
     raise _of(system, error) from error
+  if kind == "pairwise":
+    raise strict.ConfigError(
+      f"{system.label} reads a query with two passages, and says which is "
+      "better; it gives no passage a score"
+    )
+
+  def open_model() -> Reader:
+    try:
+      return opens()
+    except strict.ConfigError as error:
+      raise _of(system, error) from error
+
+  return open_model
 
 
 def _of(system: System, error: strict.ConfigError) -> strict.ConfigError:
@@ -309,11 +328,6 @@ def reader_of(trained: finished.Trained) -> Reader:
 def _by_model(
   system: System, reader: Reader, task: Task, first: Ranking | None
 ) -> Ranking:
-  if reader.kind == "pairwise":
-    raise strict.ConfigError(
-      f"{system.label} reads a query with two passages, and says which is "
-      "better; it gives no passage a score"
-    )
   if reader.kind != "dual" and first is None:
     raise strict.ConfigError(
       f"{system.label} is a model of kind {reader.kind}, which orders what "

@@ -6,6 +6,7 @@ join unless these were set there.
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,9 +78,8 @@ def open_task(
     ConfigError: no set is named, or it has no such split.
     DataError: it cannot be read.
   """
-  given = _given(overrides)
   own = finished.open_run(storage.open_path(workdir)) if workdir else None
-  data = _data(given, own)
+  data, given = _data(overrides, own)
   folder.mkdir(parents=True, exist_ok=True)
   made = config.Config(0, data, config.Mesh(), {}, {})
   dataset = Run(made, Processes(folder)).dataset
@@ -132,38 +132,37 @@ def open_prepared(workdir: str) -> Dataset:
   return located.open()
 
 
-def _given(overrides: Sequence[str]) -> dict[str, Any]:
-  """The keys that are set, read as a config has them.
+def _data(
+  overrides: Sequence[str], own: Run | None
+) -> tuple[config.Data, dict[str, Any]]:
+  """The set that was named, or that of a run; and the keys that were given.
 
   Raises:
-    ConfigError: one is of another section, unknown, or of another type.
+    ConfigError: no set is named; or a key is of another section, unknown, or of
+      another type.
   """
-  raw: dict[str, Any] = {"data": {}}
   for word in overrides:
     if "=" not in word or not word.startswith(_SECTION):
       raise strict.ConfigError(
         f"--config.{word}: it takes keys of config.data alone, such as "
         "--config.data.path=FOLDER"
       )
-    config_file.set_key(raw, word)
-  data = strict.section(config.Data, raw["data"], "config.data")
-  return {key: getattr(data, key) for key in raw["data"]}
-
-
-def _data(given: Mapping[str, Any], own: Run | None) -> config.Data:
-  """The set that was named, or that of a run."""
-  if own and not {"name", "path"} & given.keys():
-    data = own.config.data
-    where = data.data_dir or str(own.workdir / "data")
-    return dataclasses.replace(data, **{"data_dir": where, **given})
-  if not {"name", "path"} & given.keys():
-    raise strict.ConfigError(
-      "no set is named; set --config.data.path=FOLDER, or --config.data.name "
-      "of a published one, or name the folder of a run, which has its own: is "
-      "it there, with a curriculum.json in it?"
-    )
-  if "name" not in given:
-    path = pathlib.Path(given["path"])
+  keys = {re.split("[.=]", word)[1] for word in overrides}
+  raw: dict[str, Any] = {}
+  if not {"name", "path"} & keys:
+    if own is None:
+      raise strict.ConfigError(
+        "no set is named; set --config.data.path=FOLDER, or --config.data.name "
+        "of a published one, or name the folder of a run, which has its own: "
+        "is it there, with a curriculum.json in it?"
+      )
+    raw = strict.plain(own.config.data)
+    raw["data_dir"] = raw["data_dir"] or str(own.workdir / "data")
+  for word in overrides:
+    config_file.set_key({"data": raw}, word)
+  if "path" in keys and "name" not in keys:
+    path = pathlib.Path(raw["path"])
     is_beir = any((path / name).is_file() for name in _BEIR)
-    given = {**given, "name": "beir" if is_beir else "folder"}
-  return config.Data(**given)
+    raw["name"] = "beir" if is_beir else "folder"
+  data = strict.section(config.Data, raw, "config.data")
+  return data, {key: getattr(data, key) for key in keys}

@@ -79,7 +79,9 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
       "method adam: it needs a teacher's cached scores of the lists and of "
       "dark examples; set scores to a score stage and dark to a darken stage"
     )
-  scoring.need_a_say("adam", settings, sources, "teacher", "soft", "dark")
+  scoring.need_a_say(
+    "adam", settings, sources, "teacher", "soft", "dark", is_needed=True
+  )
   scoring.need_candidates("adam", sources, in_batch=False)
   T = settings.temperature
 

@@ -224,7 +224,11 @@ def _read(
 
 def _check(settings: Settings, student: Encoder, sources: Sources) -> None:
   scoring.need_teacher("lead", sources, in_batch=settings.in_batch)
-  scoring.need_a_say("lead", settings, sources, "teacher", "response", "layer")
+  # A teacher that learns too has labels of its own.
+  weights = ["response", "layer", *["teacher"] * sources.joint]
+  scoring.need_a_say(
+    "lead", settings, sources, "teacher", *weights, is_needed=True
+  )
   scoring.need_candidates("lead", sources, in_batch=settings.in_batch)
   if sources.model is None:
     raise strict.ConfigError(

@@ -87,6 +87,10 @@ class Settings:
       raise strict.FieldError(
         "larger", "has a first teacher that teaches in-batch; set in_batch=True"
       )
+    if self.larger and not self.soft:
+      raise strict.FieldError(
+        "larger", "compares two teachers, and soft=0 lets neither speak; set it"
+      )
     if self.larger and self.kd == "bi_logit":
       raise strict.FieldError(
         "kd",

@@ -160,7 +160,12 @@ def need_a_weight(settings: Any, *fields: str) -> None:
 
 
 def need_a_say(
-  method: str, settings: Any, sources: Sources, role: str, *weights: str
+  method: str,
+  settings: Any,
+  sources: Sources,
+  role: str,
+  *weights: str,
+  is_needed: bool = False,
 ) -> None:
   """Raises ConfigError where a stage has a role that nothing reads.
 
@@ -170,6 +175,7 @@ def need_a_say(
     sources: what the stage has.
     role: of `Sources.names`.
     weights: of the terms that read it.
+    is_needed: the method does nothing without it.
   """
   if role not in sources.names or any(getattr(settings, w) for w in weights):
     return
@@ -178,8 +184,8 @@ def need_a_say(
   raise strict.ConfigError(
     f"method {method}: nothing reads the stage's {role} where "
     f"{' and '.join(f'{w}=0' for w in weights)}; set "
-    f"{' or '.join(f'settings.{w}' for w in weights)} above 0, or leave the "
-    f"{role} out"
+    f"{' or '.join(f'settings.{w}' for w in weights)} above 0, or "
+    f"{'take another method' if is_needed else f'leave the {role} out'}"
   )
 
 

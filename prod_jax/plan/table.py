@@ -101,8 +101,7 @@ def markdown(
   made_with = [
     f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu")
   ]
-  if commit := origin.commit():
-    made_with.append(f"programs of {commit[:12]}")
+  made_with.append(f"programs of commit {origin.short(origin.commit())}")
   known = size.query_tokens and size.passage_tokens
   lengths = (_KNOWN if known else _LONGEST).format(
     rows=_SHARED if packed else _OWN, **size._asdict()

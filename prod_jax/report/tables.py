@@ -206,7 +206,8 @@ def gap_text(gap: Gap | None) -> str:
   if gap is None:
     return (
       "gap closed: unknown; it takes the MRR@10 of a model named "
-      f"{record.STUDENT!r} and of another, by evaluate stages"
+      f"{record.STUDENT!r} that was not refused and of another, by evaluate "
+      "stages"
     )
   first, best, teacher = gap.first, gap.best, gap.teacher
   if gap.closed is None:

@@ -163,7 +163,7 @@ def examples(job: TrainJob, learns_unlabelled: bool) -> Examples:
   if needs or not job.stage.candidates:
     has_label = np.array([bool(positives[row]) for row in rows], bool)
     rows = _kept(job, rows, has_label, "have a label")
-  if job.stage.candidates and not offered(job).ranking_groups:
+  if job.stage.candidates and job.stage.sampling != "groups":
     _say_repeated(job, rows, cached["candidates"])
   of_model, of_teacher = carried(job)
   teacher = None
@@ -201,6 +201,8 @@ def _kept(
 
 def _say_repeated(job: TrainJob, rows: np.ndarray, lists: Candidates) -> None:
   """Warns where lists are shorter than what is drawn from them."""
+  if not job.run.processes.first:
+    return
   short, at_once = 0, 8192
   for start in range(0, len(lists.query), at_once):
     block = Candidates(*(field[start : start + at_once] for field in lists))
@@ -209,9 +211,9 @@ def _say_repeated(job: TrainJob, rows: np.ndarray, lists: Candidates) -> None:
     short += (np.isin(block.query, rows) & (negatives_Q < wanted_Q)).sum()
   if short:
     logging.warning(
-      "%s: the lists of %d of %d queries have less than negatives=%d of them, "
-      "and some are in a batch more than once; set fewer, or a greater depth "
-      "where the lists are made",
+      "%s: the lists of %d of %d queries are too short for negatives=%d, one "
+      "more without a label: some are in a batch twice; set fewer, or make "
+      "longer lists",
       job.name,
       short,
       len(rows),

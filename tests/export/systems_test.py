@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from prod_jax import metrics, strict
+from prod_jax import metrics, storage, strict
 from prod_jax.export import as_it_is, finished, named, systems, task, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import runs
@@ -191,7 +191,13 @@ def test_labels_are_given_or_taken_from_the_name():
     named.parse(["a/b", "b=bm25"])
 
 
-def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
+class Duo:
+  kind = "pairwise"
+
+
+def test_what_is_no_system_is_refused(
+  finished_run, opened, tmp_path, monkeypatch
+):
   shutil.copytree(made.embedder(tmp_path / "st"), tmp_path / "alone")
   (tmp_path / "alone" / "modules.json").unlink()
   for word, message in {
@@ -209,11 +215,11 @@ def test_what_is_no_system_is_refused(finished_run, opened, tmp_path):
   }.items():
     with pytest.raises((strict.ConfigError, DataError), match=message):
       rank(word, opened)
-  reader = as_it_is.Reader("pairwise", None, None, {})
+  monkeypatch.setattr(finished.Trained, "model", Duo())
   with pytest.raises(
-    strict.ConfigError, match="duo reads a query with two pas"
+    strict.ConfigError, match="student reads a query with two pas"
   ):
-    systems._by_model(named.System("duo", "duo"), reader, opened, None)
+    systems.opening(named.parse([f"{finished_run}:student"])[0], opened)
 
 
 def test_a_model_that_would_be_drawn_is_refused(workdir, opened):
@@ -248,18 +254,18 @@ def test_a_folder_of_sentence_transformers_says_lengths_and_prompts(
   tmp_path, opened
 ):
   folder = made.embedder(tmp_path / "st")
-  reader = as_it_is.open_model(str(folder), opened.data, {})
+  reader = as_it_is.opening(str(folder), opened.data, {})()
   assert reader.kind == "dual"
   assert reader.prompts == {"query": "tea ", "passage": "old "}
   data = reader.frozen.data
   assert (data.query_length, data.passage_length) == (30, 30)
   assert data.path == opened.data.path
   short = dataclasses.replace(opened.data, query_length=8)
-  reader = as_it_is.open_model(str(folder), short, {"query_length": 8})
+  reader = as_it_is.opening(str(folder), short, {"query_length": 8})()
   assert (reader.frozen.data.query_length, data.passage_length) == (8, 30)
-  pairs = as_it_is.open_model(
+  pairs = as_it_is.opening(
     str(made.classifier(tmp_path / "ce", labels=2)), opened.data, {}
-  )
+  )()
   data = pairs.frozen.data
   assert (pairs.kind, data.query_length + data.passage_length) == ("cross", 40)
 
@@ -270,7 +276,7 @@ def test_what_of_the_weights_is_not_read_is_logged(tmp_path, opened, caplog):
   tensors = load_file(path)
   save_file(tensors | {"pooler.dense.weight": np.zeros(3)}, path)
   with caplog.at_level("INFO", logger="absl"):
-    as_it_is.open_model(str(folder), opened.data, {})
+    as_it_is.opening(str(folder), opened.data, {})()
   assert f"{path} holds, besides the encoder: pooler (1)" in caplog.text
 
 
@@ -291,6 +297,11 @@ def test_a_set_is_named_by_the_keys_of_a_config(finished_run, tmp_path):
     "", cache, f"data.path={folder}", "data.max_queries.test=2", split="test"
   )
   assert len(two.dataset.queries["test"]) == 2
+  # As of a run's own config: what is beside a key that is given stays.
+  run = finished.open_run(storage.open_path(str(finished_run))).config.data
+  own = open_task(finished_run, cache, "data.max_queries.dev=2", split="dev")
+  assert own.data.max_queries == {**run.max_queries, "dev": 2}
+  assert own.data.passage_length == run.passage_length
   for words, message in {
     (
       f"data.path={folder}",
@@ -325,17 +336,22 @@ def test_nothing_to_find_is_no_nan(opened, student):
     ("{run}:stduent", "'stduent' is no stage and no model"),
     ("{run}", "no config.json in it; of a run's folder name a stage"),
     ("nowhere", "is no system: there is no such folder"),
+    ("models/nowhere", "is no system: there is no such folder"),
+    ("bare", "bare"),
     ("missing.trec", "missing.trec is not there"),
     ("bm25:klingon", "bm25"),
   ],
 )
 def test_a_wrong_system_is_told_before_another_has_ranked(
-  finished_run, opened, monkeypatch, wrong, message
+  finished_run, opened, monkeypatch, tmp_path, wrong, message
 ):
   def embed(*of):
     pytest.fail("a model was opened")
 
-  monkeypatch.setattr(systems, "open_model", embed)
+  monkeypatch.setattr(systems, "reader_of", embed)
+  (tmp_path / "bare").mkdir()
+  (tmp_path / "bare" / "config.json").write_text("{}")
+  monkeypatch.chdir(tmp_path)
   words = [f"{finished_run}:student", wrong.format(run=finished_run)]
   with pytest.raises((strict.ConfigError, DataError), match=message):
     systems.rank_all(named.parse(words), opened, "student")

@@ -41,6 +41,12 @@ def test_weights_of_dkd_are_its_own():
     assert strict.section(prod.Settings, given | unread, "x").beta == 0
 
 
+def test_of_two_teachers_one_has_a_say():
+  given = dict(in_batch=True, temperature=1.0, hard=1.0, soft=0.0, larger=True)
+  with pytest.raises(strict.ConfigError, match="soft=0 lets neither speak"):
+    strict.section(prod.Settings, given, "x")
+
+
 def test_of_lead_labels_alone_teach_no_query_without_one():
   weights = dict(in_batch=True, response=0.0)
   for layer in (0.0, 1.0):
@@ -77,16 +83,27 @@ def test_what_a_stage_has_is_read(role, method, given, student, there, weights):
   sources = there._replace(beside=beside)
   with pytest.raises(strict.ConfigError) as error:
     method.make(method.Settings(**given), student, sources)
+  is_needed = method in (adam, lead)
   unread = " and ".join(f"{weight}=0" for weight in weights)
   remedy = " or ".join(f"settings.{weight}" for weight in weights)
   assert str(error.value).endswith(
     f"nothing reads the stage's {role} where {unread}; set {remedy} above 0, "
-    f"or leave the {role} out"
+    + "or "
+    + ("take another method" if is_needed else f"leave the {role} out")
   )
   for weight in weights:
     assert callable(
       method.make(method.Settings(**given | {weight: 1.0}), student, sources)
     )
+
+
+def test_a_joint_teacher_reads_labels():
+  """Both models on labels: what LEAD's other terms are held against."""
+  joint = IN_STEP._replace(joint=True)
+  settings = dict(in_batch=False, layers=1, response=0.0, layer=0.0)
+  assert callable(lead.make(lead.Settings(**settings), DEEP_DUAL, joint))
+  with pytest.raises(strict.ConfigError, match=r"settings\.teacher above 0"):
+    lead.make(lead.Settings(**settings, teacher=0.0), DEEP_DUAL, joint)
 
 
 def test_scores_that_negatives_are_drawn_by_need_no_weight():

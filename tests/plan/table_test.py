@@ -109,7 +109,8 @@ def test_slices_stand_side_by_side_with_sums_of_what_is_known(markdown):
 def test_a_document_names_versions_and_sources_of_its_chips(markdown):
   page = markdown([row("ce")], "configs/some.py", SIZE, True)
   assert page.startswith("# configs/some.py on TPU slices\n")
-  assert f"programs of {origin.commit()[:12]})" in page
+  commit = origin.short(origin.commit())
+  assert f"programs of commit {commit})" in page
   assert "libtpu 0." in page and "docs.cloud.google.com/tpu/docs/v5e |" in page
   assert "v5p" not in page.partition("## Chips")[2]
 

@@ -63,7 +63,7 @@ def test_what_ran_and_was_not_measured_is_a_dash(workdir):
   line = next(x for x in text.splitlines() if x.startswith("student_de"))
   assert line.split() == ["student_de", "teacher_de", *"----", "90"]
   assert text.endswith(
-    "a model named 'student' and of another, by evaluate stages"
+    "that was not refused and of another, by evaluate stages"
   )
 
 

@@ -113,7 +113,7 @@ def test_lists_shorter_than_what_is_drawn_are_counted(
     negatives=negatives,
   )
   examples._say_repeated(job_of({}, stage), np.array([0, 2]), lists)
-  said = f"the lists of {repeated} of 2 queries have less than negatives="
+  said = f"the lists of {repeated} of 2 queries are too short for negatives="
   assert (said in caplog.text) == bool(repeated)
   assert len(caplog.records) == bool(repeated)
 

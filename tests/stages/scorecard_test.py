@@ -72,6 +72,19 @@ def embed(job):
   np.save(job.inputs["scores"] / "queries-train.npy", query)
 
 
+@pytest.mark.parametrize(("negatives", "said"), [(1, False), (2, True)])
+def test_lists_that_are_too_short_are_told(job, caplog, negatives, said):
+  learnt_from(job(negatives=negatives))
+  assert ("the lists of 2 of 2 queries are too short" in caplog.text) == said
+
+
+def test_a_ranking_in_groups_takes_what_there_is(job, caplog):
+  groups = dict(sizes=(1, 1), depths=(1, 2))
+  drawn = dict(sampling="groups", sampling_settings=groups, negatives=3)
+  learnt_from(job(method="cl_drd", settings={}, **drawn))
+  assert "too short" not in caplog.text
+
+
 def test_figures_of_teacher_and_student(job, caplog):
   with caplog.at_level("INFO", logger="absl"):
     found = report(job())

@@ -148,21 +148,21 @@ def _data(
         "--config.data.path=FOLDER"
       )
   keys = {re.split("[.=]", word)[1] for word in overrides}
+  names_set = bool({"name", "path"} & keys)
   raw: dict[str, Any] = {}
-  if not {"name", "path"} & keys:
-    if own is None:
-      raise strict.ConfigError(
-        "no set is named; set --config.data.path=FOLDER, or --config.data.name "
-        "of a published one, or name the folder of a run, which has its own: "
-        "is it there, with a curriculum.json in it?"
-      )
+  if own and not names_set:
     raw = strict.plain(own.config.data)
     raw["data_dir"] = raw["data_dir"] or str(own.workdir / "data")
   for word in overrides:
     config_file.set_key({"data": raw}, word)
-  if "path" in keys and "name" not in keys:
-    path = pathlib.Path(raw["path"])
-    is_beir = any((path / name).is_file() for name in _BEIR)
-    raw["name"] = "beir" if is_beir else "folder"
   data = strict.section(config.Data, raw, "config.data")
+  if not (own or names_set):
+    raise strict.ConfigError(
+      "no set is named; set --config.data.path=FOLDER, or --config.data.name "
+      "of a published one, or name the folder of a run, which has its own: is "
+      "it there, with a curriculum.json in it?"
+    )
+  if "path" in keys and "name" not in keys:
+    is_beir = any((pathlib.Path(data.path) / name).is_file() for name in _BEIR)
+    data = dataclasses.replace(data, name="beir" if is_beir else "folder")
   return data, {key: getattr(data, key) for key in keys}

@@ -409,6 +409,8 @@ def test_calls_into_measured_packages_stand_in_few_files():
       "journey.py",
       "long_page.py",
       "study.py",
+      "study_figures.py",
+      "study_page.py",
       "study_peer.py",
       "study_split.py",
       "texts.py",

@@ -444,7 +444,7 @@ def test_missing_files_are_named(tmp_path):
 
 def test_the_command_looks_for_files_before_any_data(tmp_path):
   done = run(tmp_path, config="configs/prod_nq.py", code=2)
-  assert "is no folder here" in done.stderr
+  assert "there is no such folder" in done.stderr
   assert not list(tmp_path.iterdir())
 
 

@@ -56,6 +56,8 @@ def run(
 ):
   if teacher is not None:
     sources = sources._replace(teacher="step", model=teacher)
+  if not set_up.lwf:
+    sources = sources._replace(beside=sources.beside - {"anchor"})
   loss_fn = prod.make(set_up, no_dropout(model), sources)
   params = student() if params is None else params
   return jax.jit(loss_fn)(params, frozen or {}, data, rng())

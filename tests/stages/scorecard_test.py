@@ -78,6 +78,12 @@ def test_lists_that_are_too_short_are_told(job, caplog, negatives, said):
   assert ("the lists of 2 of 2 queries are too short" in caplog.text) == said
 
 
+def test_a_method_is_told_that_negatives_are_drawn_by_scores(job):
+  balanced = dict(sampling="balanced", sampling_settings=dict(bins=2))
+  assert examples.offered(job(**balanced)).draws
+  assert not examples.offered(job()).draws
+
+
 def test_a_ranking_in_groups_takes_what_there_is(job, caplog):
   groups = dict(sizes=(1, 1), depths=(1, 2))
   drawn = dict(sampling="groups", sampling_settings=groups, negatives=3)

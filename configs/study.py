@@ -119,9 +119,7 @@ def get_config(variant: str = "") -> ConfigDict:
     known = ", ".join([*VARIANTS, *ELSEWHERE, RISING])
     raise ValueError(f"variant {variant!r}; known: {known}")
   if RISING in chosen and "given" not in chosen:
-    raise ValueError(
-      f"variant {variant!r}: {RISING!r} is of 'given'; name given+{RISING}"
-    )
+    raise ValueError(f"{RISING!r} is of 'given'; name given+{RISING}")
   for name, beside in ELSEWHERE.items():
     if name in chosen and (others := chosen - {name, *beside}):
       raise ValueError(

@@ -68,7 +68,7 @@ def rank_all(
   for system in sorted(
     listed, key=lambda s: (not s.spec.endswith(RUNS), s.label != first)
   ):
-    found[system.label] = _rank(
+    found[system.label] = rank(
       system, task, found.get(first), openings[system.label]
     )
   return {system.label: found[system.label] for system in listed}
@@ -104,24 +104,21 @@ def _language(system: System) -> str | None:
   return language if name == BM25 else None
 
 
-def rank(system: System, task: Task, first: Ranking | None = None) -> Ranking:
+def rank(
+  system: System, task: Task, first: Ranking | None, opens: Opening | None
+) -> Ranking:
   """Ranks the passages of a set for its queries.
 
   Args:
     system: which ranker.
     task: the set.
     first: whose first passages a model orders that reads pairs.
+    opens: of `opening`, for this system.
 
   Raises:
-    ConfigError: there is no such system, or it needs `first`.
+    ConfigError: it needs `first`, or its weights are damaged.
     DataError: it leaves no ranking of this set.
   """
-  return _rank(system, task, first, opening(system, task))
-
-
-def _rank(
-  system: System, task: Task, first: Ranking | None, opens: Opening | None
-) -> Ranking:
   texts = [query.text for query in task.dataset.queries[task.split]]
   if (language := _language(system)) is not None:
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)

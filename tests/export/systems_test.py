@@ -36,7 +36,8 @@ def open_task(workdir, folder, *overrides, split="dev", depth=20):
 
 def rank(word, opened, first=None):
   (system,) = named.parse([str(word)])
-  return systems.rank(system, opened, first)
+  opens = systems.opening(system, opened)
+  return systems.rank(system, opened, first, opens)
 
 
 def file(tmp_path, text):

@@ -36,11 +36,15 @@ ON_CPU := JAX_PLATFORMS=cpu GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 .PHONY: quickstart mpnet test test-beam bench long docs tpu-plan lint format clean \
   lock audit fuzz chaos
 
+# pip writes bytecode with one core, half of its time; this takes all there are.
+# Some files of packages are for other Pythons, and are left out.
 $(READY): requirements.lock setup.py
 	@$(PYTHON) $(FITS) 2> /dev/null || { echo "$(NEEDS)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes \
+	  -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 quickstart: $(READY)

@@ -80,20 +80,27 @@ def load_lists(cls: type[T], folder: pathlib.Path) -> T:
 def without(
   lists: Candidates, rows: Sequence[Sequence[int]]
 ) -> tuple[Candidates, np.ndarray]:
-  """The lists with empty places where they had certain passages.
+  """The lists as if they had been retrieved without certain passages.
+
+  Their places are empty, and the ranks behind them are one less.
 
   Args:
-    lists: as they are.
-    rows: of the passages to take out of each; the ranks of the others stay.
+    lists: as they were retrieved.
+    rows: of the passages to take out of each.
 
   Returns:
     The lists, and how many passages each has lost.
   """
   out_QC = np.zeros(lists.ids.shape, bool)
-  for line, ids, gone in zip(out_QC, lists.ids, rows, strict=True):
+  rank_QC = lists.rank.copy()
+  for out, rank, ids, gone in zip(
+    out_QC, rank_QC, lists.ids, rows, strict=True
+  ):
     if len(gone):
-      line[:] = np.isin(ids, gone)
-  return emptied(lists, out_QC), out_QC.sum(axis=1)
+      out[:] = np.isin(ids, gone)
+      # A missing rank, -1, is before all and stays.
+      rank -= np.searchsorted(np.sort(rank[out & (rank >= 0)]), rank)
+  return emptied(lists._replace(rank=rank_QC), out_QC), out_QC.sum(axis=1)
 
 
 def emptied(lists: Candidates, out_QC: np.ndarray) -> Candidates:

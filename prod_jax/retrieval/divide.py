@@ -35,7 +35,7 @@ def teacher_ranks(candidates: Candidates, scores_QC: np.ndarray) -> np.ndarray:
   """
   retrieved = candidates.rank >= 0
   key = np.where(retrieved, -scores_QC, np.inf)
-  order = np.argsort(key, axis=1, kind="stable")
+  order = np.lexsort((candidates.rank, key), axis=1)
   ranks = np.empty_like(order)
   places = np.broadcast_to(np.arange(order.shape[1]), order.shape)
   np.put_along_axis(ranks, order, places, axis=1)

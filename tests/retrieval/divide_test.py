@@ -73,6 +73,19 @@ def test_the_teacher_reorders_only_what_the_student_retrieved():
   assert divide.teacher_ranks(lists, scores).tolist() == [0, MISS, 1]
 
 
+def test_of_equal_scores_the_student_decides_whatever_stands_first():
+  """As in lists whose gold passage was put in front."""
+  lists = Candidates(
+    query=np.zeros(1, np.int32),
+    ids=np.array([[7, 8, 9]], np.int32),
+    label=np.array([[True, False, False]]),
+    rank=np.array([[2, 0, 1]], np.int32),
+    score=np.zeros((1, 3), np.float32),
+  )
+  scores = np.array([[5, 4, 5]], np.float32)
+  assert divide.teacher_ranks(lists, scores).tolist() == [1]
+
+
 def test_without_labels_the_teachers_first_passage_is_right():
   nan = np.nan
   lists = Candidates(

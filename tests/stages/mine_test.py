@@ -115,17 +115,24 @@ def test_the_own_document_of_a_query_is_no_candidate(mined, caplog):
 
 
 def test_a_copy_of_a_positive_is_no_candidate(mined, caplog):
-  """Its rank stays empty."""
+  """It takes no rank: what is behind it moves up."""
   with caplog.at_level("INFO", logger="absl"):
-    assert [row for row, _, _ in mined([(0, 8, 6)])] == [9, 7, 6, 5, 4, 1]
+    assert mined([(0, 8, 6)]) == [
+      (9, 0, False),
+      (7, 1, False),
+      (6, 2, True),
+      (5, 3, False),
+      (4, 4, False),
+      (1, -1, True),
+    ]
   assert "mined: left out 1 passages with the text of a labelled" in caplog.text
 
 
 def test_another_negative_comes_in_the_place_of_a_copy(mined):
   assert mined([(0, 8, 6)], negatives=2) == [
     (9, 0, False),
-    (7, 2, False),
-    (6, 3, True),
+    (7, 1, False),
+    (6, 2, True),
     (1, -1, True),
   ]
 

@@ -37,6 +37,7 @@ run_files     what a run says of itself: stages, results, metrics, read
 arrays        .npy files, read
 forecast      what a run was expected to take, beside it
 presence      who is at work in a working folder: one run at a time
+locks         one process at a time makes what others would make, too
 progress      how far long work has come, on a terminal or in the log
 ragged        lines of unlike length as one array
 memory        what was freed, given back; what was imported, left alone

@@ -84,7 +84,8 @@ class Train:
     sampling_settings: what that way of drawing asks for.
     warmup_steps: over which the rate rises to that; it falls to 0 at the end.
     weight_decay: of AdamW.
-    accumulation: micro-batches a step; batch_size counts all of them.
+    accumulation: micro-batches a step, over which losses are averaged;
+      batch_size counts all of them.
     chunks: parts in which a (micro-)batch is embedded, each computed again in
       the backward pass (gradient caching): memory is that of one part, the
       gradient that of the whole, in-batch passages included.

@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 
 from absl import logging
 
-from prod_jax import json_files, storage
+from prod_jax import json_files, locks, storage
 from prod_jax.strict import ConfigError, without_passwords
 
 RUNNING, PROGRESS = "RUNNING.json", "PROGRESS.json"
@@ -163,7 +163,7 @@ def silent_for(progress: Said) -> float:
 def _on_disk(folder: pathlib.Path) -> Iterator[Callable[[Said], None]]:
   """Holds the lock of a folder; yields what writes into its file."""
   # Never made anew: a lock is on the file, not on its name.
-  number = storage.open_own(folder / RUNNING)
+  number = locks.open_own(folder / RUNNING)
   with os.fdopen(number, "r+b") as file:
     _lock(file, folder)
     storage.check_links(folder, but=_WANDB)

@@ -200,20 +200,6 @@ def check_links(folder: pathlib.Path, but: str = "") -> None:
         )
 
 
-def open_own(path: pathlib.Path) -> int:
-  """Opens a file that is made once, for a lock and what stands in it.
-
-  Raises:
-    ConfigError: it is a link, which may lead to any file.
-  """
-  try:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-  except OSError as error:
-    if error.errno != errno.ELOOP:
-      raise
-    raise ConfigError(f"{path} is a link; delete it") from error
-
-
 def is_part(path: Path) -> bool:
   """Whether a name is that of a file or folder that is not whole yet."""
   return path.name.endswith(_PART)

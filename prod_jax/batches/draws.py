@@ -113,10 +113,19 @@ class SimAns:
   def __call__(
     self, lists: Lists, negatives: int, rng: np.random.Generator
   ) -> np.ndarray:
-    """int64 [B, 1 + negatives]."""
+    """int64 [B, 1 + negatives].
+
+    Raises:
+      ConfigError: a positive has no score.
+    """
     positive_B1 = np.take_along_axis(
       lists.score, lists.positive[:, None], axis=1
     )
+    if np.isnan(positive_B1).any():
+      raise strict.ConfigError(
+        "sampling 'simans' draws by the retriever's scores, and a list has "
+        "none of its positive; take lists of a mine stage, or another sampling"
+      )
     log_p = self.log_weight(lists.score, positive_B1)
     return _smallest(lists, _gumbel_key(log_p, rng), negatives)
 

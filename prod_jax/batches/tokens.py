@@ -162,9 +162,16 @@ def _content(inner: tokenizers.Tokenizer) -> dict[str, Any]:
   """All of a tokenizer that decides what the ids of a text are."""
   whole = json.loads(inner.to_str())
   parts = {key: whole[key] for key in ("normalizer", "pre_tokenizer", "model")}
-  # Special ones are text where they stand in a text.
-  added = [token for token in whole["added_tokens"] if not token["special"]]
-  return {**parts, "added_tokens": added}
+  # Special ones are text where they stand in a text. A prompt may begin with
+  # them by their names, which the vocabulary need not have.
+  own = inner.get_vocab(with_added_tokens=False)
+  added, named = [], {}
+  for token in whole["added_tokens"]:
+    if not token["special"]:
+      added.append(token)
+    elif own.get(token["content"]) != token["id"]:
+      named[token["content"]] = token["id"]
+  return {**parts, "added_tokens": added} | ({"named": named} if named else {})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """A file of texts to a file of vectors, a block of texts at a time.
 
-Vectors are those of an encode stage: their plain dot product is the score, so
-that the query's carries the `scale` of a cosine. Ids stay beside them.
+Vectors are those of an encode stage, but for the `scale` of a cosine, which a
+run has in the query's: their dot product is the cosine itself, and the score
+without it. Ids stay beside them.
 """
 
 import contextlib

@@ -87,9 +87,8 @@ def scores(model: Encoder, queries: Any, passages: Any, in_batch: bool) -> int:
   (B, Lq), (_, N, Lp) = queries, passages
   pairs = B * N * (B if in_batch else 1)
   if isinstance(model, LateInteraction):
-    width = model.width
-    return 2 * pairs * Lq * Lp * width
-  return 2 * pairs * model.transformer.width
+    pairs *= Lq * Lp
+  return 2 * pairs * model.width
 
 
 def step(

@@ -14,7 +14,7 @@ import jax
 from absl import logging
 
 from prod_jax import kinds, strict
-from prod_jax.plan import sample
+from prod_jax.plan import batches, sample
 from prod_jax.plan.clock import Clock, Took, What
 from prod_jax.plan.sample import Sample
 from prod_jax.stages import (
@@ -159,7 +159,7 @@ def _mine(
 def _score(
   clock: Clock, job: Job[kinds.Score], rows: Sample
 ) -> Iterator[Part | None]:
-  yield _read_lists(clock, job, rows, "pairs", _columns(job))
+  yield _read_lists(clock, job, rows, "pairs", batches.list_columns(job))
 
 
 def _compare(
@@ -270,10 +270,3 @@ def _lists(job: Job[Any], rows: Sample) -> int | None:
     "all": queries,
   }[stage.queries]
   return min(count, stage.limit) if stage.limit else count
-
-
-def _columns(job: Job[Any]) -> int:
-  """Passages of a list: those that are kept, and the positive."""
-  stage: Any = examples.made(job, job.stage.candidates)
-  kept = getattr(stage, "negatives", 0) or getattr(stage, "depth", 0)
-  return int(kept) + 1

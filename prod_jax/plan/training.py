@@ -15,6 +15,8 @@ from prod_jax.stages.sources import START
 from prod_jax.train.step import jit_step
 
 _MANY = 1_000_000  # queries
+# Methods that score all passages of a batch, and have no setting that says so.
+_IN_BATCH = ("contrastive", "pair_distill")
 
 
 def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
@@ -54,8 +56,7 @@ def program(job: Job[kinds.Train], queries: int, size: Size) -> Program:
     micro = jax.tree.map(
       lambda x: batches.of_size(x, x.shape[0] // parts), of_size(count)
     )
-    # A method that does not say is in-batch.
-    in_batch = stage.settings.get("in_batch", True)
+    in_batch = bool(stage.settings.get("in_batch", stage.method in _IN_BATCH))
     both = (teachers, []) if stage.joint else ([], teachers)
     return parts * (
       analytic.step(micro, [student], anchors, in_batch=in_batch)

@@ -30,9 +30,11 @@ def near_pairs(
   ranking = np.argsort(-scores_C, kind="stable")  # NaN goes to the end
   ranking = ranking[: np.count_nonzero(~np.isnan(scores_C))]
   ranking = ranking[: depth or None]
-  i, j = np.triu_indices(len(ranking), k=1)
-  near = j - i <= window
-  pairs = np.stack([ranking[i[near]], ranking[j[near]]], axis=1)
+  n = len(ranking)
+  first, apart = np.indices((n, min(window, max(n - 1, 0))))
+  second = first + 1 + apart
+  there = second < n
+  pairs = np.stack([ranking[first[there]], ranking[second[there]]], axis=1)
   if len(pairs) > count:
     pairs = pairs[np.sort(rng.choice(len(pairs), count, replace=False))]
   return pairs.astype(np.int32)

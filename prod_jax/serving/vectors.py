@@ -10,6 +10,7 @@ import pathlib
 import jax
 import numpy as np
 
+from prod_jax import locks
 from prod_jax.batches.store import TokenStore
 from prod_jax.export.as_it_is import Reader
 from prod_jax.processes import Processes
@@ -35,15 +36,17 @@ def kept(
     name: of the model, for people who wait.
   """
   own = folder / _digest(reader, collection)
-  encode.encode_passages(
-    own,
-    encode.embedder(reader.frozen, "passage", passages),
-    len(passages),
-    _SHARD,
-    processes=Processes(own),
-    name=name,
-  )
-  return encode.open_shards(own)
+  folder.mkdir(parents=True, exist_ok=True)
+  with locks.alone(folder, own.name):
+    encode.encode_passages(
+      own,
+      encode.embedder(reader.frozen, "passage", passages),
+      len(passages),
+      _SHARD,
+      processes=Processes(own),
+      name=name,
+    )
+    return encode.open_shards(own)
 
 
 def _digest(reader: Reader, collection: str) -> str:

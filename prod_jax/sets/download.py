@@ -7,19 +7,16 @@ beside it, as it is for all, with the size and the time of change by which an
 unchanged file is known without reading it. Which files a set has is datasets/.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import logging
 
-from prod_jax import json_files, progress, storage
+from prod_jax import json_files, locks, progress, storage
 from prod_jax.sets.records import DataError
 
 _ATTEMPTS = 6
@@ -103,7 +100,7 @@ def fetch(remote: Remote, folder: pathlib.Path) -> pathlib.Path:
   """
   folder.mkdir(parents=True, exist_ok=True)
   path = folder / remote.name
-  with _alone(folder, remote.name):
+  with locks.alone(folder, remote.name):
     if path.is_file():
       _check_again(path, remote)
       return path
@@ -235,14 +232,6 @@ def _digests(path: pathlib.Path) -> dict[str, str]:
       md5.update(chunk)
       sha256.update(chunk)
   return {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
-
-
-@contextlib.contextmanager
-def _alone(folder: pathlib.Path, name: str) -> Iterator[None]:
-  """Waits until no other process downloads this file."""
-  with os.fdopen(storage.open_own(folder / f".{name}.lock")) as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def _pause(seconds: float) -> None:

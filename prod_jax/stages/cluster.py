@@ -40,7 +40,8 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
       f"{job.where}.clusters is {clusters}, and there are {len(query_QD)} "
       "training queries"
     )
-  # One by one, so that it can be seen how many there have been.
+  # One by one: it is seen how many there have been, and a run can be stopped.
+  # The first means are queries: to choose them, k-means++ takes quadratic time.
   means: Any = clusters
   for i in progress.shown(
     range(job.stage.iterations),
@@ -49,6 +50,9 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
     job.stage.iterations,
     only_long=True,
   ):
+    job.run.processes.leave_if_stopped(
+      f"while {job.name} clusters; it begins again"
+    )
     with warnings.catch_warnings():
       # Empty clusters are counted below.
       warnings.simplefilter("ignore", UserWarning)
@@ -56,7 +60,7 @@ def run(job: Job[kinds.Cluster]) -> dict[str, Any]:
         query_QD,
         means,
         iter=1,
-        minit="matrix" if i else "++",
+        minit="matrix" if i else "points",
         rng=np.random.default_rng(job.seed),
       )
   np.save(job.folder / "clusters.npy", cluster_Q.astype(np.int32))

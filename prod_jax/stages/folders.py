@@ -170,7 +170,8 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
   shape, layers = encoder.transformer, settled.model.layers or None
   try:
     tower = hf.load(settled.encoder, shape, layers=layers)
-    if settled.head and "type" in tower and not _gives_types(settled):
+    gives_types = _gives_types(settled.model, settled.encoder)
+    if settled.head and "type" in tower and not gives_types:
       # The classifier has seen both texts of a pair as of the first type.
       logging.info(
         "%s: its tokenizer gives no token types, so that both texts of a pair "
@@ -184,9 +185,9 @@ def load(settled: Settled, encoder: Encoder) -> tuple[PyTree, PyTree]:
     raise strict.ConfigError(str(error)) from error
 
 
-def _gives_types(settled: Settled) -> bool:
+def _gives_types(model: model_kinds.Model, encoder: pathlib.Path) -> bool:
   """Whether the model's own tokenizer, where it has one, gives token types."""
-  folder = pathlib.Path(settled.model.tokenizer or settled.encoder or "")
+  folder = pathlib.Path(model.tokenizer or encoder)
   if not tokens.holds_tokenizer(folder):
     return True
   return classes.gives_types(folder, read_settings(folder))
@@ -248,6 +249,12 @@ def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
   }
   if not is_here(model.weights) and hub.is_name(model.weights):
     found["commit"] = hub.cached(model.weights).name
+  if model.weights and isinstance(
+    model, model_kinds.Cross | model_kinds.Pairwise
+  ):
+    encoder = sentence_transformers.encoder_folder(weights_folder(model))
+    if not _gives_types(model, encoder):
+      found["token_types"] = False  # of a pair: it is read as one text
   return found
 
 

@@ -12,6 +12,7 @@ not find.
 """
 
 import pathlib
+import shutil
 import tempfile
 from typing import Any
 
@@ -25,12 +26,14 @@ from prod_jax.sets import copies, ids
 from prod_jax.sets.datasets import published
 from prod_jax.sets.foreign import layout, names, read, scale
 from prod_jax.sets.records import DataError
+from prod_jax.stages import examples
 from prod_jax.stages.mine import rows_of
 from prod_jax.stages.run import Job
 
 ImportedJob = Job[kinds.Imported]
 
 _EXAMPLES = 5
+_NAMES = "names-"
 
 
 def fingerprint(job: ImportedJob) -> dict[str, Any]:
@@ -141,7 +144,7 @@ def _is_learnt_from(job: ImportedJob) -> bool:
   ) or any(
     isinstance(stage, kinds.Train)
     and stage.sampling == "simans"
-    and stage.candidates == job.name
+    and examples.made(job, stage.candidates) is job.stage
     for stage in stages
   )
 
@@ -156,7 +159,9 @@ def _read(job: ImportedJob) -> read.Found:
   if shape.texts:
     texts = (np.array([copies.key(q.text) for q in queries], np.uint64),)
     keys = (dataset.keys.whole, dataset.keys.joined, dataset.keys.text)
-  with tempfile.TemporaryDirectory(dir=job.folder, prefix="names-") as made:
+  for left in job.folder.glob(f"{_NAMES}*"):  # by a run that was killed
+    shutil.rmtree(left)
+  with tempfile.TemporaryDirectory(dir=job.folder, prefix=_NAMES) as made:
     folder = pathlib.Path(made)
     row_of: Any = dataset.row_of
     names.save(folder, read.QUERIES, own, texts)

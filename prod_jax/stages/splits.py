@@ -20,8 +20,8 @@ def check(config: Config, dataset: Dataset) -> None:
   """Finds splits and answers that are read and are not there.
 
   Raises:
-    ConfigError: a stage reads a split that the set has not, or compares
-      students or teachers on one without labels.
+    ConfigError: a stage reads a split that the set has not, or measures or
+      compares on one without labels, or without those that it counts.
     DataError: a stage goes by answers, and queries have none.
   """
   for name, stage in config.stages.items():
@@ -34,6 +34,9 @@ def check(config: Config, dataset: Dataset) -> None:
       _check_split(config, f"config.stages.{name}", "train", dataset)
     elif isinstance(stage, kinds.Gate | kinds.Accept):
       _check_labels(f"config.stages.{name}", stage, dataset)
+    elif isinstance(stage, kinds.Evaluate) and stage.relevance == "labels":
+      _check_labels(f"config.stages.{name}", stage, dataset)
+      _check_grades(f"config.stages.{name}", stage, dataset)
     if isinstance(stage, kinds.Mine | kinds.Imported):
       _check_some(f"config.stages.{name}", stage, dataset)
     if (
@@ -117,14 +120,33 @@ def check_negatives(config: Config, located: Located) -> None:
 
 
 def _check_labels(
-  where: str, stage: kinds.Gate | kinds.Accept, dataset: Dataset
+  where: str,
+  stage: kinds.Gate | kinds.Accept | kinds.Evaluate,
+  dataset: Dataset,
 ) -> None:
   # A split that is not there is named where it is encoded.
   queries = dataset.queries.get(stage.split, ())
-  if queries and not any(query.positives for query in queries):
+  if queries and not any(query.positives or query.missing for query in queries):
     raise strict.ConfigError(
       f"{where}.split is {stage.split!r}, and none of its {len(queries)} "
       f"queries in {dataset.name} has a label to measure by"
+    )
+
+
+def _check_grades(where: str, stage: kinds.Evaluate, dataset: Dataset) -> None:
+  """Raises ConfigError where no grade is one that the metrics count."""
+  queries = dataset.queries.get(stage.split, ())
+  grades = {
+    grade
+    for query in queries
+    for _, grade in (*query.positives, *query.missing)
+  }
+  graded = all(name.startswith("ndcg@") for name in stage.metrics)
+  if grades and not graded and max(grades) < stage.relevant:
+    raise strict.ConfigError(
+      f"{where}.relevant is {stage.relevant}, and no passage of split "
+      f"{stage.split!r} of {dataset.name} has a grade above {max(grades)}; "
+      "lower it"
     )
 
 

@@ -77,10 +77,10 @@ def check(job: Job[kinds.Train]) -> None:
       f"{job.where}.init: {stage.init} trains model "
       f"{job.model_name('init')}, and this stage trains {stage.model}"
     )
-  if "anchor" in job.inputs:
-    _check_anchor(job)
   examples.check(job)
   widths.check(job, job.run.model(stage.model))
+  if "anchor" in job.inputs:
+    _check_anchor(job)
   _check_mesh(job)
   groups = examples.grouping(job).groups
   if stage.batch_size % groups:
@@ -244,7 +244,10 @@ def _check_mesh(job: Job[kinds.Train]) -> None:
 
 
 def _check_anchor(job: Job[kinds.Train]) -> None:
-  """Raises ConfigError where the mined scores are not those of the start."""
+  """Raises ConfigError where the mined scores are not those of the start.
+
+  Nor are they where the student is cut, and the vectors were not.
+  """
   stage = job.stage
   mined_with = examples.mined_with(job, stage.anchor)
   if mined_with != stage.init or stage.anchor != stage.candidates:
@@ -254,6 +257,16 @@ def _check_anchor(job: Job[kinds.Train]) -> None:
       f"and this stage starts from {stage.init or 'new weights'} with the "
       f"lists of {stage.candidates}; they must be the same, or set "
       'anchor="start"'
+    )
+  if not stage.widths:
+    return
+  student = job.run.model(stage.model)
+  assert isinstance(student, DualEncoder)  # as `widths.check` has seen
+  if stage.widths[-1] < student.width:
+    raise strict.ConfigError(
+      f"{job.where}.anchor: {stage.anchor} has scores of all {student.width} "
+      f"coordinates, and widths={stage.widths} cuts the student; set "
+      'anchor="start", which is cut alike'
     )
 
 

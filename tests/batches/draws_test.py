@@ -111,6 +111,13 @@ def test_simans_draws_by_distance_from_the_positive():
   np.testing.assert_allclose(found, [0, *wanted], atol=0.025)
 
 
+def test_simans_refuses_a_positive_without_a_score():
+  lists = one([8, 10])
+  lacking = lists._replace(score=np.where(lists.label, np.nan, lists.score))
+  with pytest.raises(strict.ConfigError, match="has none of its positive"):
+    SimAns(0.5, 0.0)(lacking, 1, rng())
+
+
 def test_simans_b_moves_the_likeliest_negative_up():
   found = shares(SimAns(2.0, 2.0), one([8, 10, 12, 14]), times=500)
   assert np.argmax(found) == 3  # the one that scores 12

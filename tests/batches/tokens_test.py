@@ -222,3 +222,18 @@ def test_a_marker_is_one_token_and_another_prompt_is_text(
   made = tokens.load_tokenizer(save(tmp_path, word_piece(names)))
   found, rest = made.split_prompt(prompt)
   assert (found.tolist(), rest) == (marker, text)
+
+
+def test_special_tokens_that_only_a_prompt_takes_tell_tokenizers_apart(
+  tmp_path,
+):
+  """They have no place in a text, and their ids are those of a marker."""
+  found = []
+  for number, behind in enumerate([[], ["[Q] "], ["[D] ", "[Q] "]]):
+    inner = word_piece([*BERT, "x", "y"])
+    inner.add_special_tokens([tokenizers.AddedToken(name) for name in behind])
+    made = tokens.load_tokenizer(save(tmp_path / str(number), inner))
+    found.append((made.split_prompt("[Q] ")[0].tolist(), made.fingerprint))
+  markers, fingerprints = zip(*found, strict=True)
+  assert not markers[0] and markers[2] == [markers[1][0] + 1]
+  assert len({*fingerprints}) == 3

@@ -3,12 +3,14 @@
 import json
 import os
 import pathlib
+import time
 import types
+from concurrent import futures
 
 import numpy as np
 import pytest
 
-from prod_jax import storage, strict
+from prod_jax import locks, storage, strict
 from prod_jax.export import finished, systems, whole
 from prod_jax.retrieval import encode, rerank
 from prod_jax.serving import listed, opened, queries, searchers, vectors
@@ -273,6 +275,24 @@ def test_vectors_that_no_stage_has_made_are_made_once(
 
   monkeypatch.setattr(vectors.encode, "embedder", embedder)
   assert ids(answer()) == ids(first)
+
+
+def test_who_comes_second_waits_for_the_vectors(searched_run, tmp_path, caplog):
+  def answer():
+    library = opened.open_library([str(searched_run)], [], tmp_path, "later")
+    return library.answer(Asked("garel", "later"))
+
+  first = answer()
+  (lock,) = tmp_path.rglob(".*.lock")
+  name = lock.name.removeprefix(".").removesuffix(".lock")
+  waiting = "another process makes it; waiting"
+  with futures.ThreadPoolExecutor() as pool, caplog.at_level("INFO", "absl"):
+    with locks.alone(lock.parent, name):
+      second = pool.submit(answer)
+      while waiting not in caplog.text:
+        assert not second.done(), second.result()
+        time.sleep(0.01)
+    assert ids(second.result()) == ids(first)
 
 
 def test_a_set_that_has_changed_is_refused(workdir, tmp_path):

@@ -30,7 +30,7 @@ def test_iterations_one_by_one_are_those_of_one_call(
     query_QD,
     clusters,
     iter=6,
-    minit="++",
+    minit="points",
     rng=np.random.default_rng(job.seed),
   )
   np.testing.assert_array_equal(np.load(tmp_path / "clusters.npy"), wanted)

@@ -291,6 +291,10 @@ def replaced(run, name, **changes):
       "denoise scored the lists of 'denoise'",
     ),
     (dict(init=""), "denoise was mined with start"),
+    (
+      dict(widths=(16, 8)),
+      r"denoise has scores of all 64 coordinates, and widths=\(16, 8\) cuts",
+    ),
   ],
 )
 def test_lists_scores_and_anchor_go_together(run_of, changes, message):

@@ -288,7 +288,7 @@ def test_a_classifier_whose_tokenizer_gives_no_types_has_seen_one(folder):
     encoder = run_of(folder).first_params("ce", 0)["encoder"]
     return encoder["type"]["embedding"]
 
-  before = types()
+  before, hashes = types(), {}
   assert not np.array_equal(before[0], before[1])
   for said, seen in (
     ({"tokenizer_class": "TokenizersBackend"}, [0, 0]),
@@ -297,6 +297,10 @@ def test_a_classifier_whose_tokenizer_gives_no_types_has_seen_one(folder):
   ):
     save(folder / "classifier", bert(), **NAMES["bert"], **said)
     np.testing.assert_array_equal(types(), before[seen])
+    made = json.dumps(run_of(folder).model_fingerprint("ce"))
+    hashes.setdefault(made, []).append(seen)
+  # What is scored anew where the file says something else of that.
+  assert [*hashes.values()] == [[[0, 0], [0, 0]], [[0, 1]]]
 
 
 def test_models_as_they_are_embed_score_rerank_and_teach(folder):

@@ -1,5 +1,6 @@
 """The stage that takes scores and lists from a file."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -138,6 +139,27 @@ def test_lists_that_are_only_drawn_from_may_lack_scores(job):
   assert first != imported.fingerprint(job(lacks, more[0]))
   with pytest.raises(DataError, match="have no score"):
     imported.run(job(lacks, *more, "stages.student.sampling=simans"))
+
+
+def test_scores_are_drawn_by_behind_another_stage_too(job):
+  """Whatever has judged the lists since, they are the file's."""
+  lacks = "q1 d1 2.5\nq1 d20 0.5\nq2 d1 -1\n"
+  more = ["stages.teacher.missing=error", *unread()]
+  run = job(lacks, *more, "stages.student.sampling=simans").run
+  described = run.config.stages
+  student = dataclasses.replace(described["student"], candidates="judged")
+  judged = kinds.Denoise("denoise", candidates="teacher", scores="score")
+  described = described | {"judged": judged, "student": student}
+  config = dataclasses.replace(run.config, stages=described)
+  with pytest.raises(DataError, match="have no score"):
+    imported.run(stages.job_of(Run(config, run.processes), "teacher"))
+
+
+def test_tables_of_a_killed_run_are_taken_away(job):
+  own = job()
+  (own.folder / "names-of-a-killed-run").mkdir(parents=True)
+  imported.run(own)
+  assert not [*own.folder.glob("names-*")]
 
 
 def test_a_list_without_scores(job):

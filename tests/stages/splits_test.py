@@ -6,6 +6,7 @@ import pytest
 
 from prod_jax import config, kinds, strict
 from prod_jax.sets.dataset import Dataset
+from prod_jax.sets.records import Query
 from prod_jax.stages import splits
 
 ENCODE = kinds.Encode(kind="encode", params="student")
@@ -64,3 +65,29 @@ def test_a_split_of_another_name_is_named(tmp_path):
     "queries.dev.tsv; qrels.valid.tsv.gz is not read, name it "
     "qrels.dev.tsv.gz"
   )
+
+
+@pytest.mark.parametrize(
+  ("grades", "changes", "said"),
+  [
+    ([2, 1], dict(relevant=3), "no passage of split 'test' of toy has a grade"),
+    ([2, 1], dict(relevant=2), ""),
+    ([2, 1], dict(relevant=3, metrics=("ndcg@10",)), ""),
+    ([], {}, "none of its 1 queries in toy has a label to measure by"),
+    ([], dict(relevance="answers"), ""),
+  ],
+)
+def test_what_is_measured_is_in_the_labels(grades, changes, said):
+  """Before anything is trained for it."""
+  dataset = object.__new__(Dataset)  # no more of it is looked at
+  positives = tuple((f"p{grade}", grade) for grade in grades)
+  queries = {"test": [Query("q", "tea", positives)]}
+  dataset.__dict__.update(name="toy", queries=queries, answers=str)
+  stage = kinds.Evaluate(kind="evaluate", encoded="encode", **changes)
+  stages = {"encode": ENCODE, "evaluate": stage}
+  made = config.Config(0, config.Data(), config.Mesh(), {}, stages)
+  if not said:
+    splits.check(made, dataset)
+    return
+  with pytest.raises(strict.ConfigError, match=said):
+    splits.check(made, dataset)

@@ -6,6 +6,7 @@ dataclasses of `config`; nothing behind this module sees a ConfigDict.
 
 import difflib
 import importlib.util
+import os
 import pathlib
 import sys
 import traceback
@@ -99,12 +100,13 @@ def _function_of(path: pathlib.Path) -> Callable[..., Any]:
 
 def _raised(path: pathlib.Path, error: BaseException) -> ConfigError:
   """Says where in a config file an error is, in one line."""
+  file = os.path.abspath(path)  # as Python calls it
   lines = [
     frame.lineno
     for frame in traceback.extract_tb(error.__traceback__)
-    if frame.filename == str(path)
+    if frame.filename == file
   ]
-  if isinstance(error, SyntaxError) and error.filename == str(path):
+  if isinstance(error, SyntaxError) and error.filename == file:
     lines.append(error.lineno)
   where = f"{path}:{lines[-1]}" if lines else str(path)
   said = " ".join(str(error).split())

@@ -45,6 +45,7 @@ from prod_jax import (
 )
 from prod_jax.cli import arguments
 from prod_jax.processes import PREEMPTED, Preempted, Processes, end, run_of
+from prod_jax.report import record as written
 from prod_jax.retrieval.forward import NonFiniteOutputs
 from prod_jax.sets.download import NotDownloaded
 from prod_jax.stages import broken, files, sources, splits, tracked
@@ -342,12 +343,9 @@ def _report(run: Run) -> None:
   workdir = run.workdir
   large = ("stale", "checkpoints", "blocks", "passages", profiling.FOLDER)
   run.processes.fetch(workdir, but=large)
-  dataset = run.dataset
-  texts = {q.id: q.text for split in dataset.queries.values() for q in split}
-  qrels: dict[str, dict[str, int]] = {}
-  for stage in run.config.stages.values():
-    if isinstance(stage, kinds.Evaluate):
-      qrels |= dataset.qrels(stage.split)
+  dataset, split = run.dataset, written.load(workdir).split
+  # Ids are those of one split: another one may have the same.
+  texts = {q.id: q.text for q in dataset.queries.get(split, ())}
 
   def passage(name: str) -> tuple[str, str]:
     found = dataset.passages[dataset.row_of[name]]
@@ -357,7 +355,7 @@ def _report(run: Run) -> None:
     workdir,
     query_text=texts.__getitem__,
     passage_text=passage,
-    qrels=qrels,
+    qrels=dataset.qrels(split) if texts else {},
   )
   run.processes.publish(page)
   logging.info("report: %s", run.processes.remote(page))

@@ -103,6 +103,19 @@ def test_a_missing_file_and_a_missing_key_are_named(tmp_path):
     config_file.load(str(tmp_path / "short.py"))
 
 
+@pytest.mark.parametrize(
+  ("body", "line"),
+  [("return dict()['a']", "3: KeyError: 'a'"), ("return (", "3: SyntaxError")],
+)
+def test_an_error_of_a_file_has_its_line(tmp_path, monkeypatch, body, line):
+  """Also where it is named from the folder that one is in."""
+  (tmp_path / "own.py").write_text(f"\ndef get_config(variant=''):\n  {body}\n")
+  monkeypatch.chdir(tmp_path)
+  for path in ("own.py", "./own.py", str(tmp_path / "own.py")):
+    with pytest.raises(strict.ConfigError, match=rf"own\.py:{line}"):
+      config_file.load(path)
+
+
 def test_an_unknown_variant_names_the_known_one():
   with pytest.raises(strict.ConfigError, match="'runlocl'; known: runlocal"):
     config_file.load(f"{QUICKSTART}:runlocl")

@@ -46,7 +46,8 @@ def build(parser: arguments.Parser) -> None:
     "--relevant",
     metavar="GRADE",
     type=arguments.at_least(1),
-    help="Lowest grade that counts in binary metrics.",
+    help="Lowest grade that counts in binary metrics; as the runs that are "
+    "named measured the split, else 1.",
   )
   parser.add_argument(
     "--depth",

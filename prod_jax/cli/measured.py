@@ -4,12 +4,13 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+from absl import logging
 
-from prod_jax import compilation, metrics, origin, storage, strict
+from prod_jax import compilation, kinds, metrics, origin, storage, strict
 from prod_jax.cli import arguments
 from prod_jax.export import finished, named, systems, task
 from prod_jax.report import changes, tables
@@ -60,8 +61,11 @@ def _of_systems(
     rerank_depth=args.rerank_depth,
   )
   rankings = systems.rank_all(parsed, asked, first)
+  if args.compare:
+    _warn_of_lengths(args.metrics, rankings)
+  relevant = args.relevant or _relevant_to(parsed, asked.split)
   values = {
-    label: systems.evaluate(ranking, asked, args.metrics, args.relevant or 1)
+    label: systems.evaluate(ranking, asked, args.metrics, relevant)
     for label, ranking in rankings.items()
   }
   if args.run:
@@ -74,7 +78,7 @@ def _of_systems(
   if args.json:
     arguments.say_json(_record(args, scope, values, found))
   else:
-    _say_scope(*scope, len(queries))
+    _say_scope(*scope, len(queries), relevant)
     _say_table("system", args.metrics, values)
     if those := [label for label, of in rankings.items() if of.reorders]:
       depth = asked.rerank_depth
@@ -93,6 +97,47 @@ def _of_systems(
     for label, of in values.items()
   )
   _write_rows(args.per_query, rows)
+
+
+def _relevant_to(parsed: Sequence[named.System], split: str) -> int:
+  """The lowest grade that counts where the runs that are named measured a set.
+
+  1 where none has measured the split, or they do not agree.
+  """
+  workdirs = {system.stage[0] for system in parsed if system.stage[0]}
+  found = {
+    stage.relevant
+    for workdir in workdirs
+    for stage in _stages_of(workdir)
+    if isinstance(stage, kinds.Evaluate) and stage.split == split
+  }
+  return found.pop() if len(found) == 1 else 1
+
+
+def _stages_of(workdir: str) -> Iterable[kinds.Stage]:
+  return finished.open_run(storage.open_path(workdir)).config.stages.values()
+
+
+def _warn_of_lengths(
+  names: Sequence[str], rankings: Mapping[str, systems.Ranking]
+) -> None:
+  """Says which metrics look at more of one ranking than there is of another."""
+  widths = {label: of.ids_QK.shape[1] for label, of in rankings.items()}
+  least = min(widths.values())
+  deeper = [name for name in names if not 0 < _cut_off(name) <= least]
+  if deeper and max(widths.values()) > least:
+    logging.warning(
+      "%s: systems have unlike numbers of passages, %s; compare them by a "
+      "metric of the first %d, or make --depth and the runs alike",
+      ", ".join(deeper),
+      ", ".join(f"{label} {width}" for label, width in widths.items()),
+      least,
+    )
+
+
+def _cut_off(name: str) -> int:
+  """Of a metric; 0 where it looks at all of a ranking."""
+  return int(name.partition("@")[2] or 0)
 
 
 def _write_runs(
@@ -179,8 +224,9 @@ def _headline(values: _Values, metric: str) -> dict[str, Mapping[str, float]]:
   return {label: of[metric] for label, of in values.items()}
 
 
-def _say_scope(name: str, split: str, queries: int) -> None:
-  _say(f"{name}, split {split}, {queries} queries\n")
+def _say_scope(name: str, split: str, queries: int, relevant: int = 1) -> None:
+  graded = f", grades from {relevant} on" if relevant > 1 else ""
+  _say(f"{name}, split {split}, {queries} queries{graded}\n")
 
 
 def _say_table(what: str, measured: Sequence[str], values: _Values) -> None:

@@ -108,12 +108,13 @@ def _write_page(sides: Sequence["Side"], args: argparse.Namespace) -> None:
   others = "-".join(side.run.workdir.name for side in sides[1:])
   path = sides[0].run.workdir / f"report-{others}.html"
   path = pathlib.Path(args.page) if args.page else path
-  comparison_page.write(sides, path, _query_text(args.workdirs[0]))
+  query_text = _query_text(args.workdirs[0], sides[0].run.split)
+  comparison_page.write(sides, path, query_text)
   logging.info("report: %s", path)
 
 
-def _query_text(workdir: str) -> Callable[[str], str]:
-  """Looks up the words of a query, as far as the run's set is at hand."""
+def _query_text(workdir: str, split: str) -> Callable[[str], str]:
+  """Looks up the words of a split's query, where the run's set is at hand."""
   texts: dict[str, str] = {}
   from prod_jax.export import task
   from prod_jax.sets.download import NotDownloaded
@@ -124,8 +125,7 @@ def _query_text(workdir: str) -> Callable[[str], str]:
   except (strict.ConfigError, DataError, NotDownloaded, OSError) as error:
     logging.warning("queries are shown by their ids: %s", error)
   else:
-    for queries in dataset.queries.values():
-      texts |= {query.id: query.text for query in queries}
+    texts |= {q.id: q.text for q in dataset.queries.get(split, ())}
   return texts.__getitem__
 
 

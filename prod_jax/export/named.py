@@ -73,6 +73,11 @@ def split(word: str) -> System:
   return System(*match.groups()) if match else System("", word)
 
 
+def is_run(spec: str) -> bool:
+  """Whether a system is a file with a TREC run, packed by gzip or not."""
+  return spec.removesuffix(".gz").endswith(RUNS)
+
+
 def no_model(system: System, taken: str) -> strict.ConfigError:
   """Says that a system is no folder of a model, but perhaps something else."""
   said = f"{system.spec!r} is no system: {folders.absent(system.spec)}"
@@ -85,8 +90,8 @@ def check_searches(system: System) -> None:
   A set need not be opened to find that.
   """
   spec = system.spec
-  if spec.endswith(RUNS) or spec.split(":")[0] == BM25:
-    what = "a TREC run" if spec.endswith(RUNS) else "no model"
+  if is_run(spec) or spec.split(":")[0] == BM25:
+    what = "a TREC run" if is_run(spec) else "no model"
     raise strict.ConfigError(
       f"{spec!r} is {what}: `prod_jax evaluate` takes it, and search takes "
       f"WORKDIR, {TAKEN}"
@@ -100,8 +105,8 @@ def _name_of(system: System) -> str:
   _, stage = system.stage
   if stage:
     return stage
-  if system.spec.endswith(RUNS):
-    return pathlib.Path(system.spec).stem
+  if is_run(system.spec):
+    return pathlib.Path(system.spec.removesuffix(".gz")).stem
   return system.spec.rstrip("/").rpartition("/")[2].partition("@")[0]
 
 

@@ -19,7 +19,7 @@ from prod_jax import metrics, progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
 from prod_jax.export import as_it_is, finished, named
 from prod_jax.export.as_it_is import Reader
-from prod_jax.export.named import BM25, RUNS, System
+from prod_jax.export.named import BM25, System, is_run
 from prod_jax.export.task import Task
 from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
@@ -66,7 +66,7 @@ def rank_all(
   found: dict[str, Ranking] = {}
   # What only has to be read comes before what takes its time.
   for system in sorted(
-    listed, key=lambda s: (not s.spec.endswith(RUNS), s.label != first)
+    listed, key=lambda s: (not is_run(s.spec), s.label != first)
   ):
     found[system.label] = rank(
       system, task, found.get(first), openings[system.label]
@@ -85,7 +85,7 @@ def opening(system: System, task: Task) -> Opening | None:
   if (language := _language(system)) is not None:
     bm25.check(language)
     return None
-  if system.spec.endswith(RUNS):
+  if is_run(system.spec):
     return None
   if system.stage[0]:
     return _trained(system, task)
@@ -248,12 +248,18 @@ def evaluate(
     }
     for query, ids, scores in lines
   }
+  scope = f"{task.dataset.name}, split {task.split}"
+  if not any(task.qrels.values()):
+    raise DataError(
+      f"no query of {scope}, has a label to measure by; what a run has "
+      "measured by answers is in its results.json"
+    )
   found = metrics.evaluate(run, task.qrels, names, relevant=relevant)
   for name, by_query in found.items():
     if not by_query:
       raise DataError(
-        f"no query of {task.dataset.name}, split {task.split}, has a passage "
-        f"that {name} counts; lower --relevant, which is {relevant}"
+        f"no query of {scope}, has a passage that {name} counts; lower "
+        f"--relevant, which is {relevant}"
       )
   return found
 

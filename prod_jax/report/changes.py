@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from prod_jax import metrics, significance, strict
+from prod_jax import metrics, significance, storage, strict
 from prod_jax.report import examples, record
 from prod_jax.retrieval import runs
 
@@ -124,7 +124,8 @@ def of_students(
     relevant: lowest grade that counts; None is as each stage measured.
 
   Raises:
-    ConfigError: fewer than two stages have left a run, or no query counts.
+    ConfigError: fewer than two stages have left a run, or no query counts or
+      has a label.
   """
   answered = examples.answered(run)
   if len(answered) < 2:
@@ -132,6 +133,11 @@ def of_students(
       f"{run.workdir}: it takes two stages of the student with a run.trec to "
       f"compare, and {len(answered)} has one; let the evaluate stages behind "
       "them run"
+    )
+  if not any(qrels.values()):
+    raise strict.ConfigError(
+      f"no query of split {run.split} has a label to compare by; what was "
+      f"measured by answers is in {run.workdir / storage.RESULTS}"
     )
   found = {
     name: metrics.evaluate(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from prod_jax import json_files, storage
+from prod_jax.sets import lines
 from prod_jax.sets.records import DataError
 
 BY_QUERY = "by_query.json"
@@ -126,10 +127,5 @@ def _number(text: str, where: str) -> float:
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[str, str]]:
   """Yields ("file:line", line), without empty lines."""
-  try:
-    with open(path, encoding="utf-8") as file:
-      for number, line in enumerate(file, 1):
-        if line.strip():
-          yield f"{path}:{number}", line
-  except UnicodeDecodeError as error:
-    raise DataError(f"{path}: is not UTF-8; convert it with iconv") from error
+  for number, line in lines.read_lines(path, lines.Faults(path, None)):
+    yield f"{path}:{number}", line

@@ -4,6 +4,7 @@ The file has a passage id, a tab and a title on each line, in any order and for
 as many passages as have one.
 """
 
+import codecs
 import functools
 import mmap
 import pathlib
@@ -70,7 +71,13 @@ def locate(
     rows = row_of.rows(names) if len(names) else np.array([], np.int64)
     for at in np.flatnonzero(rows < 0):
       faults.unknown(int(numbers[at]), "passage", names[at].decode())
-    places[rows[rows >= 0]] = starts[rows >= 0]
+    first = np.zeros(len(rows), bool)
+    first[np.unique(rows, return_index=True)[1]] = True
+    is_known = rows >= 0
+    is_new = is_known & first & (places[rows] < 0)
+    for at in np.flatnonzero(is_known & ~is_new):
+      faults.duplicate(int(numbers[at]), names[at].decode())
+    places[rows[is_new]] = starts[is_new]
   faults.log()
   table = lines.unpacked(folder).with_suffix(".npy")
   np.save(table, places, allow_pickle=False)
@@ -91,8 +98,9 @@ def _places_in(
       line = whole.removesuffix(b"\n")
       name, tab, _ = line.partition(b"\t")
       if line and _is_title(number, line, faults):
-        names.append(name)
         starts.append(start + len(name) + len(tab))
+        mark = codecs.BOM_UTF8 if number == 1 else b""
+        names.append(name.removeprefix(mark))
         numbers.append(number)
       start += len(whole)
   return (

@@ -1,11 +1,15 @@
 """The command that measures: its tables, its files and its refusals."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
+from prod_jax import kinds
 from prod_jax.cli import arguments, measured
 from prod_jax.cli import evaluate as command
+from prod_jax.export import named, systems
 from prod_jax.report import changes
 from tests import commands
 
@@ -171,6 +175,42 @@ def test_a_terminal_obeys_no_query(capsys):
   measured._say_changed(3, values, found, {"q\x1b": "red \x1b[31m \u202e"})
   said = capsys.readouterr().out
   assert "red" in said and not {"\x1b", "\u202e"} & {*said}
+
+
+@pytest.mark.parametrize(
+  ("grades", "relevant"),
+  [({"a": 2, "b": 2}, 2), ({"a": 2, "b": 1}, 1), ({}, 1)],
+)
+def test_grades_count_as_in_the_runs_that_are_named(
+  monkeypatch, grades, relevant
+):
+  def stages_of(workdir):
+    asked = dict(kind="evaluate", encoded="encode")
+    other = kinds.Evaluate(**asked, relevant=3)
+    yield kinds.Encode(kind="encode", params="student")
+    yield dataclasses.replace(other, relevant=grades[workdir], split="dl19")
+    yield other
+
+  monkeypatch.setattr(measured, "_stages_of", stages_of)
+  parsed = named.parse(["bm25:english", *(f"{run}:student" for run in grades)])
+  assert measured._relevant_to(parsed, "dl19") == relevant
+
+
+def test_lists_of_unlike_length_are_compared_as_far_as_both_go(caplog):
+  def ranking(width):
+    shape = (2, width)
+    return systems.Ranking(np.zeros(shape, np.int32), np.zeros(shape))
+
+  names = ["mrr@10", "recall@50", "map"]
+  measured._warn_of_lengths(names, {"a": ranking(40), "b": ranking(20)})
+  assert (
+    "recall@50, map: systems have unlike numbers of passages, a 40, b 20; "
+    "compare them by a metric of the first 20"
+  ) in caplog.text
+  caplog.clear()
+  measured._warn_of_lengths(names[:1], {"a": ranking(40), "b": ranking(20)})
+  measured._warn_of_lengths(names, {"a": ranking(20), "b": ranking(20)})
+  assert not caplog.text
 
 
 def test_a_refusal_is_a_line(finished_run, tmp_path):

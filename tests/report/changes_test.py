@@ -103,6 +103,8 @@ def test_the_students_of_a_run_are_measured(workdir):
   assert strict_ones["student_de"]["mrr@10"] == {"q3": 1}
   with pytest.raises(strict.ConfigError, match="lower --relevant"):
     changes.of_students(run, QRELS, ["mrr@10"], relevant=3)
+  with pytest.raises(strict.ConfigError, match="split test has a label to"):
+    changes.of_students(run, {"q1": {}}, ["mrr@10"])
 
 
 def test_it_takes_two_stages_with_a_run(workdir):

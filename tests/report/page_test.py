@@ -4,11 +4,14 @@ import html.parser
 import json
 import re
 import shutil
+import types
 
 import pytest
 
-from prod_jax import report
+from prod_jax import main, report
+from prod_jax.processes import Processes
 from prod_jax.report import style
+from prod_jax.sets.records import Query
 from tests.report.conftest import QRELS, passage_text, query_text
 
 
@@ -160,3 +163,30 @@ def test_the_page_takes_the_place_of_a_link(workdir, tmp_path):
 
 def test_the_style_sheet_survives_escaping():
   assert not set("<>&") & set(style.SHEET)
+
+
+def test_the_page_of_a_run_has_queries_and_labels_of_one_split(
+  workdir, monkeypatch
+):
+  """Ids are unique in a split alone."""
+  queries = {
+    "test": [Query("q1", "of the test", (("p1", 1),))],
+    "dev": [Query("q1", "of dev", (("p2", 1),)), Query("q9", "other", ())],
+  }
+  dataset = types.SimpleNamespace(queries=queries)
+  dataset.qrels = lambda split: {
+    q.id: dict(q.positives) for q in queries[split]
+  }
+  run = types.SimpleNamespace(
+    workdir=workdir, dataset=dataset, processes=Processes(workdir)
+  )
+  asked = {}
+
+  def write_page(folder, **given):
+    asked.update(given)
+    return folder / "report.html"
+
+  monkeypatch.setattr(report, "write_page", write_page)
+  main._report(run)
+  assert asked["qrels"] == {"q1": {"p1": 1}}
+  assert asked["query_text"]("q1") == "of the test"

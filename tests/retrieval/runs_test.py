@@ -1,5 +1,7 @@
 """Run files: what is written is what is read, and faults are located."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,12 @@ def test_runs_of_other_tools_are_read(tmp_path):
   assert runs.read_run(path) == {"1": {"d2": 1000.0, "d1": -0.5}}
   path.write_text("")
   assert runs.read_run(path) == {}
+  # As Windows and gzip write them.
+  path.write_bytes(b"\xef\xbb\xbf1 Q0 d2 1 3 t\r\n")
+  assert runs.read_run(path) == {"1": {"d2": 3.0}}
+  packed = tmp_path / "run.gz"
+  packed.write_bytes(gzip.compress(b"1 Q0 d2 1 3 t\n"))
+  assert runs.read_run(packed) == {"1": {"d2": 3.0}}
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,10 @@ def test_titles_of_a_file_of_their_own(tmp_path):
       Passage("p5", "Five", "v"),
       Passage("p4", "Four", "w"),
     ]
+  marked = write(tmp_path / "m.tsv", b"\xef\xbb\xbfp3\tThree\n")
+  assert read(path, titles=marked)[0] == Passage("p3", "Three", "x")
   for content, message in [
+    (b"p1\tt\np2\tu\np1\tv\n", "3: p1 occurs again; keep one of the lines"),
     (b"p1\tt\n\np9\tt\n", "3: passage p9 is not in the collection"),
     (b"p1\n", "1: 1 columns, expected passage id TAB title"),
     (b"p1\t\xff\n", "1: byte 3 of the line is not UTF-8"),

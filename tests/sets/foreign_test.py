@@ -413,6 +413,23 @@ def test_names_of_columns_may_stand_below_a_title(file, found, above):
   assert pairs.passage.tolist() == [0, 1, 2]
 
 
+def test_ranks_of_ms_marcos_runs_are_no_scores(file, found, caplog):
+  """The first passage would have the lowest one."""
+  lines = "q1 10 1\nq1 p2 2\nq1 p3 3\n2 p3 1\n"
+  with caplog.at_level("INFO", logger="absl"):
+    pairs = found(file(lines)).pairs
+  assert "its third column counts 1, 2, 3 within each query" in caplog.text
+  assert plain(pairs) == [
+    (0, 0, None),
+    (0, 1, None),
+    (0, 2, None),
+    (1, 2, None),
+  ]
+  # Nor are scores ranks: by their name, by another order, or where few.
+  for scores in ("qid pid score\n" + lines, lines + "2 p2 3\n", "q1 10 1\n"):
+    assert found(file(scores)).pairs.score.tolist()[0] == 1
+
+
 def test_a_format_that_is_not_there(file):
   path = file(SAME["tsv"])
   assert layout.find(path, "tsv") == layout.find(path, "")

@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from absl import logging
+
 from prod_jax import json_files
 from prod_jax.sets import formats, lines
 from prod_jax.sets.foreign import records
@@ -101,7 +103,27 @@ def _find(path: pathlib.Path) -> Layout:
   named = records.header(top.split())
   if named is not None:
     return Layout(path, "tsv", width, named, header=number)
+  if width == 3 and _are_ranks([x.split() for x in first if _form(x) == form]):
+    logging.info(
+      "%s: its third column counts 1, 2, 3 within each query, as ranks do: "
+      "these are lists without scores",
+      path,
+    )
+    return Layout(path, "tsv", width, _TSV[2])
   return Layout(path, "tsv", width, _TSV[width])
+
+
+def _are_ranks(rows: Sequence[Sequence[str]]) -> bool:
+  """Whether columns are those of MS MARCO's runs: query, passage, rank.
+
+  A file of scores that counts upwards within each query is none.
+  """
+  places: dict[str, int] = {}
+  for query, _, said in rows:
+    places[query] = place = places.get(query, 0) + 1
+    if said != str(place):
+      return False
+  return max(places.values()) > 2
 
 
 def _first_lines(

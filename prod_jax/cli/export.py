@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
   options = whole.Options(
     to=to.resolve(),
     name=args.push or str(to),
+    hub=bool(args.push),
     dtype=args.dtype,
     onnx=args.onnx,
     int8=args.int8,

@@ -6,7 +6,7 @@ What a run does not know, such as a licence, is said to be unknown.
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from prod_jax import model_kinds
 from prod_jax.export import folder, lineage, snippets
@@ -20,10 +20,22 @@ _PACKAGED = "sentence-transformers/all-MiniLM-L6-v2"
 _ENGLISH = ("pydocs", "msmarco_passage", "msmarco_document", "nq")
 
 
+class Where(NamedTuple):
+  """Where a user finds an export: in a folder, or by an id on a hub."""
+
+  name: str
+  is_id: bool = False
+
+  @property
+  def folder(self) -> str:
+    """The folder, on a hub the one that its files are fetched to."""
+    return self.name.rpartition("/")[2] if self.is_id else self.name
+
+
 def write(
   path: pathlib.Path,
   trained: Trained,
-  name: str,
+  where: Where,
   quality: Mapping[str, Any],
 ) -> None:
   """Writes the card of an export.
@@ -31,13 +43,13 @@ def write(
   Args:
     path: of the file.
     trained: whose model it is.
-    name: where a user finds the export: a folder or an id of a hub.
+    where: a user finds the export.
     quality: of its graphs, as export.json has it; {} where it has none.
   """
   sections = [
     _front_matter(trained),
     _head(trained),
-    _use(trained, name, bool(quality)),
+    _use(trained, where, bool(quality)),
     _texts(trained),
     _curriculum(trained),
     *([_graphs(quality)] if quality else []),
@@ -90,16 +102,19 @@ def _head(trained: Trained) -> str:
   )
 
 
-def _use(trained: Trained, name: str, has_graphs: bool) -> str:
+def _use(trained: Trained, where: Where, has_graphs: bool) -> str:
   data, model = trained.run.config.data, trained.model
+  reads_files = False
   if not isinstance(model, model_kinds.Dual):
-    found = snippets.of_cross(name)
+    found = snippets.of_cross(where.name)
   else:
     encoder = trained.encoder
     assert isinstance(encoder, DualEncoder)
+    reads_files = has_graphs or not model.tied
     use = snippets.Use(
-      query=name if model.tied else f"{name}/query",
-      passage=name if model.tied else f"{name}/passage",
+      query=where.name if model.tied else f"{where.folder}/query",
+      passage=where.name if model.tied else f"{where.folder}/passage",
+      folder=where.folder,
       query_length=data.query_length,
       passage_length=data.passage_length,
       prompts=trained.prompts,
@@ -113,6 +128,9 @@ def _use(trained: Trained, name: str, has_graphs: bool) -> str:
     if has_graphs:
       found |= snippets.of_graphs(use)
   lines = ["## Use", ""]
+  if where.is_id and reads_files:
+    fetch = f"hf download {where.name} --local-dir {where.folder}"
+    lines += [f"Where a snippet names files, fetch them first: `{fetch}`.", ""]
   for title, code in found.items():
     lines += [f"With {title}:", "", f"```python\n{code}```", ""]
   return "\n".join(lines)

@@ -318,18 +318,22 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
-def check_set(run: Run, name: str) -> None:
-  """Raises ConfigError where a stage has read another state of the set.
-
-  Rows of its lists and vectors would be those of other texts.
-  """
+def sets_of(run: Run, name: str) -> list[str]:
+  """The states of the set that a stage has read, as it wrote them down."""
   done = run_files.done(run.processes.remote(run.folder(name)))
   noted = (
     recorded(run, name).get("dataset"),
     (done.get("origin") or {}).get("data_fingerprint"),
   )
-  same = (None, run.located.fingerprint)
-  if any(state not in same for state in noted):
+  return [state for state in noted if isinstance(state, str)]
+
+
+def check_set(run: Run, name: str) -> None:
+  """Raises ConfigError where a stage has read another state of the set.
+
+  Rows of its lists and vectors would be those of other texts.
+  """
+  if {*sets_of(run, name)} - {run.located.fingerprint}:
     raise strict.ConfigError(
       f"{name} has read another state of the data set than there is now; run "
       "it again, or put the data back"

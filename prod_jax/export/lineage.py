@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from prod_jax import origin, packaged, run_files, stages, strict
 from prod_jax.curriculum import GATE
-from prod_jax.export.finished import Trained, recorded
+from prod_jax.export.finished import Trained, recorded, sets_of
 from prod_jax.models import hub
 from prod_jax.report import record
 from prod_jax.sets.datasets import published
@@ -156,11 +156,11 @@ def _as_they_are(trained: Trained, stage: record.Stage) -> dict[str, str]:
 
 
 def _dataset(trained: Trained) -> str | None:
-  """Of the set's content; None where it is not on this machine any more."""
-  try:
-    return trained.run.located.fingerprint
-  except (OSError, ValueError):
-    return None
+  """Of the set's content when the stage read it; None of one that read none.
+
+  By now there may be another state of it, or none on this machine.
+  """
+  return next(iter(sets_of(trained.run, trained.name)), None)
 
 
 def _first_weights(trained: Trained) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """How an exported model is used, as Python for its card.
 
 Each snippet gives the numbers that the model was trained to give: with its
-pooling, its lengths, its prompts, and a vector of length 1 for a cosine.
+pooling, its lengths, its prompts, and a vector of length 1 for a cosine. Only
+LangChain's class takes no length: it cuts at the folder's, the longer one.
 """
 
 import textwrap
@@ -32,6 +33,7 @@ class Use(NamedTuple):
   Attributes:
     query, passage: where the towers are, a folder or an id of a hub; the same
       where they are one.
+    folder: of all files.
     query_length, passage_length: tokens that texts are cut to.
     prompts: "query" and "passage", what stands in front of a text.
     pooling: of the model.
@@ -41,6 +43,7 @@ class Use(NamedTuple):
 
   query: str
   passage: str
+  folder: str
   query_length: int
   passage_length: int
   prompts: Mapping[str, str]
@@ -61,9 +64,12 @@ def of_dual(use: Use) -> dict[str, str]:
 
 def of_graphs(use: Use) -> dict[str, str]:
   """The same for the graphs of a dual encoder."""
+  files = use
+  if use.query == use.passage:
+    files = use._replace(query=use.folder, passage=use.folder)
   return {
     "sentence-transformers on onnxruntime": _backend(use),
-    "onnxruntime alone": _onnxruntime(use),
+    "onnxruntime alone": _onnxruntime(files),
   }
 
 
@@ -116,7 +122,7 @@ def _backend(use: Use) -> str:
 
 
 def _onnxruntime(use: Use) -> str:
-  """Reads files, so that an id of a hub is no name here."""
+  """Reads files: an id of a hub is no name here."""
   query, passage = (use.prompts.get(k, "") for k in ("query", "passage"))
   return f"""\
 import numpy as np
@@ -181,6 +187,7 @@ def _langchain(use: Use) -> str:
   return textwrap.dedent(f"""\
     from langchain_huggingface import HuggingFaceEmbeddings
 
+    # Both cut texts at {max(use.query_length, use.passage_length)} tokens.
     passages = HuggingFaceEmbeddings(
       model_name={use.passage!r},
       encode_kwargs={{"prompt_name": "document"}},

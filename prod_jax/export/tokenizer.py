@@ -12,13 +12,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from prod_jax import json_files, storage
+from prod_jax.batches import classes
+from prod_jax.batches.settings import read_settings
 from prod_jax.batches.tokens import Tokenizer
 
 WHOLE, VOCAB = "tokenizer.json", "vocab.txt"
-SETTINGS, CONFIG = "tokenizer_config.json", "config.json"
+SETTINGS = "tokenizer_config.json"
 _NAMES = "special_tokens_map.json"
 # Beside them, copied where they are there.
 _BESIDE = (VOCAB, _NAMES, "added_tokens.json")
+# Of tokenizer.json, what a class makes.
+_MADE = ("normalizer", "pre_tokenizer", "model", "post_processor")
 # The special tokens of families; of each, the one that a vocabulary has.
 _SPECIAL = {
   "unk_token": ("[UNK]", "<unk>"),
@@ -52,15 +56,14 @@ def write(
   settings = _read(source / SETTINGS)
   named = _read(source / _NAMES) | settings
   if (source / WHOLE).is_file():
-    whole = _read(source / WHOLE) | {"truncation": None, "padding": None}
+    # Its class has made some of it anew, and who reads the file alone does not.
+    made = {key: ours.as_json()[key] for key in _MADE}
+    whole = _read(source / WHOLE) | made | {"truncation": None, "padding": None}
   else:
     whole = _of_vocab(ours.as_json(), named)
-  if "tokenizer_class" not in settings and not (source / CONFIG).is_file():
-    # Its model's config.json would say; a file alone is taken as it is.
-    alone = (source / WHOLE).is_file()
-    settings["tokenizer_class"] = (
-      "PreTrainedTokenizerFast" if alone else "BertTokenizer"
-    )
+  if not settings.get("tokenizer_class"):
+    # The config.json beside it, which may have said so, is another model's.
+    settings["tokenizer_class"] = _class_of(source)
   settings = _special(whole, named) | settings
   # Said by the caller of a tokenizer, or by none.
   for key in ("max_length", "name_or_path", "stride", "pad_to_multiple_of"):
@@ -71,6 +74,13 @@ def write(
   settings["model_input_names"] = ["input_ids", *of_types, "attention_mask"]
   _write(folder / WHOLE, whole)
   _write(folder / SETTINGS, settings)
+
+
+def _class_of(source: pathlib.Path) -> str:
+  """The name of the class that a folder was read by."""
+  if made := classes.class_of(source, read_settings(source)):
+    return made[0]
+  return classes.ANY if (source / WHOLE).is_file() else classes.bert()[0]
 
 
 def _of_vocab(

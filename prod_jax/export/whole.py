@@ -26,6 +26,7 @@ class Options:
   Attributes:
     to: the folder.
     name: under which a user finds it, for the card.
+    hub: that is its id on a hub, and no folder.
     dtype: that the weights are stored in; graphs are always float32.
     onnx: write the graph for onnxruntime.
     int8: write it with weights of 8 bits, too.
@@ -35,6 +36,7 @@ class Options:
 
   to: pathlib.Path
   name: str
+  hub: bool = False
   dtype: str = "float32"
   onnx: bool = False
   int8: bool = False
@@ -63,7 +65,8 @@ def export(trained: Trained, options: Options) -> dict[str, Any]:
     quality = _write_graphs(to, trained, parts, options) if graphs else {}
     if quality:
       storage.write_text(to / QUALITY, json.dumps(quality, indent=2))
-    card.write(to / "README.md", trained, options.name, quality)
+    where = card.Where(options.name, options.hub)
+    card.write(to / "README.md", trained, where, quality)
     # The last file: its hashes are of all others.
     found = lineage.provenance(trained, to)
     storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))

@@ -1,5 +1,6 @@
 """The commands: what they write, what they refuse, and where things go."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -7,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from prod_jax import packaged, strict
+from prod_jax import packaged, run_files, strict
 from prod_jax.export import card, finished, folder, lineage, vectors, whole
 from prod_jax.models import hf
 from prod_jax.retrieval import encode
@@ -56,7 +57,8 @@ def test_an_export_has_a_card_and_hashes(finished_run, tmp_path):
   hashes = {s["name"]: s["hash"] for s in found["stages"]}
   done_file = read(finished_run / "04-student" / "DONE.json")
   assert hashes["student"] == done_file["hash"]
-  assert found["dataset"]["fingerprint"]
+  state = run_files.done(finished_run / "04-student")["fingerprint"]["dataset"]
+  assert found["dataset"]["fingerprint"] == state
   weights = packaged.sha256(to / "model.safetensors")
   assert found["files"]["model.safetensors"] == weights
   assert "README.md" not in found["files"]  # its licence is filled in
@@ -79,6 +81,25 @@ def test_snippets_are_python_and_run(finished_run, tmp_path, monkeypatch):
     exec(code, names)
     scores.append(np.asarray(names["scores"])[:, :1])
   np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_a_card_on_a_hub_names_files_once_they_are_fetched(
+  finished_run, tmp_path
+):
+  """An id names no tower in a folder, nor a graph."""
+  trained = finished.open_stage(finished_run, "towers")
+  sent = dataclasses.replace(
+    options(tmp_path / "out"), name="org/two", hub=True
+  )
+  whole.export(trained, sent)
+  text = (tmp_path / "out" / "README.md").read_text()
+  assert "`hf download org/two --local-dir two`" in text
+  assert "'two/query'" in text and "'two/passage'" in text
+  assert "'org/two" not in text
+  trained = finished.open_stage(finished_run, "student")
+  whole.export(trained, dataclasses.replace(sent, to=tmp_path / "one"))
+  text = (tmp_path / "one" / "README.md").read_text()
+  assert "SentenceTransformer('org/two')" in text and "hf download" not in text
 
 
 def test_snippets_of_an_index_and_of_chains(

@@ -122,5 +122,5 @@ def test_a_line_at_fault_is_named(tmp_path, line, fault):
 def test_a_file_that_is_not_text_is_named(tmp_path):
   path = tmp_path / "run"
   path.write_bytes(b"\xff\xfe")
-  with pytest.raises(DataError, match=r"run: is not UTF-8"):
+  with pytest.raises(DataError, match=r"run:1: the file is UTF-16"):
     runs.read_run(path)

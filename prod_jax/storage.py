@@ -342,10 +342,14 @@ def whole_folder(
     yield part
     for written in (*part.rglob("*"), part):
       to_disk(written)
-    if not concurrent:
-      shutil.rmtree(path, ignore_errors=True)  # no rename replaces a full one
+    old = _part(path.with_name(f"{path.name}.old"), concurrent)
+    if not concurrent and path.is_dir():
+      # No rename replaces a full one, and to delete it takes a while.
+      shutil.rmtree(old, ignore_errors=True)
+      path.rename(old)
     _rename(part, path, concurrent)
     to_disk(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
   finally:
     if concurrent:
       shutil.rmtree(part, ignore_errors=True)

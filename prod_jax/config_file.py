@@ -6,6 +6,7 @@ dataclasses of `config`; nothing behind this module sees a ConfigDict.
 
 import difflib
 import importlib.util
+import inspect
 import os
 import pathlib
 import sys
@@ -65,6 +66,11 @@ def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
     meant = f"; did you mean {path.with_stem(near[0])}?" if near else ""
     raise ConfigError(f"--config: there is no file {path}{meant}")
   get_config = _function_of(path)
+  if variant and not inspect.signature(get_config).parameters:
+    raise ConfigError(
+      f"--config={path}: get_config takes no variant, and {variant[0]!r} was "
+      "given"
+    )
   try:
     config = get_config(*variant)
   except ValueError as error:

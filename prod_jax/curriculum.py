@@ -108,6 +108,16 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
   return list(plans.values())
 
 
+def chosen(plans: Sequence[Plan], only: Sequence[str]) -> list[Plan]:
+  """The stages of these names, or all; ConfigError for a name of none."""
+  known = [item.stage.name for item in plans]
+  if unknown := [name for name in only if name not in known]:
+    raise strict.ConfigError(
+      f"--stages: there is no stage {unknown[0]!r}; known: {', '.join(known)}"
+    )
+  return [item for item in plans if not only or item.stage.name in only]
+
+
 def run(
   plans: Sequence[Plan],
   processes: Processes,
@@ -124,8 +134,8 @@ def run(
       working folder.
     only: names to run; empty is all.
     record: entries of curriculum.json besides its stages.
-    origin: what this process runs stages with, such as versions. It stands in
-      the DONE file of each stage that it runs, and in all rows of that stage.
+    origin: what this process runs stages with, such as versions, for the DONE
+      files and rows of the stages that it runs.
     done: is told, on the first process, of each stage that is.
 
   Raises:
@@ -134,11 +144,7 @@ def run(
     Apart: the processes do not see the same stages or artefacts.
   """
   by_name = {p.stage.name: p for p in plans}
-  for name in only:
-    if name not in by_name:
-      raise strict.ConfigError(
-        f"--stages: there is no stage {name!r}; known: {', '.join(by_name)}"
-      )
+  chosen(plans, only)
   processes.shared_folder.mkdir(parents=True, exist_ok=True)
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
@@ -169,16 +175,10 @@ def table(plans: Sequence[Plan]) -> list[str]:
   """The stages as lines: number, name, kind, inputs, folder, status."""
   rows = [("stage", "kind", "reads", "writes", "status")]
   for item in plans:
-    reads = ", ".join(f"{r}={n}" for r, n in item.stage.inputs.items()) or "-"
-    rows.append(
-      (
-        item.stage.name,
-        item.stage.kind,
-        reads,
-        item.stage.folder.name,
-        "; ".join((item.status, *map(" ".join, item.damage.items()))),
-      )
-    )
+    stage = item.stage
+    reads = ", ".join(f"{r}={n}" for r, n in stage.inputs.items()) or "-"
+    status = "; ".join((item.status, *map(" ".join, item.damage.items())))
+    rows.append((stage.name, stage.kind, reads, stage.folder.name, status))
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   return [
     "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()

@@ -111,6 +111,19 @@ def check(run: Run) -> None:
   for name in run.config.models:
     run.check_tokenizer(name)
   trackers.check(run.config.trackers)
+  _warn_of_gates(run)
+
+
+def _warn_of_gates(run: Run) -> None:
+  """Says which gates keep nothing from running."""
+  described = run.config.stages
+  asked = {getattr(stage, "gate", "") for stage in described.values()}
+  for name, stage in described.items():
+    if isinstance(stage, kinds.Gate) and name not in asked:
+      logging.warning(
+        "config.stages.%s keeps nothing back: no stage names it in its `gate`",
+        name,
+      )
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:
@@ -225,7 +238,7 @@ def _go(run_config: config.Config, args: argparse.Namespace) -> None:
         arguments.say("", *report.table(run.workdir).split("\n"))
         sys.stdout.flush()
       return
-    plans = look(run)
+    plans = curriculum.chosen(look(run), args.stages)
     if processes.first:
       if args.json:
         arguments.say_json(curriculum.listed(plans))

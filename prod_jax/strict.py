@@ -177,7 +177,10 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
     return value
   if origin is tuple:
     if not isinstance(value, list | tuple):
-      raise ConfigError(f"{path} is {value!r}, not a tuple")
+      parts = value.split(",") if isinstance(value, str) else [value]
+      raise ConfigError(
+        f"{path} is {value!r}, not a tuple, such as {tuple(parts)}"
+      )
     return tuple(
       _coerce(v, args[0], f"{path}[{i}]") for i, v in enumerate(value)
     )

@@ -60,7 +60,8 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
     ("stages.student_de.steps=many", "steps is 'many' (str), not int"),
     ("stages.student_de.steps=1.5", "steps is 1.5 (float), not int"),
     ("stages.mine_1.kind=mien", "known: train, encode, mine"),
-    ("models.student.layers=3", "layers is 3, not a tuple"),
+    ("models.student.layers=3", "layers is 3, not a tuple, such as (3,)"),
+    ("models.student.layers=a,b", "not a tuple, such as ('a', 'b')"),
     ("models.student.layers=(0,'a')", "layers[1] is 'a' (str), not int"),
     ("models.student.pooling=sum", "it takes one of ['', 'cls', 'mean', 'max'"),
     ("models.student.tied=1", "tied is 1 (int), not bool"),
@@ -114,6 +115,12 @@ def test_an_error_of_a_file_has_its_line(tmp_path, monkeypatch, body, line):
   for path in ("own.py", "./own.py", str(tmp_path / "own.py")):
     with pytest.raises(strict.ConfigError, match=rf"own\.py:{line}"):
       config_file.load(path)
+
+
+def test_a_variant_of_a_config_that_takes_none(tmp_path):
+  (tmp_path / "own.py").write_text("def get_config():\n  return {}\n")
+  with pytest.raises(strict.ConfigError, match="takes no variant, and 'small'"):
+    config_file.load(f"{tmp_path / 'own.py'}:small")
 
 
 def test_an_unknown_variant_names_the_known_one():

@@ -8,10 +8,11 @@ import os
 import pathlib
 import shutil
 import threading
+import types
 
 import pytest
 
-from prod_jax import artefacts, curriculum, storage, strict
+from prod_jax import artefacts, curriculum, kinds, main, storage, strict
 from prod_jax.processes import Processes
 
 
@@ -452,3 +453,23 @@ def test_a_stage_that_chooses_brings_all_that_it_chose_from(gated):
   behind = curriculum._behind([plans["c"]], plans)
   assert set(behind) == {"c", "b", "a"}
   assert set(curriculum._behind([plans["b"]], plans)) == {"b"}
+
+
+def test_some_stages_are_shown_as_they_are_run(lab):
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  assert curriculum.chosen(plans, ()) == plans
+  assert curriculum.chosen(plans, ["c", "a"]) == [plans[0], plans[2]]
+  with pytest.raises(strict.ConfigError, match="no stage 'learn'; known"):
+    curriculum.chosen(plans, ["learn"])
+
+
+@pytest.mark.parametrize(("gate", "warned"), [("", True), ("ladder", False)])
+def test_a_gate_that_keeps_nothing_back_is_named(caplog, gate, warned):
+  ladder = kinds.Gate("gate", encoded="encode", teacher="ce", depth=4)
+  lists = kinds.Mine("mine", encoded="encode", depth=4, gate=gate)
+  stages = {"ladder": ladder, "lists": lists}
+  main._warn_of_gates(
+    types.SimpleNamespace(config=types.SimpleNamespace(stages=stages))
+  )
+  said = "config.stages.ladder keeps nothing back: no stage names it"
+  assert (said in caplog.text) == warned

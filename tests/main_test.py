@@ -145,6 +145,9 @@ def test_a_dry_run_shows_the_stages_and_runs_nothing(finished):
   assert lines[0].split() == ["stage", "kind", "reads", "writes", "status"]
   status = {line.split()[0]: line.split()[-1] for line in lines[1:]}
   pending = [name for name, value in status.items() if value == "pending"]
+  two = "--stages=divide,score_3"
+  some = run(workdir, FEW, "--dry_run", other, two).stdout.splitlines()
+  assert [line.split()[0] for line in some] == ["stage", "score_3", "divide"]
   told = run(workdir, FEW, "--dry_run", "--json", other, fast=True).stdout
   assert {row["name"]: row["status"] for row in json.loads(told)} == status
   assert pending == [

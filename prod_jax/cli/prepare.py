@@ -37,12 +37,14 @@ def run(args: argparse.Namespace) -> None:
   memory.limit_arenas()  # before anything starts threads
   with memory.imports():
     from prod_jax.processes import Processes
-    from prod_jax.stages import files
+    from prod_jax.stages import files, splits
     from prod_jax.stages.run import Run
 
   workdir = storage.open_path(args.workdir)
   run = Run(config, Processes(workdir), tuple(args.beam))
   files.check(run)
+  splits.check_files(config, run.located)
+  splits.check(config, run.dataset)
   # Models that agree share their tokens.
   made = {id(x): x for x in map(run.tokens_of, config.models or [""])}
   rows = [

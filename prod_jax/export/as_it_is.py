@@ -2,7 +2,8 @@
 
 The folder says what kind of model it is, how its vectors are pooled and how
 long its texts are. A text is cut where the folder says; of a cross-encoder's
-tokens a query gets `PAIR_QUERY` at most, and the passage the others.
+tokens a query gets `PAIR_QUERY` at most, and the passage the others. An export
+of ours has one length, as any folder, and its provenance the two of its run.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from absl import logging
 from prod_jax import config, model_kinds, sharding, strict
 from prod_jax.batches import tokens
 from prod_jax.batches.tokens import Tokenizer
+from prod_jax.export import lineage
 from prod_jax.export.finished import BATCH_TOKENS
 from prod_jax.models import (
   colbert,
@@ -191,6 +193,8 @@ def _model(folder: pathlib.Path) -> model_kinds.Model:
 
 def _lengths(folder: pathlib.Path, kind: str) -> config.Data:
   """How long texts are, as the folder says it."""
+  if in_run := lineage.texts_of(folder):
+    return config.Data(**in_run)
   encoder = sentence_transformers.encoder_folder(folder)
   late = colbert.read(folder) if kind == "late" else None
   said = late.max_length if late else sentence_transformers.max_length(encoder)

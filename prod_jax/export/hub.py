@@ -10,7 +10,7 @@ import shlex
 from absl import logging
 
 from prod_jax import json_files, strict
-from prod_jax.export.whole import PROVENANCE
+from prod_jax.export.lineage import PROVENANCE
 from prod_jax.models import hub
 
 

@@ -4,7 +4,14 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import origin, packaged, run_files, stages, strict
+from prod_jax import (
+  json_files,
+  origin,
+  packaged,
+  run_files,
+  stages,
+  strict,
+)
 from prod_jax.curriculum import GATE
 from prod_jax.export.finished import Trained, recorded, sets_of
 from prod_jax.models import hub
@@ -13,6 +20,7 @@ from prod_jax.sets.datasets import published
 from prod_jax.stages import folders, sources
 from prod_jax.stages.run import PARAMS
 
+PROVENANCE = "provenance.json"
 # Keys of a config that name files and folders, besides weights.
 _PATHS = ("path", "data_dir", "tokenizer")
 
@@ -121,6 +129,22 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
     "versions": origin.versions(),
     "git_commit": origin.commit(),
   }
+
+
+def texts_of(folder: pathlib.Path) -> dict[str, Any]:
+  """How the run of an export read texts, as keys of `config.Data`.
+
+  {} of a folder that is no export.
+  """
+  path = folder / PROVENANCE
+  lengths = {"query_length": int, "passage_length": int}
+  shape = {"config": {"data": {**lengths, "title_join": str}}}
+  try:
+    data = json_files.read(path, shape, "export it again")["config"]["data"]
+  except strict.ConfigError:  # not there, or of another tool
+    return {}
+  found = {key: data[key] for key in (*lengths, "title_join")}
+  return found if min(found[key] for key in lengths) > 0 else {}
 
 
 def named(weights: str) -> str:

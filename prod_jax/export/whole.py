@@ -13,8 +13,9 @@ from prod_jax import storage, strict
 from prod_jax.export import card, folder, lineage
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
+from prod_jax.export.lineage import PROVENANCE
 
-PROVENANCE, QUALITY = "provenance.json", "export.json"
+QUALITY = "export.json"
 # A graph computes what we do, but in another order.
 _MOST_DIFFERENCE = 1e-5
 

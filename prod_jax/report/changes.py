@@ -64,11 +64,11 @@ def starts(run: record.Run, names: Collection[str]) -> dict[str, str]:
 
   Args:
     run: what it left.
-    names: of the train stages; a start is one of them. One that began with
-      none of them is left out.
+    names: of the train stages, and of a model as it is; a start is one of them.
+      One that began with none of them is left out.
   """
   found = {}
-  for name in names:
+  for name in filter(run.stages.__contains__, names):
     start = run.began(run.stages[name])
     while start not in names and start in run.stages:
       start = run.began(run.stages[start])

@@ -99,13 +99,18 @@ def section(run: record.Run, texts: Texts, qrels: Qrels) -> Iterator[Tag]:
 
 
 def answered(run: record.Run) -> list[tuple[str, record.Stage]]:
-  """The student's train stages whose run was kept, each with its evaluation."""
+  """The student as it is, and its train stages, each with its evaluation.
+
+  Of those whose run was kept.
+  """
+  as_it_is = [record.STUDENT] if record.STUDENT in run.as_they_are else []
+  trained = [stage.name for stage in run.trained(record.STUDENT)]
   found = []
-  for stage in run.trained(record.STUDENT):
-    measured = run.measured.get(stage.name)
+  for name in (*as_it_is, *trained):
+    measured = run.measured.get(name)
     source = run.stages.get(measured.stage) if measured else None
     if source is not None and (source.folder / "run.trec").exists():
-      found.append((stage.name, source))
+      found.append((name, source))
   return found
 
 

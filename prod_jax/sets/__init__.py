@@ -3,6 +3,7 @@
 records     what a set is made of: a passage, a query, an error
 named       the set that a config names
 dataset     a prepared set, opened: passages by row, queries by split
+said        what is said of a set as it is opened
 datasets    one builder a published set
 passages    the prepared collection by row, whole or a part of it
 negatives   the negatives that came with a set

@@ -14,10 +14,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from prod_jax import config
-from prod_jax.sets import copies, download, generated, named, sizes, unlabelled
+from prod_jax.sets import (
+  copies,
+  download,
+  generated,
+  named,
+  said,
+  sizes,
+  unlabelled,
+)
 from prod_jax.sets import queries as prepared_queries
 from prod_jax.sets.datasets import beir, layout, own, published
 from prod_jax.sets.negatives import Found, Negatives, Tables, choose, prepared
@@ -285,11 +292,11 @@ class Located:
     size = sizes.Size(len(passages), {k: len(v) for k, v in queries.items()})
     if not limits and not self.data.max_passages:
       sizes.check(source.name, size)
-    _log(dataset, time.monotonic() - start)
-    if self.data.name in ("folder", "beir") and not (
-      self.data.own_documents or self.leaves_out_own
-    ):
-      _log_own(dataset)
+    said.what_is_there(dataset, time.monotonic() - start)
+    if self.data.name in ("folder", "beir"):  # nobody else has looked
+      said.labels_of_tests(dataset)
+      if not (self.data.own_documents or self.leaves_out_own):
+        said.own_documents(dataset)
     return dataset
 
 
@@ -322,40 +329,6 @@ def no_negatives(name: str, split: str, known: Collection[str]) -> str:
     "passage id on a line, take lists from a file by a stage of kind imported, "
     "or mine them"
   )
-
-
-def _log(dataset: Dataset, took: float) -> None:
-  said = []
-  for split, queries in dataset.queries.items():
-    bare = sum(not any(query[2:]) for query in queries)
-    said.append(f"{split} {len(queries)}")
-    if bare:
-      of_passages = len(dataset.made_of) if split == "train" else 0
-      more = f", {of_passages} generated" if of_passages else ""
-      said[-1] += f" ({bare} of them without labels{more})"
-  logging.info(
-    "%s: %d passages, queries %s; opened in %.1f s",
-    dataset.name,
-    len(dataset.passages),
-    ", ".join(said),
-    took,
-  )
-
-
-def _log_own(dataset: Dataset) -> None:
-  """Says of a set that nobody knows that its queries may be its passages.
-
-  Ids that are numbers can be the same by accident: it is the user's to say.
-  """
-  for split, queries in dataset.queries.items():
-    if queries and all(query.id in dataset.row_of for query in queries):
-      logging.info(
-        "%s: all queries of split %s have the id of a passage; where they are "
-        "these passages, data.own_documents=leave_out takes them out of their "
-        "own rankings, and =keep says that they are not",
-        dataset.name,
-        split,
-      )
 
 
 def _readers(

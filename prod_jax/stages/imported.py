@@ -24,7 +24,7 @@ from prod_jax.batches import foreign
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.sets import copies, ids
 from prod_jax.sets.datasets import published
-from prod_jax.sets.foreign import layout, names, read, scale
+from prod_jax.sets.foreign import layout, names, read, records, scale
 from prod_jax.sets.records import DataError
 from prod_jax.stages import examples
 from prod_jax.stages.mine import rows_of
@@ -223,8 +223,13 @@ def _complete(
     len(lists.query) - len(kept.query),
   )
   if not len(kept.query):
+    names = (
+      f"; a score's key or column is called {' or '.join(records.SCORES)}"
+      if np.isnan(scores_QC).all()
+      else ""
+    )
     raise DataError(
-      f"{job.stage.path}: no list has a labelled passage with a score"
+      f"{job.stage.path}: no list has a labelled passage with a score{names}"
     )
   return kept, scores_QC, lost
 

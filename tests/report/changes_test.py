@@ -1,5 +1,6 @@
 """Rankers held against each other, and the course of each query."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -105,6 +106,18 @@ def test_the_students_of_a_run_are_measured(workdir):
     changes.of_students(run, QRELS, ["mrr@10"], relevant=3)
   with pytest.raises(strict.ConfigError, match="split test has a label to"):
     changes.of_students(run, {"q1": {}}, ["mrr@10"])
+
+
+def test_the_student_as_it_is_is_where_the_first_stage_began(workdir):
+  run = record.load(workdir)
+  warm = run.measured["student_warm"]
+  run = dataclasses.replace(run, measured=run.measured | {"student": warm})
+  found = changes.of_students(run, QRELS, ["mrr@10"])
+  assert list(found) == ["student", "student_warm", "student_de"]
+  assert changes.starts(run, found) == {
+    "student_warm": "student",
+    "student_de": "student_warm",
+  }
 
 
 def test_it_takes_two_stages_with_a_run(workdir):

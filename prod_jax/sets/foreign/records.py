@@ -32,7 +32,7 @@ _PASSAGE_IDS = (
   "corpus-id",
 )
 _PASSAGE_TEXTS = ("passage", "document", "doc", "text", "answer", "docs")
-_SCORES = ("score", "scores", "ce-score", "ce_score")
+SCORES = ("score", "scores", "ce-score", "ce_score")
 _LABELS = ("label", "labels")
 _POSITIVES = (
   "pos",
@@ -92,7 +92,7 @@ def header(columns: Sequence[str]) -> tuple[int, int, int | None] | None:
     for names in (
       _QUERY_IDS + _QUERY_TEXTS,
       _PASSAGE_IDS + _PASSAGE_TEXTS,
-      _SCORES,
+      SCORES,
     )
   ]
   query, passage, score = found
@@ -172,7 +172,7 @@ def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
 
 def _scored(record: Mapping[str, Any], several: list[Passage]) -> list[Passage]:
   """With the scores of sentence-transformers: one list, positives first."""
-  scores = _first(record, _SCORES)
+  scores = _first(record, SCORES)
   if scores is None:
     return several
   values = scores if isinstance(scores, list | tuple) else [scores]
@@ -239,7 +239,7 @@ def _alone(record: Mapping[str, Any]) -> Passage:
   ref, _ = _passage(
     text if name is None else {**record, _PASSAGE_IDS[0]: name, "text": text}
   )
-  return ref, number(_first(record, _SCORES)), NEITHER
+  return ref, number(_first(record, SCORES)), NEITHER
 
 
 def _passage(value: Any) -> tuple[Ref, float]:
@@ -254,7 +254,7 @@ def _passage(value: Any) -> tuple[Ref, float]:
   name = _id(_first(value, _PASSAGE_IDS))
   if not (name or text) or not isinstance(text, str):
     raise Odd(f"a passage has neither {_PASSAGE_IDS[3]} nor text")
-  return Ref(name, text, str(title)), number(_first(value, _SCORES))
+  return Ref(name, text, str(title)), number(_first(value, SCORES))
 
 
 def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -318,14 +318,14 @@ def recorded(run: Run, stage: str) -> dict[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
-def sets_of(run: Run, name: str) -> list[str]:
+def sets_of(run: Run, name: str) -> list[Any]:
   """The states of the set that a stage has read, as it wrote them down."""
   done = run_files.done(run.processes.remote(run.folder(name)))
   noted = (
     recorded(run, name).get("dataset"),
     (done.get("origin") or {}).get("data_fingerprint"),
   )
-  return [state for state in noted if isinstance(state, str)]
+  return [state for state in noted if state is not None]
 
 
 def check_set(run: Run, name: str) -> None:
@@ -333,7 +333,8 @@ def check_set(run: Run, name: str) -> None:
 
   Rows of its lists and vectors would be those of other texts.
   """
-  if {*sets_of(run, name)} - {run.located.fingerprint}:
+  now = run.located.fingerprint
+  if any(state != now for state in sets_of(run, name)):
     raise strict.ConfigError(
       f"{name} has read another state of the data set than there is now; run "
       "it again, or put the data back"

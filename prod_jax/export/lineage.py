@@ -179,7 +179,7 @@ def _as_they_are(trained: Trained, stage: record.Stage) -> dict[str, str]:
   return sources.own_models(stages.job_of(trained.run, stage.name))
 
 
-def _dataset(trained: Trained) -> str | None:
+def _dataset(trained: Trained) -> Any:
   """Of the set's content when the stage read it; None of one that read none.
 
   By now there may be another state of it, or none on this machine.

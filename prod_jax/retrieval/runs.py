@@ -128,4 +128,5 @@ def _number(text: str, where: str) -> float:
 def _lines(path: pathlib.Path) -> Iterator[tuple[str, str]]:
   """Yields ("file:line", line), without empty lines."""
   for number, line in lines.read_lines(path, lines.Faults(path, None)):
-    yield f"{path}:{number}", line
+    if line.strip():
+      yield f"{path}:{number}", line

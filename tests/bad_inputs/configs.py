@@ -77,7 +77,7 @@ _FILES = [
   Row(
     "a variant that get_config does not take",
     _file("def get_config():\n  return None\n", "mine.py", ":fast"),
-    ("mine.py", "get_config() takes 0"),
+    ("mine.py", "get_config takes no variant, and 'fast'"),
   ),
   Row(
     "an unknown variant",

@@ -47,7 +47,7 @@ ROWS = [
   Row(
     "a run that gzip has packed",
     _run(gzip.compress(_RUN.encode())),
-    ("my.trec", "UTF-8"),
+    ("my.trec", "compressed by gzip"),
   ),
   Row(
     "a run with some queries of another split",

@@ -60,3 +60,15 @@ def test_counts_go_to_standard_output(command, tmp_path):
   assert failed.returncode == 2
   assert "corpus.jsonl:1: no JSON" in failed.stderr
   assert "Traceback" not in failed.stderr
+
+
+def test_a_split_that_a_run_would_lack_is_named(command, tmp_path):
+  """What is there is prepared all the same."""
+  config = tmp_path / "config.py"
+  text = config.read_text()
+  asks = "stages=dict(x=dict(kind='encode', params='', splits=('dev',)),"
+  asks += " y=dict(kind='evaluate', encoded='x', split='dev'))"
+  config.write_text(text.replace("stages=dict()", asks))
+  done = command()
+  assert done.returncode == 0 and len(done.stdout.splitlines()) == 3
+  assert "a run would stop here: config.stages.x.splits asks" in done.stderr

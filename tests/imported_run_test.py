@@ -92,7 +92,7 @@ def test_a_card_and_a_report_say_whose_scores_they_were(done, tmp_path):
   row = next(x for x in result.stdout.splitlines() if x.startswith("student"))
   assert row.split()[1] == "teacher"
   trained = finished.open_stage(workdir, "student")
-  card.write(tmp_path / "README.md", trained, "student", {})
+  card.write(tmp_path / "README.md", trained, card.Where("student"), {})
   text = (tmp_path / "README.md").read_text()
   assert "mean pooling, taught by scores of scores.jsonl. Made" in text
   assert "| student | student | teacher | prod |" in text

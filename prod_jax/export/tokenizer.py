@@ -57,7 +57,8 @@ def write(
   named = _read(source / _NAMES) | settings
   if (source / WHOLE).is_file():
     # Its class has made some of it anew, and who reads the file alone does not.
-    made = {key: ours.as_json()[key] for key in _MADE}
+    read = ours.as_json()
+    made = {key: read[key] for key in _MADE}
     whole = _read(source / WHOLE) | made | {"truncation": None, "padding": None}
   else:
     whole = _of_vocab(ours.as_json(), named)

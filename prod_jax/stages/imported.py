@@ -223,13 +223,13 @@ def _complete(
     len(lists.query) - len(kept.query),
   )
   if not len(kept.query):
-    names = (
+    hint = (
       f"; a score's key or column is called {' or '.join(records.SCORES)}"
       if np.isnan(scores_QC).all()
       else ""
     )
     raise DataError(
-      f"{job.stage.path}: no list has a labelled passage with a score{names}"
+      f"{job.stage.path}: no list has a labelled passage with a score{hint}"
     )
   return kept, scores_QC, lost
 

@@ -1,8 +1,8 @@
 """A file of texts to a file of vectors, a block of texts at a time.
 
 Vectors are those of an encode stage, but for the `scale` that a run has in the
-vectors of queries where it compares by cosine: here dot products are cosines. Ids
-stay beside them.
+vectors of queries where it compares by cosine: here dot products are cosines.
+Ids stay beside them.
 """
 
 import contextlib

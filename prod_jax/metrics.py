@@ -125,7 +125,7 @@ def evaluate(
     raise ValueError(
       f"relevant is {relevant}; grade 0 is all that nobody judged, take 1"
     )
-  parsed = {name: _parse(name) for name in metrics}
+  parsed = {name: parse(name) for name in metrics}
   values: dict[str, dict[str, float]] = {name: {} for name in parsed}
   for query, judged in qrels.items():
     ranking = _rank(run.get(query, {}), judged, relevant)
@@ -150,7 +150,7 @@ def mean(per_query: Mapping[str, float]) -> float:
   return float(np.mean(list(per_query.values())))
 
 
-def _parse(name: str) -> tuple[str, int | None]:
+def parse(name: str) -> tuple[str, int | None]:
   """Splits "mrr@10" into ("mrr", 10), and "mrr" into ("mrr", None)."""
   match = _NAME.fullmatch(name)
   if not match:

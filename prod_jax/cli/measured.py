@@ -124,7 +124,8 @@ def _warn_of_lengths(
   """Says which metrics look at more of one ranking than there is of another."""
   widths = {label: of.ids_QK.shape[1] for label, of in rankings.items()}
   least = min(widths.values())
-  deeper = [name for name in names if not 0 < _cut_off(name) <= least]
+  cut_offs = {name: metrics.parse(name)[1] for name in names}
+  deeper = [name for name, cut in cut_offs.items() if not cut or cut > least]
   if deeper and max(widths.values()) > least:
     logging.warning(
       "%s: systems have unlike numbers of passages, %s; compare them by a "
@@ -133,11 +134,6 @@ def _warn_of_lengths(
       ", ".join(f"{label} {width}" for label, width in widths.items()),
       least,
     )
-
-
-def _cut_off(name: str) -> int:
-  """Of a metric; 0 where it looks at all of a ranking."""
-  return int(name.partition("@")[2] or 0)
 
 
 def _write_runs(

@@ -192,7 +192,7 @@ def _model(folder: pathlib.Path) -> model_kinds.Model:
 
 
 def _lengths(folder: pathlib.Path, kind: str) -> config.Data:
-  """How long texts are, as the folder says it."""
+  """How texts are read, as the folder says it."""
   if in_run := lineage.texts_of(folder):
     return config.Data(**in_run)
   encoder = sentence_transformers.encoder_folder(folder)

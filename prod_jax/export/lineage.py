@@ -4,14 +4,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prod_jax import (
-  json_files,
-  origin,
-  packaged,
-  run_files,
-  stages,
-  strict,
-)
+from prod_jax import json_files, origin, packaged, run_files, stages, strict
 from prod_jax.curriculum import GATE
 from prod_jax.export.finished import Trained, recorded, sets_of
 from prod_jax.models import hub

@@ -294,7 +294,7 @@ class Located:
       sizes.check(source.name, size)
     said.what_is_there(dataset, time.monotonic() - start)
     if self.data.name in ("folder", "beir"):  # nobody else has looked
-      said.labels_of_tests(dataset)
+      said.tests_in_train(dataset)
       if not (self.data.own_documents or self.leaves_out_own):
         said.own_documents(dataset)
     return dataset

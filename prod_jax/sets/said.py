@@ -45,7 +45,7 @@ def own_documents(dataset: Dataset) -> None:
       )
 
 
-def labels_of_tests(dataset: Dataset) -> None:
+def tests_in_train(dataset: Dataset) -> None:
   """Warns of queries that are learnt from, and measured by.
 
   They have the words of a labelled query of train, in any case.

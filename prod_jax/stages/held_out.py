@@ -43,8 +43,8 @@ def check_metrics(
   except ValueError as error:
     raise strict.ConfigError(f"{of_metrics}: {error}") from error
   for name in names:
-    cutoff = name.partition("@")[2]
-    if cutoff and int(cutoff) > depth:
+    _, cutoff = metrics.parse(name)
+    if cutoff and cutoff > depth:
       raise strict.ConfigError(
         f"{of_depth} is {depth}, and {name} looks further; set "
         f"{of_depth}={cutoff}"

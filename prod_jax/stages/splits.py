@@ -141,7 +141,7 @@ def _check_grades(where: str, stage: kinds.Evaluate, dataset: Dataset) -> None:
     for query in queries
     for _, grade in (*query.positives, *query.missing)
   }
-  graded = all(name.startswith("ndcg@") for name in stage.metrics)
+  graded = all(name.partition("@")[0] == "ndcg" for name in stage.metrics)
   if grades and not graded and max(grades) < stage.relevant:
     raise strict.ConfigError(
       f"{where}.relevant is {stage.relevant}, and no passage of split "

@@ -24,6 +24,6 @@ LABEL = (("p1", 1),)
 def test_queries_that_are_learnt_and_measured_are_named(caplog, train, message):
   test = [Query("b", "when", LABEL), Query("c", "how is tea made", LABEL)]
   queries = {"train": [train], "test": test}
-  said.labels_of_tests(types.SimpleNamespace(name="set", queries=queries))
+  said.tests_in_train(types.SimpleNamespace(name="set", queries=queries))
   assert (message in caplog.text) if message else not caplog.text
   assert not message or "such as c, stand in train with labels" in caplog.text

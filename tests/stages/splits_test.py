@@ -72,7 +72,7 @@ def test_a_split_of_another_name_is_named(tmp_path):
   [
     ([2, 1], dict(relevant=3), "no passage of split 'test' of toy has a grade"),
     ([2, 1], dict(relevant=2), ""),
-    ([2, 1], dict(relevant=3, metrics=("ndcg@10",)), ""),
+    ([2, 1], dict(relevant=3, metrics=("ndcg@10", "ndcg")), ""),
     ([], {}, "none of its 1 queries in toy has a label to measure by"),
     ([], dict(relevance="answers"), ""),
   ],

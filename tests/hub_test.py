@@ -179,7 +179,9 @@ def test_an_export_names_the_commit_of_its_first_weights(hub, tmp_path):
   files.check(run)
   finish(run)
   trained = finished.open_stage(run.workdir, "student_learns")
-  whole.export(trained, whole.Options(to=tmp_path / "out", name="out"))
+  whole.export(
+    trained, whole.Options(to=tmp_path / "out", where=whole.card.Where("out"))
+  )
   said = json.loads((tmp_path / "out" / whole.PROVENANCE).read_text())
   found = said["first_weights"]["student"]
   assert found["name"] == "org/first@v1"

@@ -63,14 +63,13 @@ def run(args: argparse.Namespace) -> None:
   from prod_jax import memory, storage
 
   with memory.imports():
-    from prod_jax.export import finished, hub, whole
+    from prod_jax.export import card, finished, hub, whole
 
   trained = finished.open_stage(storage.open_path(args.workdir), args.stage)
   to = pathlib.Path(args.to)
   options = whole.Options(
     to=to.resolve(),
-    name=args.push or str(to),
-    hub=bool(args.push),
+    where=card.Where(args.push or str(to), is_id=bool(args.push)),
     dtype=args.dtype,
     onnx=args.onnx,
     int8=args.int8,

@@ -26,8 +26,7 @@ class Options:
 
   Attributes:
     to: the folder.
-    name: under which a user finds it, for the card.
-    hub: that is its id on a hub, and no folder.
+    where: a user finds it, for the card.
     dtype: that the weights are stored in; graphs are always float32.
     onnx: write the graph for onnxruntime.
     int8: write it with weights of 8 bits, too.
@@ -36,8 +35,7 @@ class Options:
   """
 
   to: pathlib.Path
-  name: str
-  hub: bool = False
+  where: card.Where
   dtype: str = "float32"
   onnx: bool = False
   int8: bool = False
@@ -66,8 +64,7 @@ def export(trained: Trained, options: Options) -> dict[str, Any]:
     quality = _write_graphs(to, trained, parts, options) if graphs else {}
     if quality:
       storage.write_text(to / QUALITY, json.dumps(quality, indent=2))
-    where = card.Where(options.name, options.hub)
-    card.write(to / "README.md", trained, where, quality)
+    card.write(to / "README.md", trained, options.where, quality)
     # The last file: its hashes are of all others.
     found = lineage.provenance(trained, to)
     storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))

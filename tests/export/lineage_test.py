@@ -47,7 +47,7 @@ def exported(run, stage):
   """Its card and its provenance."""
   to = run.workdir.parent / "out" / stage
   trained = finished.open_stage(run.workdir, f"{stage}_learns")
-  whole.export(trained, whole.Options(to=to, name=stage))
+  whole.export(trained, whole.Options(to=to, where=whole.card.Where(stage)))
   text = (to / whole.PROVENANCE).read_text()
   return (to / "README.md").read_text(), json.loads(text), text
 

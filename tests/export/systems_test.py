@@ -52,7 +52,9 @@ def exported(finished_run, tmp_path_factory):
   folder = tmp_path_factory.mktemp("exported")
   for name in ("student", "ce"):
     trained = finished.open_stage(finished_run, name)
-    whole.export(trained, whole.Options(to=folder / name, name=name))
+    whole.export(
+      trained, whole.Options(to=folder / name, where=whole.card.Where(name))
+    )
   return folder
 
 

@@ -27,7 +27,7 @@ def export(workdir, to, *more, stage="student"):
 
 
 def options(to, **more):
-  return whole.Options(to=to, name=to.name, **more)
+  return whole.Options(to=to, where=card.Where(to.name), **more)
 
 
 def read(path):
@@ -88,9 +88,8 @@ def test_a_card_on_a_hub_names_files_once_they_are_fetched(
 ):
   """An id names no tower in a folder, nor a graph."""
   trained = finished.open_stage(finished_run, "towers")
-  sent = dataclasses.replace(
-    options(tmp_path / "out"), name="org/two", hub=True
-  )
+  where = card.Where("org/two", is_id=True)
+  sent = dataclasses.replace(options(tmp_path / "out"), where=where)
   whole.export(trained, sent)
   text = (tmp_path / "out" / "README.md").read_text()
   assert "`hf download org/two --local-dir two`" in text

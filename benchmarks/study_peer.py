@@ -73,7 +73,7 @@ def _student(workdir: pathlib.Path) -> SentenceTransformer:
   with tempfile.TemporaryDirectory() as made:
     folder = pathlib.Path(made) / "start"
     trained = finished.open_stage(storage.open_path(str(workdir)), "start")
-    whole.export(trained, whole.Options(folder, "start"))
+    whole.export(trained, whole.Options(folder, whole.card.Where("start")))
     return SentenceTransformer(str(folder), device="cpu")
 
 

@@ -351,7 +351,9 @@ def exported(searched_run, tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp("exported")
   for name in ("student", "ce"):
     trained = finished.open_stage(searched_run, name)
-    whole.export(trained, whole.Options(to=folder / name, name=name))
+    whole.export(
+      trained, whole.Options(to=folder / name, where=whole.card.Where(name))
+    )
   return folder
 
 

@@ -55,6 +55,8 @@ Variants, joined by "+" where there are several:
   mpnet        all-mpnet-base-v2, which `make mpnet` fetches, as dual-encoder
                teacher and as the last cross-encoder: 12 layers of width 768,
                6 of 384, 12 of 768
+  long         three times the steps of every part of every arm, which see a
+               query once or twice without it
   runlocal     tiny encoders and one draw of all arms, in a minute
 
 A stage that these do not touch keeps its number and its hash. So a run goes on
@@ -91,11 +93,11 @@ from ml_collections import ConfigDict
 from prod_jax import packaged
 from prod_jax.models.transformer import spread_layers
 
-VARIANTS = ("neighbours", "layers3", "mpnet", "runlocal")
+VARIANTS = ("neighbours", "layers3", "mpnet", "long", "runlocal")
 # With what may stand beside each.
 ELSEWHERE = {
   "teachers": ("layers3", "runlocal"),
-  "given": ("layers3", "neighbours", "rising", "runlocal"),
+  "given": ("layers3", "long", "neighbours", "rising", "runlocal"),
 }
 RISING = "rising"  # of `given`
 GIVEN = "runs/teachers/folders"  # where `given` looks for its teachers
@@ -105,6 +107,7 @@ BATCH, STEPS = 12, 160  # of every arm
 # fifth of the rate before (README of the official code).
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LOWER_STEPS = 24  # of each teacher below the last, which has the most to teach
+LONG = 3  # times these, in the variant of that name
 LISTS, WIDE = "lists", "lists_wide"
 WEAK, LAST = "score_weak", "score_last"
 DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
@@ -159,6 +162,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.models.student.layers = spread_layers(3, 6)
   if "mpnet" in chosen:
     _with_mpnet(config)
+  if "long" in chosen:
+    _with_more_steps(config)
   quickstart.finish(config, "runlocal" if is_small else "")
   if "given" in chosen:
     _with_given(config)
@@ -458,6 +463,15 @@ def _with_mpnet(config: ConfigDict) -> None:
     model="ce_12", init="", steps=160, warmup_steps=16, learning_rate=3e-5
   )
   config.stages.ce_strong.update(_from_both())
+
+
+def _with_more_steps(config: ConfigDict) -> None:
+  for name, stage in config.stages.items():
+    if stage.kind == "train" and stage.model == "student" and name != "start":
+      stage.steps *= LONG
+      stage.warmup_steps *= LONG
+      if stage.method == "adam":
+        stage.settings.over *= LONG
 
 
 def _with_given(config: ConfigDict) -> None:

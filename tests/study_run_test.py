@@ -51,6 +51,11 @@ def test_a_run_goes_on_with_the_neighbours(plans):
     ("layers3+neighbours", "start lead_2 prod_1_part_1 divide_data_3"),
     # Teachers and what they make; the warm student is the same.
     ("mpnet+neighbours", "teacher lists ce_weak ce_strong darken mined_1"),
+    # Every arm and what it finds, and none of its teachers.
+    (
+      "long+neighbours",
+      "mined_1 adam_2 prod_1_part_1 mine_data_3 divide_data_3",
+    ),
   ],
 )
 def test_a_variant_keeps_what_it_does_not_touch(plans, variant, changed):
@@ -68,6 +73,7 @@ def test_a_variant_keeps_what_it_does_not_touch(plans, variant, changed):
     "layers3+neighbours": "teacher lists ce_weak ce_strong score_last duo "
     "compare darken",
     "mpnet+neighbours": "encode_student start encode_start labels_3",
+    "long+neighbours": "start teacher lists score_last ce_strong duo darken",
   }
   assert set(kept[variant].split()) < same
 
@@ -98,6 +104,19 @@ def test_a_rising_ladder_has_each_teacher_alone():
   # What a rung teaches the student found itself, but for the first lists.
   lists = {s.candidates for s in scores} - {"lists"}
   assert {"mine_prod_1_part_3", "mine_prod_1", "mine_data_3"} < lists
+
+
+def test_a_longer_run_has_three_times_the_steps_of_each_part():
+  steps = [
+    {
+      name: (stage.steps, stage.warmup_steps)
+      for name, stage in config_file.load(f"{REPO}/{variant}").stages.items()
+      if stage.kind == "train" and stage.model == "student" and name != "start"
+    }
+    for variant in ("configs/study.py", "configs/study.py:long")
+  ]
+  assert {*steps[0]} >= {"mined_1", "prod_2_part_1", "prod_2", "data_3"}
+  assert steps[1] == {k: (3 * s, 3 * w) for k, (s, w) in steps[0].items()}
 
 
 def test_the_neighbours_learn_from_teachers_made_elsewhere():

@@ -139,7 +139,7 @@ def _texts(cache: pathlib.Path) -> list[str]:
   return texts.read(cache / "texts").sample(PASSAGES)
 
 
-SIDES = {
+SIDES: dict[str, side.Side] = {
   "ours_float32": functools.partial(graph, OURS, FLOAT),
   "peer_float32": functools.partial(graph, PEER, FLOAT),
   "ours_int8": functools.partial(graph, OURS, INT8),

@@ -105,9 +105,9 @@ def meanings(files: Iterable[File]) -> dict[str, set[Meaning]]:
   """
   found: dict[str, set[Meaning]] = {word: set() for word in WORDS}
   for file in files:
-    for name, *meaning in _defined(file):
+    for name, sort, meaning in _defined(file):
       if name in found:
-        found[name].add(tuple(meaning))
+        found[name].add((sort, meaning))
   return found
 
 

@@ -59,7 +59,7 @@ def shares(
   """The share of products, and which of the others takes most."""
   whole = sum(seconds.values())
   others = {k: v for k, v in seconds.items() if not product.match(k)}
-  largest = max(others, key=others.get)
+  largest = max(others, key=others.__getitem__)
   return {
     "products": 1 - sum(others.values()) / whole,
     "largest": largest,

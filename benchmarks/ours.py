@@ -55,7 +55,9 @@ def run_of(
     layers: of the packaged encoder that are kept; all without.
   """
   compilation.keep(cache / "compiled")
-  packed = dict(weights="packaged", dropout=0.0, layers=tuple(layers))
+  packed: dict[str, Any] = dict(
+    weights="packaged", dropout=0.0, layers=tuple(layers)
+  )
   data = config.Data(
     name="folder",
     path=str(cache / name),
@@ -63,13 +65,14 @@ def run_of(
     passage_length=texts.PASSAGE_LENGTH,
     data_dir=str(cache / "prepared"),
   )
-  dual = dict(kind="dual", pooling="mean", similarity="cosine")
   settings = config.Config(
     seed=texts.SEED,
     data=data,
     mesh=config.Mesh(),
     models=dict(
-      dual=model_kinds.Dual(scale=SCALE, **dual, **packed),
+      dual=model_kinds.Dual(
+        kind="dual", pooling="mean", similarity="cosine", scale=SCALE, **packed
+      ),
       cross=model_kinds.Cross(kind="cross", pooling="cls", **packed),
     ),
     stages=_stages(batch, candidates),

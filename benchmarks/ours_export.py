@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def write(cache: pathlib.Path, to: pathlib.Path) -> None:
   runtime.quantise(to)
 
 
-def tokens(cache: pathlib.Path, found: Sequence[str]) -> dict[str, np.ndarray]:
+def tokens(cache: pathlib.Path, found: Sequence[str]) -> dict[str, Any]:
   """Ids of all texts with special tokens, and where each text begins."""
   run = ours.run_of(cache, layers=corpus.LAYERS)
   special = run.tokenizer_of("dual").special

@@ -75,15 +75,16 @@ def sizes_of(cache: pathlib.Path) -> Sizes:
 def run_of(cache: pathlib.Path) -> Any:
   """The run of the benchmarks, with encoders and batches for a GPU."""
   from benchmarks import ours
+  from prod_jax import kinds
 
   sizes = sizes_of(cache)
   run = ours.run_of(cache, batch=sizes.batch, candidates=distil.CANDIDATES)
-  shape = {k: getattr(sizes, k) for k in ("width", "depth", "heads")}
-  shape |= {"mlp_width": sizes.mlp_width, "dtype": "bfloat16"}
-  shape |= {"weights": "", "layers": ()}
+  names = ("width", "depth", "heads", "mlp_width")
+  shape: dict[str, Any] = {k: getattr(sizes, k) for k in names}
+  shape |= {"dtype": "bfloat16", "weights": "", "layers": ()}
   stages = {
     name: dataclasses.replace(stage, batch_tokens=sizes.batch_tokens)
-    if hasattr(stage, "batch_tokens")
+    if isinstance(stage, kinds.Encode)
     else stage
     for name, stage in run.config.stages.items()
   }
@@ -94,7 +95,7 @@ def run_of(cache: pathlib.Path) -> Any:
   return _changed(run, models=models, stages=stages)
 
 
-def golden_run(cache: pathlib.Path, dtype: str) -> Any:
+def golden_run(cache: pathlib.Path, dtype: Any) -> Any:
   """The run of the benchmarks as it is on a CPU, but for its precision."""
   from benchmarks import ours
 

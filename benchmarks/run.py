@@ -137,11 +137,8 @@ def commit() -> str:
 def machine() -> dict[str, Any]:
   """What the figures depend on, beside the code."""
   info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-  about = dict(
-    (part.strip() for part in line.split(":", 1))
-    for line in info
-    if ":" in line
-  )
+  lines = (line.partition(":") for line in info)
+  about = {key.strip(): value.strip() for key, _, value in lines}
   total = pathlib.Path("/proc/meminfo").read_text().split()[1]
   return {
     "processor": _processor(about),

@@ -55,6 +55,7 @@ def split(folder: pathlib.Path, to: pathlib.Path, students: int) -> None:
     (made / _QRELS).write_text("".join(kept), encoding="utf-8")
     for shared in _SHARED:
       source = files.require(folder, shared)
+      assert isinstance(source, pathlib.Path)  # in no archive
       shutil.copyfile(source, made / source.name)
 
 

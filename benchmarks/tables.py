@@ -250,8 +250,8 @@ def apart(same: Mapping[str, Mapping[str, float]]) -> str:
       far = same.get(piece.module, {}).get(pair.first)
       if far is not None:
         between = f"{pair.first}, {pair.second}"
-        far = f"{far:.0e}" if far else "0"
-        lines.append((piece.module, between, pair.how, far))
+        said = f"{far:.0e}" if far else "0"
+        lines.append((piece.module, between, pair.how, said))
   return markdown("piece | sides | of | apart:", lines)
 
 

@@ -84,8 +84,8 @@ def prepare(cache: pathlib.Path, data: str) -> None:
   from prod_jax.batches import tokens
   from prod_jax.sets import dataset
 
-  wanted = config.Data(name="folder" if data else "pydocs", path=data)
-  found = dataset.locate(wanted, str(cache / "prepared")).open()
+  place = config.Data(name="folder" if data else "pydocs", path=data)
+  found = dataset.locate(place, str(cache / "prepared")).open()
   tokenizer = tokens.load_tokenizer(packaged.model_folder())
   titled = [
     f"{p.title}. {p.text}" if p.title else p.text for p in found.passages
@@ -111,8 +111,8 @@ def prepare(cache: pathlib.Path, data: str) -> None:
   write(cache / "texts", passages, kept[:QUERIES])
   write_lists(cache / "texts", passages, kept[:QUERIES])
   few = kept[:MINED_QUERIES]
-  wanted = dict.fromkeys(name for _, _, names in few for name in names)
-  wanted = list(dict.fromkeys([*wanted, *passages]))[:MINED_PASSAGES]
+  theirs = [name for _, _, names in few for name in names]
+  wanted = list(dict.fromkeys([*theirs, *passages]))[:MINED_PASSAGES]
   write(cache / "few", {name: passages[name] for name in wanted}, few)
 
 

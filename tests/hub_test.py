@@ -448,6 +448,23 @@ def test_what_is_sent_again_replaces_what_was_sent(hub, sent):
   }
 
 
+def test_a_card_that_somebody_filled_in_there_stays(hub, sent, caplog):
+  to, _ = sent
+  there = hub.repositories["me/student"]
+  caplog.set_level("INFO")
+  theirs = b"---\nlicense: mit\n---\ntheirs\n"
+  there.commit({**there.files, "README.md": theirs}, "main")
+  (to / "modules.json").write_text("[]")  # something is new
+  sending.push(to, "me/student", private=True)
+  assert there.files["README.md"] == theirs
+  assert there.files["modules.json"] == b"[]"
+  assert "the card of me/student was changed by somebody" in caplog.text
+  # One that was filled in here is what its owner wants to have there.
+  (to / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+  sending.push(to, "me/student", private=True)
+  assert there.files["README.md"] == (to / "README.md").read_bytes()
+
+
 def test_without_xet_large_files_go_to_the_storage(hub, work, tmp_path):
   to = tmp_path / "student"
   export(work, to)

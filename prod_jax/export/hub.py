@@ -9,8 +9,9 @@ import shlex
 
 from absl import logging
 
-from prod_jax import json_files, strict
-from prod_jax.export.lineage import PROVENANCE
+from prod_jax import strict
+from prod_jax.export import lineage
+from prod_jax.export.lineage import CARD, PROVENANCE
 from prod_jax.models import hub
 
 
@@ -60,26 +61,52 @@ def _send(folder: pathlib.Path, name: str, *, private: bool) -> None:
       f"{name} is there already, and everybody sees it; make it private on its "
       "page, or take another name"
     )
+  there = _sent_before(name)
+  keeps_card = _keeps_card(folder, name, there)
   huggingface_hub.upload_folder(
     repo_id=name,
     folder_path=folder,
     commit_message="Export of prod_jax",
-    delete_patterns=_sent_before(name) or None,
+    ignore_patterns=CARD if keeps_card else None,
+    delete_patterns=sorted(there.files) or None,
   )
+  if keeps_card:
+    logging.info(
+      "the card of %s was changed by somebody there and stays; deleted there, "
+      "the next export brings it anew",
+      name,
+    )
 
 
-def _sent_before(name: str) -> list[str]:
+def _keeps_card(
+  folder: pathlib.Path, name: str, there: lineage.Written
+) -> bool:
+  """Whether the card there is somebody's, and the one here nobody's."""
+  card = _fetched(name, CARD)
+  if card is None or there.is_own_card(card):
+    return False
+  remedy = f"export again, or take away {folder / PROVENANCE}"
+  return lineage.written(folder / PROVENANCE, remedy).is_own_card(folder / CARD)
+
+
+def _sent_before(name: str) -> lineage.Written:
   """The files of an export that is there; what else is there is its owner's."""
+  path = _fetched(name, PROVENANCE)
+  if path is None:
+    return lineage.Written(frozenset(), card=None)
+  remedy = f"it is that of {name}; delete it there, or take another name"
+  return lineage.written(path, remedy)
+
+
+def _fetched(name: str, file: str) -> pathlib.Path | None:
+  """A file that is there, fetched; None where it is not."""
   import huggingface_hub
   from huggingface_hub.errors import RemoteEntryNotFoundError
 
   try:
-    path = huggingface_hub.hf_hub_download(name, PROVENANCE)
+    return pathlib.Path(huggingface_hub.hf_hub_download(name, file))
   except RemoteEntryNotFoundError:
-    return []
-  remedy = f"it is that of {name}; delete it there, or take another name"
-  found = json_files.read(pathlib.Path(path), {"files": {str: str}}, remedy)
-  return [*found["files"]]
+    return None
 
 
 def _refusal(name: str, error: Exception) -> str:

@@ -14,6 +14,7 @@ from prod_jax.stages import folders, sources
 from prod_jax.stages.run import PARAMS
 
 PROVENANCE = "provenance.json"
+CARD = "README.md"
 # Keys of a config that name files and folders, besides weights.
 _PATHS = ("path", "data_dir", "tokenizer")
 
@@ -99,7 +100,7 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
 
   Args:
     trained: whose model it is.
-    folder: of the export, with its files in it.
+    folder: of the export, with its files and its card in it.
   """
   run = trained.run
   return {
@@ -117,11 +118,43 @@ def provenance(trained: Trained, folder: pathlib.Path) -> dict[str, Any]:
     "files": {
       str(path.relative_to(folder)): packaged.sha256(path)
       for path in sorted(folder.rglob("*"))
-      if path.is_file() and path.name != "README.md"  # it gets filled in
+      if path.is_file() and path.name != CARD  # it gets filled in
     },
+    "card": packaged.sha256(folder / CARD),
     "versions": origin.versions(),
     "git_commit": origin.commit(),
   }
+
+
+class Written(NamedTuple):
+  """What an export put into its folder.
+
+  Attributes:
+    files: by their names in it, without card and provenance.
+    card: its digest as it was written; None if nobody said.
+  """
+
+  files: frozenset[str]
+  card: str | None
+
+  def is_own_card(self, path: pathlib.Path) -> bool:
+    """Whether a card is as it was written: nobody has filled it in."""
+    return self.card == packaged.sha256(path)
+
+
+def written(provenance: pathlib.Path, remedy: str) -> Written:
+  """What a provenance file says that there is.
+
+  Args:
+    provenance: the file.
+    remedy: what to do where it cannot be read.
+
+  Raises:
+    ConfigError: it cannot be read.
+  """
+  shape = {"files": {str: str}, "card?": str}
+  found = json_files.read(provenance, shape, remedy)
+  return Written(frozenset(found["files"]), found.get("card"))
 
 
 def texts_of(folder: pathlib.Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from prod_jax import storage, strict
 from prod_jax.export import card, folder, lineage
 from prod_jax.export.finished import Trained
 from prod_jax.export.folder import Part
-from prod_jax.export.lineage import PROVENANCE
+from prod_jax.export.lineage import CARD, PROVENANCE
 
 QUALITY = "export.json"
 # A graph computes what we do, but in another order.
@@ -31,7 +32,8 @@ class Options:
     onnx: write the graph for onnxruntime.
     int8: write it with weights of 8 bits, too.
     most_loss: of nDCG@10 that this may cost.
-    overwrite: replace an export that is there.
+    overwrite: replace an export that is there. Its card stays where somebody
+      has changed it, and so do files that no export wrote.
   """
 
   to: pathlib.Path
@@ -53,7 +55,7 @@ def export(trained: Trained, options: Options) -> dict[str, Any]:
     ConfigError: the folder is taken, the model is of a kind that no folder can
       say, or a form of it loses too much.
   """
-  _check_free(options)
+  old = _replaced(options)
   graphs = options.onnx or options.int8
   if graphs:
     _check_packages()
@@ -64,21 +66,27 @@ def export(trained: Trained, options: Options) -> dict[str, Any]:
     quality = _write_graphs(to, trained, parts, options) if graphs else {}
     if quality:
       storage.write_text(to / QUALITY, json.dumps(quality, indent=2))
-    card.write(to / "README.md", trained, options.where, quality)
+    card.write(to / CARD, trained, options.where, quality)
     # The last file: its hashes are of all others.
     found = lineage.provenance(trained, to)
     storage.write_text(to / PROVENANCE, json.dumps(found, indent=2))
+    if old:
+      _keep_others(options.to, to, old)
   logging.info("%s is in %s", trained.name, options.to)
   return quality
 
 
-def _check_free(options: Options) -> None:
-  """Raises ConfigError where something stands that is not ours to delete."""
+def _replaced(options: Options) -> lineage.Written | None:
+  """The export that stands there, which is to be replaced.
+
+  Raises:
+    ConfigError: something stands there that is not ours to delete.
+  """
   to = options.to
   if to.is_file():
     raise strict.ConfigError(f"--to: {to} is a file; it takes a folder")
   if not to.is_dir() or not any(to.iterdir()):
-    return
+    return None
   if not options.overwrite:
     raise strict.ConfigError(
       f"--to: {to} is there and not empty; --overwrite replaces an export"
@@ -88,6 +96,26 @@ def _check_free(options: Options) -> None:
       f"--to: {to} is no export, it has no {PROVENANCE}, and is not replaced; "
       "name another folder"
     )
+  return lineage.written(to / PROVENANCE, "name another folder with --to")
+
+
+def _keep_others(
+  old: pathlib.Path, new: pathlib.Path, own: lineage.Written
+) -> None:
+  """Copies what others than an export have put into its folder."""
+  if (old / CARD).is_file() and not own.is_own_card(old / CARD):
+    shutil.copy2(old / CARD, new / CARD)
+    logging.info(
+      "%s was changed by somebody and stays; deleted, the next export writes "
+      "it anew",
+      old / CARD,
+    )
+  for path in old.rglob("*"):
+    name = path.relative_to(old)
+    is_file = path.is_symlink() or not path.is_dir()
+    if is_file and str(name) not in own.files and not (new / name).exists():
+      (new / name).parent.mkdir(parents=True, exist_ok=True)
+      shutil.copy2(path, new / name, follow_symlinks=False)
 
 
 def _check_packages() -> None:

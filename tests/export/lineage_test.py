@@ -105,6 +105,7 @@ def test_a_file_of_scores_has_a_place(run, tmp_path):
   assert found["sha256"] == packaged.sha256(file)
   assert said["first_weights"] == {"other": {"name": "random", "sha256": ""}}
   file.write_text("q0 Q0 p0 1 2.5 y\n")
+  (tmp_path / "out" / lineage.CARD).touch()
   trained = finished.open_stage(run.workdir, "other_learns")
   for reason in ("has changed since", "not there any more"):
     again = lineage.provenance(trained, tmp_path / "out")["imported"]["given"]

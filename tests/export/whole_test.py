@@ -167,12 +167,52 @@ def test_only_an_export_is_replaced(finished_run, tmp_path):
   whole.export(trained, options(to))  # it was empty
   with pytest.raises(strict.ConfigError, match="--overwrite replaces"):
     whole.export(trained, options(to))
-  (to / "mine.txt").write_text("")
   whole.export(trained, options(to, overwrite=True))
-  assert not (to / "mine.txt").exists()
   (to / whole.PROVENANCE).unlink()
   with pytest.raises(strict.ConfigError, match="is no export"):
     whole.export(trained, options(to, overwrite=True))
+
+
+def test_what_others_put_beside_an_export_stays(finished_run, tmp_path, caplog):
+  trained = finished.open_stage(finished_run, "warm")
+  to = tmp_path / "out"
+  whole.export(trained, options(to))
+  fresh = (to / "README.md").read_text()
+  caplog.set_level("INFO")
+  # Files of theirs, and one of ours that the next export has not.
+  (to / "mine").mkdir()
+  (to / "mine" / "notes.txt").write_text("theirs")
+  (to / "LICENSE").symlink_to("mine/notes.txt")
+  said = read(to / whole.PROVENANCE)
+  gone = to / "onnx" / "model.onnx"
+  gone.parent.mkdir()
+  gone.write_bytes(b"old")
+  said["files"]["onnx/model.onnx"] = packaged.sha256(gone)
+  (to / whole.PROVENANCE).write_text(json.dumps(said))
+  (to / "README.md").write_text("---\nlicense: mit\n---\n")
+  for _ in range(2):  # a card that was kept is kept again
+    whole.export(trained, options(to, overwrite=True))
+    assert (to / "README.md").read_text() == "---\nlicense: mit\n---\n"
+  assert "README.md was changed by somebody and stays" in caplog.text
+  assert (to / "LICENSE").is_symlink()
+  assert (to / "LICENSE").read_text() == "theirs"
+  assert not gone.exists()
+  assert "mine/notes.txt" not in read(to / whole.PROVENANCE)["files"]
+  (to / "README.md").unlink()
+  for _ in range(2):  # and one that nobody changed is written anew
+    whole.export(trained, options(to, overwrite=True))
+    assert (to / "README.md").read_text() == fresh
+  assert caplog.text.count("was changed by somebody") == 2
+
+
+def test_a_folder_with_a_broken_provenance_is_not_replaced(
+  finished_run, tmp_path
+):
+  trained = finished.open_stage(finished_run, "warm")
+  (tmp_path / whole.PROVENANCE).write_text("{")
+  with pytest.raises(strict.ConfigError, match="name another folder with --to"):
+    whole.export(trained, options(tmp_path, overwrite=True))
+  assert [path.name for path in tmp_path.iterdir()] == [whole.PROVENANCE]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -7,6 +7,7 @@ so a multislice needs no second path. No decisions here: those are restart.py's.
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 import re
 import shlex
@@ -118,9 +119,10 @@ def _check(settings: Settings) -> None:
   config = settings.config.partition(":")[0]
   need(
     settings,
-    (REPO / config).is_file(),
+    (REPO / config).is_file()
+    and (REPO / config).resolve().is_relative_to(REPO.resolve()),
     "config",
-    f"there is no such file in {REPO}",
+    f"there is no such file in {REPO}, and a slice gets what is there",
   )
   need(settings, settings.slices >= 1, "slices", "it takes 1 or more")
   restarts = settings.max_restarts
@@ -233,7 +235,7 @@ class Cloud:
     """The code as it was when this was first called, in one file."""
     archive = self.folder / ARCHIVE
     if not (self.dry_run or archive.exists()):
-      _pack(archive)
+      _pack(archive, self.settings.config.partition(":")[0])
     return archive
 
   def sync(self) -> None:
@@ -294,8 +296,12 @@ class Cloud:
     )
 
 
-def _pack(archive: pathlib.Path) -> None:
-  """What git knows or would add: not what .gitignore names."""
+def _pack(archive: pathlib.Path, config: str) -> None:
+  """What git knows or would add: not what .gitignore names.
+
+  Raises:
+    ConfigError: of these is the config, which the run would lack.
+  """
   listing = subprocess.run(
     ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
     cwd=REPO,
@@ -304,6 +310,11 @@ def _pack(archive: pathlib.Path) -> None:
     text=True,
   )
   names = [n for n in sorted(set(listing.stdout.split("\0"))) if n]
+  if os.path.normpath(config) not in names:
+    raise strict.ConfigError(
+      f"settings.config is {config!r}, which git ignores and a slice does not "
+      "get; put it into configs/"
+    )
   with tarfile.open(archive, "w:gz") as tar:
     for name in names:
       if (REPO / name).is_file():  # a deleted file is still listed

@@ -12,6 +12,7 @@ tests/launch/others_test.py.
 
 import argparse
 import logging
+import os
 import shlex
 import sys
 
@@ -66,6 +67,12 @@ def _run(settings: Settings) -> list[str]:
     settings.image != "",
     "image",
     "name the container that launch/Dockerfile has made, in a registry",
+  )
+  need(
+    settings,
+    os.path.normpath(settings.config).startswith("configs/"),
+    "config",
+    "the container has those of configs/ alone; put it there",
   )
   need(
     settings,

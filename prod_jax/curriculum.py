@@ -247,7 +247,7 @@ def _run_one(
     item.summary = {SKIPPED: why}
   else:
     for source in _behind(inputs.values(), by_name).values():
-      _fetch(source, processes)
+      processes.fetch(source.stage.folder, but=_ELSEWHERE)
     with compilation.logged(item.stage.name):
       item.summary = item.stage.run()
   # Of a resumed stage, only what it took since it was resumed.
@@ -352,17 +352,6 @@ def _finish(item: Plan, processes: Processes) -> None:
   for folder in {item.stage.folder, shared}:
     _write(folder / DONE, storage.sealed(done))
   processes.remove(item.stage.folder / blocks.FOLDER)
-
-
-def _fetch(item: Plan, processes: Processes) -> None:
-  """Brings a finished stage's artefacts to this machine."""
-  if processes.remote(item.stage.folder) == item.stage.folder:
-    return
-  if storage.read_object(item.stage.folder / DONE) != storage.read_object(
-    processes.remote(item.stage.folder) / DONE
-  ):
-    shutil.rmtree(item.stage.folder, ignore_errors=True)  # of another run of it
-  processes.fetch(item.stage.folder, but=_ELSEWHERE)
 
 
 def _record(

@@ -39,4 +39,12 @@ def alone(folder: pathlib.Path, name: str) -> Iterator[None]:
     except BlockingIOError:
       logging.info("%s: another process makes it; waiting", folder / name)
       fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+      logging.warning(
+        "%s: its disk has no locks (%s): nothing keeps another process from "
+        "making %s, too",
+        folder,
+        error.strerror,
+        name,
+      )
     yield

@@ -22,7 +22,7 @@ import jax
 from absl import logging
 from jax.experimental import multihost_utils
 
-from prod_jax import coordination, storage
+from prod_jax import coordination, run_files, storage
 
 PREEMPTED = 75  # exit code: asked to stop, everything is saved, start again
 
@@ -149,8 +149,7 @@ class Processes:
 
   def fetch(self, path: pathlib.Path, but: Collection[str] = ()) -> None:
     """Copies a file or folder of the shared folder to here."""
-    if self.remote(path) != path:
-      storage.copy(self.remote(path), path, but)
+    run_files.fetch(self.remote(path), path, but)
 
   def remove(self, path: pathlib.Path) -> None:
     """Deletes a folder, here and in the shared folder."""

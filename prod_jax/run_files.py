@@ -6,6 +6,8 @@ against their shape, and no name in them leads out of the folder.
 
 import pathlib
 import re
+import shutil
+from collections.abc import Collection
 from typing import Any
 
 from absl import logging
@@ -136,3 +138,27 @@ def done(folder: storage.Path) -> dict[str, Any]:
   if path.exists():
     logging.warning("%s is not as it was written, and does not count", path)
   return {}
+
+
+def fetch(
+  shared: storage.Path, to: pathlib.Path, but: Collection[str] = ()
+) -> None:
+  """Copies a file or a folder of a shared working folder to this machine.
+
+  What another run of a stage has left here goes first: its weights are as large
+  as those that are there now, and would be taken for them.
+
+  Args:
+    shared: in a bucket; nothing happens where it is this machine's own.
+    to: its twin here.
+    but: names to leave out.
+  """
+  if shared == to:
+    return
+  if shared.is_dir():
+    for there in (shared, *(x for x in shared.iterdir() if x.is_dir())):
+      here = to if there == shared else to / there.name
+      done = storage.read_object(there / storage.DONE)
+      if storage.read_object(here / storage.DONE) != done:
+        shutil.rmtree(here, ignore_errors=True)
+  storage.copy(shared, to, but)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_DRAWS = 9_999  # with the observed one 10,000: the least p is .0001
+_DRAWS = 9_999  # with the observed one 10,000: the least two-sided p is .0002
 _BATCH = 256  # draws held in memory at once
 
 

@@ -141,13 +141,13 @@ def copy(
   Args:
     source: a file or a folder; nothing happens where it is not there.
     to: its copy. A file appears there whole.
-    but: names in a folder to leave out.
+    but: names to leave out, in a folder and all within.
     anew: copies large files too, whatever is there.
   """
   if source.is_dir():
     for child in source.iterdir():
       if child.name not in but and not is_part(child):
-        copy(child, to / child.name, anew=anew)
+        copy(child, to / child.name, but, anew=anew)
   elif source.exists() and (anew or not _same(source, to)):
     to.parent.mkdir(parents=True, exist_ok=True)
     # Both are closed before the copy gets its name.

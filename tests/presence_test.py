@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from prod_jax import presence, storage, strict
+from prod_jax import locks, presence, storage, strict
 from tests import buckets
 from tests.commands import REPO
 
@@ -168,6 +168,9 @@ def test_a_disk_without_locks_goes_by_its_beats(tmp_path, monkeypatch, caplog):
     raise OSError(errno.ENOTSUP, "Operation not supported")
 
   monkeypatch.setattr(presence.fcntl, "flock", no_locks)
+  with locks.alone(tmp_path, "vectors"):
+    assert "another process from making vectors, too" in caplog.text
+  caplog.clear()
   with presence.held(tmp_path, nothing):
     assert "its disk has no locks (Operation not supported)" in caplog.text
   who = json.loads((tmp_path / presence.RUNNING).read_text())

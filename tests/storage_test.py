@@ -1,5 +1,6 @@
 """A run in a bucket: copies, blocks that survive, stages that change."""
 
+import json
 import os
 import pathlib
 
@@ -89,6 +90,39 @@ def test_a_folder_goes_to_the_bucket_and_comes_to_another_machine(
   here.remove(folder)
   assert not folder.exists()
   assert not here.remote(folder).exists()
+
+
+def test_large_files_of_another_run_of_a_stage_are_not_taken_for_these(
+  bucket, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(storage, "_SMALL", 3)
+  here = Processes(bucket)
+  stage = here.local_folder / "00-a"
+  (stage / "passages").mkdir(parents=True)
+
+  def made(content, hashed):
+    for name in ("weights", "passages/0.npy"):
+      (stage / name).write_bytes(content)
+    (stage / storage.DONE).write_text(json.dumps({"hash": hashed}))
+    here.publish(stage)
+
+  there = machine(monkeypatch, tmp_path, "second", bucket)
+  twin = there.local_folder / "00-a"
+  made(b"first", "1")
+  there.fetch(twin)
+  made(b"other", "2")
+  # As `report` does, which reads neither weights nor vectors.
+  run_files.fetch(bucket, there.local_folder, but=("weights", "passages"))
+  assert [path.name for path in twin.iterdir()] == [storage.DONE]
+  there.fetch(twin)
+  assert (twin / "weights").read_bytes() == b"other"
+  made(b"third", "3")
+  there.fetch(twin)
+  assert (twin / "passages" / "0.npy").read_bytes() == b"third"
+  # What this machine has and the bucket has not is kept until it has ended.
+  (twin / "notes").write_text("")
+  there.fetch(twin)
+  assert (twin / "notes").exists()
 
 
 @pytest.mark.parametrize("concurrent", [False, True])

@@ -44,7 +44,12 @@ def _of_systems(
     raise strict.ConfigError(
       "--compare takes two systems or more, or a run's WORKDIR alone"
     )
+  held_out.check_metrics(
+    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
+  )
   labels = [system.label for system in parsed]
+  if args.run:
+    _check_tags(args.run, labels)
   first = args.first or labels[0]
   if first not in labels:
     raise strict.ConfigError(
@@ -60,23 +65,22 @@ def _of_systems(
     depth=args.depth,
     rerank_depth=args.rerank_depth,
   )
+  relevant = args.relevant or _relevant_to(parsed, asked.split, asked.given)
+  systems.check_labels(asked, args.metrics, relevant)
   rankings = systems.rank_all(parsed, asked, first)
   if args.compare:
     _warn_of_lengths(args.metrics, rankings)
-  relevant = args.relevant or _relevant_to(parsed, asked.split)
   values = {
     label: systems.evaluate(ranking, asked, args.metrics, relevant)
     for label, ranking in rankings.items()
   }
-  if args.run:
-    _write_runs(pathlib.Path(args.run), parsed, rankings, asked)
   queries = asked.dataset.queries[asked.split]
   text_of = {query.id: " ".join(query.text.split()) for query in queries}
   headline = _headline(values, args.metrics[0])
   found = changes.against_first(headline) if args.compare else []
   scope = (asked.dataset.name, asked.split)
   if args.json:
-    arguments.say_json(_record(args, scope, values, found))
+    arguments.say_json(_record(args.metrics[0], scope, values, found))
   else:
     _say_scope(*scope, len(queries), relevant)
     _say_table("system", args.metrics, values)
@@ -97,13 +101,35 @@ def _of_systems(
     for label, of in values.items()
   )
   _write_rows(args.per_query, rows)
+  if args.run:
+    _write_runs(pathlib.Path(args.run), parsed, rankings, asked)
 
 
-def _relevant_to(parsed: Sequence[named.System], split: str) -> int:
+def _check_tags(path: str, labels: Sequence[str]) -> None:
+  """Looks at what --run is to write, before anything is ranked.
+
+  Raises:
+    ConfigError: a label is no tag of a run file.
+  """
+  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+  for label in labels:
+    if "".join(label.split()) != label:
+      raise strict.ConfigError(
+        f"--run: {label!r} has white space in it, by which a run file is "
+        f"divided; give the system a name, as NAME={label!r}"
+      )
+
+
+def _relevant_to(
+  parsed: Sequence[named.System], split: str, given: Mapping[str, Any]
+) -> int:
   """The lowest grade that counts where the runs that are named measured a set.
 
-  1 where none has measured the split, or they do not agree.
+  1 where none has measured the split, or they do not agree, or the keys that
+  are given name another set.
   """
+  if {"name", "path"} & given.keys():
+    return 1
   workdirs = {system.stage[0] for system in parsed if system.stage[0]}
   found = {
     stage.relevant
@@ -164,25 +190,26 @@ def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
       f"--split: {workdir} has measured split {left.split!r}; take that, or "
       "name WORKDIR:STAGE for each stage to be measured on another"
     )
+  names = changes.within(left, args.metrics)
   values = changes.of_students(
-    left, dataset.qrels(left.split), args.metrics, args.relevant
+    left, dataset.qrels(left.split), names, args.relevant
   )
   text_of = {
     query.id: " ".join(query.text.split())
     for query in dataset.queries[left.split]
   }
   start_of = changes.starts(left, values)
-  headline = _headline(values, args.metrics[0])
+  headline = _headline(values, names[0])
   found = changes.against_start(headline, start_of)
   scope = (dataset.name, left.split)
   if args.json:
-    arguments.say_json(_record(args, scope, values, found))
+    arguments.say_json(_record(names[0], scope, values, found))
   else:
     _say_scope(*scope, len(text_of))
-    _say_table("stage", args.metrics, values)
+    _say_table("stage", names, values)
     if refused := [name for name in values if name in left.refused]:
       _say(f"refused by an accept stage: {', '.join(refused)}")
-    _say_since(args.metrics[0], found)
+    _say_since(names[0], found)
     _say_changed(args.changed, headline, found, text_of)
   rows = (
     {
@@ -200,9 +227,10 @@ def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-  held_out.check_metrics(
-    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
-  )
+  try:
+    metrics.evaluate({}, {}, args.metrics)
+  except ValueError as error:
+    raise strict.ConfigError(f"--metrics: {error}") from error
   if not args.metrics:
     raise strict.ConfigError("--metrics names none; leave it out, or name one")
   for name, path, endings in (
@@ -298,7 +326,7 @@ def _say_rows(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _record(
-  args: argparse.Namespace,
+  metric: str,
   scope: tuple[str, str],
   values: _Values,
   compared: Sequence[changes.Change],
@@ -317,7 +345,7 @@ def _record(
     },
     "comparisons": [
       {
-        "metric": args.metrics[0],
+        "metric": metric,
         "system": change.name,
         "before": change.before,
         **change.paired._asdict(),

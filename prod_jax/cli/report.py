@@ -58,8 +58,6 @@ def run(args: argparse.Namespace) -> None:
   _check(args, len(sides))
   if args.figures:
     _write_figures(sides, pathlib.Path(args.figures))
-  if sides[1:] and (args.page or not args.markdown):
-    _write_page(sides, args)
   if args.json:
     arguments.say_json(comparison.plain(sides))
   elif args.markdown or not sides[1:]:
@@ -67,6 +65,8 @@ def run(args: argparse.Namespace) -> None:
     arguments.say(*said.removesuffix("\n").split("\n"))
   else:
     arguments.say(*comparison.table(sides).split("\n"))
+  if sides[1:] and (args.page or not args.markdown):
+    _write_page(sides, args)
 
 
 def _check(args: argparse.Namespace, runs: int) -> None:
@@ -87,8 +87,7 @@ def _at_hand(workdir: str) -> pathlib.Path:
   path = storage.open_path(workdir)
   run_files.check_folder(path)
   local = storage.twin(path)
-  if path != local:
-    storage.copy(path, local, but=_LARGE)
+  run_files.fetch(path, local, but=_LARGE)
   return local
 
 
@@ -103,14 +102,25 @@ def _write_figures(sides: Sequence["Side"], folder: pathlib.Path) -> None:
 
 
 def _write_page(sides: Sequence["Side"], args: argparse.Namespace) -> None:
+  from prod_jax import storage
   from prod_jax.report import comparison_page
 
   others = "-".join(side.run.workdir.name for side in sides[1:])
   path = sides[0].run.workdir / f"report-{others}.html"
   path = pathlib.Path(args.page) if args.page else path
   query_text = _query_text(args.workdirs[0], sides[0].run.split)
-  comparison_page.write(sides, path, query_text)
-  logging.info("report: %s", path)
+  try:
+    comparison_page.write(sides, path, query_text)
+  except OSError as error:
+    if args.page:
+      raise
+    # A run of somebody else, who lets others read.
+    logging.warning(
+      "no page was written (%s); --page=FILE names another place",
+      storage.trouble(error) or error,
+    )
+  else:
+    logging.info("report: %s", path)
 
 
 def _query_text(workdir: str, split: str) -> Callable[[str], str]:

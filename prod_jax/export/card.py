@@ -141,13 +141,13 @@ def _texts(trained: Trained) -> str:
   rows: list[tuple[str, Any]] = [
     ("tokens of a query", data.query_length),
     ("tokens of a passage", data.passage_length),
-    ("title and passage are joined by", json.dumps(data.title_join)),
+    ("title and passage are joined by", _quoted(data.title_join)),
   ]
   if not isinstance(trained.model, model_kinds.Dual):
     rows.append(("tokens of a query and a passage", trained.longest))
   else:
     rows += [
-      (f"prompt of a {role}", json.dumps(text) if text else "none")
+      (f"prompt of a {role}", _quoted(text) if text else "none")
       for role, text in trained.prompts.items()
     ]
     rows.append(("similarity", trained.model.similarity))
@@ -302,4 +302,9 @@ def _licence(trained: Trained, name: str) -> str:
 
 def _table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[str]:
   lines = [head, ["---"] * len(head), *rows]
-  return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+  return [tables.line([*map(str, cells)]) for cells in lines]
+
+
+def _quoted(text: str) -> str:
+  """Shows where it begins and ends."""
+  return json.dumps(text, ensure_ascii=False)

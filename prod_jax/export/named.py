@@ -41,7 +41,7 @@ class System(NamedTuple):
     """Working folder, and a stage or model of it; both "" where it is none."""
     workdir, _, stage = self.spec.rpartition(":")
     is_stage = workdir not in ("", BM25) and "/" not in stage
-    return (workdir, stage) if is_stage else ("", "")
+    return (workdir, stage) if is_stage and not is_run(self.spec) else ("", "")
 
 
 def parse(words: Sequence[str]) -> list[System]:

@@ -208,7 +208,8 @@ def of_run(path: pathlib.Path, task: Task) -> Ranking:
     except KeyError as error:
       raise DataError(
         f"{path}: query {query} has passage {error}, which is not in {where}; "
-        "is the run of another collection, or config.data.max_passages set?"
+        "is the run of another collection, is config.data.max_passages set, or "
+        "is it a line that on_error=skip has left out?"
       ) from error
     scores_QK[line, : len(found)] = list(found.values())
   return _others(*rerank.in_order(ids_QK, scores_QK), task, width)
@@ -226,11 +227,7 @@ def _others(
 def evaluate(
   ranking: Ranking, task: Task, names: Sequence[str], relevant: int = 1
 ) -> dict[str, dict[str, float]]:
-  """Metric to query id to value, as `metrics.evaluate` gives them.
-
-  Raises:
-    DataError: no query has anything to find.
-  """
+  """Metric to query id to value, as `metrics.evaluate` gives them."""
   passages = task.dataset.passages
   rows = np.unique(ranking.ids_QK[ranking.ids_QK >= 0]).tolist()
   name_of = {row: passages.id(row) for row in rows}
@@ -248,20 +245,24 @@ def evaluate(
     }
     for query, ids, scores in lines
   }
+  return metrics.evaluate(run, task.qrels, names, relevant=relevant)
+
+
+def check_labels(task: Task, names: Sequence[str], relevant: int) -> None:
+  """Raises DataError where no query has anything to find for a metric."""
   scope = f"{task.dataset.name}, split {task.split}"
   if not any(task.qrels.values()):
     raise DataError(
       f"no query of {scope}, has a label to measure by; what a run has "
       "measured by answers is in its results.json"
     )
-  found = metrics.evaluate(run, task.qrels, names, relevant=relevant)
+  found = metrics.evaluate({}, task.qrels, names, relevant=relevant)
   for name, by_query in found.items():
     if not by_query:
       raise DataError(
         f"no query of {scope}, has a passage that {name} counts; lower "
         f"--relevant, which is {relevant}"
       )
-  return found
 
 
 def write(

@@ -78,7 +78,14 @@ def plan(run: Run, only: Sequence[str] = ()) -> list[Row]:
 def chips() -> int:
   """How many chips are here; a machine without any counts as one."""
   devices = jax.devices()
-  return 1 if devices[0].platform == "cpu" else len(devices)
+  if devices[0].platform == "cpu":
+    return 1
+  # A chip of some TPUs is two devices, in one place of one slice.
+  places = {
+    (getattr(d, "slice_index", 0), *getattr(d, "coords", (d.id,)))
+    for d in devices
+  }
+  return len(places)
 
 
 def _row(clock: Clock, job: Job[Any], rows: Sample) -> Row:

@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from prod_jax import metrics, significance, storage, strict
+from absl import logging
+
+from prod_jax import kinds, metrics, significance, storage, strict
 from prod_jax.report import examples, record
 from prod_jax.retrieval import runs
 
@@ -107,6 +109,34 @@ def courses(values: Values, start_of: Mapping[str, str]) -> Iterator[Course]:
       max(gains, key=lambda step: step[1], default=None),
       min(losses, key=lambda step: step[1], default=None),
     )
+
+
+def within(run: record.Run, names: Sequence[str]) -> list[str]:
+  """Those of some metrics that look no further than the kept runs reach.
+
+  Says which others there are.
+
+  Raises:
+    ConfigError: all look further.
+  """
+  depths = {
+    stage.name: int(stage.settings.get("depth", kinds.Evaluate.depth))
+    for _, stage in examples.answered(run)
+  }
+  if not depths:
+    return [*names]
+  shallow, least = min(depths.items(), key=lambda item: item[1])
+  kept = [name for name in names if (metrics.parse(name)[1] or 0) <= least]
+  further = ", ".join(name for name in names if name not in kept)
+  said = (
+    f"{further}: stage {shallow} has kept the first {least} passages of a "
+    "query, and this looks further"
+  )
+  if not kept:
+    raise strict.ConfigError(f"{said}; give the stage a larger depth")
+  if further:
+    logging.warning("%s; it is left out", said)
+  return kept
 
 
 def of_students(

@@ -272,9 +272,9 @@ def _markdown(run: record.Run) -> str:
     "seconds",
   )
   lines = [
-    _line(head),
+    line(head),
     "|" + "---|" * 3 + "---:|" * (len(head) - 3),
-    *(_line(_cells(run, row)) for row in rows_of(run)),
+    *(line(_cells(run, row)) for row in rows_of(run)),
   ]
   title = f"## {run.workdir.name}"
   said = "; ".join([scope(run), *_settings(run)])
@@ -311,6 +311,7 @@ def _settings(run: record.Run) -> list[str]:
   return [f"{k} {v}" for k, v in named.items() if v is not None]
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+  """A row of a table in Markdown."""
   escaped = (cell.replace("|", "\\|") for cell in cells)
   return f"| {' | '.join(escaped)} |"

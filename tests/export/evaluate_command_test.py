@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from prod_jax import kinds
+from prod_jax import kinds, strict
 from prod_jax.cli import arguments, measured
 from prod_jax.cli import evaluate as command
 from prod_jax.export import named, systems
-from prod_jax.report import changes
+from prod_jax.report import changes, record
 from tests import commands
 
 DEV = [f"q{i}" for i in range(96, 104)]
@@ -162,6 +162,21 @@ def test_a_curriculum_is_told_stage_by_stage(workdir, tmp_path):
   assert (found["q98"]["won_at"], found["q98"]["gain"]) == ("student", 0.5)
 
 
+def test_kept_runs_are_measured_as_far_as_they_reach(workdir, caplog):
+  two_students(workdir)
+  left = record.load(workdir)
+  assert changes.within(left, ["recall@20", "recall@21", "map"]) == [
+    "recall@20",
+    "map",
+  ]
+  assert (
+    "recall@21: stage evaluate_warm has kept the first 20 passages of a query, "
+    "and this looks further; it is left out"
+  ) in caplog.text
+  with pytest.raises(strict.ConfigError, match="further; give the stage a lar"):
+    changes.within(left, ["recall@100"])
+
+
 def test_where_no_query_changed_none_is_named(capsys):
   values = {name: {"q1": 0.5} for name in ("a", "b")}
   compared = changes.against_first(values)
@@ -193,7 +208,9 @@ def test_grades_count_as_in_the_runs_that_are_named(
 
   monkeypatch.setattr(measured, "_stages_of", stages_of)
   parsed = named.parse(["bm25:english", *(f"{run}:student" for run in grades)])
-  assert measured._relevant_to(parsed, "dl19") == relevant
+  given = {"query_length": 8}
+  assert measured._relevant_to(parsed, "dl19", given) == relevant
+  assert measured._relevant_to(parsed, "dl19", given | {"path": "a"}) == 1
 
 
 def test_lists_of_unlike_length_are_compared_as_far_as_both_go(caplog):
@@ -219,6 +236,12 @@ def test_a_refusal_is_a_line(finished_run, tmp_path):
     file.write("q96 Q0 p1\n")
   workdir = f"{finished_run}:student"
   for words, message in {
+    (run, "--split=dev", "--metrics=ndgc@5"): "--metrics: unknown metric",
+    (
+      f"{run}/../a b.trec",
+      "--split=dev",
+      f"--run={tmp_path}/out.trec",
+    ): "--run: 'a b' has white space in it, by which",
     (run, workdir, "--split=dev"): f"{run}:25: 3 columns, expected query id",
     (workdir, "--split=dve"): "--split: set has no split 'dve'; it has train",
     (

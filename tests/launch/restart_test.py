@@ -11,7 +11,7 @@ RUNNING = ["running", "running"]
 @pytest.fixture
 def ready(stub, monkeypatch):
   """A slice of two VMs that is there, and programs that do start."""
-  monkeypatch.setattr(cloud, "_pack", lambda archive: archive.write_text(""))
+  monkeypatch.setattr(cloud, "_pack", lambda archive, _: archive.write_text(""))
   stub.states("ACTIVE")
   stub.answer("tpu-vm list", nodes("READY", hosts=2))
   stub.runs("start", RUNNING)
@@ -116,7 +116,8 @@ def test_a_failure_is_counted_once_it_is_answered(launch, ready):
 def test_later_starts_run_the_code_of_the_first(launch, ready, monkeypatch):
   packed_after = []
 
-  def pack(archive):
+  def pack(archive, config):
+    assert config == "configs/quickstart.py"
     archive.write_text("")
     packed_after.append(len(ready.calls()))
 

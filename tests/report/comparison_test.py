@@ -1,5 +1,6 @@
 """Runs beside each other: what is compared, what is not, where it is said."""
 
+import errno
 import json
 import re
 import shutil
@@ -241,6 +242,20 @@ def test_the_command_compares_several_runs_and_leaves_a_page(
   (stage,) = [s for s in made["stages"] if s["stage"] == "student_de"]
   assert stage["values"]["other"]["mrr@10"] == 0.5833
   assert stage["changes"]["other"]["wins"] == 2
+
+
+def test_a_run_that_lets_nobody_write_is_compared(
+  workdir, other, capsys, caplog, monkeypatch
+):
+  def refuse(sides, path, query_text):
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+  monkeypatch.setattr(comparison_page, "write", refuse)
+  assert "student_de" in run_command(capsys, workdir, other)
+  assert "Permission denied" in caplog.text
+  assert "--page=FILE names another place" in caplog.text
+  with pytest.raises(PermissionError):
+    run_command(capsys, workdir, other, f"--page={workdir}/own.html")
 
 
 def test_json_is_of_one_run_too(workdir, capsys):

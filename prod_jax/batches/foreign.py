@@ -49,7 +49,8 @@ class Tidy(NamedTuple):
     label: bool [N].
     copies: pairs of a passage with the text of a labelled one, which stand for
       that one now.
-    repeated: lines of a pair that another line has; the first score counts.
+    repeated: lines of a pair that another line has; the first score counts, of
+      the passage itself before one of its copy.
     contradictory: pairs that have several scores.
     unlabelled: pairs that the file calls positive and the set does not.
   """
@@ -71,10 +72,10 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
     add: what the file calls positive is labelled. Else it is left out, since it
       is no negative; of a query without labels it is a candidate as the others.
   """
-  passage, copied = _originals(pairs, labels)
+  passage, is_copy = _originals(pairs, labels)
   pairs = pairs._replace(passage=passage)
   codes = labels.code(pairs.query, pairs.passage)
-  first = _first(codes, pairs.score)
+  first = _first(codes, pairs.score, is_copy)
   repeated = len(codes) - len(first)
   contradictory = _contradictory(codes, pairs.score)
   # A line may call a pair positive that an earlier one only names.
@@ -88,6 +89,7 @@ def tidied(pairs: Pairs, labels: Labels, *, add: bool) -> Tidy:
     keep = ~(only_called & labels.labelled[pairs.query])
     pairs, label = Pairs(*(x[keep] for x in pairs)), label[keep]
   unlabelled = int(only_called.sum())
+  copied = int(is_copy.sum())
   return Tidy(pairs, label, copied, repeated, contradictory, unlabelled)
 
 
@@ -152,22 +154,27 @@ def dropped(
   return _take(lists, keep_Q), scores_QC[keep_Q]
 
 
-def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, int]:
-  """Passages [N], the labelled one in the place of its copy; how many were."""
+def _originals(pairs: Pairs, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+  """Passages [N], the labelled one in place of its copy; which these are."""
   copies = labels.copies
   if not len(copies.query):
-    return pairs.passage, 0
+    return pairs.passage, np.zeros(len(pairs.passage), bool)
   codes = labels.code(copies.query, copies.row)  # in order
   wanted = labels.code(pairs.query, pairs.passage)
   at = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
   is_copy = codes[at] == wanted
   passage = np.where(is_copy, copies.positive[at], pairs.passage)
-  return passage.astype(np.int32), int(is_copy.sum())
+  return passage.astype(np.int32), is_copy
 
 
-def _first(codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-  """The lines that count: of each pair the first, of those with a score."""
-  scored_first = np.argsort(np.isnan(scores), kind="stable")
+def _first(
+  codes: np.ndarray, scores: np.ndarray, is_copy: np.ndarray
+) -> np.ndarray:
+  """The lines that count: of each pair the first, of those with a score.
+
+  What the file says of a passage itself comes before what it says of a copy.
+  """
+  scored_first = np.lexsort((is_copy, np.isnan(scores)))
   return np.sort(
     scored_first[np.unique(codes[scored_first], return_index=True)[1]]
   )

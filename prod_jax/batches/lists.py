@@ -82,8 +82,6 @@ def without(
 ) -> tuple[Candidates, np.ndarray]:
   """The lists as if they had been retrieved without certain passages.
 
-  Their places are empty, and the ranks behind them are one less.
-
   Args:
     lists: as they were retrieved.
     rows: of the passages to take out of each.
@@ -92,26 +90,38 @@ def without(
     The lists, and how many passages each has lost.
   """
   out_QC = np.zeros(lists.ids.shape, bool)
-  rank_QC = lists.rank.copy()
-  for out, rank, ids, gone in zip(
-    out_QC, rank_QC, lists.ids, rows, strict=True
-  ):
+  for out, ids, gone in zip(out_QC, lists.ids, rows, strict=True):
     if len(gone):
       out[:] = np.isin(ids, gone)
-      # A missing rank, -1, is before all and stays.
-      rank -= np.searchsorted(np.sort(rank[out & (rank >= 0)]), rank)
-  return emptied(lists._replace(rank=rank_QC), out_QC), out_QC.sum(axis=1)
+  return emptied(lists, out_QC), out_QC.sum(axis=1)
 
 
 def emptied(lists: Candidates, out_QC: np.ndarray) -> Candidates:
-  """The lists without the passages in some places, bool [Q, C]."""
+  """The lists as if they had been retrieved without some passages.
+
+  Their places are empty, and the ranks behind them are one less.
+
+  Args:
+    lists: as they were retrieved.
+    out_QC: bool, the places.
+  """
+  rank_QC = np.array(lists.rank)
+  for line in np.flatnonzero(out_QC.any(axis=1)):
+    rank, out = rank_QC[line], out_QC[line]
+    # A missing rank, -1, is before all and stays.
+    rank -= np.searchsorted(np.sort(rank[out & (rank >= 0)]), rank)
   return Candidates(
     query=lists.query,
     ids=np.where(out_QC, np.int32(-1), lists.ids),
     label=lists.label & ~out_QC,
-    rank=np.where(out_QC, np.int32(-1), lists.rank),
+    rank=np.where(out_QC, np.int32(-1), rank_QC),
     score=np.where(out_QC, np.float32(np.nan), lists.score),
   )
+
+
+def unordered(lists: Candidates) -> np.ndarray:
+  """bool [Q]: lists of passages that nobody has ranked."""
+  return np.any(lists.ids >= 0, axis=1) & np.all(lists.rank < 0, axis=1)
 
 
 def keep_negatives(

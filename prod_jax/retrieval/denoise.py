@@ -80,8 +80,8 @@ def dropped(
 ) -> tuple[Candidates, np.ndarray]:
   """Lists and scores with empty places where these passages were.
 
-  Ranks and scores of the others stay, and so do lists that have their labelled
-  passages alone; a list without any passage is left out.
+  Scores of the others stay, and so do lists that have their labelled passages
+  alone; a list without any passage is left out.
   """
   left = emptied(lists, false_QC)
   scores_QC = np.where(false_QC, np.float32(np.nan), scores_QC)

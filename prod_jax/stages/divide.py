@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from prod_jax import arrays, kinds, strict
-from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.batches.lists import Candidates, load_lists, unordered
 from prod_jax.retrieval import divide
 from prod_jax.stages import examples
 from prod_jax.stages.run import Job
@@ -68,6 +68,13 @@ def run(job: Job[kinds.Divide]) -> dict[str, Any]:
   if not job.run.processes.first:
     return {}
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
+  if unordered(lists).all():
+    raise strict.ConfigError(
+      f"stage {job.name}: the lists of {job.stage.candidates} have no order, "
+      "for nothing has ranked their passages: it is not known what a student "
+      f"gets wrong; set {job.where}.candidates to lists that a mine stage made "
+      "or that came with scores"
+    )
   scores_QC = arrays.read(job.inputs["scores"] / "scores.npy")
   # Both ranks are of the same passages, before and after the teacher.
   unlabelled_Q = ~lists.label.any(axis=1)

@@ -15,7 +15,7 @@ from prod_jax import arrays, kinds, metrics, strict
 from prod_jax.retrieval import encode, rerank, runs, search
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.sets import answers
-from prod_jax.stages import accepted, score, widths
+from prod_jax.stages import accepted, held_out, score, widths
 from prod_jax.stages.run import Job
 
 EXACT = "exact"
@@ -51,6 +51,14 @@ def check(job: Job[kinds.Evaluate]) -> None:
   if not stage.metrics:
     raise strict.ConfigError(
       f"{job.where}.metrics names none; leave it out, or name one"
+    )
+  if not stage.rerank:  # what a reranker leaves has a note of its own
+    where = job.where
+    held_out.check_metrics(
+      stage.metrics,
+      stage.depth,
+      of_metrics=f"{where}.metrics",
+      of_depth=f"{where}.depth",
     )
   try:
     if stage.relevance == "answers":

@@ -58,6 +58,9 @@ def check(job: TrainJob) -> None:
     )
   for role in sources.of_lists(job):
     job.check_scored(role)
+  _check_split(job)
+  if isinstance(stages.get(stage.scores), kinds.Encode):
+    job.check_encoded("train", "scores")
   if stage.dark:
     _check_dark(job)
   if sampling_of(job).NEEDS_SCORES and not scored:
@@ -65,6 +68,21 @@ def check(job: TrainJob) -> None:
       f"{where}.sampling={stage.sampling!r} draws by a teacher's ranking; set "
       "scores to a score stage"
     )
+
+
+def _check_split(job: TrainJob) -> None:
+  """Raises ConfigError for rows that are of other queries than train's."""
+  stage = job.stage
+  lists = {"candidates": stage.candidates}
+  if stage.queries:
+    lists["queries"] = job.source("queries").candidates
+  for role, name in lists.items():
+    split = job.run.stage(name).split if name else "train"
+    if split != "train":
+      raise strict.ConfigError(
+        f"{job.where}.{role}: {name} has lists for {split!r}, and a train "
+        "stage learns from queries of 'train'"
+      )
 
 
 def made(job: Job[Any], name: str) -> kinds.Stage | None:
@@ -189,6 +207,11 @@ def _kept(
 ) -> np.ndarray:
   """Some of the rows, and a line about the others."""
   if not where.all():
+    if not where.any():
+      raise strict.ConfigError(
+        f"{job.where}: of {len(rows)} queries there are none that {what}, so "
+        "that nothing is left to learn from; look at candidates and queries"
+      )
     logging.info(
       "%s: of %d queries it can learn from the %d that %s",
       job.name,

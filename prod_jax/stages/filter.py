@@ -18,7 +18,12 @@ import numpy as np
 from absl import logging
 
 from prod_jax import arrays, kinds, strict
-from prod_jax.batches.lists import Candidates, load_lists, save_lists
+from prod_jax.batches.lists import (
+  Candidates,
+  load_lists,
+  save_lists,
+  unordered,
+)
 from prod_jax.retrieval.filter import own_columns, places
 from prod_jax.sets import copies, formats
 from prod_jax.stages import sources
@@ -100,8 +105,7 @@ def _check_order(
   job: FilterJob, lists: Candidates, generated_Q: np.ndarray
 ) -> None:
   """Raises ConfigError for lists of passages that nobody has ranked."""
-  bare_Q = (lists.ids >= 0).any(axis=1) & (lists.rank < 0).all(axis=1)
-  if count := int((bare_Q & generated_Q).sum()):
+  if count := int((unordered(lists) & generated_Q).sum()):
     raise strict.ConfigError(
       f"stage {job.name}: {count} lists of {job.stage.candidates} have no "
       f"order, for nothing has ranked or scored their passages; set "
@@ -112,8 +116,11 @@ def _check_order(
 def _with_copies(
   job: FilterJob, own: dict[int, tuple[int, ...]]
 ) -> dict[int, tuple[int, ...]]:
-  """The own passages of each query, and all others with the same text."""
-  keys = job.run.dataset.keys.text
+  """The own passages of each query, and all others that read the same.
+
+  The same text under another title may be about something else.
+  """
+  keys = job.run.dataset.keys.joined
   found = copies.copies_of(keys, [*own.values()]).by_query(len(own))
   return {
     query: rows + more

@@ -98,7 +98,9 @@ def run(job: ImportedJob) -> dict[str, Any]:
   rows = _rows(job, labels)
   wanted = np.isin(found.pairs.query, rows)
   pairs = read.Pairs(*(x[wanted] for x in found.pairs))
-  tidy = foreign.tidied(pairs, labels, add=stage.positives == "add")
+  # Lists of another stage have labels of their own, and take scores alone.
+  add = stage.positives == "add" or bool(stage.candidates)
+  tidy = foreign.tidied(pairs, labels, add=add)
   if not len(tidy.pairs.query):
     raise DataError(
       f"{stage.path}: nothing in it is of split {stage.split!r} of "

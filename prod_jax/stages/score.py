@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from prod_jax import arrays, kinds
-from prod_jax.batches.lists import Candidates, load_lists
+from prod_jax.batches.lists import Candidates, load_lists, unordered
 from prod_jax.retrieval import divide, encode, rerank
 from prod_jax.retrieval.pieces import Pieces
 from prod_jax.stages.mine import scores_of
@@ -55,9 +55,10 @@ def run(job: Job[kinds.Score]) -> dict[str, Any]:
   (scores_QC,) = made
   np.save(job.folder / "scores.npy", scores_QC)
   figures: dict[str, Any] = {"pairs": int((lists.ids >= 0).sum())}
-  labelled_Q = lists.label.any(axis=1)
-  if labelled_Q.any():
-    ranks_Q = divide.teacher_ranks(lists, scores_QC)[labelled_Q]
+  # Of passages that somebody has ranked.
+  known_Q = lists.label.any(axis=1) & ~unordered(lists)
+  if known_Q.any():
+    ranks_Q = divide.teacher_ranks(lists, scores_QC)[known_Q]
     figures["first"] = round(float((ranks_Q == 0).mean()), 4)
   return figures
 

@@ -104,7 +104,11 @@ def test_a_copy_stands_for_its_positive():
   assert foreign.tidied(given, labels, add=False).copies == 1
   lists = made(given, labels)
   assert lists.ids.tolist() == [[8, 5, -1], [7, 4, 2]]
-  assert lists.score[1, 0] == np.float32(0.7)
+  # What is said of the passage itself counts, wherever it stands.
+  assert lists.score[1, 0] == np.float32(0.6)
+  assert made(given, labels, add=True).score[1, 0] == np.float32(0.6)
+  alone = pairs((2, 8, 0.7), (2, 4, 0.5), (2, 7, NAN))
+  assert made(alone, labels).score[0, 0] == np.float32(0.7)
 
 
 LISTS = Candidates(
@@ -126,7 +130,7 @@ def test_scores_are_aligned_with_other_lists():
   # The other list has lost its positive.
   assert lists.query.tolist() == [0]
   assert lists.ids.tolist() == [[5, -1, 6]]
-  assert lists.rank.tolist() == [[0, -1, 2]]
+  assert lists.rank.tolist() == [[0, -1, 1]]
   np.testing.assert_array_equal(kept, wanted[1:])
   assert not foreign.missing(lists, kept).any()
 

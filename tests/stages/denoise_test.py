@@ -92,7 +92,7 @@ def test_dropped_passages_leave_places_and_scores_stay_aligned():
   lists, scores = denoise.dropped(LISTS, SCORES, false_QC)
   assert lists.query.tolist() == [4, 7, 9]  # the third has nothing left
   assert lists.ids[:2].tolist() == [[-1, 11, 12, 13], [20, -1, 22, 23]]
-  assert lists.rank[:2].tolist() == [[-1, 1, 2, 3], [0, -1, 2, -1]]
+  assert lists.rank[:2].tolist() == [[-1, 0, 1, 2], [0, -1, 1, -1]]
   assert lists.label.tolist() == LISTS.label[[0, 1, 3]].tolist()
   np.testing.assert_array_equal(scores[0], [NAN, 2, 2, 1.5])
   np.testing.assert_array_equal(np.isnan(scores), lists.ids < 0)

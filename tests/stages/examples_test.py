@@ -1,5 +1,6 @@
 """Which queries a train stage learns from."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -77,6 +78,37 @@ def test_rows_that_cannot_be_drawn_are_left_out_and_counted(job_of, caplog):
   caplog.clear()
   assert examples._kept(job, kept, np.ones(2, bool), "x").tolist() == [4, 9]
   assert not caplog.records
+  with pytest.raises(
+    strict.ConfigError, match=r"stages\.asked: of 3 queries there are none that"
+  ):
+    examples._kept(job, rows, np.zeros(3, bool), "have a list")
+
+
+def trains(**reads):
+  return kinds.Train(
+    "train", "student", "contrastive", 2, 2, 1e-3, negatives=1, **reads
+  )
+
+
+@pytest.mark.parametrize(
+  ("reads", "message"),
+  [
+    (dict(candidates="dev"), r"asked\.candidates: dev has lists for 'dev'"),
+    (dict(queries="cut"), r"asked\.queries: dev has lists for 'dev', and a tr"),
+    (dict(scores="enc"), "reads split 'train', but enc encodes dev"),
+  ],
+)
+def test_rows_of_another_split_are_refused(job_of, reads, message):
+  """They would be looked up in the table of train's queries."""
+  stages = {
+    "mined": mined("labelled"),
+    "dev": dataclasses.replace(mined("labelled"), split="dev"),
+    "cut": kinds.Divide("divide", scores="s", candidates="dev"),
+    "enc": kinds.Encode("encode", "student", splits=("dev",)),
+  }
+  with pytest.raises(strict.ConfigError, match=message):
+    examples.check(job_of(stages, trains(**reads)))
+  examples.check(job_of(stages, trains(candidates="mined")))
 
 
 def test_positives_of_a_list_count_where_the_set_has_none():

@@ -153,13 +153,19 @@ def test_what_is_kept_may_stay_without_a_label(judged):
   assert left.label.tolist() == LISTS.label[:2].tolist()
 
 
-def test_another_passage_with_the_same_text_will_do(judged, run_of, tmp_path):
+@pytest.mark.parametrize("title", ["the same", "other title"])
+def test_another_passage_that_reads_the_same_will_do(
+  judged, run_of, tmp_path, title
+):
   folder = tmp_path / "set" / "collection.tsv"
   lines = folder.read_text().splitlines()
-  text = lines[30].split("\t")[2]
-  lines[31] = f"p31\tother title\t{text}"
+  _, own, text = lines[30].split("\t")
+  lines[31] = f"p31\t{own if title == 'the same' else title}\t{text}"
   folder.write_text("\n".join(lines) + "\n")
   summary, left = judged()
+  if title == "other title":  # it may be about something else
+    assert summary["kept"] == 1 and summary["not_retrieved"] == 1
+    return
   assert summary["kept"] == 2 and summary["not_retrieved"] == 0
   lists = load_lists(Candidates, left / "candidates")
   assert lists.label[-1].tolist() == [True, False, False]

@@ -210,6 +210,15 @@ def test_scores_of_the_lists_of_another_stage(of_mined):
   )
 
 
+def test_a_score_counts_whatever_else_the_file_says(of_mined):
+  """What only the file calls positive is a passage of the lists as any."""
+  said = {"query_id": "q2", "pos": ["d1"], "pos_scores": [4]}
+  said |= {"neg": ["d20"], "neg_scores": [2]}
+  summary, _, scores = result(of_mined(json.dumps(said) + "\n"))
+  assert summary["unlabelled_positives"] == 1
+  assert scores.tolist()[0][:2] == [4, 2]
+
+
 def test_lists_of_another_stage_whose_scores_lack(of_mined):
   lacks = "q1 d1 2.5\nq1 d20 0.5\nq2 d1 -1\n"
   summary, lists, scores = result(of_mined(lacks))

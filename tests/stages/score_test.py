@@ -103,6 +103,12 @@ def test_the_teachers_first_is_a_share_of_lists_with_labels(run, monkeypatch):
   )
   made(run, "ce")
   assert made(run, "score")[0]["first"] == 1
+  # Of passages that nobody ranked a teacher's rank is not known.
+  unranked = LISTS._replace(rank=np.full_like(LISTS.rank, -1))
+  save_lists(unranked, run.folder("mine") / "candidates")
+  assert "first" not in made(run, "score")[0]
+  with pytest.raises(strict.ConfigError, match="have no order, for nothing"):
+    made(run, "divide")
 
 
 def test_an_ensemble_is_measured_beside_its_model(run):

@@ -11,7 +11,6 @@ names, inputs and hashes; what a stage does is a function that it is given.
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import json
 import pathlib
 import shutil
@@ -70,8 +69,10 @@ class Plan:
   """A stage, and whether its artefacts are there.
 
   What its DONE file says of it; `fingerprint`: what the result depends on;
-  `origin`: what it was run with, which is today's where it runs today; and
-  `damage`: what is wrong with files of a stage that was done, by their names.
+  `origin`: what it was run with, which is today's where it runs today;
+  `damage`: what is wrong with files of a stage that was done, by their names;
+  and `was`: what its folder is called until `run`, where a stage was put before
+  it or taken away, "" where as it should be.
   """
 
   stage: Stage
@@ -82,6 +83,7 @@ class Plan:
   fingerprint: Any = None
   origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   damage: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  was: str = ""
 
   @property
   def skipped(self) -> str:
@@ -94,7 +96,7 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
   plans: dict[str, Plan] = {}
   for stage in stages:
     fingerprint = stage.fingerprint()
-    digest = hash_of(
+    digest = run_files.hash_of(
       {
         "kind": stage.kind,
         "fingerprint": fingerprint,
@@ -102,9 +104,11 @@ def plan(stages: Sequence[Stage], processes: Processes) -> list[Plan]:
       }
     )
     plans[stage.name] = Plan(stage, digest, PENDING, fingerprint=fingerprint)
+  shared = processes.shared_folder
+  names = {x.name for x in shared.iterdir()} if shared.is_dir() else set()
   # A bucket takes its time for each question, and has many at once.
   with concurrent.futures.ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-    list(pool.map(lambda item: _look(item, processes), plans.values()))
+    list(pool.map(lambda item: _look(item, processes, names), plans.values()))
   return list(plans.values())
 
 
@@ -148,7 +152,8 @@ def run(
   processes.shared_folder.mkdir(parents=True, exist_ok=True)
   processes.see_one_folder()
   seen = [(item.stage.name, item.hash, item.status) for item in plans]
-  processes.meet(f"stages {hash_of(seen)}")
+  processes.meet(f"stages {run_files.hash_of(seen)}")
+  _renumber(plans, processes)
   if processes.first:
     # For those who look while the first stage runs.
     _record(plans, processes.shared_folder, record or {})
@@ -178,6 +183,7 @@ def table(plans: Sequence[Plan]) -> list[str]:
     stage = item.stage
     reads = ", ".join(f"{r}={n}" for r, n in stage.inputs.items()) or "-"
     status = "; ".join((item.status, *map(" ".join, item.damage.items())))
+    status += f"; is still {item.was}" if item.was else ""
     rows.append((stage.name, stage.kind, reads, stage.folder.name, status))
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   return [
@@ -202,28 +208,36 @@ def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
   ]
 
 
-def _look(item: Plan, processes: Processes) -> None:
-  """Finds out whether a stage's artefacts are there, and as they were."""
+def _look(item: Plan, processes: Processes, names: Collection[str]) -> None:
+  """Finds out whether a stage's artefacts are there, and as they were.
+
+  Args:
+    item: of the stage.
+    processes: of the run.
+    names: of what is in the working folder.
+  """
   folder = processes.remote(item.stage.folder)
+  item.was = run_files.other_number(folder, names, item.hash)
+  folder = folder.with_name(item.was or folder.name)
   done = run_files.done(folder)
   if done.get("hash") == item.hash and all(key in done for key in _SAID):
     item.damage = artefacts.damage(folder, done.get("files") or {})
     if not item.damage:
       item.status, item.seconds = CACHED, done["seconds"]
       item.summary, item.origin = done["summary"], done.get("origin") or {}
-  elif done and _started(folder) == item.hash:
+  elif done and run_files.started(folder) == item.hash:
     item.damage = {DONE: "is of other work"}
 
 
-def _started(folder: storage.Path) -> Any:
-  """The hash of the work that a folder was begun with."""
-  return storage.read_object(folder / storage.STARTED).get("hash")
-
-
-def hash_of(value: Any) -> str:
-  """The sha256 of a value as JSON, its keys in order."""
-  text = json.dumps(value, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
+def _renumber(plans: Sequence[Plan], processes: Processes) -> None:
+  """Lets folders have the numbers that the config gives their stages."""
+  moved = [item for item in plans if item.was]
+  for item in moved if processes.first else []:
+    folder = item.stage.folder
+    processes.rename(folder.with_name(item.was), folder)
+    logging.info("%s: %s is %s now", item.stage.name, item.was, folder.name)
+  if moved:
+    processes.meet("folders have their numbers")
 
 
 def _run_one(
@@ -293,7 +307,7 @@ def _behind(
 def _prepare(item: Plan, processes: Processes) -> None:
   """Leaves the folder empty, or with this very stage's unfinished work."""
   folder = processes.remote(item.stage.folder)
-  started = _started(folder)
+  started = run_files.started(folder)
   if folder.exists() and started != item.hash:
     known = isinstance(started, str) and started.isalnum()
     old = str(started)[:8] if known else "unknown"

@@ -153,7 +153,7 @@ def origin_of(run: Run) -> dict[str, Any]:
   """What it runs stages with: all that a figure's last digit depends on."""
   return {
     "seed": run.config.seed,
-    "config_hash": curriculum.hash_of(_identity(run)),
+    "config_hash": run_files.hash_of(_identity(run)),
     "data_fingerprint": run.located.fingerprint,
     **origin.here(jax.devices()),
   }

@@ -151,6 +151,13 @@ class Processes:
     """Copies a file or folder of the shared folder to here."""
     run_files.fetch(self.remote(path), path, but)
 
+  def rename(self, path: pathlib.Path, to: pathlib.Path) -> None:
+    """Gives a folder another name, here and in the shared folder."""
+    shared = self.remote(path)
+    shared.rename(self.remote(to))
+    if shared != path and path.exists():
+      path.rename(to)
+
   def remove(self, path: pathlib.Path) -> None:
     """Deletes a folder, here and in the shared folder."""
     shutil.rmtree(path, ignore_errors=True)

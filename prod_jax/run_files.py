@@ -4,6 +4,8 @@ A working folder can be somebody else's, and its files damaged: they are held
 against their shape, and no name in them leads out of the folder.
 """
 
+import hashlib
+import json
 import pathlib
 import re
 import shutil
@@ -138,6 +140,39 @@ def done(folder: storage.Path) -> dict[str, Any]:
   if path.exists():
     logging.warning("%s is not as it was written, and does not count", path)
   return {}
+
+
+def hash_of(value: Any) -> str:
+  """The sha256 of a value as JSON, its keys in order."""
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def started(folder: storage.Path) -> Any:
+  """The hash of the work that a stage's folder was begun with."""
+  return storage.read_object(folder / storage.STARTED).get("hash")
+
+
+def other_number(
+  folder: storage.Path, beside: Collection[str], digest: str
+) -> str:
+  """The folder of a stage's work, where that was counted otherwise.
+
+  Args:
+    folder: `<nn>-<name>`, where the config has it now.
+    beside: names of all that is in the working folder.
+    digest: the hash of the work.
+
+  Returns:
+    Its name; "" where there is none, or `folder` is there.
+  """
+  if folder.name in beside:
+    return ""
+  own = re.compile(r"\d+-" + re.escape(folder.name.partition("-")[2]))
+  for name in filter(own.fullmatch, sorted(beside)):
+    if started(folder.with_name(name)) == digest:
+      return name
+  return ""
 
 
 def fetch(

@@ -25,6 +25,7 @@ class Lab:
     self.ran = []
     self.fingerprints = {"a": 1, "b": 1, "c": 1}
     self.fail = None
+    self.first = 0  # the number of stage a
     self.origin = {"commit": "one", "seed": 0}
 
   def stages(self):
@@ -41,7 +42,7 @@ class Lab:
     ]
 
   def folder(self, name):
-    return self.workdir / f"{'abc'.index(name):02d}-{name}"
+    return self.workdir / f"{'abc'.index(name) + self.first:02d}-{name}"
 
   def work(self, name, read):
     folder = self.folder(name)
@@ -97,6 +98,42 @@ def test_a_run_that_is_done_is_written_down_once(lab, monkeypatch):
   lab.fingerprints["c"] = 2
   assert lab.run() == ["c"]
   assert written.count(storage.CURRICULUM) == 3
+
+
+def test_a_folder_follows_the_number_of_its_stage(lab, caplog):
+  """Stages that are put in front, or taken away, cost nothing again."""
+  lab.run()
+  lab.first = 3
+  plans = curriculum.plan(lab.stages(), lab.processes)
+  assert (plans[0].status, plans[0].was) == ("cached", "00-a")
+  assert "03-a" in curriculum.table(plans)[1]
+  assert curriculum.table(plans)[1].endswith("cached; is still 00-a")
+  assert (lab.workdir / "00-a").exists()  # a look changes nothing
+  caplog.set_level("INFO")
+  assert lab.run() == []
+  assert "a: 00-a is 03-a now" in caplog.text
+  folders = sorted(p.name for p in lab.workdir.iterdir() if p.is_dir())
+  assert folders == ["03-a", "04-b", "05-c"]
+  record = json.loads((lab.workdir / "curriculum.json").read_text())
+  assert [stage["dir"] for stage in record["stages"]] == folders
+
+
+def test_unfinished_work_goes_on_under_another_number(lab):
+  lab.fail = "b"
+  with pytest.raises(RuntimeError):
+    lab.run()
+  lab.first, lab.fail = 1, None
+  assert lab.run() == ["b", "c"]
+  assert (lab.workdir / "02-b" / "half").exists()
+  assert not (lab.workdir / "01-b").exists()
+
+
+def test_other_work_under_another_number_stays_where_it_is(lab):
+  lab.run()
+  lab.first = 1
+  lab.fingerprints["b"] = 2
+  assert lab.run() == ["b"]
+  assert {"01-b", "02-b"} <= {p.name for p in lab.workdir.iterdir()}
 
 
 def test_folders_are_looked_at_side_by_side(lab, monkeypatch):

@@ -125,6 +125,22 @@ def test_large_files_of_another_run_of_a_stage_are_not_taken_for_these(
   assert (twin / "notes").exists()
 
 
+def test_a_folder_gets_another_name_here_and_in_the_bucket(
+  bucket, monkeypatch, tmp_path
+):
+  here = Processes(bucket)
+  old, new = here.local_folder / "00-a", here.local_folder / "01-a"
+  old.mkdir(parents=True)
+  (old / "x").write_text("1")
+  here.publish(old)
+  here.rename(old, new)
+  there = machine(monkeypatch, tmp_path, "second", bucket)
+  there.rename(there.local_folder / "01-a", there.local_folder / "02-a")
+  assert [path.name for path in bucket.iterdir()] == ["02-a"]
+  assert (bucket / "02-a" / "x").read_text() == "1"
+  assert (new / "x").read_text() == "1" and not old.exists()
+
+
 @pytest.mark.parametrize("concurrent", [False, True])
 def test_a_file_is_there_whole_or_as_it_was(tmp_path, concurrent):
   path = tmp_path / "x.json"

@@ -35,9 +35,7 @@ STAGES = dict(
     settings=dict(in_batch=False, temperature=1.0, hard=0.5, soft=0.5),
   ),
   encode=dict(kind="encode", params="distil", splits=("test",)),
-  evaluate=dict(
-    kind="evaluate", encoded="encode", depth=10, indexes=("exact", "scann")
-  ),
+  evaluate=dict(kind="evaluate", encoded="encode", indexes=("exact", "scann")),
 )
 SUFFIXES = (".safetensors", ".npy", ".trec")
 

@@ -12,7 +12,7 @@ from absl import logging
 
 from prod_jax import compilation, kinds, metrics, origin, storage, strict
 from prod_jax.cli import arguments
-from prod_jax.export import finished, named, systems, task
+from prod_jax.export import finished, named, rankings, systems, task
 from prod_jax.report import changes, tables
 from prod_jax.serving import opened
 from prod_jax.stages import held_out
@@ -66,13 +66,13 @@ def _of_systems(
     rerank_depth=args.rerank_depth,
   )
   relevant = args.relevant or _relevant_to(parsed, asked.split, asked.given)
-  systems.check_labels(asked, args.metrics, relevant)
-  rankings = systems.rank_all(parsed, asked, first)
+  rankings.check_labels(asked, args.metrics, relevant)
+  ranked = systems.rank_all(parsed, asked, first)
   if args.compare:
-    _warn_of_lengths(args.metrics, rankings)
+    _warn_of_lengths(args.metrics, ranked)
   values = {
-    label: systems.evaluate(ranking, asked, args.metrics, relevant)
-    for label, ranking in rankings.items()
+    label: rankings.evaluate(ranking, asked, args.metrics, relevant)
+    for label, ranking in ranked.items()
   }
   queries = asked.dataset.queries[asked.split]
   text_of = {query.id: " ".join(query.text.split()) for query in queries}
@@ -84,7 +84,7 @@ def _of_systems(
   else:
     _say_scope(*scope, len(queries), relevant)
     _say_table("system", args.metrics, values)
-    if those := [label for label, of in rankings.items() if of.reorders]:
+    if those := [label for label, of in ranked.items() if of.reorders]:
       depth = asked.rerank_depth
       _say(f"{', '.join(those)}: the first {depth} of {first} in another order")
     if found:
@@ -102,7 +102,7 @@ def _of_systems(
   )
   _write_rows(args.per_query, rows)
   if args.run:
-    _write_runs(pathlib.Path(args.run), parsed, rankings, asked)
+    _write_runs(pathlib.Path(args.run), parsed, ranked, asked)
 
 
 def _check_tags(path: str, labels: Sequence[str]) -> None:
@@ -145,10 +145,10 @@ def _stages_of(workdir: str) -> Iterable[kinds.Stage]:
 
 
 def _warn_of_lengths(
-  names: Sequence[str], rankings: Mapping[str, systems.Ranking]
+  names: Sequence[str], ranked: Mapping[str, rankings.Ranking]
 ) -> None:
   """Says which metrics look at more of one ranking than there is of another."""
-  widths = {label: of.ids_QK.shape[1] for label, of in rankings.items()}
+  widths = {label: of.ids_QK.shape[1] for label, of in ranked.items()}
   least = min(widths.values())
   cut_offs = {name: metrics.parse(name)[1] for name in names}
   deeper = [name for name, cut in cut_offs.items() if not cut or cut > least]
@@ -165,13 +165,13 @@ def _warn_of_lengths(
 def _write_runs(
   to: pathlib.Path,
   parsed: Sequence[named.System],
-  rankings: Mapping[str, systems.Ranking],
+  ranked: Mapping[str, rankings.Ranking],
   asked: task.Task,
 ) -> None:
   for system in parsed:
     own = f".{system.label}{to.suffix}" if len(parsed) > 1 else to.suffix
     path = to.with_name(f"{to.stem}{own}")
-    systems.write(rankings[system.label], system, asked, path)
+    rankings.write(ranked[system.label], system, asked, path)
 
 
 def _of_curriculum(args: argparse.Namespace, workdir: str) -> None:

@@ -17,6 +17,7 @@ hub         an export sent to a hub
 task        a set that systems are to rank
 named       rankers as a command line names them
 systems     any ranker, ranking a set
+rankings    what it found: read from a run, measured, written
 as_it_is    a model as it is, in a folder or on a hub
 texts       texts to embed, from a file
 vectors     a file of texts to a file of vectors

@@ -10,21 +10,19 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 
-from prod_jax import metrics, progress, storage, strict
+from prod_jax import progress, storage, strict
 from prod_jax.batches.tokens import TokenisedDataset, tokenise_dataset
-from prod_jax.export import as_it_is, finished, named
+from prod_jax.export import as_it_is, finished, named, rankings
 from prod_jax.export.as_it_is import Reader
 from prod_jax.export.named import BM25, System, is_run
 from prod_jax.export.task import Task
 from prod_jax.models import hub
 from prod_jax.models.dual import DualEncoder
 from prod_jax.processes import Processes
-from prod_jax.retrieval import bm25, encode, rerank, runs, search
+from prod_jax.retrieval import bm25, encode, rerank, search
 from prod_jax.retrieval.forward import NonFiniteOutputs, Shown
 from prod_jax.sets.records import DataError
 from prod_jax.stages import sources
@@ -34,23 +32,9 @@ Opening = Callable[[], Reader]  # reads a model's weights
 _SHARD = 100_000  # passages; as of an encode stage
 
 
-class Ranking(NamedTuple):
-  """What a system found for each query of a split, best first.
-
-  Attributes:
-    ids_QK: rows of the collection, -1 on padding.
-    scores_QK: of each.
-    reorders: whether it puts another system's passages in order.
-  """
-
-  ids_QK: np.ndarray
-  scores_QK: np.ndarray
-  reorders: bool = False
-
-
 def rank_all(
   listed: Sequence[System], task: Task, first: str
-) -> dict[str, Ranking]:
+) -> dict[str, rankings.Ranking]:
   """The ranking of each system by its label, in their order.
 
   Args:
@@ -63,7 +47,7 @@ def rank_all(
     DataError: one leaves no ranking of this set.
   """
   openings = {system.label: opening(system, task) for system in listed}
-  found: dict[str, Ranking] = {}
+  found: dict[str, rankings.Ranking] = {}
   # What only has to be read comes before what takes its time.
   for system in sorted(
     listed, key=lambda s: (not is_run(s.spec), s.label != first)
@@ -105,8 +89,11 @@ def _language(system: System) -> str | None:
 
 
 def rank(
-  system: System, task: Task, first: Ranking | None, opens: Opening | None
-) -> Ranking:
+  system: System,
+  task: Task,
+  first: rankings.Ranking | None,
+  opens: Opening | None,
+) -> rankings.Ranking:
   """Ranks the passages of a set for its queries.
 
   Args:
@@ -122,11 +109,11 @@ def rank(
   texts = [query.text for query in task.dataset.queries[task.split]]
   if (language := _language(system)) is not None:
     passages = (f"{p.title} {p.text}" for p in task.dataset.passages)
-    found = _others(
+    found = rankings.others(
       *bm25.search(passages, texts, task.depth + 1, language), task, task.depth
     )
   elif opens is None:
-    return of_run(pathlib.Path(system.spec), task)
+    return rankings.of_run(pathlib.Path(system.spec), task)
   else:
     try:
       found = _by_model(system, opens(), task, first)
@@ -162,121 +149,6 @@ def tokens_of(reader: Reader, task: Task) -> TokenisedDataset:
     title_join=data.title_join,
     max_tokens=max(data.passage_length, data.query_length),
     prompts=reader.prompts,
-  )
-
-
-def of_run(path: pathlib.Path, task: Task) -> Ranking:
-  """A TREC run by rows of the collection.
-
-  Raises:
-    DataError: it cannot be read, is empty, or is of other queries or passages.
-  """
-  if not path.is_file():
-    raise DataError(f"{path} is not there; it takes a TREC run")
-  run = runs.read_run(path)
-  if not run:
-    raise DataError(f"{path} has no line in it; write the run again")
-  queries = [query.id for query in task.dataset.queries[task.split]]
-  others = run.keys() - set(queries)
-  where = f"{task.dataset.name}, split {task.split}"
-  if len(others) == len(run):
-    raise DataError(
-      f"{path}: none of its {len(run)} queries, {min(others)!r} among them, is "
-      f"in {where}, or has a label there; name their --split"
-    )
-  if others:
-    # TREC's own runs have topics that nobody judged.
-    logging.warning(
-      "%s: %d of its %d queries, such as %s, are not in %s, or have no label "
-      "there, and do not count",
-      path,
-      len(others),
-      len(run),
-      min(others),
-      where,
-    )
-  if missing := len(set(queries) - run.keys()):
-    logging.warning("%s: without %d queries, which count 0", path, missing)
-  row_of = task.dataset.row_of
-  width = max(map(len, run.values()))
-  ids_QK = np.full((len(queries), width), -1, np.int32)
-  scores_QK = np.full((len(queries), width), -np.inf, np.float32)
-  for line, query in enumerate(queries):
-    found = run.get(query, {})
-    try:
-      ids_QK[line, : len(found)] = [row_of[name] for name in found]
-    except KeyError as error:
-      raise DataError(
-        f"{path}: query {query} has passage {error}, which is not in {where}; "
-        "is the run of another collection, is config.data.max_passages set, or "
-        "is it a line that on_error=skip has left out?"
-      ) from error
-    scores_QK[line, : len(found)] = list(found.values())
-  return _others(*rerank.in_order(ids_QK, scores_QK), task, width)
-
-
-def _others(
-  ids_QK: np.ndarray, scores_QK: np.ndarray, task: Task, k: int
-) -> Ranking:
-  """The first `k` of a ranking, without the queries' own documents."""
-  if task.own_Q is not None:
-    ids_QK, scores_QK = search.without_own(ids_QK, scores_QK, task.own_Q)
-  return Ranking(ids_QK[:, :k], scores_QK[:, :k])
-
-
-def evaluate(
-  ranking: Ranking, task: Task, names: Sequence[str], relevant: int = 1
-) -> dict[str, dict[str, float]]:
-  """Metric to query id to value, as `metrics.evaluate` gives them."""
-  passages = task.dataset.passages
-  rows = np.unique(ranking.ids_QK[ranking.ids_QK >= 0]).tolist()
-  name_of = {row: passages.id(row) for row in rows}
-  lines = zip(
-    task.dataset.queries[task.split],
-    ranking.ids_QK.tolist(),
-    ranking.scores_QK.tolist(),
-    strict=True,
-  )
-  run = {
-    query.id: {
-      name_of[row]: score
-      for row, score in zip(ids, scores, strict=True)
-      if row >= 0
-    }
-    for query, ids, scores in lines
-  }
-  return metrics.evaluate(run, task.qrels, names, relevant=relevant)
-
-
-def check_labels(task: Task, names: Sequence[str], relevant: int) -> None:
-  """Raises DataError where no query has anything to find for a metric."""
-  scope = f"{task.dataset.name}, split {task.split}"
-  if not any(task.qrels.values()):
-    raise DataError(
-      f"no query of {scope}, has a label to measure by; what a run has "
-      "measured by answers is in its results.json"
-    )
-  found = metrics.evaluate({}, task.qrels, names, relevant=relevant)
-  for name, by_query in found.items():
-    if not by_query:
-      raise DataError(
-        f"no query of {scope}, has a passage that {name} counts; lower "
-        f"--relevant, which is {relevant}"
-      )
-
-
-def write(
-  ranking: Ranking, system: System, task: Task, path: pathlib.Path
-) -> None:
-  """Writes a ranking as a TREC run."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  runs.write_run(
-    path,
-    [query.id for query in task.dataset.queries[task.split]],
-    ranking.ids_QK,
-    ranking.scores_QK,
-    tag=system.label,
-    name_of=task.dataset.passages.id,
   )
 
 
@@ -330,8 +202,8 @@ def reader_of(trained: finished.Trained) -> Reader:
 
 
 def _by_model(
-  system: System, reader: Reader, task: Task, first: Ranking | None
-) -> Ranking:
+  system: System, reader: Reader, task: Task, first: rankings.Ranking | None
+) -> rankings.Ranking:
   if reader.kind != "dual" and first is None:
     raise strict.ConfigError(
       f"{system.label} is a model of kind {reader.kind}, which orders what "
@@ -343,6 +215,7 @@ def _by_model(
     return _search(system, reader, task, tokens)
   assert first is not None
   ids = first.ids_QK[:, : task.rerank_depth]
+  ids = np.where(ids < len(tokens.passages), ids, -1)  # what has no text here
   every = np.arange(len(ids))
   queries = tokens.queries[task.split]
   pairs = int((ids >= 0).sum())
@@ -350,12 +223,12 @@ def _by_model(
     scores = rerank.score_lists(
       reader.frozen, queries, tokens.passages, every, ids, Shown(meter)
     )
-  return Ranking(*rerank.in_order(ids, scores), reorders=True)
+  return rankings.Ranking(*rerank.in_order(ids, scores), reorders=True)
 
 
 def _search(
   system: System, reader: Reader, task: Task, tokens: TokenisedDataset
-) -> Ranking:
+) -> rankings.Ranking:
   """Exact search among vectors that lie on the disk meanwhile."""
   frozen, store = reader.frozen, tokens.queries[task.split]
   assert isinstance(frozen.model, DualEncoder)
@@ -374,7 +247,7 @@ def _search(
       query_QD = embed(0, len(store), Shown(meter))
     index = search.open_index("exact", encode.open_shards(folder / "passages"))
     try:
-      return Ranking(
+      return rankings.Ranking(
         *search.search_others(index, query_QD, task.depth, task.own_Q)
       )
     except ValueError as error:

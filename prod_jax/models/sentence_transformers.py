@@ -253,9 +253,12 @@ def prompts_of(
 ) -> dict[str, str]:
   """In front of each "query" and each "passage", where there are any.
 
+  As `encode_query` and `encode_document` of sentence-transformers 6 take them:
+  the default prompt is one of texts that are neither.
+
   Args:
     path: of the settings, for errors.
-    settings: with `prompts`, and the name of one that stands in for others.
+    settings: with `prompts`, and the name of the default one.
   """
   prompts = said(path, settings, "prompts", dict, {})
   named = said(path, settings, "default_prompt_name", str, "")
@@ -263,9 +266,8 @@ def prompts_of(
     raise WeightsError(
       f"{path}: default_prompt_name is {named!r}, and there is no such prompt"
     )
-  other = prompts.get(named, "")
   found = {
-    ours: next((prompts[name] for name in names if name in prompts), other)
+    ours: next((prompts[name] for name in names if name in prompts), "")
     for ours, names in _TEXTS.items()
   }
   for name, prompt in found.items():

@@ -4,7 +4,8 @@ A folder holds, each plain or with `.gz` at the end of its name,
 
   collection.tsv       passage id TAB title TAB text, or passage id TAB text
   queries.SPLIT.tsv    query id TAB text
-  qrels.SPLIT.tsv      query id, 0, passage id, grade; or query id, passage id
+  qrels.SPLIT.tsv      query id, 0, passage id, grade; the 0 or the grade may
+                       lack
 
 with SPLIT one of train, dev, test, and perhaps
 
@@ -40,8 +41,8 @@ BARE_QUERIES = (*UNLABELLED, GENERATED)
 T = TypeVar("T", int, str)
 
 # Columns of query, passage and grade, by how many there are.
-_PLAIN = {2: (0, 1, None), 4: (0, 2, 3)}
-_JUDGEMENT = "query id, 0, passage id, grade (or query id, passage id)"
+_PLAIN = {2: (0, 1, None), 3: (0, 1, 2), 4: (0, 2, 3)}
+_JUDGEMENT = "query id, 0, passage id, grade (the 0 or the grade may lack)"
 _HEADED = {3: (0, 1, 2)}
 _GRADE = re.compile(r"-?[0-9]{1,9}")  # they are kept as int32
 _FIRST = 100  # lines by which a layout is told

@@ -326,17 +326,20 @@ def _of_modules(
   """With pooling, similarity and prompts of sentence-transformers' files."""
   if model.pooling not in ("", described.pooling):
     raise _contradiction(where, "pooling", model.pooling, described.pooling)
-  # The similarity of sentence-transformers is the cosine unless one is named,
-  # and dots of unit vectors are that too.
-  theirs = described.similarity or "cosine"
-  similarity = "cosine" if described.normalize else theirs
-  if model.similarity not in ("", similarity):
-    raise _contradiction(where, "similarity", model.similarity, similarity)
+  # Dots of unit vectors are cosines.
+  theirs = "cosine" if described.normalize else described.similarity
+  if theirs and model.similarity not in ("", theirs):
+    raise _contradiction(where, "similarity", model.similarity, theirs)
+  for role, prompt in model.prompts.items():
+    if prompt != described.prompts.get(role, prompt):
+      said = described.prompts[role]
+      raise _contradiction(where, f"prompts[{role!r}]", prompt, said)
   return dataclasses.replace(
     model,
     pooling=described.pooling,
-    similarity=similarity,
-    prompts=model.prompts or described.prompts,
+    # That of sentence-transformers, where nobody names one.
+    similarity=theirs or model.similarity or "cosine",
+    prompts={**described.prompts, **model.prompts},
   )
 
 

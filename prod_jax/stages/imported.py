@@ -276,6 +276,15 @@ def _report(
   """What the file has, as a log line and as figures."""
   if unknown := _unknown(file):
     logging.warning("%s: %s", job.name, unknown)
+  if differ := file.unknown[read.DIFFER]:
+    logging.warning(
+      "%s: %d pairs have an id beside a text that stands under another id "
+      "here, such as %s, and go by their ids; leave the ids out of the file "
+      "where they are of another numbering",
+      job.name,
+      differ,
+      ", ".join(file.examples[read.DIFFER]),
+    )
   figures = {
     "pairs": len(tidy.pairs.query),
     "scored": scored,

@@ -12,8 +12,8 @@ ROWS = [
   ),
   Row(
     "qrels of three columns",
-    qrels("q1\td1\t1\n"),
-    (f"{QRELS}:1", "3 columns"),
+    qrels("q1\t0\td1\n"),
+    (f"{QRELS}:1", "grade 'd1'"),
   ),
   Row("qrels of one column", qrels("q1\n"), (f"{QRELS}:1", "1 columns")),
   Row(

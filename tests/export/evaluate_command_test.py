@@ -9,7 +9,7 @@ import pytest
 from prod_jax import kinds, strict
 from prod_jax.cli import arguments, measured
 from prod_jax.cli import evaluate as command
-from prod_jax.export import named, systems
+from prod_jax.export import named, rankings
 from prod_jax.report import changes, record
 from tests import commands
 
@@ -216,7 +216,7 @@ def test_grades_count_as_in_the_runs_that_are_named(
 def test_lists_of_unlike_length_are_compared_as_far_as_both_go(caplog):
   def ranking(width):
     shape = (2, width)
-    return systems.Ranking(np.zeros(shape, np.int32), np.zeros(shape))
+    return rankings.Ranking(np.zeros(shape, np.int32), np.zeros(shape))
 
   names = ["mrr@10", "recall@50", "map"]
   measured._warn_of_lengths(names, {"a": ranking(40), "b": ranking(20)})

@@ -9,7 +9,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from prod_jax import metrics, storage, strict
-from prod_jax.export import as_it_is, finished, named, systems, task, whole
+from prod_jax.export import (
+  as_it_is,
+  finished,
+  named,
+  rankings,
+  systems,
+  task,
+  whole,
+)
 from prod_jax.models import hf
 from prod_jax.retrieval import runs
 from prod_jax.sets.records import DataError
@@ -73,7 +81,7 @@ def test_a_stage_is_measured_as_in_its_run(finished_run, opened, student):
   ):
     assert [passages.id(row) for row in ids] == list(left[query])
     np.testing.assert_allclose(scores, list(left[query].values()), rtol=1e-5)
-  values = systems.evaluate(student, opened, METRICS)
+  values = rankings.evaluate(student, opened, METRICS)
   rows = json.loads((finished_run / "results.json").read_text())
   said = {r["metric"]: r["value"] for r in rows if r["index"] == "exact"}
   assert {m: metrics.mean(v) for m, v in values.items()} == pytest.approx(said)
@@ -117,7 +125,7 @@ def test_words_are_a_ranker(opened):
   pytest.importorskip("bm25s", reason="of the extra bm25")
   found = rank("bm25", opened)
   # Each query is the beginning of its passage.
-  values = systems.evaluate(found, opened, ["mrr@10"])["mrr@10"]
+  values = rankings.evaluate(found, opened, ["mrr@10"])["mrr@10"]
   assert set(values.values()) == {1.0}
   assert rank("b=bm25:english", opened).ids_QK.shape == (8, 20)
 
@@ -126,11 +134,11 @@ def test_a_run_is_measured_as_it_is(tmp_path, opened):
   path = file(tmp_path, WARM)
   found = rank(path, opened)
   expected = metrics.evaluate(runs.read_run(path), opened.qrels, METRICS)
-  assert systems.evaluate(found, opened, METRICS) == expected
+  assert rankings.evaluate(found, opened, METRICS) == expected
   # p96 and p3 have one score, and ids count from z to a; others found nothing.
   assert list(expected["mrr@10"].values()) == [1.0, *[0.0] * 7]
   system = named.System("again", "")
-  systems.write(found, system, opened, tmp_path / "to" / "again.run")
+  rankings.write(found, system, opened, tmp_path / "to" / "again.run")
   again = runs.read_run(tmp_path / "to" / "again.run")
   assert again == runs.read_run(path)
 
@@ -145,7 +153,10 @@ def test_a_run_is_measured_as_it_is(tmp_path, opened):
       "q1 Q0 p1 1 1 a\nq2 Q0 p1 1 1 a\n",
       r"none of its 2 queries, 'q1' among them, is in set, split dev.* --split",
     ),
-    (WARM + "q98 Q0 p999 1 1 a\n", r"query q98 has passage 'p999', which is n"),
+    (
+      WARM + "q98 Q0 p999 1 1 a\n",
+      r"passage 'p999' is not in set, split dev; i",
+    ),
   ],
 )
 def test_a_run_at_fault_is_a_line(tmp_path, opened, text, message):
@@ -154,12 +165,30 @@ def test_a_run_at_fault_is_a_line(tmp_path, opened, text, message):
   assert "\n" not in str(caught.value)
 
 
+def test_passages_that_were_left_out_keep_their_ranks(tmp_path, opened, caplog):
+  data = dataclasses.replace(opened.data, on_error="skip")
+  skips = dataclasses.replace(opened, data=data)
+  (first, *_) = [line for line in WARM.splitlines() if line.startswith("q96")]
+  above = first.split()
+  above[2], above[4] = "empty", "99"
+  path = file(tmp_path, WARM + " ".join(above) + "\n")
+  found = rank(path, skips)
+  assert "1 of its passages, such as empty, are not in set, split dev" in (
+    caplog.text
+  )
+  values = rankings.evaluate(found, skips, ["mrr@10"])["mrr@10"]
+  assert values["q96"] == 0.5
+  system = named.System("again", "")
+  rankings.write(found, system, skips, tmp_path / "again.run")
+  assert runs.read_run(tmp_path / "again.run") == runs.read_run(path)
+
+
 def test_queries_that_nobody_judged_do_not_count(tmp_path, opened, caplog):
   """As in TREC's own runs, which have more topics than were judged."""
   more = rank(file(tmp_path, WARM + "q1 Q0 p1 1 1 a\n"), opened)
   assert "1 of its 3 queries, such as q1, are not in set" in caplog.text
   alone = rank(file(tmp_path, WARM), opened)
-  measured = [systems.evaluate(x, opened, METRICS) for x in (more, alone)]
+  measured = [rankings.evaluate(x, opened, METRICS) for x in (more, alone)]
   assert measured[0] == measured[1]
 
 
@@ -328,7 +357,7 @@ def test_a_run_that_measured_nothing_is_refused(workdir):
 
 def test_nothing_to_find_is_no_nan(opened):
   with pytest.raises(DataError, match="mrr@10 counts; lower --relevant, which"):
-    systems.check_labels(opened, ["mrr@10"], 2)
+    rankings.check_labels(opened, ["mrr@10"], 2)
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,13 @@ def test_a_dense_layer_of_another_shape_is_refused(tmp_path):
 
 
 def test_prompts_are_chosen_as_there(tmp_path):
-  """The first of the names of a text, else the one that stands in for all."""
+  """The first of the names of a text; the default is for neither."""
   path = tmp_path / "config_sentence_transformers.json"
   for prompts, default, found in (
     ({"document": "d", "passage": "p"}, None, {"passage": "d"}),
     ({"corpus": "c", "query": ""}, None, {"passage": "c"}),
-    ({"all": "a", "query": "q"}, "all", {"query": "q", "passage": "a"}),
+    ({"all": "a", "query": "q"}, "all", {"query": "q"}),
+    ({"query": "q"}, "query", {"query": "q"}),
     (None, "query", {}),
   ):
     said = {"prompts": prompts, "default_prompt_name": default}

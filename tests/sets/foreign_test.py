@@ -305,6 +305,35 @@ def test_a_label_beside_several_passages_is_of_none():
     records.said({"query": "a", "positive": "b", "label": 0.7})
 
 
+def test_labels_of_columns_are_scores():
+  """As sentence-transformers' losses of distillation have them."""
+  line = {"query": "a", "positive": "b", "negative_1": "c", "label": [9, 0.5]}
+  said = records.said(line)
+  assert [(one.score, one.role) for one in said] == [(9, 1), (0.5, -1)]
+  with pytest.raises(records.Odd, match="3 scores for 2 passages"):
+    records.said({**line, "label": [9, 1, 0.5]})
+
+
+def test_an_id_beside_the_text_of_another_is_counted(file, found):
+  """A file may have numbers of its own, which the set happens to have, too."""
+  texts = [(p.id, p.text) for p in PASSAGES]
+  own = [{"docid": name, "text": text} for name, text in texts]
+  (one, _), (_, other) = texts[:2]
+  wrong = {"docid": one, "text": other}
+  edited = {"docid": one, "text": "nobody has this text here"}
+  got = found(
+    file(
+      [
+        {"query_id": "q1", "positive_passages": [own[0], wrong, wrong]},
+        {"query_id": "q1", "positive_passages": [*own, edited]},
+      ]
+    )
+  )
+  assert got.unknown["differ"] == 2
+  assert got.examples["differ"] == [one]
+  assert (got.pairs.passage == 0).sum() == 5  # ids count
+
+
 @pytest.mark.parametrize("form", ["qid_pid", "tevatron", "flag"])
 @pytest.mark.parametrize("rows", [1, 100])
 def test_parquet_of_the_same_columns(tmp_path, found, form, rows):
@@ -347,6 +376,7 @@ def test_what_is_unknown_is_counted_and_named(file, found):
   assert plain(got.pairs) == [(0, 0, 1.0)]
   assert got.unknown == {"queries": 3, "passages": 2}
   assert got.examples == {
+    "differ": [],
     "queries": ["q9", "q8"],
     "passages": ["p9", "1" + "0" * 50],
   }
@@ -413,12 +443,13 @@ def test_names_of_columns_may_stand_below_a_title(file, found, above):
   assert pairs.passage.tolist() == [0, 1, 2]
 
 
-def test_ranks_of_ms_marcos_runs_are_no_scores(file, found, caplog):
+@pytest.mark.parametrize("ranks", [(1, 2, 3), (0, 1, 2), (1, 4, 6)])
+def test_ranks_of_ms_marcos_runs_are_no_scores(file, found, caplog, ranks):
   """The first passage would have the lowest one."""
-  lines = "q1 10 1\nq1 p2 2\nq1 p3 3\n2 p3 1\n"
-  with caplog.at_level("INFO", logger="absl"):
-    pairs = found(file(lines)).pairs
-  assert "its third column counts 1, 2, 3 within each query" in caplog.text
+  said = zip(("10", "p2", "p3"), ranks, strict=True)
+  lines = "".join(f"q1 {name} {rank}\n" for name, rank in said) + "2 p3 1\n"
+  pairs = found(file(lines)).pairs
+  assert "its third column rises in whole numbers within each" in caplog.text
   assert plain(pairs) == [
     (0, 0, None),
     (0, 1, None),
@@ -426,8 +457,9 @@ def test_ranks_of_ms_marcos_runs_are_no_scores(file, found, caplog):
     (1, 2, None),
   ]
   # Nor are scores ranks: by their name, by another order, or where few.
-  for scores in ("qid pid score\n" + lines, lines + "2 p2 3\n", "q1 10 1\n"):
-    assert found(file(scores)).pairs.score.tolist()[0] == 1
+  for scores in ("qid pid score\n" + lines, lines + "2 p2 1\n", "q1 10 1\n"):
+    found_scores = found(file(scores)).pairs.score
+    assert found_scores[0] == (1 if scores == "q1 10 1\n" else ranks[0])
 
 
 def test_a_format_that_is_not_there(file):

@@ -55,10 +55,10 @@ def qrels(path, **options):
     ),
     (
       qrels,
-      b"a x 1\nb x\n",
+      b"a x 0 1 5\nb x\n",
       1,
       "wrong number of columns",
-      "3 columns",
+      "5 columns",
       ["bx1"],
     ),
     (qrels, b"a 0 x 1\na 0 x 2\n", 2, "duplicate id", "a x occurs", ["ax1"]),
@@ -98,6 +98,11 @@ def test_qrels_of_two_columns_have_grade_one(tmp_path):
   assert formats.read_qrels(path) == {"1": {"a": 1, "b": 1}}
 
 
+def test_qrels_of_three_columns_have_no_zero(tmp_path):
+  path = write(tmp_path / "q.tsv", b"1\ta\t2\n1\tb\t0\n")
+  assert formats.read_qrels(path) == {"1": {"a": 2, "b": 0}}
+
+
 def test_judgements_of_white_space_alone_are_none(tmp_path):
   path = tmp_path / "qrels"
   path.write_text("\t\n")
@@ -116,7 +121,7 @@ def test_qrels_with_a_header(tmp_path):
   header = "query-id\tcorpus-id\tscore"
   path = write(tmp_path / "q.tsv", f"{header}\n1\ta\t2\n".encode())
   assert formats.read_qrels(path, header=header) == {"1": {"a": 2}}
-  with pytest.raises(DataError, match=r"q\.tsv:1: 3 columns"):
+  with pytest.raises(DataError, match=r"q\.tsv:1: grade 'score'"):
     formats.read_qrels(path)
   path = write(tmp_path / "q.tsv", b"1\ta\t2\n")
   with pytest.raises(DataError, match=r"q\.tsv:1: .* expected the header"):

@@ -102,6 +102,15 @@ def test_hits_of_questions_without_labels(run, encoded, tmp_path):
   assert [row["queries"] for row in found["results"]] == [2, 2]
 
 
+def test_a_metric_that_looks_further_than_the_run_is_refused(run):
+  stage = kinds.Evaluate(kind="evaluate", encoded="vectors", depth=10)
+  job = Job(run, "measured", stage, {}, run.workdir)
+  with pytest.raises(
+    strict.ConfigError, match=r"measured\.depth is 10, and map"
+  ):
+    evaluate.check(job)
+
+
 def test_what_answers_cannot_decide(run):
   stage = kinds.Evaluate(
     kind="evaluate", encoded="vectors", relevance="answers"

@@ -42,8 +42,7 @@ def get_config(variant=""):
     stages=ml_collections.ConfigDict(dict(
       encode=dict(kind="encode", params="de", splits=("train", "test")),
       mine=dict(kind="mine", encoded="encode", depth=6),
-      evaluate=dict(kind="evaluate", encoded="encode", depth=10,
-        indexes=("exact",)),
+      evaluate=dict(kind="evaluate", encoded="encode", indexes=("exact",)),
       score=dict(kind="score", params="ce", candidates="mine"),
       rerank=dict(kind="evaluate", encoded="encode", rerank="ce", depth=10),
       distil=dict(
@@ -130,6 +129,10 @@ def test_what_the_folder_says_is_the_model(folder):
   [
     ("models.de.pooling=cls", "de.pooling is 'cls', and the folder .* 'mean'"),
     ("models.de.similarity=dot", "de.similarity is 'dot', and the .* 'cosine'"),
+    (
+      "models.de.prompts={'query': 'coffee '}",
+      r"prompts\['query'\] is 'coffee ', and the folder .* 'tea '",
+    ),
     ("models.ce.pooling=mean", "ce.pooling is 'mean', and the folder .* 'cls'"),
     ("data.passage_length=24", "encode.params is 'de' as it is: texts have 24"),
     ("stages.encode.params=student", "'student', a model without weights"),
@@ -152,6 +155,21 @@ def test_a_contradiction_or_a_lack_is_named_before_the_first_stage(
   check(folder)
   with pytest.raises(strict.ConfigError, match=message):
     check(folder, override)
+
+
+def test_what_a_folder_leaves_open_the_config_says(folder):
+  override = "models.de.prompts={'passage': 'leaf '}"
+  model = run_of(folder, override).settled("de").model
+  assert model.prompts == {"query": "tea ", "passage": "leaf "}
+  # As sentence-transformers 2 has saved models that compare by dots.
+  modules = folder / "dense" / "modules.json"
+  kept = json.loads(modules.read_text())[:-1]
+  modules.write_text(json.dumps(kept))
+  for override, similarity in (
+    ("models.de.similarity=", "cosine"),
+    ("models.de.similarity=dot", "dot"),
+  ):
+    assert run_of(folder, override).settled("de").model.similarity == similarity
 
 
 def test_weights_that_do_not_fit_are_named_before_the_first_stage(folder):

@@ -4,8 +4,10 @@ Most of the first lines say it, whatever the file is called; a parquet file is
 known by its first bytes.
 """
 
+import collections
 import itertools
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -104,9 +106,10 @@ def _find(path: pathlib.Path) -> Layout:
   if named is not None:
     return Layout(path, "tsv", width, named, header=number)
   if width == 3 and _are_ranks([x.split() for x in first if _form(x) == form]):
-    logging.info(
-      "%s: its third column counts 1, 2, 3 within each query, as ranks do: "
-      "these are lists without scores",
+    logging.warning(
+      "%s: its third column rises in whole numbers within each query, as ranks "
+      "do: these are lists without scores; where they are scores, name the "
+      "column score in a first line",
       path,
     )
     return Layout(path, "tsv", width, _TSV[2])
@@ -116,14 +119,17 @@ def _find(path: pathlib.Path) -> Layout:
 def _are_ranks(rows: Sequence[Sequence[str]]) -> bool:
   """Whether columns are those of MS MARCO's runs: query, passage, rank.
 
-  A file of scores that counts upwards within each query is none.
+  They may count from 0, and have gaps where passages were taken out. A file of
+  scores that rises in whole numbers within each query is none.
   """
-  places: dict[str, int] = {}
+  last: dict[str, int] = {}
+  lines: collections.Counter[str] = collections.Counter()
   for query, _, said in rows:
-    places[query] = place = places.get(query, 0) + 1
-    if said != str(place):
+    if not re.fullmatch("[0-9]{1,9}", said) or int(said) <= last.get(query, -1):
       return False
-  return max(places.values()) > 2
+    last[query] = int(said)
+    lines[query] += 1
+  return max(lines.values()) > 2
 
 
 def _first_lines(

@@ -37,10 +37,12 @@ class Names(NamedTuple):
     by_id: their table.
     by_text: keys of texts, of title and text with a space between first; none
       where a file gives ids alone.
+    keys: the same by row.
   """
 
   by_id: ids.RowOf
   by_text: tuple[Sorted, ...]
+  keys: tuple[np.ndarray, ...]
 
   def rows(self, refs: Sequence[Ref]) -> np.ndarray:
     """Rows of what a file names, int64, -1 where it is unknown.
@@ -60,6 +62,27 @@ class Names(NamedTuple):
       ["" if r.id or len(r.text) > 200 else r.text for r in bare]
     )
     return rows
+
+  def differ(self, refs: Sequence[Ref], rows: np.ndarray) -> np.ndarray:
+    """bool: who is named by id and by text, which is that of another row.
+
+    Args:
+      refs: what a file names.
+      rows: of these, as of `rows`.
+    """
+    found = np.zeros(len(refs), bool)
+    both = [
+      i for i, ref in enumerate(refs) if ref.id and ref.text and rows[i] >= 0
+    ]
+    known, agree = np.zeros((2, len(both)), bool)
+    for at, (table, of_row) in enumerate(
+      zip(self.by_text, self.keys, strict=True)
+    ):
+      keys = np.array([_key(refs[i], titled=at == 0) for i in both], np.uint64)
+      known |= table.find(keys) >= 0
+      agree |= of_row[rows[both]] == keys
+    found[both] = known & ~agree
+    return found
 
   def rows_of_ids(self, names: list[str]) -> np.ndarray:
     """The same of ids alone; "" is none."""
@@ -81,16 +104,20 @@ def save(
     order = np.argsort(values, kind="stable")
     np.save(folder / f"text-{kind}-{number}.npy", values[order])
     np.save(folder / f"row-{kind}-{number}.npy", order)
+    np.save(folder / f"key-{kind}-{number}.npy", values)
 
 
 @functools.lru_cache(maxsize=2)
 def load(folder: pathlib.Path, kind: str) -> Names:
   """Maps what `save` wrote."""
   texts: list[Sorted] = []
+  keys: list[np.ndarray] = []
   while (path := folder / f"text-{kind}-{len(texts)}.npy").exists():
     row = folder / f"row-{kind}-{len(texts)}.npy"
+    key = folder / f"key-{kind}-{len(texts)}.npy"
+    keys.append(arrays.read(key, mapped=True))
     texts.append(Sorted(*(arrays.read(p, mapped=True) for p in (path, row))))
-  return Names(ids.load(folder, kind), tuple(texts))
+  return Names(ids.load(folder, kind), tuple(texts), tuple(keys))
 
 
 def _key(ref: Ref, *, titled: bool) -> int:

@@ -26,6 +26,7 @@ _BATCH_ROWS = 5000  # of a parquet file
 _EXAMPLES = 3
 
 QUERIES, PASSAGES = "queries", "passages"
+DIFFER = "differ"  # ids that stand beside the text of another one
 
 
 class Pairs(NamedTuple):
@@ -49,8 +50,9 @@ class Found(NamedTuple):
 
   Attributes:
     pairs: that are known.
-    unknown: how many pairs name a query, or a passage, that is not in the set.
-    examples: some of these names, by "queries" and "passages".
+    unknown: how many pairs name a query, or a passage, that is not in the set;
+      and how many have an id beside the text of another one, by DIFFER.
+    examples: some of these names, by the same keys.
   """
 
   pairs: Pairs
@@ -104,7 +106,7 @@ def read(
     lines.remove_unpacked(folder)
   faults = lines.Faults(layout.path, on_error)
   unknown: collections.Counter[str] = collections.Counter()
-  examples: dict[str, list[str]] = {QUERIES: [], PASSAGES: []}
+  examples: dict[str, list[str]] = {QUERIES: [], PASSAGES: [], DIFFER: []}
   for part in parts:
     faults.skipped.update(part.skipped)
     unknown.update(part.piece.unknown)
@@ -211,7 +213,7 @@ def _read_group(
   unknown = sum((part.unknown for part in parts), collections.Counter())
   examples = {
     kind: [name for part in parts for name in part.examples[kind]][:_EXAMPLES]
-    for kind in (QUERIES, PASSAGES)
+    for kind in (QUERIES, PASSAGES, DIFFER)
   }
   pairs = [part.pairs for part in parts] or [_pairs([], [], [], [])]
   joined = Pairs(*(np.concatenate(x) for x in zip(*pairs, strict=True)))
@@ -260,7 +262,7 @@ def _columns(said: Iterable[Said]) -> _Named:
 def _matched(named: _Named, folder: pathlib.Path) -> Found:
   """What of it is known, and what is not."""
   unknown: collections.Counter[str] = collections.Counter()
-  examples = {}
+  examples: dict[str, list[str]] = {DIFFER: []}
   rows = {}
   for kind, refs in ((QUERIES, named.query), (PASSAGES, named.passage)):
     # A query stands in many pairs, and is looked up once.
@@ -269,8 +271,13 @@ def _matched(named: _Named, folder: pathlib.Path) -> Found:
     table = names.load(folder, kind)
     ids = bool(once) and isinstance(once[0], str)
     of_once = table.rows_of_ids(once) if ids else table.rows(once)
-    found = of_once[[number[ref] for ref in refs]] if refs else of_once
-    rows[kind] = found
+    at = np.array([number[ref] for ref in refs], np.int64)
+    rows[kind] = found = of_once[at]
+    if not ids:
+      differ = table.differ(once, of_once)
+      unknown[DIFFER] += int(differ[at].sum())
+      others = [once[i].id for i in np.flatnonzero(differ)]
+      examples[DIFFER] = (examples[DIFFER] + others)[:_EXAMPLES]
     unknown[kind] = int((found < 0).sum())
     lost = itertools.islice(np.flatnonzero(of_once < 0), _EXAMPLES)
     examples[kind] = [_shown(once[i]) for i in lost]

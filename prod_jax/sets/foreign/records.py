@@ -148,15 +148,12 @@ Passage = tuple[Ref, float, int]
 def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
   """Of an object with several passages."""
   labels = _first(record, _LABELS)
-  if isinstance(labels, list | tuple):
+  negatives = _negatives(record)
+  if isinstance(labels, list | tuple) and not negatives:
     yield from _labelled(record, labels)
     return
   listed = _first(record, _PASSAGE_TEXTS)
   positives = _flat(_first(record, _POSITIVES))
-  negatives = _flat(_first(record, _NEGATIVES))
-  # In a table, who has fewer than others has nulls.
-  numbered = [v for k, v in record.items() if _is_numbered(k)]
-  negatives += [value for value in numbered if value is not None]
   if not (positives or negatives):
     if isinstance(listed, list | tuple):
       yield from ((*_passage(value), NEITHER) for value in listed)
@@ -170,9 +167,21 @@ def _sides(record: Mapping[str, Any]) -> Iterator[Passage]:
       )
 
 
+def _negatives(record: Mapping[str, Any]) -> list[Any]:
+  """What has a name of negatives; in a table, who has fewer has nulls."""
+  numbered = [v for k, v in record.items() if _is_numbered(k)]
+  return [
+    *_flat(_first(record, _NEGATIVES)),
+    *(value for value in numbered if value is not None),
+  ]
+
+
 def _scored(record: Mapping[str, Any], several: list[Passage]) -> list[Passage]:
   """With the scores of sentence-transformers: one list, positives first."""
   scores = _first(record, SCORES)
+  labels = _first(record, _LABELS)
+  if scores is None and isinstance(labels, list | tuple) and _negatives(record):
+    scores = labels  # their losses of distillation have them there
   if scores is None:
     return several
   values = scores if isinstance(scores, list | tuple) else [scores]
@@ -180,9 +189,7 @@ def _scored(record: Mapping[str, Any], several: list[Passage]) -> list[Passage]:
     raise Odd(f"{len(values)} scores for {len(several)} passages")
   # They may stand in the place of labels. What is called positive is then any
   # passage: its labeled-pair and labeled-list have one column.
-  mixed = _first(record, _LABELS) is None and all(
-    role == POSITIVE for *_, role in several
-  )
+  mixed = labels is None and all(role == POSITIVE for *_, role in several)
   return [
     (ref, number(value), NEITHER if mixed else role)
     for (ref, _, role), value in zip(several, values, strict=True)

@@ -231,7 +231,8 @@ class Located:
   def fingerprint(self) -> str:
     """That of the open set: it needs the files, and nothing of what is made."""
     names = layout.names(self.source).values()
-    limits = dict(self.data.max_queries), self.data.max_passages
+    queries = dict(sorted(self.data.max_queries.items()))
+    limits = queries, self.data.max_passages
     more = self.data.labelled, self.leaves_out_own and "own documents"
     return digest(*names, *limits, *filter(None, more))
 

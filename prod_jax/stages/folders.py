@@ -243,8 +243,12 @@ def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
 
   Of a hub's model also the commit that is here: a name alone says none.
   """
+  said = strict.plain(model)
+  for key in ("weights", "tokenizer"):
+    if is_here(said[key]):
+      said[key] = "a folder"  # wherever it lies: what is in it is what counts
   found = {
-    "model": strict.plain(model),
+    "model": said,
     "weights": " ".join(map(packaged.sha256, files(model))),
   }
   if not is_here(model.weights) and hub.is_name(model.weights):
@@ -260,7 +264,7 @@ def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
 
 def is_here(weights: str) -> bool:
   """Whether weights are named by a folder, not by a name on a hub."""
-  return pathlib.Path(weights).is_dir()
+  return bool(weights) and pathlib.Path(weights).is_dir()
 
 
 def files(model: model_kinds.Model) -> tuple[pathlib.Path, ...]:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import kinds, sharding, strict
+from prod_jax import kinds, packaged, sharding, strict
 from prod_jax.batch import Batch
 from prod_jax.batches import loader
 from prod_jax.batches.assemble import Examples
@@ -52,11 +53,16 @@ def fingerprint(job: Job[kinds.Train]) -> dict[str, Any]:
   models = [job.stage.model]
   if job.stage.teacher:
     models.append(job.model_name("teacher"))
-  return {
+  found = {
     **job.run.data_fingerprint(*models),
     **job.run.model_fingerprint(job.stage.model),
     "seed": job.seed,
   }
+  if "." in job.stage.method:
+    # Of ours DONE files have the commit; of somebody's own there is this alone.
+    module: Any = _method(job)
+    found["method"] = packaged.sha256(pathlib.Path(module.__file__))
+  return found
 
 
 def check(job: Job[kinds.Train]) -> None:

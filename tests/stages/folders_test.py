@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -345,6 +346,25 @@ def test_a_stage_is_made_anew_where_the_model_has_changed(folder):
   changed = [a != b for a, b in zip(hashes, again, strict=True)]
   # Whatever reads vectors or lists of it: all.
   assert changed == [True] * 6
+
+
+def test_where_the_weights_lie_decides_nothing(folder):
+  hashes = [p.hash for p in main.look(run_of(folder))]
+  shutil.copytree(folder / "dense", folder / "elsewhere" / "dense")
+  moved = run_of(folder, f"models.de.weights={folder}/elsewhere/dense")
+  assert [p.hash for p in main.look(moved)] == hashes
+
+
+def test_a_method_of_ones_own_is_what_stands_in_its_file(folder, monkeypatch):
+  monkeypatch.syspath_prepend(folder)
+  file = folder / "my_own" / "loss.py"
+  file.parent.mkdir()
+  file.write_text("from prod_jax.methods.prod import *\n")
+  run = run_of(folder, "stages.distil.method=my_own.loss")
+  (hashed,) = [p.hash for p in main.look(run) if p.stage.name == "distil"]
+  file.write_text(file.read_text() + "# the loss is another one now\n")
+  (again,) = [p.hash for p in main.look(run) if p.stage.name == "distil"]
+  assert again != hashed
 
 
 @pytest.mark.parametrize("name", ["a/b", "a/b@main", "a.b/c-d@refs/pr/1"])

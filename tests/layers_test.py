@@ -97,6 +97,7 @@ NEIGHBOURS = {
   ("serving", "export"),
   ("coordination", "strict"),
   ("processes", "coordination"),
+  ("processes", "run_files"),
   ("processes", "storage"),
   ("artefacts", "json_files"),
   ("artefacts", "storage"),

@@ -40,21 +40,7 @@ def run(args: argparse.Namespace) -> None:
 def _of_systems(
   args: argparse.Namespace, parsed: Sequence[named.System]
 ) -> None:
-  if args.compare and len(parsed) < 2:
-    raise strict.ConfigError(
-      "--compare takes two systems or more, or a run's WORKDIR alone"
-    )
-  held_out.check_metrics(
-    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
-  )
-  labels = [system.label for system in parsed]
-  if args.run:
-    _check_tags(args.run, labels)
-  first = args.first or labels[0]
-  if first not in labels:
-    raise strict.ConfigError(
-      f"--first: there is no system {first!r}; there are {', '.join(labels)}"
-    )
+  first = _first_of(args, [system.label for system in parsed])
   cache = pathlib.Path(args.cache_dir).expanduser()
   compilation.keep(cache / "compiled")
   asked = task.open_task(
@@ -105,19 +91,33 @@ def _of_systems(
     _write_runs(pathlib.Path(args.run), parsed, ranked, asked)
 
 
-def _check_tags(path: str, labels: Sequence[str]) -> None:
-  """Looks at what --run is to write, before anything is ranked.
+def _first_of(args: argparse.Namespace, labels: Sequence[str]) -> str:
+  """Whose first passages others put in order; all flags have been looked at.
 
   Raises:
-    ConfigError: a label is no tag of a run file.
+    ConfigError: some do not go with these systems.
   """
-  pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-  for label in labels:
-    if "".join(label.split()) != label:
-      raise strict.ConfigError(
-        f"--run: {label!r} has white space in it, by which a run file is "
-        f"divided; give the system a name, as NAME={label!r}"
-      )
+  if args.compare and len(labels) < 2:
+    raise strict.ConfigError(
+      "--compare takes two systems or more, or a run's WORKDIR alone"
+    )
+  held_out.check_metrics(
+    args.metrics, args.depth, of_metrics="--metrics", of_depth="--depth"
+  )
+  first = args.first or labels[0]
+  if first not in labels:
+    raise strict.ConfigError(
+      f"--first: there is no system {first!r}; there are {', '.join(labels)}"
+    )
+  if args.run:
+    pathlib.Path(args.run).parent.mkdir(parents=True, exist_ok=True)
+    for label in labels:
+      if "".join(label.split()) != label:
+        raise strict.ConfigError(
+          f"--run: {label!r} has white space in it, by which a run file is "
+          f"divided; give the system a name, as NAME={label!r}"
+        )
+  return first
 
 
 def _relevant_to(

@@ -251,14 +251,11 @@ def said(
 def prompts_of(
   path: pathlib.Path, settings: Mapping[str, Any]
 ) -> dict[str, str]:
-  """In front of each "query" and each "passage", where there are any.
-
-  As `encode_query` and `encode_document` of sentence-transformers 6 take them:
-  the default prompt is one of texts that are neither.
+  """Of each "query" and "passage", as sentence-transformers 6 has them.
 
   Args:
     path: of the settings, for errors.
-    settings: with `prompts`, and the name of the default one.
+    settings: with `prompts`, and the name of that of texts that are neither.
   """
   prompts = said(path, settings, "prompts", dict, {})
   named = said(path, settings, "default_prompt_name", str, "")

@@ -5,6 +5,7 @@ positions of its own. How long a text is, and what its tokens are, is rows.py;
 what a batch is made of is assemble.py.
 """
 
+import functools
 import heapq
 import math
 from collections.abc import Mapping, Sequence
@@ -186,6 +187,17 @@ def lay(texts: Joined, places: Places, shape: Shape) -> tuple[np.ndarray, ...]:
   return ids, *laid
 
 
+@functools.cache  # of a long run many batches do
+def _say_larger(shape: Shape, rows: int) -> None:
+  logging.info(
+    "a batch needs more than the %d rows of %d tokens that its step was "
+    "compiled for; one for %d is compiled unless it was before",
+    shape.rows,
+    shape.row_length,
+    rows,
+  )
+
+
 def pack(
   texts: Joined,
   local_rows: np.ndarray,
@@ -209,14 +221,7 @@ def pack(
   needed = max(places.rows for places in placed)
   rows = grown(shape.rows, needed)
   if rows > shape.rows:
-    logging.info(
-      "a batch needs %d rows of %d tokens, and its step was compiled for %d; "
-      "one for %d is compiled unless it was before",
-      needed,
-      shape.row_length,
-      shape.rows,
-      rows,
-    )
+    _say_larger(shape, rows)
   shape = Shape(rows, shape.row_length)
   S = texts_a_row(shape.row_length)
   laid = []

@@ -153,7 +153,9 @@ def test_a_window_holds_many_texts_and_a_part_of_an_epoch():
   assert packing.window(texts=64, batches=0) == 1
 
 
-def test_all_processes_get_the_rows_of_the_fullest_group():
+def test_all_processes_get_the_rows_of_the_fullest_group(caplog):
+  caplog.set_level("INFO")
+  packing._say_larger.cache_clear()
   whole = np.full((4, 3), 4)
   whole[3] = 16
   cut, shape = packing.Grouping(devices=2, splits=1), packing.Shape(2, 16)
@@ -161,6 +163,12 @@ def test_all_processes_get_the_rows_of_the_fullest_group():
   needed = packing.fit(whole[2:].reshape(-1), 16).rows
   assert needed == 4
   assert packed.ids.shape == (1, packing.grown(2, needed), 16)
+  packing.pack(joined(whole), np.arange(2), cut, shape)
+  said = [x.message for x in caplog.records if "a batch needs" in x.message]
+  assert said == [
+    "a batch needs more than the 2 rows of 16 tokens that its step was compiled "
+    "for; one for 4 is compiled unless it was before"
+  ]
 
 
 def test_rows_grow_by_tenths():

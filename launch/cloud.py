@@ -119,10 +119,11 @@ def _check(settings: Settings) -> None:
   config = settings.config.partition(":")[0]
   need(
     settings,
-    (REPO / config).is_file()
+    not os.path.isabs(config)
+    and (REPO / config).is_file()
     and (REPO / config).resolve().is_relative_to(REPO.resolve()),
     "config",
-    f"there is no such file in {REPO}, and a slice gets what is there",
+    f"it takes a path within {REPO}, whose files a slice gets",
   )
   need(settings, settings.slices >= 1, "slices", "it takes 1 or more")
   restarts = settings.max_restarts

@@ -151,7 +151,7 @@ def run(
   chosen(plans, only)
   processes.shared_folder.mkdir(parents=True, exist_ok=True)
   processes.see_one_folder()
-  seen = [(item.stage.name, item.hash, item.status) for item in plans]
+  seen = [(p.stage.name, p.hash, p.status, p.was) for p in plans]
   processes.meet(f"stages {run_files.hash_of(seen)}")
   _renumber(plans, processes)
   if processes.first:
@@ -200,6 +200,7 @@ def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
       "kind": item.stage.kind,
       "dir": item.stage.folder.name,
       "inputs": dict(item.stage.inputs),
+      "was": item.was,
       "status": item.status,
       "hash": item.hash,
       "damage": dict(item.damage),
@@ -234,6 +235,7 @@ def _renumber(plans: Sequence[Plan], processes: Processes) -> None:
   moved = [item for item in plans if item.was]
   for item in moved if processes.first else []:
     folder = item.stage.folder
+    processes.remove(folder)  # half of it, or its twin of another run
     processes.rename(folder.with_name(item.was), folder)
     logging.info("%s: %s is %s now", item.stage.name, item.was, folder.name)
   if moved:
@@ -347,6 +349,7 @@ def _begin(item: Plan, processes: Processes) -> None:
     shutil.rmtree(item.stage.folder, ignore_errors=True)
     item.stage.folder.mkdir(parents=True)
     _write(item.stage.folder / storage.STARTED, started)
+  (item.stage.folder / DONE).unlink(missing_ok=True)  # it runs once more
 
 
 def _finish(item: Plan, processes: Processes) -> None:
@@ -363,7 +366,8 @@ def _finish(item: Plan, processes: Processes) -> None:
     "files": artefacts.record(shared, (*_ELSEWHERE, *_BESIDE, artefacts.SEAL)),
     "id": uuid.uuid4().hex,
   }
-  for folder in {item.stage.folder, shared}:
+  # Who copies meanwhile takes what is here for work that goes on.
+  for folder in dict.fromkeys((shared, item.stage.folder)):
     _write(folder / DONE, storage.sealed(done))
   processes.remove(item.stage.folder / blocks.FOLDER)
 

@@ -203,8 +203,8 @@ class Filter:
   """Take generated queries on only where a ranker finds what they were made of.
 
   A query that a generator made is kept where its own passage, or another one
-  with the same text, is among the first `top` of its list. Other queries are
-  kept as they are.
+  with the same title and text, is among the first `top` of its list. Other
+  queries are kept as they are.
 
   Attributes:
     candidates: stage whose lists these are; they are of split train, and made

@@ -19,6 +19,7 @@ from prod_jax.strict import ConfigError
 
 # Of a run's record: the folder that relative paths of its config are of.
 RUN_FROM = "run_from"
+ANY_FOLDER = "a folder"  # in a hash, in place of where one lies
 METRICS = "metrics.jsonl"  # of a train stage, in its folder
 
 _REMEDY = "is it a run's? the run writes it anew when it is started again"
@@ -158,21 +159,26 @@ def other_number(
 ) -> str:
   """The folder of a stage's work, where that was counted otherwise.
 
+  A bucket gives a folder another name file by file: where a run was killed
+  meanwhile, what is whole counts before what is not.
+
   Args:
     folder: `<nn>-<name>`, where the config has it now.
     beside: names of all that is in the working folder.
     digest: the hash of the work.
 
   Returns:
-    Its name; "" where there is none, or `folder` is there.
+    Its name; "" where there is none, or `folder` has the work.
   """
-  if folder.name in beside:
-    return ""
   own = re.compile(r"\d+-" + re.escape(folder.name.partition("-")[2]))
-  for name in filter(own.fullmatch, sorted(beside)):
-    if started(folder.with_name(name)) == digest:
-      return name
-  return ""
+  others = [n for n in sorted(beside) if own.fullmatch(n) and n != folder.name]
+  if not others or done(folder).get("hash") == digest:
+    return ""
+  whole = [n for n in others if done(folder.with_name(n)).get("hash") == digest]
+  if whole or folder.name in beside:
+    return (*whole, "")[0]
+  begun = [n for n in others if started(folder.with_name(n)) == digest]
+  return (*begun, "")[0]
 
 
 def fetch(
@@ -181,7 +187,8 @@ def fetch(
   """Copies a file or a folder of a shared working folder to this machine.
 
   What another run of a stage has left here goes first: its weights are as large
-  as those that are there now, and would be taken for them.
+  as those that are there now, and would be taken for them. What the stage that
+  is at work has left stays.
 
   Args:
     shared: in a bucket; nothing happens where it is this machine's own.
@@ -193,7 +200,8 @@ def fetch(
   if shared.is_dir():
     for there in (shared, *(x for x in shared.iterdir() if x.is_dir())):
       here = to if there == shared else to / there.name
-      done = storage.read_object(there / storage.DONE)
-      if storage.read_object(here / storage.DONE) != done:
+      name = storage.DONE if (here / storage.DONE).exists() else storage.STARTED
+      own = storage.read_object(here / name)
+      if own and own != storage.read_object(there / name):
         shutil.rmtree(here, ignore_errors=True)
   storage.copy(shared, to, but)

@@ -341,7 +341,8 @@ def whole_folder(
   try:
     yield part
     for written in (*part.rglob("*"), part):
-      to_disk(written)
+      if not written.is_symlink():  # which may lead nowhere
+        to_disk(written)
     old = _part(path.with_name(f"{path.name}.old"), concurrent)
     if not concurrent and path.is_dir():
       # No rename replaces a full one, and to delete it takes a while.

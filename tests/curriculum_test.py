@@ -118,6 +118,21 @@ def test_a_folder_follows_the_number_of_its_stage(lab, caplog):
   assert [stage["dir"] for stage in record["stages"]] == folders
 
 
+def test_what_stands_under_the_new_number_gives_way(lab):
+  """Half of a folder that a killed run was to rename, or a twin of long ago."""
+  lab.run()
+  (lab.workdir / "03-a" / "inner").mkdir(parents=True)
+  lab.first = 3
+  assert lab.run() == []
+  assert not (lab.workdir / "03-a" / "inner").exists()
+  said = curriculum.listed(curriculum.plan(lab.stages(), lab.processes))
+  assert [(stage["dir"], stage["was"]) for stage in said] == [
+    ("03-a", ""),
+    ("04-b", ""),
+    ("05-c", ""),
+  ]
+
+
 def test_unfinished_work_goes_on_under_another_number(lab):
   lab.fail = "b"
   with pytest.raises(RuntimeError):
@@ -206,6 +221,7 @@ def test_a_plan_is_told_to_machines_too(lab):
     "name": "b",
     "kind": "toy",
     "dir": "01-b",
+    "was": "",
     "inputs": {"x": "a"},
     "status": "pending",
     "hash": plans[1].hash,

@@ -458,7 +458,7 @@ def test_a_card_that_somebody_filled_in_there_stays(hub, sent, caplog):
   sending.push(to, "me/student", private=True)
   assert there.files["README.md"] == theirs
   assert there.files["modules.json"] == b"[]"
-  assert "the card of me/student was changed by somebody" in caplog.text
+  assert "the card of me/student is not as an export wrote it" in caplog.text
   # One that was filled in here is what its owner wants to have there.
   (to / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
   sending.push(to, "me/student", private=True)

@@ -125,6 +125,24 @@ def test_large_files_of_another_run_of_a_stage_are_not_taken_for_these(
   assert (twin / "notes").exists()
 
 
+@pytest.mark.parametrize(("started", "kept"), [("one", True), ("two", False)])
+def test_a_stage_at_work_keeps_what_it_has_left_here(bucket, started, kept):
+  """`report` may look at a run on the machine that it is on."""
+  here = Processes(bucket)
+  stage = here.local_folder / "00-a"
+  stage.mkdir(parents=True)
+  (stage / storage.STARTED).write_text('{"id": "one"}')
+  here.publish(stage)
+  storage.write_text(
+    bucket / "00-a" / storage.STARTED, json.dumps({"id": started})
+  )
+  storage.write_text(bucket / "00-a" / storage.DONE, '{"hash": "1"}')
+  (stage / "half").write_text("")
+  run_files.fetch(bucket, here.local_folder)
+  assert (stage / "half").exists() == kept
+  assert (stage / storage.DONE).exists()
+
+
 def test_a_folder_gets_another_name_here_and_in_the_bucket(
   bucket, monkeypatch, tmp_path
 ):
@@ -139,6 +157,29 @@ def test_a_folder_gets_another_name_here_and_in_the_bucket(
   assert [path.name for path in bucket.iterdir()] == ["02-a"]
   assert (bucket / "02-a" / "x").read_text() == "1"
   assert (new / "x").read_text() == "1" and not old.exists()
+
+
+def test_half_a_rename_in_a_bucket_is_made_whole(bucket):
+  """There it is a copy, file by file, and a kill may come between."""
+  whole = {storage.STARTED: '{"hash": "1"}', storage.DONE: '{"hash": "1"}'}
+  for folder, files in {
+    "00-a": whole,
+    "01-a": {storage.STARTED: whole[storage.STARTED]},  # killed on its way
+    "02-a": {storage.STARTED: whole[storage.STARTED]},
+    "03-ba": whole,
+  }.items():
+    for name, text in files.items():
+      storage.write_text(bucket / folder / name, text)
+  names = [path.name for path in bucket.iterdir()]
+  found = {
+    number: run_files.other_number(bucket / f"{number}-a", names, "1")
+    for number in ("00", "01", "02", "03")
+  }
+  assert found == {"00": "", "01": "00-a", "02": "00-a", "03": "00-a"}
+  del names[names.index("00-a")]
+  assert run_files.other_number(bucket / "04-a", names, "1") == "01-a"
+  assert run_files.other_number(bucket / "01-a", names, "1") == ""
+  assert run_files.other_number(bucket / "04-a", names, "2") == ""
 
 
 @pytest.mark.parametrize("concurrent", [False, True])

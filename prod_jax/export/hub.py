@@ -71,9 +71,10 @@ def _send(folder: pathlib.Path, name: str, *, private: bool) -> None:
     delete_patterns=sorted(there.files) or None,
   )
   if keeps_card:
-    logging.info(
-      "the card of %s was changed by somebody there and stays; deleted there, "
-      "the next export brings it anew",
+    logging.warning(
+      "the card of %s is not as an export wrote it, or an earlier version did: "
+      "it stays, with figures of then; deleted there, the next export brings "
+      "it anew",
       name,
     )
 

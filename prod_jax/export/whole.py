@@ -105,9 +105,9 @@ def _keep_others(
   """Copies what others than an export have put into its folder."""
   if (old / CARD).is_file() and not own.is_own_card(old / CARD):
     shutil.copy2(old / CARD, new / CARD)
-    logging.info(
-      "%s was changed by somebody and stays; deleted, the next export writes "
-      "it anew",
+    logging.warning(
+      "%s is not as an export wrote it, or an earlier version did: it stays, "
+      "with figures of then; deleted, the next export writes it anew",
       old / CARD,
     )
   for path in old.rglob("*"):

@@ -251,7 +251,7 @@ def said(
 def prompts_of(
   path: pathlib.Path, settings: Mapping[str, Any]
 ) -> dict[str, str]:
-  """Of each "query" and "passage", as sentence-transformers 6 has them.
+  """In front of queries and passages; theirs know "query" and "document" alone.
 
   Args:
     path: of the settings, for errors.

@@ -82,7 +82,7 @@ def chips() -> int:
     return 1
   # A chip of some TPUs is two devices, in one place of one slice.
   places = {
-    (getattr(d, "slice_index", 0), *getattr(d, "coords", (d.id,)))
+    (getattr(d, "slice_index", 0), *d.coords) if hasattr(d, "coords") else d.id
     for d in devices
   }
   return len(places)

@@ -119,10 +119,11 @@ def within(run: record.Run, names: Sequence[str]) -> list[str]:
   Raises:
     ConfigError: all look further.
   """
-  depths = {
-    stage.name: int(stage.settings.get("depth", kinds.Evaluate.depth))
-    for _, stage in examples.answered(run)
-  }
+  depths = {}
+  for _, stage in examples.answered(run):
+    key = "rerank_depth" if stage.settings.get("rerank") else "depth"
+    default = getattr(kinds.Evaluate, key)
+    depths[stage.name] = int(stage.settings.get(key, default))
   if not depths:
     return [*names]
   shallow, least = min(depths.items(), key=lambda item: item[1])

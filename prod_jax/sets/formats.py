@@ -4,8 +4,8 @@ A folder holds, each plain or with `.gz` at the end of its name,
 
   collection.tsv       passage id TAB title TAB text, or passage id TAB text
   queries.SPLIT.tsv    query id TAB text
-  qrels.SPLIT.tsv      query id, 0, passage id, grade; the 0 or the grade may
-                       lack
+  qrels.SPLIT.tsv      query id, 0, passage id, grade; or query id, passage id,
+                       grade; or query id, passage id
 
 with SPLIT one of train, dev, test, and perhaps
 
@@ -22,7 +22,7 @@ import collections
 import itertools
 import pathlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from absl import logging
@@ -42,7 +42,11 @@ T = TypeVar("T", int, str)
 
 # Columns of query, passage and grade, by how many there are.
 _PLAIN = {2: (0, 1, None), 3: (0, 1, 2), 4: (0, 2, 3)}
-_JUDGEMENT = "query id, 0, passage id, grade (the 0 or the grade may lack)"
+_JUDGEMENT = (
+  "query id, 0, passage id, grade (or query id, passage id, grade; or query "
+  "id, passage id)"
+)
+_ZEROS = {"0", "Q0"}  # in the second column of TREC's judgements
 _HEADED = {3: (0, 1, 2)}
 _GRADE = re.compile(r"-?[0-9]{1,9}")  # they are kept as int32
 _FIRST = 100  # lines by which a layout is told
@@ -161,6 +165,18 @@ def read_queries(
   faults.log()
 
 
+def _layouts(
+  first: Sequence[Sequence[str]],
+) -> dict[int, tuple[int, int, int | None]]:
+  """Columns of judgements by how many there are, for lines like the first ones.
+
+  Three are no judgement where all have the zero and lack the grade.
+  """
+  seconds = {columns[1] for columns in first if len(columns) == 3}
+  lacks = bool(seconds) and seconds <= _ZEROS
+  return {n: at for n, at in _PLAIN.items() if n != 3 or not lacks}
+
+
 def read_qrels(
   source: Source,
   *,
@@ -190,10 +206,10 @@ def read_qrels(
   numbered = read_lines(source, faults)
   if header:
     check_header(source, next(numbered, (1, ""))[1], header)
-  layouts = _HEADED if header else _PLAIN
   qrels: dict[str, dict[str, int]] = {}
   keeps = missed and on_error == "skip"
   first = [*itertools.islice(numbered, _FIRST)]
+  layouts = _HEADED if header else _layouts([line.split() for _, line in first])
   width = usual((len(line.split()) for _, line in first), layouts) or 0
   for number, line in itertools.chain(first, numbered):
     columns = line.split()

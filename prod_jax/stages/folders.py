@@ -7,11 +7,12 @@ folder is an error: two descriptions of one model, and one of them wrong.
 import dataclasses
 import difflib
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from absl import logging
 
-from prod_jax import config, model_kinds, packaged, strict
+from prod_jax import config, model_kinds, packaged, run_files, strict
 from prod_jax.batches import classes, rows, tokens
 from prod_jax.batches.settings import read_settings
 from prod_jax.models import (
@@ -246,7 +247,9 @@ def fingerprint(model: model_kinds.Model) -> dict[str, Any]:
   said = strict.plain(model)
   for key in ("weights", "tokenizer"):
     if is_here(said[key]):
-      said[key] = "a folder"  # wherever it lies: what is in it is what counts
+      said[key] = (
+        run_files.ANY_FOLDER
+      )  # wherever it lies: what is in it is what counts
   found = {
     "model": said,
     "weights": " ".join(map(packaged.sha256, files(model))),
@@ -334,16 +337,12 @@ def _of_modules(
   theirs = "cosine" if described.normalize else described.similarity
   if theirs and model.similarity not in ("", theirs):
     raise _contradiction(where, "similarity", model.similarity, theirs)
-  for role, prompt in model.prompts.items():
-    if prompt != described.prompts.get(role, prompt):
-      said = described.prompts[role]
-      raise _contradiction(where, f"prompts[{role!r}]", prompt, said)
   return dataclasses.replace(
     model,
     pooling=described.pooling,
     # That of sentence-transformers, where nobody names one.
     similarity=theirs or model.similarity or "cosine",
-    prompts={**described.prompts, **model.prompts},
+    prompts=_prompts(model, described.prompts),
   )
 
 
@@ -363,8 +362,16 @@ def _of_colbert(
     given = getattr(model, key)
     if given and given != value:
       raise _contradiction(where, key, given, value)
-  prompts = model.prompts or described.prompts
+  prompts = _prompts(model, described.prompts)
   return dataclasses.replace(model, **theirs, prompts=prompts)
+
+
+def _prompts(
+  model: model_kinds.Dual | model_kinds.Late, theirs: Mapping[str, str]
+) -> dict[str, str]:
+  """The folder's prompts, each in the words of the config where it has some."""
+  both = {**theirs, **model.prompts}
+  return {role: prompt for role, prompt in both.items() if prompt}
 
 
 def _contradiction(

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prod_jax import run_files
+
 _MOST = 3  # keys that are named
 
 
@@ -58,5 +60,9 @@ def _differences(then: Any, now: Any) -> Iterator[str]:
   if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
     return
   for key in then:
+    if (
+      then[key] == run_files.ANY_FOLDER
+    ):  # which lies elsewhere now, or is another
+      continue
     if key in now and then[key] != now[key]:
       yield f"{key} was {json.dumps(then[key])}, is {json.dumps(now[key])}"

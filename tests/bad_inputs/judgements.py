@@ -13,7 +13,7 @@ ROWS = [
   Row(
     "qrels of three columns",
     qrels("q1\t0\td1\n"),
-    (f"{QRELS}:1", "grade 'd1'"),
+    (f"{QRELS}:1", "3 columns"),
   ),
   Row("qrels of one column", qrels("q1\n"), (f"{QRELS}:1", "1 columns")),
   Row(

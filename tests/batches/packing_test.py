@@ -166,8 +166,8 @@ def test_all_processes_get_the_rows_of_the_fullest_group(caplog):
   packing.pack(joined(whole), np.arange(2), cut, shape)
   said = [x.message for x in caplog.records if "a batch needs" in x.message]
   assert said == [
-    "a batch needs more than the 2 rows of 16 tokens that its step was compiled "
-    "for; one for 4 is compiled unless it was before"
+    "a batch needs more than the 2 rows of 16 tokens that its step was "
+    "compiled for; one for 4 is compiled unless it was before"
   ]
 
 

@@ -175,6 +175,9 @@ def test_kept_runs_are_measured_as_far_as_they_reach(workdir, caplog):
   ) in caplog.text
   with pytest.raises(strict.ConfigError, match="further; give the stage a lar"):
     changes.within(left, ["recall@100"])
+  for name in ("evaluate", "evaluate_warm"):
+    left.stages[name].settings.update(rerank="ce", rerank_depth=5)
+  assert changes.within(left, ["recall@5", "recall@20"]) == ["recall@5"]
 
 
 def test_where_no_query_changed_none_is_named(capsys):

@@ -114,6 +114,11 @@ def test_a_file_of_scores_has_a_place(run, tmp_path):
     file.unlink(missing_ok=True)
 
 
+def test_a_bar_is_no_border_of_a_cards_table():
+  assert whole.card._table(("a",), [("x | y",)])[2] == "| x \\| y |"
+  assert whole.card._quoted(" | 查询") == '" | 查询"'
+
+
 def test_what_was_not_written_down_is_said(run, caplog):
   for path in run.workdir.glob("*/DONE.json"):
     path.write_text('{"hash": "1"}')

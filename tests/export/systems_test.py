@@ -165,7 +165,9 @@ def test_a_run_at_fault_is_a_line(tmp_path, opened, text, message):
   assert "\n" not in str(caught.value)
 
 
-def test_passages_that_were_left_out_keep_their_ranks(tmp_path, opened, caplog):
+def test_passages_that_were_left_out_keep_their_ranks(
+  finished_run, tmp_path, opened, caplog
+):
   data = dataclasses.replace(opened.data, on_error="skip")
   skips = dataclasses.replace(opened, data=data)
   (first, *_) = [line for line in WARM.splitlines() if line.startswith("q96")]
@@ -178,6 +180,9 @@ def test_passages_that_were_left_out_keep_their_ranks(tmp_path, opened, caplog):
   )
   values = rankings.evaluate(found, skips, ["mrr@10"])["mrr@10"]
   assert values["q96"] == 0.5
+  # A model has no text of it to put in order.
+  reordered = rank(f"{finished_run}:ce", skips, found)
+  assert (reordered.ids_QK < len(skips.dataset.passages)).all()
   system = named.System("again", "")
   rankings.write(found, system, skips, tmp_path / "again.run")
   assert runs.read_run(tmp_path / "again.run") == runs.read_run(path)

@@ -176,7 +176,12 @@ def test_without_gcloud(launch, stub, caplog, monkeypatch):
     ("prod-tpu", "--all", "settings.name is '--all'"),
     ("gs://bucket/", "/", "it takes gs://BUCKET/RUN"),
     ("quickstart.py", "quikstart.py", "settings.config is"),
-    ("configs/quickstart.py", os.__file__, "and a slice gets what is there"),
+    ("configs/quickstart.py", os.__file__, "whose files a slice gets"),
+    (
+      "configs/quickstart.py",
+      f"{REPO}/configs/quickstart.py",
+      "it takes a path within",
+    ),
     ("max_restarts = 2", "max_restarts = -1", "settings.max_restarts is -1"),
     ("max_restarts = 2", "slices = 0", "settings.slices is 0"),
     ('"p"', '"p', "at line 2"),

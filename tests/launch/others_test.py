@@ -137,6 +137,14 @@ def test_xpk_runs_the_program_in_our_container(settings, capsys):
   assert argv_of(run) == ["-m", "prod_jax.main", *FLAGS]
 
 
+def test_xpk_takes_a_config_that_the_container_has(settings, caplog):
+  settings.write_text(settings.read_text() + CLUSTER)
+  change(settings, "v5litepod-8", "tpu7x-8")
+  change(settings, "configs/quickstart.py", "launch/cloud.py")
+  assert xpk.main(["run", str(settings)]) == 2
+  assert "the container has those of configs/ alone" in caplog.text
+
+
 def test_xpk_runs_what_the_container_has():
   lines = (REPO / "launch" / "Dockerfile").read_text().splitlines()
   (entry,) = (line for line in lines if line.startswith("ENTRYPOINT"))

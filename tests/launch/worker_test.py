@@ -15,7 +15,8 @@ import sys
 
 import pytest
 
-from launch import restart
+from launch import cloud, restart
+from prod_jax import strict
 from tests.launch.conftest import AWKWARD, nodes
 
 # Stands for python3 of the VM and, once it has made one, of the environment.
@@ -196,6 +197,12 @@ def test_sync_brings_the_files_of_git_and_takes_away_the_rest(vms, launch):
   assert (code / "launch" / "install.sh").exists()
   assert not (code / ".git").exists()
   assert not (code / "of_yesterday.py").exists()
+
+
+def test_a_config_that_git_ignores_is_not_left_behind(tmp_path):
+  with pytest.raises(strict.ConfigError, match="which git ignores and a slice"):
+    cloud._pack(tmp_path / "x.tar.gz", "runs/mine.py")
+  cloud._pack(tmp_path / "x.tar.gz", "./configs/quickstart.py")
 
 
 def test_install_follows_lock_and_setup_and_is_done_once(vms, launch):

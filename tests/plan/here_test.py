@@ -1,6 +1,7 @@
 """What stages would do here: how often, and what bounds it."""
 
 import dataclasses
+import types
 
 import pytest
 
@@ -79,6 +80,23 @@ def test_a_stage_does_so_much(run, stage, parts):
   count = sum(count for _, count in parts)
   assert row["seconds"] == pytest.approx(0.1 * count + len(parts))
   assert row["once_seconds"] == len(parts)
+
+
+@pytest.mark.parametrize(
+  ("places", "chips"),
+  [
+    # tpu7x has two devices at each place; two slices begin to count anew.
+    ([dict(coords=(x, 0, 0), slice_index=0) for x in (0, 0, 1, 1)], 2),
+    ([dict(coords=(0, 0, 0), slice_index=n) for n in (0, 1)], 2),
+    ([dict(id=n) for n in range(3)], 3),  # of a GPU
+  ],
+)
+def test_devices_at_one_place_are_a_chip(monkeypatch, places, chips):
+  devices = [types.SimpleNamespace(platform="x", **said) for said in places]
+  monkeypatch.setattr(here.jax, "devices", lambda: devices)
+  assert here.chips() == chips
+  monkeypatch.setattr(devices[0], "platform", "cpu")
+  assert here.chips() == 1
 
 
 def test_what_is_not_measured_says_so(run):

@@ -103,6 +103,18 @@ def test_qrels_of_three_columns_have_no_zero(tmp_path):
   assert formats.read_qrels(path) == {"1": {"a": 2, "b": 0}}
 
 
+@pytest.mark.parametrize("zero", ["0", "Q0"])
+def test_a_zero_without_a_grade_is_no_passage(tmp_path, zero):
+  """Ids that are numbers would be read as grades."""
+  path = write(tmp_path / "q.tsv", f"1 {zero} 7\n2 {zero} 3\n".encode())
+  with pytest.raises(
+    DataError, match=r"q\.tsv:1: 3 columns, expected query id"
+  ):
+    formats.read_qrels(path)
+  path = write(tmp_path / "q.tsv", f"1 {zero} 7\n2 9 3\n".encode())
+  assert formats.read_qrels(path) == {"1": {zero: 7}, "2": {"9": 3}}
+
+
 def test_judgements_of_white_space_alone_are_none(tmp_path):
   path = tmp_path / "qrels"
   path.write_text("\t\n")

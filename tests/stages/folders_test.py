@@ -130,10 +130,6 @@ def test_what_the_folder_says_is_the_model(folder):
   [
     ("models.de.pooling=cls", "de.pooling is 'cls', and the folder .* 'mean'"),
     ("models.de.similarity=dot", "de.similarity is 'dot', and the .* 'cosine'"),
-    (
-      "models.de.prompts={'query': 'coffee '}",
-      r"prompts\['query'\] is 'coffee ', and the folder .* 'tea '",
-    ),
     ("models.ce.pooling=mean", "ce.pooling is 'mean', and the folder .* 'cls'"),
     ("data.passage_length=24", "encode.params is 'de' as it is: texts have 24"),
     ("stages.encode.params=student", "'student', a model without weights"),
@@ -162,6 +158,9 @@ def test_what_a_folder_leaves_open_the_config_says(folder):
   override = "models.de.prompts={'passage': 'leaf '}"
   model = run_of(folder, override).settled("de").model
   assert model.prompts == {"query": "tea ", "passage": "leaf "}
+  override = "models.de.prompts={'query': '', 'passage': 'leaf '}"
+  model = run_of(folder, override).settled("de").model
+  assert model.prompts == {"passage": "leaf "}
   # As sentence-transformers 2 has saved models that compare by dots.
   modules = folder / "dense" / "modules.json"
   kept = json.loads(modules.read_text())[:-1]
@@ -351,8 +350,15 @@ def test_a_stage_is_made_anew_where_the_model_has_changed(folder):
 def test_where_the_weights_lie_decides_nothing(folder):
   hashes = [p.hash for p in main.look(run_of(folder))]
   shutil.copytree(folder / "dense", folder / "elsewhere" / "dense")
-  moved = run_of(folder, f"models.de.weights={folder}/elsewhere/dense")
+  elsewhere = f"{folder}/elsewhere/dense"
+  moved = run_of(folder, f"models.de.weights={elsewhere}")
   assert [p.hash for p in main.look(moved)] == hashes
+  by_name = [
+    run_of(folder, f"models.de.tokenizer={path}")
+    for path in ("dense", elsewhere)
+  ]
+  one, other = ([p.hash for p in main.look(run)] for run in by_name)
+  assert one == other
 
 
 def test_a_method_of_ones_own_is_what_stands_in_its_file(folder, monkeypatch):

@@ -331,6 +331,25 @@ def test_stages_are_read_from_the_bucket_and_changed_ones_moved_aside(
   assert ran == [("b", "a2")]
 
 
+def test_who_looks_at_a_stage_that_runs_again_takes_nothing_away(bucket):
+  """`report` on the machine of the run, while the stage is at work."""
+  processes = Processes(bucket)
+  folder = processes.local_folder / "00-a"
+
+  def write():
+    (folder / "half").write_text("")
+    run_files.fetch(bucket, processes.local_folder)
+    seen.append((folder / "half").exists())
+    return {}
+
+  seen = []
+  stages = [curriculum.Stage("a", "toy", folder, {}, lambda: 1, write)]
+  for _ in range(2):
+    curriculum.run(curriculum.plan(stages, processes), processes)
+    (bucket / "00-a" / curriculum.DONE).unlink()
+  assert seen == [True, True]
+
+
 def test_large_files_of_one_size_are_told_apart(bucket, monkeypatch, tmp_path):
   """By another run of the stage that made them, as sizes say nothing."""
 

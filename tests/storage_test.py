@@ -337,9 +337,10 @@ def test_who_looks_at_a_stage_that_runs_again_takes_nothing_away(bucket):
   folder = processes.local_folder / "00-a"
 
   def write():
-    (folder / "half").write_text("")
+    half = folder / f"half{len(seen)}"
+    half.write_text("")
     run_files.fetch(bucket, processes.local_folder)
-    seen.append((folder / "half").exists())
+    seen.append(half.exists())
     return {}
 
   seen = []

@@ -194,12 +194,14 @@ def _limited(job: Job[kinds.Mine], rows: np.ndarray) -> np.ndarray:
   """So many of them as the stage asks for, the same ones each time.
 
   Those without labels stand behind the others: the first ones would have none.
+  Nor are they chosen as `data.labelled` chooses who keeps a label: those few
+  would be all that there are.
   """
   limit = job.stage.limit
   if not 0 < limit < len(rows):
     return rows
   queries = job.run.dataset.queries[job.stage.split]
-  names = {int(row): queries[row].id.encode() for row in rows}
+  names = {int(row): f"mine {queries[row].id}".encode() for row in rows}
   return np.array(smallest_hashes(names, names, limit), np.int32)
 
 

@@ -334,6 +334,32 @@ def test_a_config_alone_in_the_cache_is_no_model(hub, tmp_path):
   assert files_of(fetching.fetch("e/model")) == files_of(folder)
 
 
+def test_an_encoder_without_its_modules_is_another_model(
+  hub, nowhere, home, tmp_path, caplog
+):
+  """As AutoModel leaves it; the encoder serves where nobody can be asked."""
+  import huggingface_hub
+
+  folder = write(
+    model(tmp_path / "folder"),
+    modules("Pooling", "Normalize"),
+    **{"1_Pooling__config": {"pooling_mode": "mean"}},
+  )
+  (folder / "artifact.metadata").write_text("{}")  # of a ColBERT
+  there = hub.add("e/whole", folder)
+  for file in ("config.json", hf.WEIGHTS):
+    huggingface_hub.hf_hub_download("e/whole", file)
+  there.commit({"config.json": b"{}"}, "main")  # a newer one is not asked for
+  with client(home, nowhere):
+    left = files_of(fetching.fetch("e/whole"))
+  assert left.keys() == {"config.json", hf.WEIGHTS}
+  assert "is taken, and nobody knows whether it is all" in caplog.text
+  assert files_of(fetching.fetch("e/whole")) == files_of(folder)
+  hub.asked.clear()
+  fetching.fetch("e/whole")
+  assert not hub.asked
+
+
 @pytest.mark.parametrize("kept", ["pytorch_model.bin", "nothing.json"])
 def test_a_repository_without_weights_is_a_line(hub, tmp_path, kept):
   none = {"model.safetensors": None, kept: b"{}"}

@@ -202,5 +202,5 @@ def _lengths(folder: pathlib.Path, kind: str) -> config.Data:
   if kind == "cross":
     query = min(PAIR_QUERY, longest // 2)
     return config.Data(query_length=query, passage_length=longest - query)
-  query = (late.query_length if late else 0) or longest
+  query = (late.query_limit if late else 0) or longest
   return config.Data(query_length=query, passage_length=longest)

@@ -47,6 +47,7 @@ class Described:
     hide_masks: no token attends to these.
     skip: words of passages that take no part.
     query_length: tokens that queries are filled up to; 0 is not said.
+    query_limit: tokens of the longest query; 0 is not said.
     max_length: tokens of the longest passage; 0 is not said.
     lower_case: texts are lower-cased before they are tokenised.
   """
@@ -59,6 +60,7 @@ class Described:
   hide_masks: bool
   skip: tuple[str, ...]
   query_length: int
+  query_limit: int
   max_length: int
   lower_case: bool = False
 
@@ -144,6 +146,7 @@ def _of_metadata(folder: pathlib.Path, width: int) -> Described:
   query = said(path, found, "query_token_id", str, "") or "[unused0]"
   passage = said(path, found, "doc_token_id", str, "") or "[unused1]"
   skips = said(path, found, "mask_punctuation", bool, True)
+  query_length = said(path, found, "query_maxlen", int, 0) or 32
   return Described(
     encoder=folder,
     projection=width,
@@ -152,7 +155,8 @@ def _of_metadata(folder: pathlib.Path, width: int) -> Described:
     mask_queries=True,
     hide_masks=not said(path, found, "attend_to_mask_tokens", bool, False),
     skip=_PUNCTUATION if skips else (),
-    query_length=said(path, found, "query_maxlen", int, 0) or 32,
+    query_length=query_length,
+    query_limit=query_length,
     max_length=said(path, found, "doc_maxlen", int, 0),
   )
 
@@ -197,6 +201,10 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
     hide_masks=expansion is not None and not expansion["attend"],
     skip=_skipped(folder, settings, named.get("MultiVectorMask")),
     query_length=expansion["length"] if expansion else 0,
+    query_limit=expansion["length"]
+    if expansion
+    else said(folders[0] / LENGTH, limits, "query_length", int, 0)
+    or said(folder / SETTINGS, settings, "query_length", int, 0),
     max_length=_length(folder, settings, folders[0], limits),
     lower_case=said(folders[0] / LENGTH, limits, "do_lower_case", bool, False),
   )

@@ -14,7 +14,7 @@ from prod_jax.models.weights import WeightsError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _PAGES = ("models", "datasets", "spaces")  # of the hub, and so nobody's name
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.metadata")
 
 LOG_IN = "set HF_TOKEN or run: hf auth login"
 
@@ -49,34 +49,61 @@ def cached(name: str) -> pathlib.Path:
 
 
 def fetch(name: str) -> pathlib.Path:
-  """The same, fetched where it is not there.
+  """The same, fetched where it is not there, or not all of it.
+
+  Other programs leave a part of a model in the cache: an encoder without the
+  files that say how its vectors are made is another model.
 
   Raises:
     NotCached: the hub does not give it, or cannot be asked.
     OSError: the disk does not take it.
   """
   try:
-    folder = cached(name)
-    # Other programs leave a config or a tokenizer alone in the cache.
-    weights.files(sentence_transformers.encoder_folder(folder))
-    return folder
-  except (NotCached, WeightsError):
-    logging.info("%s: asks the hub for it", name)
+    kept = cached(name)
+  except NotCached:
+    kept = None
+  if kept and _mark(kept).exists():
+    return kept
+  logging.info("%s: asks the hub for it", name)
+  # What is here is not changed for a newer one.
+  wanted = f"{name.partition('@')[0]}@{kept.name}" if kept else name
+  serves = kept is not None and _has_weights(kept)
   try:
-    folder = _snapshot(name, may_fetch=True)
-    damaged = _damaged(name, folder)
+    folder = _snapshot(wanted, may_fetch=True)
+    damaged = _damaged(name, folder, keeps=serves)
   except Exception as error:  # also those of its HTTP library
     if getattr(error, "errno", None):
       raise
-    raise NotCached(
-      f"{name!r} is no folder here, and {_refusal(name, error)}"
-    ) from error
+    why = _refusal(name, error)
+    if kept and serves:
+      logging.warning(
+        "%s: %s; what is in %s is taken, and nobody knows whether it is all",
+        name,
+        why,
+        kept,
+      )
+      return kept
+    raise NotCached(f"{name!r} is no folder here, and {why}") from error
   if damaged:
     raise NotCached(
       f"{name!r}: {' and '.join(damaged)} came with other bytes than the hub's "
       "checksums say, and nothing of that is kept; run it again"
     )
+  _mark(folder).touch()
   return folder
+
+
+def _mark(folder: pathlib.Path) -> pathlib.Path:
+  """Stands beside the snapshots of a model where all of one has come."""
+  return folder.parents[1] / f".prod_jax-{folder.name}"
+
+
+def _has_weights(folder: pathlib.Path) -> bool:
+  try:
+    weights.files(sentence_transformers.encoder_folder(folder))
+  except WeightsError:
+    return False
+  return True
 
 
 def words_of(error: BaseException) -> str:
@@ -147,10 +174,15 @@ def _refusal(name: str, error: BaseException) -> str:
   )
 
 
-def _damaged(name: str, folder: pathlib.Path) -> list[str]:
+def _damaged(name: str, folder: pathlib.Path, *, keeps: bool) -> list[str]:
   """Deletes what has other bytes than the hub says; returns the names.
 
   The client looks at sizes alone.
+
+  Args:
+    name: of the model.
+    folder: of it.
+    keeps: what is there, and was before, where nobody says its digests.
   """
   import huggingface_hub
 
@@ -161,7 +193,7 @@ def _damaged(name: str, folder: pathlib.Path) -> list[str]:
     )
   except BaseException:
     # What nobody has looked at would be taken for whole the next time.
-    for unchecked in folder.rglob("*.safetensors"):
+    for unchecked in () if keeps else folder.rglob("*.safetensors"):
       unchecked.resolve().unlink(missing_ok=True)
     raise
   damaged = [wrong["path"] for wrong in found.mismatches]

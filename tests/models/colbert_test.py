@@ -164,6 +164,7 @@ def test_what_stanfords_leaves_out_is_its_default(tmp_path):
   found = colbert.read(stanford(tmp_path, **dict.fromkeys(METADATA)))
   assert found.prompts == READ["prompts"]
   assert (found.query_length, found.max_length) == (32, 0)
+  assert found.query_limit == 32
   assert found.skip and found.hide_masks
 
 
@@ -176,6 +177,7 @@ def test_attended_masks_and_no_skipped_words(tmp_path):
   assert found.skip == (",",) and not found.hide_masks
   found = colbert.read(pylate(tmp_path / "c", do_query_expansion=False))
   assert not found.mask_queries and found.query_length == 0
+  assert found.query_limit == 12  # they are cut, and not filled up
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,17 @@ def run(shapes, devices, count=301, row_length=0, batch_tokens=512):
   return forward.over_texts(model, double, numbered(count), LONGEST, 2)
 
 
+@pytest.mark.parametrize(
+  ("longest", "most", "rows"),
+  [(144, 20, 144), (512, 20, 512), (8192, 20, 512), (8192, 700, 1024)],
+)
+def test_rows_are_as_long_as_long_texts_need(longest, most, rows):
+  """Of a model of 8,192 tokens: attention is by the square."""
+  assert forward.needed(longest, np.array([7, most])) == rows
+  assert forward.needed(600, np.array([600])) == 600
+  assert forward.needed(8192, np.array([], int)) == 512
+
+
 def test_results_are_in_order_and_there_is_one_shape():
   shapes, devices = set(), set()
   out = run(shapes, devices)

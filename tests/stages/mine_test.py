@@ -11,6 +11,7 @@ from prod_jax.batches.lists import Candidates, load_lists
 from prod_jax.processes import Processes
 from prod_jax.retrieval import encode
 from prod_jax.sets.copies import Copies
+from prod_jax.sets.passages import smallest_hashes
 from prod_jax.sets.records import Passage
 from prod_jax.stages import mine
 from prod_jax.stages.run import Job, Run
@@ -255,6 +256,9 @@ def test_a_limit_takes_queries_with_labels_and_without(tmp_path):
   assert (some < 20).any() and (some >= 20).any()
   assert set(some) <= set(limited(20))
   assert limited(0) is rows and limited(40) is rows
+  # Who keeps a label is chosen by name, too, and is not who is mined.
+  names = [query.id.encode() for query in queries]
+  assert set(smallest_hashes(names, range(40), 10)) != set(some)
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 3), (1, 14)])

@@ -5,8 +5,11 @@ file and what to do.
 """
 
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import tokenizers
 
 from prod_jax import json_files, storage
 from prod_jax.sets.lines import half_pair_at
@@ -16,6 +19,8 @@ NAMES = ("cls", "sep", "bos", "eos", "pad", "mask", "unk")
 _BOOLS = ("do_lower_case", "tokenize_chinese_chars", "add_prefix_space")
 _OF_CONFIG = ("model_type", "tokenizer_class", "pad_token_id")
 _AGAIN = "correct it, or fetch it again"
+# Of a token that was added to a vocabulary.
+_FLAGS = ("normalized", "special", "lstrip", "rstrip", "single_word")
 
 
 def read_settings(folder: pathlib.Path) -> dict[str, Any]:
@@ -32,6 +37,40 @@ def read_settings(folder: pathlib.Path) -> dict[str, Any]:
   for name in ("special_tokens_map.json", "tokenizer_config.json"):
     settings |= _object(folder / name)
   return settings
+
+
+def added_beside(
+  folder: pathlib.Path, settings: Mapping[str, Any]
+) -> list[tokenizers.AddedToken]:
+  """Tokens that somebody has added to a vocabulary, in the order of their ids.
+
+  Args:
+    folder: which may have them in added_tokens.json.
+    settings: of the folder; those of tokenizer_config.json count more.
+
+  Raises:
+    DataError: a file is damaged.
+  """
+  path = folder / "added_tokens.json"
+  found: dict[int, Mapping[str, Any]] = {}
+  if path.exists():
+    said = json_files.read(path, {str: int}, _AGAIN, DataError)
+    found = {number: {"content": content} for content, number in said.items()}
+  decoder = settings.get("added_tokens_decoder") or {}
+  shape = {"content": str, **{f"{flag}?": bool for flag in _FLAGS}}
+  wrong = json_files.mismatch(decoder, {str: shape}, "added_tokens_decoder")
+  if not wrong and not all(re.fullmatch("[0-9]{1,9}", n) for n in decoder):
+    wrong = "added_tokens_decoder has keys that are no ids"
+  if wrong:
+    path = folder / "tokenizer_config.json"
+    raise DataError(f"{path}: {wrong}; {_AGAIN}")
+  found |= {int(number): token for number, token in decoder.items()}
+  return [
+    tokenizers.AddedToken(
+      token["content"], **{k: token[k] for k in _FLAGS if k in token}
+    )
+    for _, token in sorted(found.items(), key=lambda item: item[0])
+  ]
 
 
 def text_of(path: pathlib.Path) -> str:

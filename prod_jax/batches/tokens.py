@@ -17,7 +17,12 @@ import numpy as np
 import tokenizers
 
 from prod_jax.batches import classes
-from prod_jax.batches.settings import name_of, read_settings, text_of
+from prod_jax.batches.settings import (
+  added_beside,
+  name_of,
+  read_settings,
+  text_of,
+)
 from prod_jax.batches.special import Special, special_of
 from prod_jax.batches.store import TokenStore, build_store
 from prod_jax.sets.dataset import Dataset
@@ -131,6 +136,9 @@ def load_tokenizer(folder: pathlib.Path) -> Tokenizer:
     inner = _of_vocab(vocab, settings)
   if made:
     settings = classes.make_anew(path, inner, made, settings)
+  for token in added_beside(folder, settings):
+    if inner.token_to_id(token.content) is None:
+      inner.add_tokens([token])
   return Tokenizer(path, inner, settings)
 
 

@@ -171,6 +171,58 @@ def test_ids_are_those_of_auto_tokenizer(case, tmp_path):
   assert (pad, mask) == (theirs.pad_token_id, theirs.mask_token_id)
 
 
+ADDED = {
+  "<url>": {"special": False, "normalized": True, "lstrip": True},
+  "brandname": {"special": False, "normalized": False},
+}
+
+
+@pytest.mark.parametrize("file", ["added_tokens.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("vocabulary", ["tokenizer.json", "vocab.txt"])
+def test_tokens_that_stand_beside_a_vocabulary_are_read(
+  tmp_path, file, vocabulary
+):
+  """As a tokenizer of Python saves what somebody has added to it."""
+  transformers = pytest.importorskip("transformers")
+  folder = folder_of(tmp_path, bert, "bert", "BertTokenizer", {})
+  size = bert().get_vocab_size()
+  ids = dict(zip(ADDED, (size, size + 1), strict=True))
+  if vocabulary == "vocab.txt":
+    words = sorted(bert().get_vocab().items(), key=lambda item: item[1])
+    (folder / "tokenizer.json").unlink()
+    (folder / vocabulary).write_text("\n".join(word for word, _ in words))
+  if file == "added_tokens.json":
+    (folder / file).write_text(json.dumps(ids))
+  else:
+    settings = json.loads((folder / file).read_text())
+    decoder = {str(ids[word]): {"content": word, **ADDED[word]} for word in ids}
+    settings["added_tokens_decoder"] = decoder
+    (folder / file).write_text(json.dumps(settings))
+  text = ["how <url> brandname is", "<url>brandname", "Brandname <URL>"]
+  theirs = transformers.AutoTokenizer.from_pretrained(folder)
+  ours = tokens.load_tokenizer(folder)
+  assert ours.vocab_size == size + 2
+  found = [x.tolist() for x in ours.encode(text)]
+  assert {*ids.values()} <= {*found[0]}
+  assert found == theirs(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize(
+  ("added", "message"),
+  [
+    ({"5": {}}, r"added_tokens_decoder\.5 has no content"),
+    ({"five": {"content": "x"}}, "has keys that are no ids"),
+    ([], "added_tokens_decoder is \\[.*, not an object"),
+    ({"5": {"content": "x", "special": "no"}}, "special is 'no', not true"),
+  ],
+)
+def test_added_tokens_of_another_shape_are_named(tmp_path, added, message):
+  settings = dict(added_tokens_decoder=added or ["x"])
+  folder = folder_of(tmp_path, bert, "bert", "BertTokenizer", settings)
+  with pytest.raises(DataError, match=r"tokenizer_config\.json: .*" + message):
+    tokens.load_tokenizer(folder)
+
+
 @pytest.mark.parametrize(
   ("make", "name", "message"),
   [

@@ -212,10 +212,7 @@ def listed(plans: Sequence[Plan]) -> list[dict[str, Any]]:
 def _look(item: Plan, processes: Processes, names: Collection[str]) -> None:
   """Finds out whether a stage's artefacts are there, and as they were.
 
-  Args:
-    item: of the stage.
-    processes: of the run.
-    names: of what is in the working folder.
+  `names` are those of all that is in the working folder.
   """
   folder = processes.remote(item.stage.folder)
   item.was = run_files.other_number(folder, names, item.hash)

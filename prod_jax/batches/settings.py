@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import tokenizers
-
 from prod_jax import json_files, storage
 from prod_jax.sets.lines import half_pair_at
 from prod_jax.sets.records import DataError
@@ -41,8 +39,10 @@ def read_settings(folder: pathlib.Path) -> dict[str, Any]:
 
 def added_beside(
   folder: pathlib.Path, settings: Mapping[str, Any]
-) -> list[tokenizers.AddedToken]:
+) -> list[dict[str, Any]]:
   """Tokens that somebody has added to a vocabulary, in the order of their ids.
+
+  Each is what `tokenizers.AddedToken` is made with.
 
   Args:
     folder: which may have them in added_tokens.json.
@@ -65,12 +65,8 @@ def added_beside(
     path = folder / "tokenizer_config.json"
     raise DataError(f"{path}: {wrong}; {_AGAIN}")
   found |= {int(number): token for number, token in decoder.items()}
-  return [
-    tokenizers.AddedToken(
-      token["content"], **{k: token[k] for k in _FLAGS if k in token}
-    )
-    for _, token in sorted(found.items(), key=lambda item: item[0])
-  ]
+  ordered = [token for _, token in sorted(found.items(), key=lambda x: x[0])]
+  return [{k: t[k] for k in ("content", *_FLAGS) if k in t} for t in ordered]
 
 
 def text_of(path: pathlib.Path) -> str:

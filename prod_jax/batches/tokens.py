@@ -137,8 +137,8 @@ def load_tokenizer(folder: pathlib.Path) -> Tokenizer:
   if made:
     settings = classes.make_anew(path, inner, made, settings)
   for token in added_beside(folder, settings):
-    if inner.token_to_id(token.content) is None:
-      inner.add_tokens([token])
+    if inner.token_to_id(token["content"]) is None:
+      inner.add_tokens([tokenizers.AddedToken(**token)])
   return Tokenizer(path, inner, settings)
 
 

@@ -117,6 +117,14 @@ def test_a_longer_run_has_three_times_the_steps_of_each_part():
   ]
   assert {*steps[0]} >= {"mined_1", "prod_2_part_1", "prod_2", "data_3"}
   assert steps[1] == {k: (3 * s, 3 * w) for k, (s, w) in steps[0].items()}
+  # The pace of ADAM is over half of them.
+  over = [
+    config_file.load(f"{REPO}/configs/study.py:{variant}neighbours")
+    .stages["adam_1"]
+    .settings["over"]
+    for variant in ("", "long+")
+  ]
+  assert over[1] == 3 * over[0]
 
 
 def test_the_neighbours_learn_from_teachers_made_elsewhere():

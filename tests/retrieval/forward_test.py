@@ -133,6 +133,9 @@ def test_rows_of_their_own_come_back_in_order_and_shapes_are_few():
   out = forward.over_rows(frozen(256), summed, tokens_of, lengths, 64)
   np.testing.assert_array_equal(out, np.arange(101))
   assert len(shapes) == 4
+  shapes.clear()
+  forward.over_rows(frozen(256), summed, tokens_of, lengths, 8192)
+  assert max(length for _, length in shapes) <= 512
   # Each device works at batches of its own.
   assert devices == {*jax.local_devices()}
 

@@ -60,9 +60,8 @@ def _differences(then: Any, now: Any) -> Iterator[str]:
   if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
     return
   for key in then:
-    if (
-      then[key] == run_files.ANY_FOLDER
-    ):  # which lies elsewhere now, or is another
+    # Of a folder it is not known where it lay.
+    if then[key] == run_files.ANY_FOLDER:
       continue
     if key in now and then[key] != now[key]:
       yield f"{key} was {json.dumps(then[key])}, is {json.dumps(now[key])}"

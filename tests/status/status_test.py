@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from prod_jax import forecast, presence, storage, strict
+from prod_jax import forecast, presence, run_files, storage, strict
 from prod_jax.cli import status as command
 from prod_jax.status import left, look, said
 
@@ -13,7 +13,7 @@ TRAIN = {"kind": "train", "model": "student", "steps": 40, "batch_size": 4}
 CONFIG = {
   "data": {"path": "here"},
   "mesh": {"data": -1},
-  "models": {"student": {"width": 32}, "ce": {}},
+  "models": {"student": {"width": 32, "weights": "there"}, "ce": {}},
   "stages": {
     "warm": {**TRAIN, "method": "contrastive"},
     "encode": {"kind": "encode", "params": "warm"},
@@ -213,7 +213,7 @@ def test_a_stale_stage_says_why(folder):
   folder.done("mine", 1.0, digest="other", fingerprint=then)
   then = {
     "stage": {**CONFIG["stages"]["taught"], "steps": 50, "method": "lead"},
-    "model": {"width": 16, "gone": 1},
+    "model": {"width": 16, "gone": 1, "weights": run_files.ANY_FOLDER},
     "data": {"path": "there"},
   }
   folder.done("taught", 1.0, digest="other", fingerprint=then)

@@ -39,7 +39,10 @@ as many comparisons as there are: such a p is a bound. Intervals and p are over
 queries, of these means. All draws of a run share the start and the teachers,
 whose variance is not in them. A study of several runs has those of several
 seeds, each run as one draw: the variance between runs is not in the intervals
-either, and shows in the draws alone."""
+either, and shows in the draws alone. Lists that a student mined itself
+(`teachers`, `data`, `undivided`, `prod`) are of 1,024 queries, or of 640 in
+older designs. Until e407fda all that have labels were among these: where they
+were not all queries, such arms met labels 1.6 to 2 times as often as others."""
 
 
 def _scope(study: Mapping[str, Any]) -> str:

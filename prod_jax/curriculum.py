@@ -232,6 +232,9 @@ def _renumber(plans: Sequence[Plan], processes: Processes) -> None:
   moved = [item for item in plans if item.was]
   for item in moved if processes.first else []:
     folder = item.stage.folder
+    shared = processes.remote(folder)
+    if shared.exists() and run_files.started(shared) != item.hash:
+      run_files.set_aside(shared)
     processes.remove(folder)  # half of it, or its twin of another run
     processes.rename(folder.with_name(item.was), folder)
     logging.info("%s: %s is %s now", item.stage.name, item.was, folder.name)
@@ -308,16 +311,10 @@ def _prepare(item: Plan, processes: Processes) -> None:
   folder = processes.remote(item.stage.folder)
   started = run_files.started(folder)
   if folder.exists() and started != item.hash:
-    known = isinstance(started, str) and started.isalnum()
-    old = str(started)[:8] if known else "unknown"
-    stale = storage.free(
-      processes.shared_folder / "stale", f"{folder.name}-{old}"
-    )
-    folder.rename(stale)
     logging.info(
       "%s: the config or an input has changed; what was there is now in %s",
       item.stage.name,
-      stale,
+      run_files.set_aside(folder),
     )
   folder.mkdir(parents=True, exist_ok=True)
   for name, wrong in item.damage.items():

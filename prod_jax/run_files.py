@@ -154,6 +154,16 @@ def started(folder: storage.Path) -> Any:
   return storage.read_object(folder / storage.STARTED).get("hash")
 
 
+def set_aside(folder: storage.Path) -> storage.Path:
+  """Moves a folder of other work to `stale`; returns where it is now."""
+  begun = started(folder)
+  known = isinstance(begun, str) and begun.isalnum()
+  name = f"{folder.name}-{begun[:8] if known else 'unknown'}"
+  stale = storage.free(folder.parent / "stale", name)
+  folder.rename(stale)
+  return stale
+
+
 def other_number(
   folder: storage.Path, beside: Collection[str], digest: str
 ) -> str:

@@ -133,6 +133,19 @@ def test_what_stands_under_the_new_number_gives_way(lab):
   ]
 
 
+def test_other_work_under_the_new_number_is_set_aside(lab):
+  lab.run()
+  lab.first = 3
+  lab.fingerprints["a"] = 2
+  assert lab.run() == ["a", "b", "c"]  # 00-a to 02-c stay where they are
+  lab.fingerprints["a"] = 1
+  assert lab.run() == []
+  folders = sorted(p.name for p in lab.workdir.iterdir() if p.is_dir())
+  assert folders == ["03-a", "04-b", "05-c", "stale"]
+  stale = sorted(p.name[:4] for p in (lab.workdir / "stale").iterdir())
+  assert stale == ["03-a", "04-b", "05-c"]
+
+
 def test_unfinished_work_goes_on_under_another_number(lab):
   lab.fail = "b"
   with pytest.raises(RuntimeError):

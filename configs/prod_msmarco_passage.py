@@ -548,7 +548,6 @@ SMALL = dict(
   # Encoders that know nothing agree on little: keep whatever is divided.
   divide=dict(rule="nq", teacher_to=14),
   evaluate=dict(
-    depth=20,
     rerank_depth=8,
     relevance="labels",
     relevant=1,

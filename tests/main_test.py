@@ -195,7 +195,7 @@ def test_a_second_run_of_a_folder_is_refused(tmp_path):
     ("stages.student_de.init=teacher_de", "trains model teacher_de"),
     (
       "stages.evaluate_teacher_de.metrics=('mrp@10',)",
-      "config.stages.evaluate_teacher_de: ",
+      "config.stages.evaluate_teacher_de.metrics: unknown metric",
     ),
     ("mesh.data=3", "does not fit 8 devices"),
     ("data.passage_lenght=3", "did you mean config.data.passage_len"),

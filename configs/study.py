@@ -117,18 +117,7 @@ CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
 def get_config(variant: str = "") -> ConfigDict:
   """The experiment; `variant` is "", or names joined by "+"."""
-  chosen = set(filter(None, variant.split("+")))
-  if chosen - {*VARIANTS, *ELSEWHERE, RISING}:
-    known = ", ".join([*VARIANTS, *ELSEWHERE, RISING])
-    raise ValueError(f"variant {variant!r}; known: {known}")
-  if RISING in chosen and "given" not in chosen:
-    raise ValueError(f"{RISING!r} is of 'given'; name given+{RISING}")
-  for name, beside in ELSEWHERE.items():
-    if name in chosen and (others := chosen - {name, *beside}):
-      raise ValueError(
-        f"variant {variant!r}: beside {name!r} stand {', '.join(beside)} and "
-        f"no {' or '.join(sorted(others))}"
-      )
+  chosen = _chosen(variant)
   is_small = "runlocal" in chosen
   config = quickstart.get_config()
   config.data.update(
@@ -177,6 +166,23 @@ def get_config(variant: str = "") -> ConfigDict:
       if stage.kind == "divide":
         stage.confidence = 0.0
   return config
+
+
+def _chosen(variant: str) -> set[str]:
+  """The names of a variant; ValueError for what do not go together."""
+  chosen = set(filter(None, variant.split("+")))
+  if chosen - {*VARIANTS, *ELSEWHERE, RISING}:
+    known = ", ".join([*VARIANTS, *ELSEWHERE, RISING])
+    raise ValueError(f"variant {variant!r}; known: {known}")
+  if RISING in chosen and "given" not in chosen:
+    raise ValueError(f"{RISING!r} is of 'given'; name given+{RISING}")
+  for name, beside in ELSEWHERE.items():
+    if name in chosen and (others := chosen - {name, *beside}):
+      raise ValueError(
+        f"variant {variant!r}: beside {name!r} stand {', '.join(beside)} and "
+        f"no {' or '.join(sorted(others))}"
+      )
+  return chosen
 
 
 def _before(chosen: set[str]) -> dict:

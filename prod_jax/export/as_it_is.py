@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from prod_jax import config, model_kinds, sharding, strict
+from prod_jax import config, model_kinds, strict
 from prod_jax.batches import tokens
 from prod_jax.batches.tokens import Tokenizer
 from prod_jax.export import lineage
@@ -150,9 +150,9 @@ def _check_tokenizer(encoder: pathlib.Path) -> None:
 def of_run(run: Run, name: str) -> Reader:
   """A model of a run, with the weights that it came with."""
   model, tokenizer = run.settled(name).model, run.tokenizer_of(name)
-  frozen = FrozenModel(
-    model=run.model(name),
-    copies=sharding.copies(run.first_params(name, seed=0)),
+  frozen = FrozenModel.of(
+    run.model(name),
+    run.first_params(name, seed=0),
     special=tokenizer.special,
     data=run.config.data,
     batch_tokens=BATCH_TOKENS,

@@ -20,7 +20,6 @@ from prod_jax import (
   model_kinds,
   packaged,
   run_files,
-  sharding,
   storage,
   strict,
 )
@@ -108,9 +107,9 @@ class Trained:
 
   def frozen(self, batch_tokens: int = BATCH_TOKENS) -> FrozenModel:
     """The model with its weights, on each device."""
-    return FrozenModel(
-      model=self.encoder,
-      copies=sharding.copies(self.params),
+    return FrozenModel.of(
+      self.encoder,
+      self.params,
       special=self.tokenizer.special,
       data=self.run.config.data,
       batch_tokens=batch_tokens,

@@ -2,6 +2,7 @@
 
 transformer            the layers of every encoder
 transformer_config     their shape, and the choices of a family
+products               dense layers, and a CPU's products in bfloat16
 positions              masks, rotary positions and biases by distance
 attention              a kernel for TPU cores
 cudnn                  the same of cuDNN, on NVIDIA GPUs

@@ -29,7 +29,7 @@ from absl import logging
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from prod_jax.batch import Tokens
-from prod_jax.models import attention, cudnn, positions
+from prod_jax.models import attention, cudnn, positions, products
 from prod_jax.models.positions import Turns
 from prod_jax.models.transformer_config import (
   ACTIVATIONS,
@@ -59,7 +59,9 @@ class Attention(nn.Module):
     """What each token takes from all others; with `at_RS` each of these."""
     c = self.config
     R, _, L, _ = mask_R1LM.shape
-    dense = functools.partial(_dense, c, c.width, use_bias=c.attention_bias)
+    dense = functools.partial(
+      products.dense, c, c.width, use_bias=c.attention_bias
+    )
 
     E = c.width // c.heads
 
@@ -114,7 +116,7 @@ class Mlp(nn.Module):
   @nn.compact
   def __call__(self, x_TD: Float[Array, "T D"]) -> Float[Array, "T D"]:
     c = self.config
-    dense = functools.partial(_dense, c, use_bias=c.mlp_bias)
+    dense = functools.partial(products.dense, c, use_bias=c.mlp_bias)
     hidden = activate(c.activation, dense(c.mlp_width, "up")(x_TD))
     if c.gated:
       hidden = hidden * dense(c.mlp_width, "gate")(x_TD)
@@ -232,7 +234,7 @@ class Transformer(nn.Module):
     x_TD = nn.Dropout(c.dropout)(x_TD, deterministic)
     if c.embedding_width in (0, c.width):
       return x_TD
-    return _dense(c, c.width, "embedding_projection")(x_TD)
+    return products.dense(c, c.width, "embedding_projection")(x_TD)
 
   def _bias(self, length: int) -> Float[Array, "1 H L M"] | None:
     """What is added to the logits of attention, by distance."""
@@ -377,12 +379,6 @@ def _takes_kernel(rows: int, length: int, heads: int, biased: bool) -> bool:
       1,
     )
   return not biased
-
-
-def _dense(
-  config: TransformerConfig, width: int, name: str, use_bias: bool = True
-) -> nn.Dense:
-  return nn.Dense(width, use_bias=use_bias, dtype=config.dtype, name=name)
 
 
 def _embed(config: TransformerConfig, rows: int, name: str) -> nn.Embed:

@@ -121,9 +121,9 @@ class Clock:
     if key in self._others:
       return dataclasses.replace(self._others[key], once=0.0)
     model, tokens = job.model_of(role), self._of(name)
-    frozen = FrozenModel(
-      model=model,
-      copies=sharding.copies(_drawn(model)),
+    frozen = FrozenModel.of(
+      model,
+      _drawn(model),
       special=tokens["special"],
       data=job.run.config.data,
       batch_tokens=batch_tokens,

@@ -29,7 +29,7 @@ from prod_jax.batch import Packed
 from prod_jax.batches import packing
 from prod_jax.batches.rows import Joined, padded
 from prod_jax.batches.special import Special
-from prod_jax.models import Encoder
+from prod_jax.models import Encoder, products
 from prod_jax.profiling import IDLE, Profile
 from prod_jax.retrieval.tiles import power_of_two
 from prod_jax.strict import Refused
@@ -62,6 +62,12 @@ class FrozenModel:
   data: config.Data
   batch_tokens: int
   profile: Profile = IDLE
+
+  @classmethod
+  def of(cls, model: Encoder, params: Any, **rest: Any) -> "FrozenModel":
+    """The model with these parameters on each device of this process."""
+    at_rest = products.at_rest(model.transformer, params)
+    return cls(model=model, copies=sharding.copies(at_rest), **rest)
 
 
 @runtime_checkable

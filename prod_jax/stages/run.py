@@ -324,9 +324,9 @@ class Job(Generic[S]):
 
   def frozen(self: "Job[OfTexts]", role: str) -> FrozenModel:
     """The same with its weights, on each device of this process."""
-    return FrozenModel(
-      model=self.model_of(role),
-      copies=sharding.copies(self.params_of(role)),
+    return FrozenModel.of(
+      self.model_of(role),
+      self.params_of(role),
       special=self.run.tokenizer_of(self.model_name(role)).special,
       data=self.run.config.data,
       batch_tokens=self.stage.batch_tokens,

@@ -366,6 +366,7 @@ def test_a_repository_without_weights_is_a_line(hub, tmp_path, kept):
   hub.add("f/model", made.encoder(tmp_path / "folder", none))
   said = refused(run_with(tmp_path, "f/model"))
   assert KEY[:-2] in said and "no weights" in said, said
+  assert "hf download the model into a folder" in said, said
 
 
 def test_without_a_network_what_is_here_is_taken(
@@ -392,6 +393,15 @@ def test_without_a_network_what_is_here_is_taken(
       assert said.endswith(
         "run without --dry_run to fetch it, or give a folder"
       )
+
+
+def test_a_cache_that_is_read_only_serves(hub, tmp_path, monkeypatch):
+  hub.add("r/model", model(tmp_path / "folder"))
+  mark = mock.Mock(exists=lambda: False)
+  mark.touch.side_effect = PermissionError(13, "Permission denied")
+  monkeypatch.setattr(fetching, "_mark", lambda folder: mark)
+  assert (fetching.fetch("r/model") / "model.safetensors").is_file()
+  assert mark.touch.called
 
 
 def test_a_disk_that_refuses_is_a_line_of_the_disk(hub, home, tmp_path):

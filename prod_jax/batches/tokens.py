@@ -104,6 +104,16 @@ class Tokenizer:
       return np.array([token], np.int32), prompt.removeprefix(marker)
     return np.zeros(0, np.int32), prompt
 
+  def special_within(self, prompt: str) -> str:
+    """A special token that a prompt's text holds and that is read as letters.
+
+    As in any text; only what a prompt begins with is a marker. "" for none.
+    """
+    _, text = self.split_prompt(prompt)
+    added = self._inner.get_added_tokens_decoder().values()
+    found = (t.content for t in added if t.special and t.content in text)
+    return next(found, "")
+
 
 def holds_tokenizer(folder: pathlib.Path) -> bool:
   """Whether a tokenizer can be read from a folder."""

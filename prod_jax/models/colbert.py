@@ -10,7 +10,7 @@ Whatever of it `late.py` does not compute is refused.
 import dataclasses
 import pathlib
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prod_jax.models import sentence_transformers, weights
@@ -166,7 +166,7 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
   settings = sentence_transformers.optional_json(folder / SETTINGS)
   modules = sentence_transformers.modules_of(folder)
   kinds = [_kind(module) for module in modules]
-  pylate = settings.get("model_type") == "ColBERT"
+  pylate = _is_pylate(settings, modules)
   if not (pylate or "MultiVectorMask" in kinds):
     return None
   folders = [sentence_transformers.folder_of(folder, m) for m in modules]
@@ -189,7 +189,7 @@ def _of_modules(folder: pathlib.Path) -> Described | None:
       )
     projection = layer.width
   limits = sentence_transformers.optional_json(folders[0] / LENGTH)
-  expansion = _expansion(folder, settings, limits)
+  expansion = _expansion(folder, settings, limits, pylate)
   named = dict(zip(kinds, folders, strict=True))
   _check_scores(folder, settings, named)
   return Described(
@@ -230,8 +230,22 @@ def _kind(module: Mapping[str, Any]) -> str:
   return "Dense" if name == "pylate.models.Dense.Dense" else name
 
 
+def _is_pylate(
+  settings: Mapping[str, Any], modules: Sequence[Mapping[str, Any]]
+) -> bool:
+  """Whether PyLate wrote it; its first versions did not say so."""
+  return (
+    settings.get("model_type") == "ColBERT"
+    or not {"query_prefix", "document_prefix"}.isdisjoint(settings)
+    or any(str(module.get("type")).startswith("pylate.") for module in modules)
+  )
+
+
 def _expansion(
-  folder: pathlib.Path, settings: Mapping[str, Any], limits: Mapping[str, Any]
+  folder: pathlib.Path,
+  settings: Mapping[str, Any],
+  limits: Mapping[str, Any],
+  pylate: bool,
 ) -> dict[str, Any] | None:
   """How queries are filled up: "attend" and "length", None where not."""
   if "query_expansion" in limits or "query_expansion" in settings:
@@ -249,7 +263,7 @@ def _expansion(
         "with a length and the mask token"
       )
     return {"attend": bool(found.get("attend")), "length": found["length"]}
-  if settings.get("model_type") != "ColBERT":
+  if not pylate:
     return None
   if settings.get("do_query_expansion") is False:
     return None

@@ -6,6 +6,7 @@ linear head is. The latter is read here.
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,8 @@ def read(folder: Path) -> Scores | None:
   last = sentence_transformers.optional_json(places[-1] / CONFIG)
   gives_scores = last.get("module_output_name") == _SCORES
   declared = settings.get("model_type") == "CrossEncoder"
+  if declared:
+    _check_prompt(folder / SETTINGS, settings)
   if kinds == ["Transformer"] or not (declared or gives_scores):
     return None
   if kinds != ["Transformer", "Pooling", "Dense"]:
@@ -77,6 +80,19 @@ def read(folder: Path) -> Scores | None:
     place,
     (*said, *weights.files(place)),
   )
+
+
+def _check_prompt(path: pathlib.Path, settings: Mapping[str, Any]) -> None:
+  """Raises WeightsError where a prompt stands before what is scored."""
+  name = settings.get("default_prompt_name")
+  prompts = settings.get("prompts")
+  prompt = prompts.get(name) if isinstance(prompts, dict) else None
+  if name and prompt:
+    raise WeightsError(
+      f"{path}: default_prompt_name is {name!r}, which puts {prompt!r} before "
+      "queries; a cross-encoder's are read without a prompt, so take the key "
+      "out if it is to score them so"
+    )
 
 
 def load(scores: Scores, width: int) -> PyTree:

@@ -4,6 +4,7 @@ Only weights in safetensors and the files that describe them are fetched; no
 code of a repository ever is.
 """
 
+import contextlib
 import pathlib
 import re
 
@@ -89,7 +90,9 @@ def fetch(name: str) -> pathlib.Path:
       f"{name!r}: {' and '.join(damaged)} came with other bytes than the hub's "
       "checksums say, and nothing of that is kept; run it again"
     )
-  _mark(folder).touch()
+  # A cache may be another one's: then the hub is asked each time.
+  with contextlib.suppress(PermissionError):
+    _mark(folder).touch()
   return folder
 
 

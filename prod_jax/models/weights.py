@@ -111,6 +111,11 @@ def files(path: Path) -> tuple[pathlib.Path, ...]:
   remedy = "fetch it again, with its weights in safetensors"
   if pickled:
     remedy = _CONVERT
+  elif "snapshots" in path.parts:  # of a hub's cache
+    remedy = (
+      "a hub's pytorch_model.bin is not fetched: hf download the model into a "
+      "folder of your own, and convert that with prod_jax convert"
+    )
   elif others:
     remedy = "save the whole model there, with transformers' save_pretrained"
   only = f"only {', '.join(pickled or others)}"

@@ -19,6 +19,7 @@ What is kept on disk after reading, and how, is datasets/.
 """
 
 import collections
+import functools
 import itertools
 import pathlib
 import re
@@ -61,7 +62,9 @@ def find_file(folder: pathlib.Path, stem: str) -> pathlib.Path:
   names = [f"{stem}.tsv", f"{stem}.tsv.gz"]
   found = [folder / name for name in names if (folder / name).is_file()]
   if not found:
-    meant = mistaken.other_name(folder, stem.partition(".")[2])
+    meant = mistaken.packed(folder, names[0]) or mistaken.other_name(
+      folder, stem.partition(".")[2]
+    )
     raise DataError(
       f"{folder}: expected a file {names[0]} or {names[1]} in it{meant}"
     )
@@ -79,8 +82,7 @@ def find_splits(folder: pathlib.Path) -> list[str]:
   found = [
     split
     for split in SPLITS
-    if any(folder.glob(f"queries.{split}.tsv*"))
-    or any(folder.glob(f"qrels.{split}.tsv*"))
+    if any(map(functools.partial(_is_there, folder), _files_of(split)))
   ]
   if not (found or has_bare_queries(folder)):
     raise DataError(
@@ -89,6 +91,15 @@ def find_splits(folder: pathlib.Path) -> list[str]:
       f"{mistaken.other_name(folder, *SPLITS)}"
     )
   return found
+
+
+def _files_of(split: str) -> list[str]:
+  return [f"{what}.{split}.tsv" for what in ("queries", "qrels")]
+
+
+def _is_there(folder: pathlib.Path, name: str) -> bool:
+  """In a form that is read, or in one that is to be unpacked; no old copy."""
+  return bool(files.locate(folder, name) or mistaken.packed(folder, name))
 
 
 def has_bare_queries(folder: pathlib.Path) -> bool:

@@ -21,6 +21,7 @@ _FORMS = {
   ),
   "nq": ("psgs_w100.tsv",),
 }
+_PACKED = (".zst", ".bz2", ".xz", ".zip", ".lz4", ".tar.gz")
 _BARE = "eval"  # of which MS MARCO has the queries alone
 _SPLITS = {
   "train": ("training",),
@@ -63,6 +64,12 @@ def other_name(folder: pathlib.Path, *splits: str) -> str:
   return "".join(
     f"; {file} is not read, name it {name}" for file, name in named.items()
   )
+
+
+def packed(folder: pathlib.Path, name: str) -> str:
+  """That a file is there packed in a way that is not read."""
+  found = [name + x for x in _PACKED if (folder / (name + x)).exists()]
+  return f"; {found[0]} is not read, unpack it" if found else ""
 
 
 def _has(folder: pathlib.Path, marks: Sequence[str]) -> str:

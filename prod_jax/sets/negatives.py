@@ -15,7 +15,7 @@ import numpy as np
 
 from prod_jax import arrays, artefacts, storage
 from prod_jax.ragged import padded_rows
-from prod_jax.sets import ids, lines, parallel
+from prod_jax.sets import formats, ids, lines, parallel
 
 _BLOCK_LINES = 1_000_000
 
@@ -82,6 +82,11 @@ class PairFile:
   on_error: lines.OnError = "raise"
   more: bool = False
   grade: int | None = None
+
+  @property
+  def names_one(self) -> bool:
+    """Whether what is behind its columns is no passage."""
+    return self.more and self.grade is None
 
   def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
     """Reads them in parallel."""
@@ -198,16 +203,29 @@ def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:
     if file.grade is not None and not _is_irrelevant(columns[file.grade]):
       continue
     numbers.append(number)
-    fields.append((columns[file.query], columns[file.passage]))
+    next_one = [*columns[file.width :], ""][0] if file.names_one else ""
+    fields.append((columns[file.query], columns[file.passage], next_one))
   if not fields:
     return np.array([], np.int64), np.array([], np.int64)
-  queries, passages = (
+  queries, passages, behind = (
     np.array([name.encode() for name in column])
     for column in zip(*fields, strict=True)
   )
   query = ids.load(*tables.queries).rows(queries)
-  passage = ids.load(*tables.passages).rows(passages)
-  for at in np.flatnonzero((passage < 0) & (query >= 0)):
+  known = ids.load(*tables.passages)
+  passage = known.rows(passages)
+  # A number there may as well be a score or a rank.
+  others = (known.rows(behind) >= 0) & ~np.char.isdigit(behind)
+  for at in np.flatnonzero(others):
+    faults.add(
+      numbers[at],
+      "several passages",
+      f"several passages, {passages[at].decode()} and {behind[at].decode()}",
+      "write one negative a line; where the last of three columns is the "
+      f"negative, name the file {formats.TRIPLES}",
+    )
+  passage[others] = -1
+  for at in np.flatnonzero((passage < 0) & (query >= 0) & ~others):
     faults.unknown(numbers[at], "passage", passages[at].decode())
   faults.log()
   return query, passage

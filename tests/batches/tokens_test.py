@@ -222,6 +222,15 @@ def test_a_marker_is_one_token_and_another_prompt_is_text(
   made = tokens.load_tokenizer(save(tmp_path, word_piece(names)))
   found, rest = made.split_prompt(prompt)
   assert (found.tolist(), rest) == (marker, text)
+  assert made.special_within(prompt) == ""
+
+
+@pytest.mark.parametrize("prompt", ["tea [SEP] ", "[Q] [SEP]", "[SEP]: "])
+def test_a_special_token_within_a_prompt_is_found(tmp_path, prompt):
+  inner = word_piece([*BERT, "x", "y", "[Q] "])
+  inner.add_special_tokens(["[SEP]", "[Q] "])
+  made = tokens.load_tokenizer(save(tmp_path, inner))
+  assert made.special_within(prompt) == "[SEP]"
 
 
 def test_special_tokens_that_only_a_prompt_takes_tell_tokenizers_apart(

@@ -139,7 +139,17 @@ def pylate(folder, **changes):
   )
 
 
-FORMS = [stanford, of_sentence_transformers, pylate]
+def older_pylate(folder, **changes):
+  """As its first versions wrote it, which did not say what it is."""
+  pylate(folder, **changes)
+  path = folder / "config_sentence_transformers.json"
+  settings = json.loads(path.read_text())
+  del settings["model_type"]
+  path.write_text(json.dumps(settings))
+  return folder
+
+
+FORMS = [stanford, of_sentence_transformers, pylate, older_pylate]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -300,6 +310,7 @@ def test_scores_are_those_of_sentence_transformers(form, attend, tmp_path):
   changes = {
     stanford: dict(attend_to_mask_tokens=attend),
     pylate: dict(attend_to_expansion_tokens=attend),
+    older_pylate: dict(attend_to_expansion_tokens=attend),
     of_sentence_transformers: dict(
       limits={
         "document_length": 20,

@@ -181,6 +181,11 @@ def test_triples_are_negatives_unless_there_is_a_file_of_them(
   assert negatives() == [[], [2], []]
   known.append(own.fingerprint(data, "train"))
   assert known[0] == "" and len({*known}) == 3
+  # Three passages on a line would have lost two, or been the wrong one.
+  (source / "negatives.train.tsv").write_text("q1 d20 1 x\nq2\td3\td20\n")
+  message = r"negatives\.train\.tsv:2: several passages, d3 and d20; write one"
+  with pytest.raises(DataError, match=message):
+    negatives()
 
 
 def test_fault_stops_and_repair_goes_on(open_source, source):

@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -465,6 +466,15 @@ def test_ranks_of_ms_marcos_runs_are_no_scores(file, found, caplog, ranks):
 def test_a_format_that_is_not_there(file):
   path = file(SAME["tsv"])
   assert layout.find(path, "tsv") == layout.find(path, "")
+  pickled = pickle.dumps({"q1": {"p2": 0.5}})
+  for name, content, what in (
+    ("scores.pkl", pickled, "pickled, which is not read; write its scores"),
+    ("scores.pkl.gz", gzip.compress(pickled), "pickled, which is not read"),
+    ("scores.npy", b"\x93NUMPY\1\0v\0", "no text, and not read"),
+  ):
+    (path.parent / name).write_bytes(content)
+    with pytest.raises(DataError, match=what):
+      layout.find(path.parent / name, "")
   with pytest.raises(DataError, match="looks like format 'tsv', not 'run'"):
     layout.find(path, "run")
   with pytest.raises(DataError, match="there is no such file"):

@@ -145,6 +145,15 @@ def test_files_are_found_plain_or_compressed(tmp_path):
     formats.find_file(tmp_path, "queries.dev")
   with pytest.raises(DataError, match="train, dev, test"):
     formats.find_splits(tmp_path)
+  # An old copy is no split; one that is packed another way is, and is named.
+  write(tmp_path / "queries.dev.tsv.bak", b"")
+  with pytest.raises(DataError, match="train, dev, test"):
+    formats.find_splits(tmp_path)
+  packed = write(tmp_path / "queries.train.tsv.zst", b"")
+  assert formats.find_splits(tmp_path) == ["train"]
+  with pytest.raises(DataError, match=r"train\.tsv\.zst is not read, unpack"):
+    formats.find_file(tmp_path, "queries.train")
+  packed.unlink()
   write(tmp_path / "queries.test.tsv.gz", b"")
   found = write(tmp_path / "queries.dev.tsv", b"")
   assert formats.find_file(tmp_path, "queries.dev") == found

@@ -11,7 +11,8 @@ from prod_jax.models.weights import Tensors, WeightsError
 # What a checkpoint may hold beside the encoder: of other heads, and buffers.
 _BESIDE = re.compile(
   r"(?:^|\.)(position_ids|rotary_emb|task_type_embeddings|pooler|cls|lm_head|generator_\w+|"
-  r"discriminator_\w+|vocab_\w+|pre_classifier|classifier|head|decoder|linear)"
+  r"discriminator_\w+|vocab_\w+|pre_classifier|classifier|qa_\w+|fit_denses?|head|"
+  r"decoder|linear)"
   r"(?:\.|$)"
 )
 
@@ -145,16 +146,18 @@ def check_others(
   _refuse(
     file,
     [f"{stored_names[n]} is left over" for n in left if not _BESIDE.search(n)],
+    "; where that is a head's, save the encoder alone: "
+    "AutoModel.from_pretrained(DIR).save_pretrained(DIR2)",
   )
   said = ", ".join(f"{name} ({n})" for name, n in sorted(beside.items()))
   return [f"{file.source} holds, besides the encoder: {said}"] if said else []
 
 
-def _refuse(file: Tensors, wrong: Sequence[str]) -> None:
+def _refuse(file: Tensors, wrong: Sequence[str], also: str = "") -> None:
   if wrong:
     first = sorted(wrong)[:4]
     more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
     raise WeightsError(
       f"{file.source} does not fit: {'; '.join(first)}{more}; correct "
-      "config.json, or fetch both again"
+      f"config.json, or fetch both again{also}"
     )

@@ -4,10 +4,13 @@ Most of the first lines say it, whatever the file is called; a parquet file is
 known by its first bytes.
 """
 
+import codecs
 import collections
+import gzip
 import itertools
 import pathlib
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,7 +23,9 @@ from prod_jax.sets.records import DataError
 
 Format = Literal["run", "tsv", "json", "parquet"]
 
-_PARQUET = b"PAR1"
+_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
+_FIRST_BYTES = 4096  # in which what is no text has a zero
+_UTF16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE  # which is told elsewhere
 # Columns of query id, passage id and score, by how many there are.
 _TSV = {2: (0, 1, None), 3: (0, 1, 2)}
 _RUN_WIDTH = 6
@@ -29,8 +34,6 @@ _TAKEN = (
   "a TREC run (6 columns), lines of query id, passage id and score (2 or 3 "
   "columns), JSON lines, or parquet"
 )
-
-
 _FIRST = 100  # lines that are looked at
 _JSON = _OBJECT, _LIST = "{", "["
 _KNOWN = (*_JSON, *map(str, (*_TSV, _RUN_WIDTH)))
@@ -81,6 +84,7 @@ def _find(path: pathlib.Path) -> Layout:
   with open(path, "rb") as file:
     if file.read(len(_PARQUET)) == _PARQUET:
       return Layout(path, "parquet", texts=True)
+  _refuse_binary(path)
   numbered = _first_lines(path, "skip") or _first_lines(path, None)
   first = [line for _, line in numbered]
   if not first:
@@ -114,6 +118,23 @@ def _find(path: pathlib.Path) -> Layout:
     )
     return Layout(path, "tsv", width, _TSV[2])
   return Layout(path, "tsv", width, _TSV[width])
+
+
+def _refuse_binary(path: pathlib.Path) -> None:
+  """Raises DataError for what is pickled, and other files that are no text."""
+  with open(path, "rb") as file:
+    packed = file.read(len(_GZIP)) == _GZIP
+  with gzip.open(path) if packed else open(path, "rb") as file:
+    try:
+      first = file.read(_FIRST_BYTES)
+    except (OSError, EOFError, zlib.error):
+      return  # whoever reads its lines says that it is damaged
+  if b"\0" in first and not first.startswith(_UTF16):
+    what = "pickled, which is" if first.startswith(b"\x80") else "no text, and"
+    raise DataError(
+      f"{path}: {what} not read; write its scores as lines of query id, "
+      "passage id and score"
+    )
 
 
 def _are_ranks(rows: Sequence[Sequence[str]]) -> bool:

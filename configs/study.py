@@ -79,9 +79,13 @@ needs. Two more make the teachers elsewhere, as those are that most people have:
       --workdir=runs/given
 
 The dual encoder that comes out of that is as good as the cross-encoders, and a
-ladder whose rungs are level tests nothing. `given+rising` has another first
-rung, the one that everyone has: all-MiniLM-L6-v2 as it is. The cross-encoders
-judge alone, over all passages, for twice as many queries.
+ladder whose rungs are level tests little. Two more of `given` let the cross-
+encoders judge alone, as in the paper, over all passages, for twice as many
+queries. `given+rising` has another first rung, the one that everyone has:
+all-MiniLM-L6-v2 as it is. `given+falling` keeps that rung and gives it half of
+the steps of what climbs the ladder, at the rate of all arms; each rung above
+has a lower rate. A dual encoder ranks a whole batch in a step, and what it
+taught is not to be undone by steps of six passages a query.
 """
 
 import adam
@@ -97,9 +101,16 @@ VARIANTS = ("neighbours", "layers3", "mpnet", "long", "runlocal")
 # With what may stand beside each.
 ELSEWHERE = {
   "teachers": ("layers3", "runlocal"),
-  "given": ("layers3", "long", "neighbours", "rising", "runlocal"),
+  "given": (
+    "falling",
+    "layers3",
+    "long",
+    "neighbours",
+    "rising",
+    "runlocal",
+  ),
 }
-RISING = "rising"  # of `given`
+RISING, FALLING = "rising", "falling"  # of `given`
 GIVEN = "runs/teachers/folders"  # where `given` looks for its teachers
 DRAWS = (1, 2, 3)
 BATCH, STEPS = 12, 160  # of every arm
@@ -108,9 +119,18 @@ BATCH, STEPS = 12, 160  # of every arm
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LOWER_STEPS = 24  # of each teacher below the last, which has the most to teach
 LONG = 3  # times these, in the variant of that name
+# Of parts in the other one: steps and rate. Official code goes from 5e-5 to
+# 1e-5 behind as many steps on each rung.
+FALLING_PARTS = {
+  "_part_1": (STEPS // 2, 2e-4),
+  "_part_2": (LOWER_STEPS, 5e-5),
+  "_part_3": (STEPS // 2 - LOWER_STEPS - DIVIDED_STEPS, 5e-5),
+  "": (DIVIDED_STEPS, 2e-5),
+}
 LISTS, WIDE = "lists", "lists_wide"
 WEAK, LAST = "score_weak", "score_last"
 DEPTH, MINED_OF, NEGATIVES = 10, 1024, 5
+CLIMBING = ("teachers_", "prod_")  # arms that climb the ladder
 MINED, DIVIDED = "mined", "divided"  # in place of a stage of an arm
 CONFIDENCE = 0.5  # of the teacher in its first passage, in place of a label
 
@@ -151,13 +171,17 @@ def get_config(variant: str = "") -> ConfigDict:
     config.models.student.layers = spread_layers(3, 6)
   if "mpnet" in chosen:
     _with_mpnet(config)
+  if FALLING in chosen:
+    _with_falling_rates(config)
   if "long" in chosen:
     _with_more_steps(config)
   quickstart.finish(config, "runlocal" if is_small else "")
   if "given" in chosen:
     _with_given(config)
   if RISING in chosen:
-    _with_rising(config)
+    config.models.teacher.weights = "packaged"
+  if chosen & {RISING, FALLING}:
+    _with_teachers_alone(config)
   if is_small:
     config.data.update(labelled=40, max_passages=400)
     if "mine_teacher" in config.stages:
@@ -171,11 +195,13 @@ def get_config(variant: str = "") -> ConfigDict:
 def _chosen(variant: str) -> set[str]:
   """The names of a variant; ValueError for what do not go together."""
   chosen = set(filter(None, variant.split("+")))
-  if chosen - {*VARIANTS, *ELSEWHERE, RISING}:
-    known = ", ".join([*VARIANTS, *ELSEWHERE, RISING])
+  of_given = chosen & {RISING, FALLING}
+  if chosen - {*VARIANTS, *ELSEWHERE, *of_given}:
+    known = ", ".join([*VARIANTS, *ELSEWHERE, RISING, FALLING])
     raise ValueError(f"variant {variant!r}; known: {known}")
-  if RISING in chosen and "given" not in chosen:
-    raise ValueError(f"{RISING!r} is of 'given'; name given+{RISING}")
+  if of_given and "given" not in chosen:
+    name = min(of_given)
+    raise ValueError(f"{name!r} is of 'given'; name given+{name}")
   for name, beside in ELSEWHERE.items():
     if name in chosen and (others := chosen - {name, *beside}):
       raise ValueError(
@@ -480,6 +506,17 @@ def _with_more_steps(config: ConfigDict) -> None:
         stage.settings.over *= LONG
 
 
+def _with_falling_rates(config: ConfigDict) -> None:
+  for name, stage in config.stages.items():
+    arm, _, part = name.partition("_part_")
+    if not arm.startswith(CLIMBING) or stage.kind != "train":
+      continue
+    steps, rate = FALLING_PARTS[f"_part_{part}" if part else ""]
+    if arm.startswith("teachers_") and not part:  # which divides nothing
+      steps, rate = STEPS // 2 - LOWER_STEPS, FALLING_PARTS["_part_3"][1]
+    stage.update(steps=steps, warmup_steps=steps // 10, learning_rate=rate)
+
+
 def _with_given(config: ConfigDict) -> None:
   """Teachers that are folders: no stage trains them."""
   for name, old in (
@@ -492,9 +529,7 @@ def _with_given(config: ConfigDict) -> None:
   del config.models.teacher_de, config.models.ce
 
 
-def _with_rising(config: ConfigDict) -> None:
-  """A dual encoder that was never trained here below the cross-encoders."""
-  config.models.teacher.weights = "packaged"
+def _with_teachers_alone(config: ConfigDict) -> None:
   config.data.update(max_passages=0)
   config.data.max_queries.train = 2048
   del config.stages.evaluate_ce_strong  # as evaluate_last is here

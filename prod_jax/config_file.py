@@ -37,8 +37,8 @@ def load(argument: str, overrides: Sequence[str] = ()) -> Config:
   """
   name, _, rest = argument.partition(":")
   # A comma inside brackets belongs to a tuple.
-  parts = [p for p in _split(rest) if p]
-  variants = [p for p in parts if "=" not in p]
+  parts = [p for p in _split(rest) if p.strip()]
+  variants = [p.strip() for p in parts if "=" not in p]
   if len(variants) > 1:
     raise ConfigError(f"--config takes one variant, got {variants}")
   raw = _get_config(pathlib.Path(name), *variants)
@@ -55,7 +55,7 @@ def _split(text: str) -> list[str]:
       parts.append("")
     else:
       parts[-1] += letter
-  return [p.strip() for p in parts]
+  return parts
 
 
 def _get_config(path: pathlib.Path, *variant: str) -> dict[str, Any]:
@@ -154,4 +154,4 @@ def set_key(raw: dict[str, Any], override: str) -> None:
     node, path = node[name], f"{path}.{name}"
     if not isinstance(node, dict):
       raise ConfigError(f"{path} is {node!r}, and has no keys of its own")
-  node[leaf] = strict.Typed(value.strip())
+  node[leaf] = strict.Typed(value)

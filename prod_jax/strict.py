@@ -168,7 +168,10 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
     items = _mapping(value, path).items()
     return {k: _coerce(v, args[1], f"{path}.{k}") for k, v in items}
   if isinstance(value, Typed):
-    value = str(value) if hint is str or origin is Literal else literal(value)
+    if hint is str:
+      value = str(value)  # with its spaces: they may be what is meant
+    else:
+      value = value.strip() if origin is Literal else literal(value)
   if hint is Any:
     return value
   if origin is Literal:
@@ -234,6 +237,7 @@ def _mapping(value: Any, path: str) -> Mapping[str, Any]:
 
 def literal(text: str) -> Any:
   """What a word of a command line is: a literal of Python, or itself."""
+  text = text.strip()
   if text.lower() in ("true", "false"):
     return text.lower() == "true"
   try:

@@ -52,6 +52,24 @@ def test_overrides_reach_every_type_and_the_last_one_wins():
   assert loaded.data.path == "7"
 
 
+def test_spaces_of_a_text_are_its_own_and_others_are_nobodys():
+  prompts = "models.student.prompts="
+  loaded = config_file.load(
+    f"{QUICKSTART}: runlocal , seed = 3 ,data.title_join=, ",
+    [
+      "data.title_join= ",
+      f"{prompts} {{'query': 'q: '}} ",
+      "models.student.prompts.passage=p: ",
+      "stages.mine_1.index= scann ",
+      "stages.mine_1.depth= 7 ",
+    ],
+  )
+  assert (loaded.seed, loaded.data.title_join) == (3, " ")
+  assert loaded.models["student"].prompts == {"query": "q: ", "passage": "p: "}
+  assert loaded.stages["mine_1"].index == "scann"
+  assert loaded.stages["mine_1"].depth == 7
+
+
 @pytest.mark.parametrize(
   ("override", "message"),
   [

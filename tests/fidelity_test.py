@@ -28,7 +28,7 @@ from prod_jax.models.dual import DualEncoder
 from prod_jax.retrieval import divide
 from prod_jax.sets import answers
 from prod_jax.sets.records import Passage
-from prod_jax.train.optim import make_optimizer
+from prod_jax.train.optim import make_optimizer, schedule
 from tests.batches.special_test import BERT, bert, save, word_piece
 from tests.methods.batches import DUAL, batch, rng
 
@@ -292,6 +292,24 @@ def test_a_query_with_one_pair_is_trained_on():
 # LEAD.
 
 
+def test_a_warm_up_begins_with_a_step():
+  """transformers' schedule has a rate of 0 there, and the peak a step later."""
+  stage = kinds.Train(
+    kind="train",
+    model="m",
+    method="lead",
+    steps=10,
+    batch_size=1,
+    learning_rate=1.0,
+    warmup_steps=4,
+  )
+  ours = [float(schedule(stage)(step)) for step in range(10)]
+  official = [min(step / 4, (10 - step) / 6) for step in range(10)]
+  np.testing.assert_allclose(ours[:4], [0.25, 0.5, 0.75, 1.0], rtol=1e-6)
+  assert official[:4] == [0.0, 0.25, 0.5, 0.75]
+  np.testing.assert_allclose(ours[4:], official[4:], rtol=1e-6)
+
+
 def test_two_models_are_clipped_by_their_common_norm():
   """Gradients of 3 and 4, clipped at 1; apart, both would be 1."""
   stage = kinds.Train(
@@ -340,6 +358,18 @@ def test_the_colbert_of_pair_distill_is_marked_and_masked_where_asked():
   ).models["colbert"]
   assert official.hide_masks and official.skip == tuple(string.punctuation)
   assert dict(official.prompts) == prompts
+
+
+def test_the_in_batch_term_of_pair_distill_is_over_a_micro_batch():
+  """Of 32 queries in all; their code sets four of them against each other."""
+  config = f"{REPO / 'configs' / 'pairdistill_msmarco_passage.py'}:colbert"
+
+  def together(*overrides):
+    stage = config_file.load(config, overrides).stages["pair_distill"]
+    return stage.batch_size // stage.accumulation
+
+  assert together() == 16
+  assert together("stages.pair_distill.accumulation=8") == 4
 
 
 def test_a_labelled_passage_of_another_query_is_no_negative_in_batch():

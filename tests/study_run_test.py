@@ -106,6 +106,27 @@ def test_a_rising_ladder_has_each_teacher_alone():
   assert {"mine_prod_1_part_3", "mine_prod_1", "mine_data_3"} < lists
 
 
+def test_rates_fall_from_rung_to_rung_and_all_arms_have_as_many_steps():
+  with pytest.raises(strict.ConfigError, match="name given\\+falling"):
+    config_file.load(f"{REPO}/configs/study.py:falling")
+  base, falling = (
+    config_file.load(f"{REPO}/configs/study.py:given+{variant}").stages
+    for variant in ("rising", "falling")
+  )
+  assert [*base] == [*falling]
+  changed = {name for name in base if base[name] != falling[name]}
+  assert {name.split("_")[0] for name in changed} == {"teachers", "prod"}
+  for arm in ("teachers_2", "prod_2", "prod_no_lwf_2"):
+    names = [*(f"{arm}_part_{n}" for n in (1, 2, 3)), arm]
+    parts = [falling[name] for name in names if name in falling]
+    assert sum(part.steps for part in parts) == falling["ce_2"].steps
+    rates = [part.learning_rate for part in parts]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], parts[0].steps) == (falling["ce_2"].learning_rate, 80)
+    assert parts[0].scores == "encode_teacher"
+    assert rates[-1] == (2e-5 if "prod" in arm else 5e-5)
+
+
 def test_a_longer_run_has_three_times_the_steps_of_each_part():
   steps = [
     {

@@ -55,6 +55,16 @@ def temperatures(settings: Settings) -> tuple[float, float]:
   return 1 / scale if scale else math.inf, settings.temperature
 
 
+def _need_others(sources: Sources) -> None:
+  """Raises ConfigError where no other query has passages in a micro-batch."""
+  if sources.own_list and sources.whole_batch == sources.own_list:
+    raise strict.ConfigError(
+      "method pair_distill: batch_size and accumulation leave a query alone, "
+      "and in_batch > 0 compares with passages of others; set a larger "
+      "batch_size, or in_batch=0"
+    )
+
+
 def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """Builds loss_fn(params, frozen, batch, rng) -> (loss, metrics).
 
@@ -64,6 +74,8 @@ def make(settings: Settings, student: Embedder, sources: Sources) -> LossFn:
   """
   scoring.need_teacher("pair_distill", sources, in_batch=False)
   scoring.need_candidates("pair_distill", sources, in_batch=False)
+  if settings.in_batch:
+    _need_others(sources)
   scoring.need_a_say("pair_distill", settings, sources, "pairs", "pairs")
   if settings.pairs and "pairs" not in sources.beside:
     raise strict.ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prod_jax import arrays, kinds, progress
+from prod_jax import arrays, kinds, progress, strict
 from prod_jax.batches.lists import Candidates, Compared, load_lists, save_lists
 from prod_jax.retrieval import forward, pairs, rerank
 from prod_jax.retrieval.pieces import Pieces
@@ -37,6 +37,11 @@ def run(job: Job[kinds.Compare]) -> dict[str, Any]:
   # Drawn for all lists before any is asked about: the pairs of a list depend on
   # its number and the seed alone, whichever blocks are there already.
   drawn = _draw(job, _trained_on(lists, scores_QC))
+  if not (drawn >= 0).any():
+    raise strict.ConfigError(
+      f"stage {job.name}: no list of {job.stage.candidates} has two passages "
+      f"to compare; see {job.where}.depth"
+    )
   ask = _asker(job, lists)
 
   def work(start: int, stop: int, pieces: Pieces) -> dict[str, np.ndarray]:

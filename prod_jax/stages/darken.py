@@ -34,11 +34,11 @@ def check(job: Job[kinds.Darken]) -> None:
     raise strict.ConfigError(
       f"{job.where} makes nothing; set strengthened or masked"
     )
-  if sources.queries_of(job) != "labelled":
+  if sources.queries_of(job) == "unlabelled":
     raise strict.ConfigError(
       f"{job.where}.candidates: {job.stage.candidates} has lists of queries "
-      "without labels, and dark examples are made of a positive; set "
-      "queries='labelled' there"
+      "without labels alone, and dark examples are made of a positive; let "
+      "some with labels be among them, or a filter stage label them"
     )
   job.run.mask_id(job.model_name("params"))
 
@@ -54,6 +54,8 @@ def run(job: Job[kinds.Darken]) -> dict[str, Any]:
     line, place = np.nonzero((ids_QAL >= 0).any(axis=-1))
     texts = [ids[ids >= 0] for ids in ids_QAL[line, place]]
     score_QA = np.full(ids_QAL.shape[:2], np.nan, np.float32)
+    if not texts:  # no list of the block has a positive
+      return {"ids": ids_QAL, "score": score_QA}
     query = lists.query[start + line]
     with forward.named(query=query):
       score_QA[line, place] = rerank.score_texts(
@@ -77,6 +79,9 @@ def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
   stage, tokens = job.stage, job.tokens_of("params")
   most = job.run.config.data.passage_length - tokens.special.around
   ids, label = lists.ids[number], lists.label[number]
+  wanted = stage.strengthened + stage.masked
+  if not label.any():  # ADAM does not train on such a list
+    return padded_rows([[]] * wanted, most)
   texts = {int(row): tokens.passages[int(row)][:most] for row in ids[ids >= 0]}
   made = dark.make_dark(
     texts[int(ids[label.argmax()])],
@@ -86,5 +91,4 @@ def _make(job: Job[kinds.Darken], lists: Candidates, number: int) -> np.ndarray:
     # Of the list, not of the block: a resumed run draws the same.
     np.random.default_rng((job.seed, number)),
   )
-  missing = stage.strengthened + stage.masked - len(made)
-  return padded_rows([*made, *[[]] * missing], most)
+  return padded_rows([*made, *[[]] * (wanted - len(made))], most)

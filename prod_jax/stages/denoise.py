@@ -90,6 +90,12 @@ def run(job: DenoiseJob) -> dict[str, Any]:
   lists = load_lists(Candidates, job.inputs["candidates"] / "candidates")
   scores_QC = arrays.read(job.inputs["scores"] / "scores.npy")
   found = denoise.find(lists, scores_QC, stage)
+  if not (found.positive_Q >= 0).any():
+    raise strict.ConfigError(
+      f"stage {job.name}: no labelled passage in the lists of "
+      f"{stage.candidates} has a score, and {job.where}.rule goes by theirs; "
+      "let some queries with labels be among them"
+    )
   if stage.rule == "relative":
     _check_above_0(job, denoise.scores_at(scores_QC, found.positive_Q))
   with open(job.folder / FALSE_NEGATIVES, "w", encoding="utf-8") as file:

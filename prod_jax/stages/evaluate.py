@@ -34,6 +34,11 @@ def check(job: Job[kinds.Evaluate]) -> None:
   job.check_encoded(stage.split)
   if stage.rerank:
     job.check_trains("rerank", ("cross", "late"))
+    if stage.rerank_depth > stage.depth:
+      raise strict.ConfigError(
+        f"{job.where}.rerank_depth is {stage.rerank_depth}, of runs that have "
+        f"{stage.depth} passages; set depth={stage.rerank_depth}"
+      )
     if stage.ensemble:
       job.check_encoded(stage.split, "ensemble")
     if stage.widths:

@@ -58,6 +58,8 @@ def check(job: TrainJob) -> None:
     )
   for role in sources.of_lists(job):
     job.check_scored(role)
+  if stage.teacher:
+    job.check_trains("teacher", ("dual", "late", "cross"))
   _check_split(job)
   if isinstance(stages.get(stage.scores), kinds.Encode):
     job.check_encoded("train", "scores")
@@ -119,6 +121,13 @@ def mined_with(job: TrainJob, name: str) -> str | None:
     return None
   encoded = job.run.stage(found.encoded)
   return encoded.params if isinstance(encoded, kinds.Encode) else found.encoded
+
+
+def begins_with(job: TrainJob) -> str:
+  """Whose parameters a stage begins with, "" where they are drawn."""
+  name, run = job.stage.model, job.run
+  as_it_is = name not in run.config.stages and run.settled(name).encoder
+  return job.stage.init or (name if as_it_is else "")
 
 
 def offered(job: TrainJob) -> Sources:
@@ -329,6 +338,23 @@ def _check_dark(job: TrainJob) -> None:
       f"{job.where}.dark: {job.stage.dark} makes token ids of model {made_by}, "
       f"and {job.stage.model} has another tokenizer, or another prompt for "
       "passages; set dark to a stage whose model reads as it does"
+    )
+  if job.stage.scores:
+    _check_judges(job)
+
+
+def _check_judges(job: TrainJob) -> None:
+  """Raises ConfigError where lists and dark examples have two judges."""
+  of_lists, of_dark = (
+    sources.judge(job.run, name) for name in (job.stage.scores, job.stage.dark)
+  )
+  # A file may have that model's, by another program.
+  of_file = isinstance(job.run.config.stages.get(of_lists), kinds.Imported)
+  if of_lists != of_dark and not of_file:
+    raise strict.ConfigError(
+      f"{job.where}.dark: {of_dark} scores the dark examples of "
+      f"{job.stage.dark}, and {of_lists} the lists of {job.stage.scores}; both "
+      "stand in one distribution, so let one model score both"
     )
 
 

@@ -97,6 +97,9 @@ def run(job: ImportedJob) -> dict[str, Any]:
   )
   rows = _rows(job, labels)
   wanted = np.isin(found.pairs.query, rows)
+  if not stage.candidates:
+    _say_left_out(job, found.pairs.query[~wanted])
+  wanted &= ~_is_own(job, found.pairs)
   pairs = read.Pairs(*(x[wanted] for x in found.pairs))
   # Lists of another stage have labels of their own, and take scores alone.
   add = stage.positives == "add" or bool(stage.candidates)
@@ -134,6 +137,27 @@ def _rows(job: ImportedJob, labels: foreign.Labels) -> np.ndarray:
   if not job.stage.candidates:
     return rows_of(job, labels.positives)
   return load_lists(Candidates, job.inputs["candidates"] / "candidates").query
+
+
+def _say_left_out(job: ImportedJob, query: np.ndarray) -> None:
+  """Counts pairs of queries that are not those of the stage."""
+  if len(query):
+    logging.warning(
+      "%s: %d pairs are of queries that %s.queries=%r leaves out, such as %s",
+      job.name,
+      len(query),
+      job.where,
+      job.stage.queries,
+      job.run.dataset.queries[job.stage.split][query[0]].id,
+    )
+
+
+def _is_own(job: ImportedJob, pairs: read.Pairs) -> np.ndarray:
+  """Which pairs are of a query's own document, where that is left out."""
+  own_Q = job.run.dataset.own_rows(job.stage.split)
+  if own_Q is None:
+    return np.zeros(len(pairs.query), bool)
+  return own_Q[pairs.query] == pairs.passage
 
 
 def _is_learnt_from(job: ImportedJob) -> bool:

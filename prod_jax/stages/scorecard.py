@@ -122,7 +122,8 @@ def made(
   found["retriever"] = {
     "name": mined_with or stage.candidates,
     # Otherwise the student would score these lists in another way.
-    "is_student": mined_with is not None and mined_with == stage.init,
+    "is_student": mined_with is not None
+    and mined_with == examples.begins_with(job),
     **figures(retriever, looked.label, temperatures[1]),
   }
   found["agreement"] = _mean(scores.agreement(teacher, retriever))

@@ -59,7 +59,9 @@ def no_query(
   """
   return strict.ConfigError(
     f"{where}.queries is {stage.queries!r}, and of the {count} queries of "
-    f"split {stage.split!r} {labelled} have labels; see config.data.labelled"
+    f"split {stage.split!r} {labelled} have labels; take others with "
+    f"{where}.queries='{'labelled' if labelled else 'unlabelled'}', or see "
+    "config.data.labelled"
   )
 
 

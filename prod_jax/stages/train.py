@@ -256,11 +256,12 @@ def _check_anchor(job: Job[kinds.Train]) -> None:
   """
   stage = job.stage
   mined_with = examples.mined_with(job, stage.anchor)
-  if mined_with != stage.init or stage.anchor != stage.candidates:
+  begins_with = examples.begins_with(job)
+  if mined_with != begins_with or stage.anchor != stage.candidates:
     raise strict.ConfigError(
       f"{job.where}.anchor: {stage.anchor} was mined with "
       f"{mined_with or 'no model'}, "
-      f"and this stage starts from {stage.init or 'new weights'} with the "
+      f"and this stage starts from {begins_with or 'new weights'} with the "
       f"lists of {stage.candidates}; they must be the same, or set "
       'anchor="start"'
     )

@@ -98,6 +98,36 @@ def test_lists_scores_and_what_is_said_of_them(job, caplog):
   assert not [*job().folder.glob("names-*")]
 
 
+def test_pairs_of_other_queries_are_counted(job, caplog):
+  """Their labels are hidden, and `queries` is "labelled" as it stands."""
+  with caplog.at_level("WARNING", logger="absl"):
+    of_one = job(SCORES, "data.labelled=1")
+    summary, lists, _ = result(of_one)
+  queries = of_one.run.dataset.queries["train"]
+  hidden = [query.id for query in queries if not query.positives]
+  left = sum(SCORES.count(f"{name} d") for name in hidden)
+  assert (len(lists.query), summary["pairs"]) == (1, 5 - left)
+  assert (
+    left
+    and (
+      f"{left} pairs are of queries that config.stages.teacher.queries="
+      f"'labelled' leaves out, such as {hidden[0]}"
+    )
+    in caplog.text
+  )
+
+
+def test_a_querys_own_document_is_in_no_list(job, tmp_path):
+  own = job(SCORES.replace("q2", "d1"), "data.own_documents=leave_out")
+  queries = tmp_path / "set" / "queries.train.tsv"
+  queries.write_text(queries.read_text().replace("q2", "d1"))
+  qrels = tmp_path / "set" / "qrels.train.tsv"
+  qrels.write_text(qrels.read_text().replace("q2", "d1"))
+  _, lists, _ = result(own)
+  # Query d1 has its own document no more, of which the file has a score.
+  assert lists.ids.tolist() == [[0, 2, 1], [1, -1, -1]]
+
+
 def test_a_pair_whose_score_comes_in_a_later_line(job, caplog):
   given = "".join(
     json.dumps({"qid": "q2", "pid": pid, "score": score}) + "\n"

@@ -70,7 +70,12 @@ _FILES = [
     ("mine.gz", "gzip"),
   ),
   Row("UTF-16", _file(_TSV.encode("utf-16")), ("mine.x:1", "not UTF-8")),
-  Row("a NumPy array", _file(b"\x93NUMPY\x01\x00v"), ("mine.x:1", "UTF-8")),
+  Row("a NumPy array", _file(b"\x93NUMPY\x01\x00v"), ("mine.x", "no text")),
+  Row(
+    "pickled scores",
+    _file(b"\x80\x04\x95\x1b\x00\x00\x00\x00\x00\x00\x00}."),
+    ("mine.x", "pickled", "write its scores as lines"),
+  ),
   Row(
     "another format than is said",
     _file(_TSV, "--config.stages.lists.format=run"),

@@ -20,6 +20,11 @@ def read(path: pathlib.Path, *, mapped: bool = False) -> np.ndarray:
   try:
     # A map is as long as the file, whatever the header says.
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+  except FileNotFoundError as error:
+    raise ConfigError(
+      f"{path} is not there; the stage of its folder makes it, where the run's "
+      "command has come to that"
+    ) from error
   except Exception as error:  # of many classes, for a header of any bytes
     raise ConfigError(
       f"{path}: cannot be read as an array ({error}); delete its folder, and "

@@ -236,7 +236,8 @@ class Evaluate:
     rerank: train stage of a cross-encoder, or a late-interaction model, that
       reorders the first `rerank_depth` of that run; "" measures the dual
       encoder itself.
-    rerank_depth: passages of a query that are put in another order.
+    rerank_depth: passages of a query that are put in another order, `depth` at
+      most.
     ensemble: as of `Score`, with `rerank`.
     depth: length of the run.
     relevance: "answers" counts a passage that contains an answer, and takes

@@ -120,7 +120,7 @@ def check_texts(
   data: config.Data,
   tokenizer: Tokenizer,
 ) -> None:
-  """Raises ConfigError where texts are not read as the model says.
+  """Raises ConfigError where texts are not read as the folder says.
 
   Args:
     key: that names the weights, for errors.
@@ -128,12 +128,6 @@ def check_texts(
     data: the lengths of texts.
     tokenizer: that it has.
   """
-  for prompt in getattr(settled.model, "prompts", {}).values():
-    if odd := tokenizer.special_within(prompt):
-      raise strict.ConfigError(
-        f"{key}: the prompt {prompt!r} holds {odd!r}, which is a token as what "
-        "a prompt begins with alone, and letters anywhere else; leave it out"
-      )
   described = settled.described or settled.late
   if not described:
     return

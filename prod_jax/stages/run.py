@@ -151,10 +151,10 @@ class Run:
     )
 
   def check_tokenizer(self, model: str) -> None:
-    """Raises ConfigError where model or lengths do not go with it."""
+    """Raises ConfigError where model, lengths or prompts do not fit it."""
     rows = self.model(model).transformer.vocab_size
     tokenizer = self.tokenizer_of(model)
-    tokenizers.check(self.config, model, tokenizer, rows)
+    tokenizers.check(self.config, model, tokenizer, rows, self._prompts(model))
 
   @functools.cached_property
   def _settled(self) -> dict[str, folders.Settled]:

@@ -1,7 +1,7 @@
 """The tokenizer of a model: its own, that of its weights, or the data's."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prod_jax import model_kinds, packaged, strict
 from prod_jax.batches import rows as layout
@@ -82,14 +82,25 @@ def is_here(source: str) -> bool:
 
 
 def check(
-  config: Config, name: str, tokenizer: tokens.Tokenizer, rows: int
+  config: Config,
+  name: str,
+  tokenizer: tokens.Tokenizer,
+  rows: int,
+  prompts: Mapping[str, str],
 ) -> None:
   """Raises ConfigError where a model has no embedding for a token.
 
   More embeddings than tokens are fine: tables are often padded. Special tokens
-  alone have to fit into the lengths of texts.
+  alone have to fit into the lengths of texts, and none is within a prompt.
   """
   _check_lengths(config, name, tokenizer.special)
+  for text, prompt in prompts.items():
+    if odd := tokenizer.special_within(prompt):
+      raise strict.ConfigError(
+        f"config.models.{name}.prompts.{text}: {prompt!r} holds {odd!r}, which "
+        "is a token where a prompt begins with it, and letters anywhere else; "
+        "leave it out"
+      )
   if tokenizer.vocab_size <= rows:
     return
   where, weights = f"config.models.{name}", config.models[name].weights

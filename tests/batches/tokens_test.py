@@ -231,6 +231,10 @@ def test_a_special_token_within_a_prompt_is_found(tmp_path, prompt):
   inner.add_special_tokens(["[SEP]", "[Q] "])
   made = tokens.load_tokenizer(save(tmp_path, inner))
   assert made.special_within(prompt) == "[SEP]"
+  plain = word_piece([*BERT, "x"])
+  plain.add_tokens(["newword"])  # which is read in any text
+  made = tokens.load_tokenizer(save(tmp_path / "plain", plain))
+  assert made.special_within("a newword of ") == ""
 
 
 def test_special_tokens_that_only_a_prompt_takes_tell_tokenizers_apart(

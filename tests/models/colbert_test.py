@@ -149,6 +149,15 @@ def older_pylate(folder, **changes):
   return folder
 
 
+def test_prefixes_alone_are_pylates_too(tmp_path):
+  """Whoever saved it again, whatever its modules are called."""
+  prefixes = {"query_prefix": "[unused0] ", "document_prefix": "[unused1] "}
+  lengths = {"query_length": 12, "document_length": 20}
+  folder = modular(tmp_path, "Dense", settings=prefixes | lengths, limits={})
+  found = colbert.read(folder)
+  assert {key: getattr(found, key) for key in READ} == READ
+
+
 FORMS = [stanford, of_sentence_transformers, pylate, older_pylate]
 
 

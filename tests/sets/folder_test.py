@@ -188,6 +188,14 @@ def test_triples_are_negatives_unless_there_is_a_file_of_them(
     negatives()
 
 
+def test_a_number_behind_a_negative_may_be_a_score(open_source, source):
+  collection = source / "collection.tsv"
+  collection.write_text(f"{collection.read_text()}7\tSeven\tand eight\n")
+  (source / "negatives.train.tsv").write_text("q1 d20 7\nq2 d1\n")
+  of, _ = open_source().own_negatives("train", judged=False)
+  assert [of(query).tolist() for query in range(2)] == [[1], [0]]
+
+
 def test_fault_stops_and_repair_goes_on(open_source, source):
   (source / "collection.tsv").write_text("d1\tOne\tfirst text\nd20\n")
   with pytest.raises(DataError, match=r"collection\.tsv:2: "):

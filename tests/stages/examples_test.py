@@ -29,6 +29,22 @@ def job_of(tmp_path):
   return made
 
 
+def test_what_a_stage_begins_with(job_of):
+  """A stage that has a model's name is not the model."""
+  stage = kinds.Train(
+    kind="train",
+    model="student",
+    method="contrastive",
+    steps=1,
+    batch_size=8,
+    learning_rate=1.0,
+  )
+  assert examples.begins_with(job_of({}, stage)) == "student"
+  assert examples.begins_with(job_of({"student": stage}, stage)) == ""
+  after = dataclasses.replace(stage, init="before")
+  assert examples.begins_with(job_of({"before": stage}, after)) == "before"
+
+
 def score(candidates):
   return kinds.Score(kind="score", params="ce", candidates=candidates)
 

@@ -147,6 +147,16 @@ def test_a_prompt_stands_in_front_of_title_and_text(run_of, folder):
   assert only_query.reads_alike("student", "twin", ("passage",))
 
 
+def test_a_special_token_within_a_prompt_is_refused(run_of, folder):
+  inner = bert()
+  inner.add_special_tokens(["[SEP]"])
+  save(folder / "bert", inner)
+  main.check(run_of("models.student.prompts={'query': 'sea '}"))
+  message = r"student\.prompts\.query: 'old \[SEP\] ' holds '\[SEP\]', which is"
+  with pytest.raises(strict.ConfigError, match=message):
+    main.check(run_of("models.student.prompts={'query': 'old [SEP] '}"))
+
+
 def test_prompts_on_a_command_line_keep_their_spaces(folder):
   wanted = {"query": "query: ", "passage": "passage: "}
   part = f"models.student.prompts={wanted}"

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prod_jax import strict
+from prod_jax import significance, strict
 from prod_jax.report import changes, following, gains, record, tables
 
 _SO = ", so that no query is compared"
@@ -133,7 +133,10 @@ def rows(sides: Sequence[Side]) -> list[Row]:
 
 
 def finals(sides: Sequence[Side]) -> list[Final]:
-  """The last student of each other run against that of the first."""
+  """The last student of each other run against that of the first.
+
+  Their p are corrected for as many other runs as there are.
+  """
   first, *others = sides
   before = _final(first.run)
   found = []
@@ -147,7 +150,11 @@ def finals(sides: Sequence[Side]) -> list[Final]:
     }
     (change,) = changes.against_first(values)
     found.append(Final(side, (before, after), change, values))
-  return found
+  corrected = significance.holm([final.change.p for final in found])
+  return [
+    final._replace(change=final.change._replace(p=p))
+    for final, p in zip(found, corrected, strict=True)
+  ]
 
 
 def students(sides: Sequence[Side]) -> list[str]:
@@ -225,6 +232,7 @@ def plain(sides: Sequence[Side]) -> dict[str, Any]:
         "run": final.side.label,
         "stages": final.names,
         **final.change.paired._asdict(),
+        "p_holm": final.change.p,
       }
       for final in finals(sides)
     ],
@@ -247,7 +255,8 @@ def _final_text(first: str, final: Final) -> str:
     f"{final.side.label} ends with {final.names[1]}, {first} with "
     f"{final.names[0]}: MRR@10 {tables.number(one.mean_after)} for "
     f"{tables.number(one.mean_before)}, {change_text(final.change)}, "
-    f"p {one.p:.4f}; won {one.wins}, lost {one.losses} of {one.queries} queries"
+    f"p {p_text(final.change)}; won {one.wins}, lost {one.losses} of "
+    f"{one.queries} queries"
   )
 
 

@@ -62,7 +62,8 @@ def _lead(sides: Sequence[Side]) -> Iterator[Tag]:
       tag("strong", tables.number(one.mean_after)),
       f" where {sides[0].label}'s, {final.names[0]}, has ",
       tag("strong", tables.number(one.mean_before)),
-      f": {comparison.change_text(final.change)}, p {one.p:.4f}.",
+      f": {comparison.change_text(final.change)}, ",
+      f"p {comparison.p_text(final.change)}.",
       class_="lead",
     )
 

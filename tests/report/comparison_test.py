@@ -102,6 +102,13 @@ def test_the_last_students_are_compared_whatever_their_names(workdir, other):
   text = comparison.table(sides)
   assert "other ends with student_other, run with student_de: MRR@10" in text
   assert "won 2, lost 0 of 3 queries" in text
+  # Of two other runs each p is worth less.
+  twice = [*sides, sides[1]._replace(label="third")]
+  alone, corrected = final.change.paired.p, comparison.finals(twice)
+  assert [each.change.p for each in corrected] == [min(1, 2 * alone)] * 2
+  found = comparison.plain(twice)["last_students"]
+  assert [each["p_holm"] for each in found] == [min(1, 2 * alone)] * 2
+  assert comparison.table(twice).count(f"p {min(1, 2 * alone):.4f}; won") == 2
 
 
 def test_runs_of_other_data_have_no_query_in_common(workdir, other):

@@ -32,7 +32,7 @@ def dense(
     use_bias=use_bias,
     dtype=config.dtype,
     name=name,
-    dot_general=_dot_general,
+    dot_general=_dot_general if config.dtype == "bfloat16" else None,
   )
 
 
@@ -58,7 +58,7 @@ def at_rest(config: TransformerConfig, params: PyTree) -> PyTree:
 
 def _dot_general(x: Array, w: Array, axes: Any, precision: Any) -> Array:
   """`lax.dot_general`, as `nn.Dense` asks for it."""
-  if x.dtype == jnp.bfloat16 and per_device.on_platform("cpu"):
+  if per_device.on_platform("cpu"):
     return _product(x, w)
   return lax.dot_general(x, w, axes, precision=precision)
 

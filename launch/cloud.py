@@ -302,14 +302,21 @@ def _pack(archive: pathlib.Path, config: str) -> None:
 
   Raises:
     ConfigError: of these is the config, which the run would lack.
+    CloudError: git does not say it.
   """
-  listing = subprocess.run(
-    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-    cwd=REPO,
-    capture_output=True,
-    check=True,
-    text=True,
-  )
+  try:
+    listing = subprocess.run(
+      ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+      cwd=REPO,
+      capture_output=True,
+      check=True,
+      text=True,
+    )
+  except (OSError, subprocess.CalledProcessError) as error:
+    said = getattr(error, "stderr", "") or error
+    raise CloudError(
+      f"git does not list the files of {REPO}: {str(said).strip()}"
+    ) from error
   names = [n for n in sorted(set(listing.stdout.split("\0"))) if n]
   if os.path.normpath(config) not in names:
     raise strict.ConfigError(

@@ -110,7 +110,11 @@ def _ask(cloud: Cloud) -> None:
   s = cloud.settings
   if not sys.stdin.isatty():
     raise ConfigError(f"delete {s.name}: say --yes, no one is here to ask")
-  if input(f"Delete {s.name} in {s.zone} ({s.project})? [y/N] ") != "y":
+  try:
+    said = input(f"Delete {s.name} in {s.zone} ({s.project})? [y/N] ")
+  except EOFError:
+    said = ""
+  if said != "y":
     raise ConfigError(f"{s.name} was not deleted")
 
 

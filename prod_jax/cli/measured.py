@@ -148,7 +148,10 @@ def _warn_of_lengths(
   names: Sequence[str], ranked: Mapping[str, rankings.Ranking]
 ) -> None:
   """Says which metrics look at more of one ranking than there is of another."""
-  widths = {label: of.ids_QK.shape[1] for label, of in ranked.items()}
+  widths = {
+    label: int((of.ids_QK >= 0).sum(axis=1).max(initial=0))
+    for label, of in ranked.items()
+  }
   least = min(widths.values())
   cut_offs = {name: metrics.parse(name)[1] for name in names}
   deeper = [name for name, cut in cut_offs.items() if not cut or cut > least]

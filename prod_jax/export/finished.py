@@ -294,7 +294,8 @@ def _accepted(run: Run, name: str) -> str:
   if chosen not in run.config.stages:
     raise strict.ConfigError(
       f"--stage: {name!r} has accepted model {chosen} as it is, since nothing "
-      "that was trained was better; there is nothing to export"
+      "that was trained was better; there is nothing to export, and WORKDIR:"
+      f"{chosen} is that model for a command that measures or searches"
     )
   return chosen
 

@@ -56,13 +56,12 @@ def model_of(trained: Trained) -> model_kinds.Dual | model_kinds.Cross:
   if isinstance(model, model_kinds.Dual | model_kinds.Cross):
     return model
   reason = {
-    "late": "vectors of single tokens",
-    "pairwise": "a query with two passages",
+    "late": "vectors of single tokens are not written",
+    "pairwise": "sentence-transformers has no module for two passages",
   }[model.kind]
   raise strict.ConfigError(
     f"--stage: {trained.name} trains a model of kind {model.kind}, and "
-    f"sentence-transformers has no module for {reason}; export one of kind "
-    "dual or cross"
+    f"{reason}; export one of kind dual or cross"
   )
 
 

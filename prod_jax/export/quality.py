@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from prod_jax import metrics, model_kinds, progress, strict
+from prod_jax import metrics, model_kinds, progress, sharding, strict
 from prod_jax.batches import rows as layout
 from prod_jax.batches.store import TokenStore
 from prod_jax.export import runtime
@@ -92,7 +92,9 @@ def ours(trained: Trained, sample: Sample) -> Made:
   frozen = trained.frozen()
   transformer = dataclasses.replace(frozen.model.transformer, dtype="float32")
   model = dataclasses.replace(frozen.model, transformer=transformer)
-  frozen = dataclasses.replace(frozen, model=model)
+  # Anew: those of a model in bfloat16 may have been rounded.
+  copies = sharding.copies(trained.params)
+  frozen = dataclasses.replace(frozen, model=model, copies=copies)
   before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
   # Of the whole process: batches are run by threads.
   jax.config.update("jax_default_matmul_precision", "highest")

@@ -102,7 +102,8 @@ def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
   """The set of a run, and what its stages left.
 
   Raises:
-    ConfigError: there is no run, or it has measured nothing.
+    ConfigError: there is no run, it has measured nothing, or its labels are
+      others now.
   """
   run = finished.open_run(storage.open_path(workdir))
   local = run.processes.local_folder
@@ -113,7 +114,8 @@ def open_finished(workdir: str) -> tuple[Dataset, record.Run]:
       f"{workdir} has measured nothing; let its evaluate stages run first"
     )
   for stage in left.stages.values():
-    if stage.kind == "evaluate":
+    if stage.kind == "evaluate" and stage.ran:
+      finished.check_set(run, stage.name)
       run.processes.fetch(stage.folder / "run.trec")
   return run.dataset, left
 

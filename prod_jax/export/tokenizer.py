@@ -69,6 +69,8 @@ def write(
   # Said by the caller of a tokenizer, or by none.
   for key in ("max_length", "name_or_path", "stride", "pad_to_multiple_of"):
     settings.pop(key, None)
+  # A run cuts and pads behind a text, whatever its tokenizer's folder says.
+  settings |= dict.fromkeys(("padding_side", "truncation_side"), "right")
   settings["model_max_length"] = longest
   # Classes differ in what they give where nobody says it.
   of_types = ["token_type_ids"] if types else []

@@ -44,14 +44,14 @@ def at_rest(config: TransformerConfig, params: PyTree) -> PyTree:
 
   Args:
     config: of its towers.
-    params: of the model, in float32.
+    params: of the model, in float32, of numpy's arrays or JAX's.
   """
   if config.dtype != "bfloat16" or not per_device.on_platform("cpu"):
     return params
 
-  def once(path: Any, leaf: Array) -> Array:
+  def once(path: Any, leaf: Any) -> Any:
     of_dense = path[0].key in _TOWERS and path[-1].key == "kernel"
-    return leaf.astype(config.dtype) if of_dense else leaf
+    return leaf.astype(jnp.bfloat16) if of_dense else leaf
 
   return jax.tree_util.tree_map_with_path(once, params)
 

@@ -14,6 +14,9 @@ from prod_jax.report import changes, following, gains, record, tables
 _SO = ", so that no query is compared"
 
 
+_ON = ("set", "split", "data", "lowest grade")
+
+
 class Side(NamedTuple):
   """A run, under the name that it has beside others."""
 
@@ -101,7 +104,7 @@ def _unlike(first: Side, other: Side) -> str:
 def _differ(first: Side, other: Side) -> str:
   """Whether, and in what, two runs have measured something else."""
   on = (_measured_on(side.run) for side in (first, other))
-  for what, one, two in zip(("set", "split", "data"), *on, strict=True):
+  for what, one, two in zip(_ON, *on, strict=True):
     if one and two and one != two:
       return (
         f"{first.label} and {other.label} have measured another {what}, {one} "
@@ -287,15 +290,17 @@ def _compared(
   return found
 
 
-def _measured_on(run: record.Run) -> tuple[str, str, str]:
-  """Set, split, and fingerprint of the data, "" where it is unknown."""
-  fingerprints = {
-    str(stage.origin.get("data_fingerprint", ""))
+def _measured_on(run: record.Run) -> tuple[str, ...]:
+  """What `_ON` names, "" where it is unknown or of two kinds."""
+  measured = [
+    stage
     for stage in run.stages.values()
     if stage.kind == "evaluate" and stage.ran
-  }
-  data = "".join(fingerprints)[:12] if len(fingerprints) == 1 else ""
-  return run.dataset, run.split, data
+  ]
+  data = {str(x.origin.get("data_fingerprint", ""))[:12] for x in measured}
+  relevant = {f"relevant={x.settings.get('relevant', 1)}" for x in measured}
+  alike = ("".join(of) if len(of) == 1 else "" for of in (data, relevant))
+  return run.dataset, run.split, *alike
 
 
 def _flat(where: str, value: Any) -> Iterator[tuple[str, Any]]:

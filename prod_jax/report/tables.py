@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 from collections.abc import Iterator, Sequence
 
 from prod_jax.report import expected, gains, origins, record
@@ -96,7 +97,7 @@ def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
   runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
   several = ["--markdown"] * (len(workdirs) > 1)
   words = ["python -m prod_jax.cli.report", *several, *map(str, workdirs)]
-  command = " ".join(words)
+  command = shlex.join(words)
   title = (
     f"# Results\n\nWritten by `{command}`. What is not here was not run.\n"
   )

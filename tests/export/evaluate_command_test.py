@@ -230,6 +230,10 @@ def test_lists_of_unlike_length_are_compared_as_far_as_both_go(caplog):
   caplog.clear()
   measured._warn_of_lengths(names[:1], {"a": ranking(40), "b": ranking(20)})
   measured._warn_of_lengths(names, {"a": ranking(20), "b": ranking(20)})
+  # What is behind the end of a list is no passage.
+  padded = ranking(40)
+  padded.ids_QK[:, 20:] = -1
+  measured._warn_of_lengths(names, {"a": padded, "b": ranking(20)})
   assert not caplog.text
 
 

@@ -360,6 +360,15 @@ def test_a_run_that_measured_nothing_is_refused(workdir):
     task.open_finished(str(workdir))
 
 
+def test_a_set_that_has_changed_since_is_refused(workdir, monkeypatch):
+  """Its labels would be held against ranks of before."""
+  task.open_finished(str(workdir))
+  monkeypatch.setattr(finished, "sets_of", lambda run, name: ["of before"])
+  message = "evaluate\\w* has read another state of the data set"
+  with pytest.raises(strict.ConfigError, match=message):
+    task.open_finished(str(workdir))
+
+
 def test_nothing_to_find_is_no_nan(opened):
   with pytest.raises(DataError, match="mrr@10 counts; lower --relevant, which"):
     rankings.check_labels(opened, ["mrr@10"], 2)

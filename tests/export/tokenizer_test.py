@@ -33,6 +33,14 @@ def written(tmp_path, special, settings, words=WORDS, end="\n"):
   return ours, to
 
 
+def test_a_text_is_cut_and_padded_behind_it_as_in_a_run(tmp_path):
+  left = dict(padding_side="left", truncation_side="left", stride=3)
+  _, to = written(tmp_path, BERT, left)
+  said = json.loads((to / "tokenizer_config.json").read_text())
+  assert (said["padding_side"], said["truncation_side"]) == ("right", "right")
+  assert "stride" not in said
+
+
 @pytest.mark.parametrize(
   ("special", "settings", "around"),
   [

@@ -135,10 +135,17 @@ def test_delete_wants_a_yes(launch, stub, caplog):
   assert stub.calls() == [[*words, "--force", *WHERE]]
 
 
-@pytest.mark.parametrize("answer, code", [("y", 0), ("", 2), ("n", 2)])
+@pytest.mark.parametrize(
+  "answer, code", [("y", 0), ("", 2), ("n", 2), (None, 2)]
+)
 def test_delete_asks(launch, stub, monkeypatch, answer, code):
+  def said(question):
+    if answer is None:
+      raise EOFError  # Ctrl-D
+    return answer
+
   monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-  monkeypatch.setattr("builtins.input", lambda question: answer)
+  monkeypatch.setattr("builtins.input", said)
   assert launch("delete") == code
   assert len(stub.calls()) == (code == 0)
 

@@ -199,6 +199,12 @@ def test_sync_brings_the_files_of_git_and_takes_away_the_rest(vms, launch):
   assert not (code / "of_yesterday.py").exists()
 
 
+def test_a_folder_that_git_does_not_read_is_a_line(tmp_path, monkeypatch):
+  monkeypatch.setattr(cloud, "REPO", tmp_path)
+  with pytest.raises(cloud.CloudError, match=r"not list the files of .* git"):
+    cloud._pack(tmp_path / "x.tar.gz", "configs/quickstart.py")
+
+
 def test_a_config_that_git_ignores_is_not_left_behind(tmp_path):
   with pytest.raises(strict.ConfigError, match="which git ignores and a slice"):
     cloud._pack(tmp_path / "x.tar.gz", "runs/mine.py")

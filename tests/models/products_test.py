@@ -89,6 +89,9 @@ def test_matrices_at_rest_are_rounded_once_with_the_same_digits(model):
   else:
     score = jax.jit(lambda params: model.embed(params, data.query, "query")[0])
   np.testing.assert_array_equal(score(params), score(rested))
+  # As they are read from a file.
+  read = products.at_rest(model.transformer, jax.device_get(params))
+  jax.tree.map(np.testing.assert_array_equal, read, jax.device_get(rested))
 
 
 def test_parameters_in_float32_stay_as_they_are():

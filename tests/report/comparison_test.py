@@ -133,6 +133,19 @@ def test_runs_of_other_data_have_no_query_in_common(workdir, other):
   assert comparison.unlike(comparison.load([workdir, other])) == ""
 
 
+def test_runs_that_count_other_grades_are_not_compared(workdir, other):
+  def of_two(record):
+    for stage in record["stages"]:
+      if stage["kind"] == "evaluate":
+        record["config"]["stages"].setdefault(stage["name"], {})["relevant"] = 2
+
+  edit(other / "curriculum.json", of_two)
+  sides = comparison.load([workdir, other])
+  assert comparison.finals(sides) == []
+  why = "run and other have measured another lowest grade, relevant=1 and relev"
+  assert why in comparison.table(sides)
+
+
 def test_a_run_that_is_not_compared_keeps_no_other_from_it(
   workdir, other, tmp_path
 ):

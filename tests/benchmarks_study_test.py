@@ -278,7 +278,8 @@ def test_divisions_are_told_by_run(workdir, again):
 @pytest.mark.parametrize(
   ("path", "value", "said"),
   [
-    (["data", "labelled"], 7, "it has other labelled; name runs"),
+    (["data", "query_length"], 7, "it has other query_length; name runs"),
+    (["data", "labelled"], 7, "another state of the data set"),
     (["stages", "prod_1", "steps"], 9, "other settings of prod_1; name"),
     (["seed"], None, "a seed of its own, not"),
   ],

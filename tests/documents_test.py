@@ -54,6 +54,7 @@ MADE = {
   "my_passages.py",
   "passages/",
   "stale/",
+  "tokens/",
   "venv/",
   "workdir/stale/",
 }

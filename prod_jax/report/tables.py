@@ -96,7 +96,7 @@ def write_results_markdown(workdirs: Sequence[str | pathlib.Path]) -> str:
   """docs/RESULTS.md: a section for each run."""
   runs = [record.load(pathlib.Path(workdir)) for workdir in workdirs]
   several = ["--markdown"] * (len(workdirs) > 1)
-  words = ["python -m prod_jax.cli.report", *several, *map(str, workdirs)]
+  words = ["python", "-m", "prod_jax.cli.report", *several, *map(str, workdirs)]
   command = shlex.join(words)
   title = (
     f"# Results\n\nWritten by `{command}`. What is not here was not run.\n"

@@ -119,8 +119,8 @@ BATCH, STEPS = 12, 160  # of every arm
 DIVIDED_STEPS, DIVIDED_RATE = 24, 4e-5
 LOWER_STEPS = 24  # of each teacher below the last, which has the most to teach
 LONG = 3  # times these, in the variant of that name
-# Of parts in the other one: steps and rate. Official code goes from 5e-5 to
-# 1e-5 behind as many steps on each rung.
+# Steps and rate of each part in the variant `falling`. Official code has 5e-5
+# and as many steps on each rung, and 1e-5 on the divided queries.
 FALLING_PARTS = {
   "_part_1": (STEPS // 2, 2e-4),
   "_part_2": (LOWER_STEPS, 5e-5),

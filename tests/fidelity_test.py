@@ -292,17 +292,15 @@ def test_a_query_with_one_pair_is_trained_on():
 # LEAD.
 
 
+def stage_of(**changes):
+  named = dict(kind="train", model="m", method="lead")
+  sizes = dict(steps=10, batch_size=1, learning_rate=1.0)
+  return kinds.Train(**named, **sizes, **changes)
+
+
 def test_a_warm_up_begins_with_a_step():
   """transformers' schedule has a rate of 0 there, and the peak a step later."""
-  stage = kinds.Train(
-    kind="train",
-    model="m",
-    method="lead",
-    steps=10,
-    batch_size=1,
-    learning_rate=1.0,
-    warmup_steps=4,
-  )
+  stage = stage_of(warmup_steps=4)
   ours = [float(schedule(stage)(step)) for step in range(10)]
   official = [min(step / 4, (10 - step) / 6) for step in range(10)]
   np.testing.assert_allclose(ours[:4], [0.25, 0.5, 0.75, 1.0], rtol=1e-6)
@@ -312,15 +310,7 @@ def test_a_warm_up_begins_with_a_step():
 
 def test_two_models_are_clipped_by_their_common_norm():
   """Gradients of 3 and 4, clipped at 1; apart, both would be 1."""
-  stage = kinds.Train(
-    kind="train",
-    model="m",
-    method="lead",
-    steps=10,
-    batch_size=1,
-    learning_rate=1.0,
-    clip=1.0,
-  )
+  stage = stage_of(clip=1.0)
   optimizer = make_optimizer(stage)
   gradient = {"student": jnp.array([3.0]), "teacher": jnp.array([4.0])}
   state = optimizer.init(gradient)

@@ -19,7 +19,6 @@ What is kept on disk after reading, and how, is datasets/.
 """
 
 import collections
-import functools
 import itertools
 import pathlib
 import re
@@ -38,6 +37,8 @@ TRIPLES = "qidpidtriples.train.full.2.tsv"
 UNLABELLED = ("queries.unlabelled.tsv", "queries.unlabelled.jsonl")
 GENERATED = "queries.generated.jsonl"
 BARE_QUERIES = (*UNLABELLED, GENERATED)
+
+_OF_SPLIT = ("queries", "qrels")
 
 T = TypeVar("T", int, str)
 
@@ -82,7 +83,7 @@ def find_splits(folder: pathlib.Path) -> list[str]:
   found = [
     split
     for split in SPLITS
-    if any(map(functools.partial(_is_there, folder), _files_of(split)))
+    if any(_is_there(folder, f"{what}.{split}.tsv") for what in _OF_SPLIT)
   ]
   if not (found or has_bare_queries(folder)):
     raise DataError(
@@ -91,10 +92,6 @@ def find_splits(folder: pathlib.Path) -> list[str]:
       f"{mistaken.other_name(folder, *SPLITS)}"
     )
   return found
-
-
-def _files_of(split: str) -> list[str]:
-  return [f"{what}.{split}.tsv" for what in ("queries", "qrels")]
 
 
 def _is_there(folder: pathlib.Path, name: str) -> bool:

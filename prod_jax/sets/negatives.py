@@ -85,7 +85,7 @@ class PairFile:
 
   @property
   def names_one(self) -> bool:
-    """Whether what is behind its columns is no passage."""
+    """Whether each line has one passage, whatever is behind it."""
     return self.more and self.grade is None
 
   def pairs(self, tables: Tables, folder: pathlib.Path) -> Iterator[Pairs]:
@@ -215,7 +215,8 @@ def _rows_of(file: PairFile, tables: Tables, block: lines.Block) -> Pairs:
   known = ids.load(*tables.passages)
   passage = known.rows(passages)
   # A number there may as well be a score or a rank.
-  others = (known.rows(behind) >= 0) & ~np.char.isdigit(behind)
+  others = (behind != b"") & ~np.char.isdigit(behind)
+  others[others] = known.rows(behind[others]) >= 0
   for at in np.flatnonzero(others):
     faults.add(
       numbers[at],
